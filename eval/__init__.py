@@ -1,0 +1,1 @@
+"""Comparison: methods through the same episodes, statistics, reports."""

@@ -1,0 +1,175 @@
+"""The evaluate command: contenders from their names, the comparison, results.json and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from eval.config import EvaluateRun, Protocol
+from eval.harness import Comparison, Contender, protocol_episode
+from eval.report import table, write_report
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, write_text
+from metaicl.config import BackboneConfig
+from metaicl.methods import method_spec
+from metaicl.methods.base import Method
+from metaicl.runs import duration, write_config
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.task import Task
+
+
+class Backbones:
+    """Backbones by configuration, each loaded once in a process (methods that are evaluated leave them as they are)."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[BackboneConfig, Backbone] = {}
+
+    def __call__(self, config: BackboneConfig) -> Backbone:
+        if config not in self._loaded:
+            self._loaded[config] = Backbone.load(config)
+        return self._loaded[config]
+
+
+def contender(
+    name: str,
+    backbone: BackboneConfig,
+    form: PromptFormat,
+    backbones: Backbones,
+    options: dict[str, Any] | None = None,
+    cells: int = 0,
+) -> Contender:
+    """A contender from a registry name, `package.module:Name`, or the folder of a trained method.
+
+    Raises:
+        UserError: an unknown name, or a method that needs meta-training and is given by name.
+    """
+    folder = Path(name)
+    if (folder / CARD).is_file():
+        return trained_contender(folder)
+    spec = method_spec(name)
+    if spec.trained:
+        raise UserError(
+            f"method {name} is meta-trained before it is compared",
+            fix=f"Run: metaicl train --method {name} --name {name}, then give its folder, runs/{name}/best.",
+        )
+    config = MethodConfig(name, options or {}, spec.backbone_config(backbone), form)
+
+    def build() -> Method:
+        return config.build(backbones(config.backbone))
+
+    return Contender(name, spec.label, build, _hash(asdict(config)), spec.note, cells=cells)
+
+
+def trained_contender(folder: Path, train_seconds: float | None = None, cells: int = 0) -> Contender:
+    """The contender of a method saved in `folder`; its key is the method's name."""
+    config, _ = read_card(folder)
+    spec = method_spec(config.name)
+    files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
+    print_ = _hash([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
+    seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
+    return Contender(config.name, spec.label, lambda: load_method(folder), print_, spec.note, True, cells, seconds)
+
+
+def _train_seconds(path: Path) -> float | None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    seconds = [row["seconds"] for row in map(json.loads, lines) if "seconds" in row]
+    return seconds[-1] if seconds else None
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: bool) -> None:
+    """Every contender through the comparison, behind one bar."""
+    from tqdm import tqdm
+
+    total = sum(len(comparison.plan(c)) for c in contenders)
+    with tqdm(total=total, desc="evaluating", unit="cell", disable=not progress, dynamic_ncols=True) as bar:
+
+        def tick() -> None:
+            bar.update()
+
+        for c in contenders:
+            bar.set_postfix(method=c.name)
+            comparison.run(c, tick)
+
+
+def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any]:
+    """The segments of one short prompt, for the report."""
+    task = min(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text)))
+    episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
+    query = episode.queries[0]
+    segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
+    branch = form.branch(query, form.targets(query)[0])
+    rows = [{"role": s.role, "text": s.text, "scored": s in branch and s.scored} for s in (*segments, *branch)]
+    return {"task": task.name, "k": len(episode.support), "segments": rows}
+
+
+def finish(
+    ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any
+) -> dict[str, Any]:
+    """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
+    header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
+    results = ran.results(contenders, **header)
+    write_text(ran.folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    prompt = rendered_prompt(ran.tasks, ran.protocol, form)
+    write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
+    write_report(ran.folder)
+    return results
+
+
+def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
+    started = time.monotonic()
+    suite, note = run.suite.open()
+    tasks = suite.split(run.split)
+    backbones = Backbones()
+    contenders = [
+        contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods
+    ]
+    names = [c.name for c in contenders]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"methods named twice: {sorted(twice)}", fix="Compare two trainings of one method in two runs.")
+    comparison = Comparison(tasks, run.protocol, run.folder)
+    write_config(run.folder / "config.yaml", asdict(run))
+    say(
+        f"{len(contenders)} methods on {len(tasks)} tasks of {suite.name} ({run.split}), seeds {run.protocol.seeds}, k {run.protocol.k}"
+    )
+    if note:
+        say(note)
+    estimate = estimate_seconds(comparison, contenders)
+    if estimate > 60:
+        say(f"  about {duration(estimate)} on this machine (measured on one cell of each method)")
+    run_all(comparison, contenders, run.progress)
+    results = finish(
+        comparison,
+        contenders,
+        run.format,
+        name=run.name,
+        seconds=time.monotonic() - started,
+        manifest={"suite": suite.name, "backbone": asdict(run.backbone)},
+        filtered=note,
+        comparison={"method": run.highlight, "baseline": run.baseline},
+        notes=[],
+    )
+    say(table(results))
+    say(f"Report: {run.folder / 'report.html'}")
+    return results
+
+
+def estimate_seconds(comparison: Comparison, contenders: Sequence[Contender]) -> float:
+    """Seconds that the unfinished cells should take, from the first cell of each contender (which is kept)."""
+    total = 0.0
+    for c in contenders:
+        done, left = comparison.first_cell(c)
+        total += done * left
+    return total

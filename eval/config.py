@@ -1,0 +1,109 @@
+"""The typed configurations of the comparing commands. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from metaicl.config import BackboneConfig
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What every method is asked.
+
+    Attributes:
+        k: numbers of demonstrations; each smaller support set is the start of the larger.
+        seeds: support sets a task.
+        queries: queries a support set (all methods get the same).
+        per_class: k counts the demonstrations of each class.
+    """
+
+    k: list[int] = field(default_factory=lambda: [16])
+    seeds: int = 3
+    queries: int = 32
+    per_class: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.k or min(self.k) < 1 or self.seeds < 1 or self.queries < 1:
+            raise UserError(
+                "protocol: k, seeds and queries must be at least 1", found=f"{self.k}, {self.seeds}, {self.queries}"
+            )
+
+
+@dataclass(frozen=True)
+class EvaluateRun:
+    """Compare methods on the tasks of one meta-split.
+
+    Attributes:
+        name: of the run; its folder is output/name.
+        output: folder of runs.
+        suite: which tasks.
+        split: the meta-split that is evaluated on.
+        methods: registry names, `package.module:Name`, or folders of trained methods (runs/NAME/best).
+        method_options: for each method name, arguments of its class.
+        backbone: the language model of methods that are not loaded from a folder.
+        format: how examples become prompts, for methods that are not loaded from a folder.
+        protocol: shots, support sets and queries.
+        highlight: the method that the report compares with the baseline.
+        baseline: the method that it is compared with.
+        progress: draw a progress bar.
+    """
+
+    name: str = "comparison"
+    output: str = "runs"
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    split: Literal["meta_train", "meta_validation", "meta_test"] = "meta_test"
+    methods: list[str] = field(default_factory=lambda: ["random", "majority", "zero_shot", "icl"])
+    method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    format: PromptFormat = field(default_factory=PromptFormat)
+    protocol: Protocol = field(default_factory=Protocol)
+    highlight: str = "metaicl"
+    baseline: str = "icl"
+    progress: bool = True
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output) / self.name
+
+
+@dataclass(frozen=True)
+class QuickstartRun:
+    """The whole story in minutes: meta-train a language model and compare it on tasks that it has never seen.
+
+    Attributes:
+        suite: a built-in suite, a folder of tasks, or package.module:function.
+        full: train and compare all methods (much longer; it says how long).
+        json: print one JSON line last.
+        output: folder of runs.
+        name: of the run; empty makes one from the suite's name.
+        backbone: the language model.
+        max_words: leave out examples whose input has more words.
+        train_tokens: size of meta-training, in tokens through the model.
+        k: demonstrations.
+        seeds: support sets a task.
+        queries: queries a support set.
+        tasks: compare on so many held-out tasks at most; 0 takes all.
+        finetune_cells: (task, seed) pairs on which fine-tuning runs; 0 takes all.
+        progress: draw progress bars.
+    """
+
+    suite: str = "embedded"
+    full: bool = False
+    json: bool = False
+    output: str = "runs"
+    name: str = ""
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    max_words: int = 40
+    train_tokens: int = 100_000
+    k: int = 16
+    seeds: int = 3
+    queries: int = 24
+    tasks: int = 0
+    finetune_cells: int = 5
+    progress: bool = True

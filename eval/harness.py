@@ -1,0 +1,225 @@
+"""Methods x tasks x shots x seeds, all on the same episodes, into one results table that survives interruption.
+
+A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers the same
+queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while nothing that
+they depend on has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from eval.config import Protocol
+from eval.metrics import score
+from metaicl.checkpoint import write_text
+from metaicl.config import ValidationConfig
+from metaicl.methods.base import Answer, Method
+from metaicl.runs import manifest, plain
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.task import Example, Task
+
+VALIDATION_SEED = 1_000_000  # meta-validation draws its own support sets
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method in the comparison.
+
+    Attributes:
+        name: its key in the results.
+        label: its name in tables.
+        build: makes the method, when its turn comes.
+        fingerprint: of everything that its answers depend on besides the episode.
+        cells: the number of (task, seed) cells that it runs at each k, evenly spread; 0 runs all.
+        train_seconds: what its meta-training took.
+    """
+
+    name: str
+    label: str
+    build: Callable[[], Method]
+    fingerprint: str
+    note: str = ""
+    trained: bool = False
+    cells: int = 0
+    train_seconds: float | None = None
+
+
+def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episode:
+    """The episode of one cell; the same for every method."""
+    return EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class).draw(task, "test", 0)
+
+
+def answer_episode(method: Method, episode: Episode) -> tuple[list[Answer], float, int]:
+    """(answers, score in [0, 1] by the task's metric, demonstrations dropped); the method never sees the queries' answers."""
+    predictor = method.adapt(episode.task, episode.support)
+    answers = predictor.answers([q.hidden() for q in episode.queries])
+    value = score(episode.task.metric, [a.text for a in answers], [truth(q) for q in episode.queries])
+    return answers, value, predictor.dropped
+
+
+def truth(query: Example) -> str | tuple[str, ...]:
+    """The right answer of a query: its output, or its tags."""
+    return (query.tags if query.form == "tags" else query.output) or ""
+
+
+def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], float]:
+    """The mean score over (task, seed) cells, for the trainer's early stopping."""
+    episodes = [
+        EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries).draw(task, "test", 0)
+        for task in tasks
+        for seed in range(config.seeds)
+    ]
+
+    def validate(method: Method) -> float:
+        return sum(answer_episode(method, e)[1] for e in episodes) / len(episodes)
+
+    return validate
+
+
+class Comparison:
+    """Runs contenders over tasks and keeps what is finished in `folder`."""
+
+    def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path):
+        if not tasks:
+            raise UserError("no task to evaluate on", fix="Look at suite.forms, suite.tasks and split.")
+        self.tasks, self.protocol, self.folder = list(tasks), protocol, folder
+        self.prints = {task.name: task.fingerprint() for task in tasks}
+        (folder / "predictions").mkdir(parents=True, exist_ok=True)
+        self.cells: dict[str, dict[str, Any]] = {}
+        path = folder / "cells.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                cell = json.loads(line)
+                self.cells[cell["key"]] = cell
+            except (json.JSONDecodeError, KeyError):
+                continue  # the line at which an earlier run was killed; its cell is done again
+
+    def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:
+        """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
+        method: Method | None = None
+        for task, seed, k in self.plan(contender):
+            key = self._key(contender, task, seed, k)
+            if key not in self.cells:
+                method = method or contender.build()
+                self._keep(self._cell(contender, method, task, seed, k) | {"key": key})
+            tick()
+        self._write_predictions(contender)
+
+    def first_cell(self, contender: Contender) -> tuple[float, int]:
+        """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it."""
+        missing = [c for c in self.plan(contender) if self._key(contender, *c) not in self.cells]
+        if not missing:
+            return 0.0, 0
+        task, seed, k = missing[0]
+        cell = self._cell(contender, contender.build(), task, seed, k) | {"key": self._key(contender, task, seed, k)}
+        self._keep(cell)
+        return cell.get("seconds", 0.0), len(missing) - 1
+
+    def _of(self, contender: Contender) -> list[dict[str, Any]]:
+        """The contender's finished cells, in the order of the plan."""
+        keys = [self._key(contender, *cell) for cell in self.plan(contender)]
+        return [self.cells[key] | {"method": contender.name} for key in keys if key in self.cells]
+
+    def plan(self, contender: Contender) -> list[tuple[Task, int, int]]:
+        """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs of task and seed, evenly spread."""
+        pairs = [(t, s) for s in range(self.protocol.seeds) for t in self.tasks]
+        if contender.cells and contender.cells < len(pairs):
+            pairs = [pairs[i * len(pairs) // contender.cells] for i in range(contender.cells)]
+        return [(t, s, k) for t, s in pairs for k in self.protocol.k]
+
+    def _key(self, contender: Contender, task: Task, seed: int, k: int) -> str:
+        parts = [contender.fingerprint, self.prints[task.name], seed, k, self.protocol.queries, self.protocol.per_class]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+
+    def _cell(self, contender: Contender, method: Method, task: Task, seed: int, k: int) -> dict[str, Any]:
+        head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}
+        if reason := method.refusal(task):
+            return {**head, "refused": reason}
+        episode = protocol_episode(self.protocol, task, seed, k)
+        started = time.monotonic()
+        answers, value, dropped = answer_episode(method, episode)
+        return {
+            **head,
+            "metric": task.metric,
+            "score": value,
+            "n": len(episode.queries),
+            "seconds": time.monotonic() - started,
+            "dropped": dropped,
+            "answers": [
+                {
+                    "input": q.text,
+                    "options": list(q.options) if q.options else None,
+                    "scores": None if a.scores is None else [round(float(s), 5) for s in a.scores],
+                    "answer": plain(a.text),
+                    "truth": plain(truth(q)),
+                }
+                for q, a in zip(episode.queries, answers, strict=True)
+            ],
+        }
+
+    def _keep(self, cell: dict[str, Any]) -> None:
+        with (self.folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(cell, ensure_ascii=False) + "\n")
+        self.cells[cell["key"]] = cell
+
+    def _write_predictions(self, contender: Contender) -> None:
+        lines = []
+        for cell in self._of(contender):
+            head = {name: cell[name] for name in ("method", "task", "seed", "k")}
+            for i, answer in enumerate(cell.get("answers", ())):
+                lines.append(json.dumps({**head, "index": i, **answer}, ensure_ascii=False) + "\n")
+        write_text(self.folder / "predictions" / f"{contender.name}.jsonl", "".join(lines))
+
+    def results(self, contenders: Sequence[Contender], **header: Any) -> dict[str, Any]:
+        """The machine-readable results (docs/results-format.md) of contenders that have run."""
+        cells, methods, skipped = [], [], {}
+        for contender in contenders:
+            mine = self._of(contender)
+            done = [{n: v for n, v in c.items() if n not in ("answers", "key")} for c in mine if "refused" not in c]
+            skipped.update({(contender.name, c["task"]): c["refused"] for c in mine if "refused" in c})
+            cells += done
+            methods.append(
+                {
+                    "name": contender.name,
+                    "label": contender.label,
+                    "note": contender.note,
+                    "trained": contender.trained,
+                    "train_seconds": contender.train_seconds,
+                    "eval_seconds": sum(c["seconds"] for c in done),
+                    "cells_done": len(done),
+                    "cells_all": len(self.tasks) * self.protocol.seeds * len(self.protocol.k),
+                }
+            )
+        return {
+            "schema": 1,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **header,
+            "manifest": {**manifest(), **header.get("manifest", {}), "task_fingerprints": self.prints},
+            "protocol": asdict(self.protocol),
+            "k": self.protocol.k,
+            "headline_k": max(self.protocol.k),
+            "seeds": list(range(self.protocol.seeds)),
+            "methods": methods,
+            "tasks": [_described_task(task) for task in self.tasks],
+            "cells": cells,
+            "skipped": [{"method": m, "task": t, "reason": reason} for (m, t), reason in skipped.items()],
+        }
+
+
+def _described_task(task: Task) -> dict[str, Any]:
+    classes = len(task.labels) or len(task.examples("test")[0].options or ())
+    return {
+        "name": task.name,
+        "type": task.type,
+        "family": task.family,
+        "metric": task.metric,
+        "classes": classes,
+        "chance": 1 / classes if classes else None,
+    }

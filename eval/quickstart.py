@@ -1,0 +1,201 @@
+"""`metaicl quickstart`: from nothing to a comparison on unseen tasks, each finished step kept for the next start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from eval.compare import Backbones, contender, finish, run_all, trained_contender
+from eval.config import Protocol, QuickstartRun
+from eval.harness import Comparison, Contender, make_validate, protocol_episode
+from eval.report import table
+from eval.statistics import gain_interval
+from metaicl import models
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import CARD, write_text
+from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
+from metaicl.methods import method_spec
+from metaicl.methods.in_context import InContext
+from metaicl.runs import duration, plain, train_run, write_config
+from metaicl.trainer import training_episodes
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+from task_suites.task import Task, TaskSuite
+
+UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
+TRAINED = ("protonet", "metaicl")
+FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
+DONE = "finished.json"
+
+
+def quickstart(run: QuickstartRun) -> dict[str, Any]:
+    """Run the story; the last line printed is JSON where `run.json` asks for it. The summary is returned."""
+    started = time.monotonic()
+    if run.backbone.name in models.MODELS:
+        models.pull(run.backbone.name, say=print)
+    suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
+    suite, note = suite_config.open()
+    tasks = suite.split("meta_test")[: run.tasks or None]
+    folder = Path(run.output) / (run.name or f"quickstart-{re.sub('[^a-z0-9]+', '-', suite.name.lower())}")
+    protocol = Protocol([run.k], run.seeds, run.queries)
+    comparison = Comparison(tasks, protocol, folder)
+    write_config(folder / "config.yaml", asdict(run))
+    _introduce(run, suite, tasks, note)
+
+    backbones = Backbones()
+    trainings = [
+        training(run, name, suite_config, suite, backbones, folder) for name in (FULL if run.full else TRAINED)
+    ]
+    untrained = [_untrained(run, name, backbones) for name in UNTRAINED]
+    _say_time(run, comparison, untrained, trainings, backbones, suite)
+
+    run_all(comparison, untrained, run.progress)
+    trained = [_train(t) for t in trainings]
+    run_all(comparison, trained, run.progress)
+
+    contenders = [*untrained, *trained]
+    results = finish(
+        comparison,
+        contenders,
+        PromptFormat(),
+        name=folder.name,
+        command="metaicl " + shlex.join(sys.argv[1:] or ["quickstart"]),
+        seconds=time.monotonic() - started,
+        manifest={"suite": suite.name, "backbone": asdict(run.backbone), "training": plain(asdict(trainings[-1]))},
+        filtered=note,
+        comparison={"method": "metaicl", "baseline": "icl"},
+        notes=_notes(run, suite),
+    )
+    write_text(folder / "metrics.jsonl", (folder / "metaicl" / "metrics.jsonl").read_text())
+    return _conclude(run, results, folder, time.monotonic() - started)
+
+
+def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
+    from eval.report import write_report
+
+    page = write_report(folder)
+    gain = gain_interval(_cells(results, "metaicl"), _cells(results, "icl"))
+    print()
+    print(table(results))
+    print()
+    print(
+        f"MetaICL minus raw ICL on {len(results['tasks'])} unseen tasks: {gain.mean:+.1f} points [{gain.low:.1f}, {gain.high:.1f}]"
+    )
+    print(f"Report: {page}   ({duration(seconds)} in all)")
+    summary = {
+        "gain_points": round(gain.mean, 2),
+        "gain_ci_low": round(gain.low, 2),
+        "gain_ci_high": round(gain.high, 2),
+        "seconds": round(seconds, 1),
+        "methods": [m["name"] for m in results["methods"]],
+        "tasks": len(results["tasks"]),
+    }
+    if run.json:
+        print(json.dumps(summary))
+    return summary
+
+
+def _cells(results: dict[str, Any], method: str) -> list[dict[str, Any]]:
+    return [c for c in results["cells"] if c["method"] == method]
+
+
+def _introduce(run: QuickstartRun, suite: TaskSuite, tasks: Sequence[Task], note: str | None) -> None:
+    print(f"{run.backbone.name} on the suite {suite.name}: meta-training on {len(suite.split('meta_train'))} tasks,")
+    print(f"then {run.k} demonstrations of each of {len(tasks)} other tasks, {run.seeds} support sets a task.")
+    if note:
+        print(note)
+
+
+def _notes(run: QuickstartRun, suite: TaskSuite) -> list[str]:
+    notes = [
+        "Held out means held out of this meta-training; what the base model was trained on is not known.",
+        "Intervals are 95 %, bootstrap clustered by task and seed.",
+    ]
+    if run.finetune_cells:
+        notes.append(
+            f"Fine-tuning ran on {run.finetune_cells} (task, support set) pairs and is compared on those alone."
+        )
+    return notes
+
+
+def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender:
+    cells = run.finetune_cells if name == "finetune" and not run.full else 0
+    return contender(name, run.backbone, PromptFormat(), backbones, cells=cells)
+
+
+def training(
+    run: QuickstartRun, name: str, suite_config: SuiteConfig, suite: TaskSuite, backbones: Backbones, folder: Path
+) -> TrainRun:
+    """The training of one method: as many steps as `run.train_tokens` allows for this suite's episodes."""
+    backbone = method_spec(name).backbone_config(run.backbone)
+    trainer = TrainerConfig(k=run.k, log_every=5)
+    trainer = replace(trainer, steps=steps_for(run.train_tokens, suite, trainer, run.backbone, backbones))
+    if name == "protonet":  # embeds each text once: its steps are cheap, and it stops learning soon
+        trainer = replace(trainer, steps=max(1, trainer.steps // 3), arbitrary_labels=0.0, lr=1e-3)
+    return TrainRun(
+        name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
+    )
+
+
+def steps_for(
+    tokens: int, suite: TaskSuite, trainer: TrainerConfig, backbone: BackboneConfig, backbones: Backbones
+) -> int:
+    """How many steps make `tokens`: a function of the suite's first 32 training episodes, not of the machine's speed."""
+    base: Backbone = backbones(replace(backbone, weights="frozen"))
+    method = InContext(base, PromptFormat())
+    first = [e for step in range(32) for e in training_episodes(suite.split("meta_train"), trainer, step)]
+    mean = sum(method.tokens(e) for e in first) / len(first)
+    return max(1, round(tokens / mean / trainer.episodes_per_step))
+
+
+def _train(run: TrainRun) -> Contender:
+    """The trained contender; a training that is finished under the same configuration is not repeated."""
+    best, done = run.folder / "best", run.folder / DONE
+    print_ = hashlib.sha256(json.dumps(plain(asdict(replace(run, progress=True)))).encode()).hexdigest()
+    if done.is_file() and (best / CARD).is_file():
+        before = json.loads(done.read_text())
+        if before["config"] == print_:
+            return trained_contender(best, before["seconds"])
+    method, trained = train_run(run, make_validate)
+    write_text(done, json.dumps({"config": print_, "seconds": trained.seconds}) + "\n")
+    return trained_contender(best, trained.seconds)
+
+
+def _say_time(
+    run: QuickstartRun,
+    comparison: Comparison,
+    untrained: Sequence[Contender],
+    trainings: Sequence[TrainRun],
+    backbones: Backbones,
+    suite: TaskSuite,
+) -> None:
+    """Print what the whole will take, from the speed of one prompt on this machine."""
+    base = backbones(replace(run.backbone, weights="frozen"))
+    method = InContext(base, PromptFormat())
+    task = comparison.tasks[0]
+    episode = protocol_episode(comparison.protocol, task, 0, run.k)
+    before, started = base.tokens_run, time.monotonic()
+    method.adapt(task, episode.support).scores([q.hidden() for q in episode.queries])
+    forward = (base.tokens_run - before) / (time.monotonic() - started)
+    cells = len(comparison.tasks) * run.seeds
+    tokens = method.tokens(training_episodes(suite.split("meta_train"), trainings[0].trainer, 0)[0])
+    learning = sum(
+        t.trainer.steps * tokens * (3 if t.method != "protonet" else 1) for t in trainings if not _finished(t)
+    )
+    tuned = (run.finetune_cells if not run.full and run.finetune_cells else cells) * 20 * tokens * 1.5
+    scoring = (len(untrained) + len(trainings) - 2) * cells * 1.5 * tokens
+    print(
+        f"This takes about {duration((learning + tuned + scoring) / forward)} on this machine; finished steps are kept."
+    )
+
+
+def _finished(run: TrainRun) -> bool:
+    return (run.folder / DONE).is_file()

@@ -1,0 +1,349 @@
+"""A finished run as something to look at: `report.html`, `report.md` and a table for the terminal.
+
+Everything comes out of the run's folder: `results.json` (needed), `predictions/<method>.jsonl`, `metrics.jsonl` and
+`prompt.json` (each left out of the page where it is missing). The page is one file that loads nothing: no script, no
+font, no image from elsewhere. Texts of tasks are strangers' texts; the template engine escapes every one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from eval.metrics import right
+from eval.statistics import mean_interval, task_means
+from eval.summary import Results, Row, caveats, checked, count, duration, headline, legend, load_results, p_text, rows, signed
+from task_suites.errors import UserError
+
+BAR_METHODS = 5  # in the per-task figure; more would be a thicket
+MISTAKES = 8  # in each of the two lists
+PER_TASK = 3  # of one task in a list, so that a single task does not fill it
+CLIP = 700  # characters of an input that are shown
+ROLES = {
+    "instruction": "instruction",
+    "demo_input": "demonstration: input",
+    "demo_output": "demonstration: answer",
+    "query": "query",
+    "option": "candidate answer",
+}
+
+
+def write_report(run_dir: Path) -> Path:
+    """Writes `report.html` and `report.md` into a run's folder and returns the path of the former.
+
+    Each file is written beside its place and then moved there, so that a reader never sees half of one.
+
+    Raises:
+        UserError: what `load_results` raises; a file of the folder that is not JSON (named, with the line).
+    """
+    run_dir = Path(run_dir)
+    results = load_results(run_dir)
+    page = run_dir / "report.html"
+    _write(page, _page(run_dir, results))
+    _write(run_dir / "report.md", markdown(results))
+    return page
+
+
+def table(results: Results) -> str:
+    """The headline table as plain text with aligned columns, for the terminal.
+
+    Args:
+        results: the content of a `results.json`.
+
+    Raises:
+        UserError: what `checked` raises.
+    """
+    results = checked(results)
+    made = rows(results)
+    head = ("method", "score", "gain", "p", "w/t/l", "training", "evaluation")
+    lines = [head, *(row.texts() for row in made)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    ]
+    text.insert(1, "  ".join("-" * w for w in widths))
+    remarks = [f"* {row.label}: {row.remark}." for row in made if row.remark]
+    return "\n".join(line.rstrip() for line in [*text, "", legend(results, made), *remarks])
+
+
+def markdown(results: Results) -> str:
+    """`report.md`: the sentence, the table and the caveats.
+
+    Args:
+        results: the content of a `results.json`.
+
+    Raises:
+        UserError: what `checked` raises.
+    """
+    results = checked(results)
+    made = rows(results)
+
+    def plain(text: object) -> str:
+        return "".join(f"\\{c}" if c in "\\|`*_[]<>&#" else c for c in " ".join(str(text).split()))
+
+    head = ("Method", "Score", "Gain", "p", "W/T/L", "Training", "Evaluation")
+    lines = [head, (":--", *["--:"] * (len(head) - 1)), *(tuple(map(plain, row.texts())) for row in made)]
+    parts = [f"# {plain(results['name'])}", plain(headline(results, made))]
+    parts += ["\n".join("| " + " | ".join(line) + " |" for line in lines), plain(legend(results, made))]
+    parts += ["\n".join(f"- {plain(note)}" for note in caveats(results, made))]
+    parts += [f"Made by:\n\n````\n{results['command']}\n````"]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _page(run_dir: Path, results: Results) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    made = rows(results)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"duration": duration, "signed": signed, "p": p_text, "minus": _minus, "time": _time}
+    template = environment.from_string(resources.files("eval").joinpath("report.html.jinja").read_text("utf-8"))
+    dropped = [c for c in results["cells"] if c["dropped"]]
+    return template.render(
+        results=results,
+        rows=made,
+        headline=headline(results, made),
+        legend=legend(results, made),
+        caveats=caveats(results, made),
+        forest=_forest(made),
+        dropped=sum(c["dropped"] for c in dropped),
+        dropped_cells=count(len(dropped), "cell"),
+        dropped_methods=[row.label for row in made if row.method["name"] in {c["method"] for c in dropped}],
+        dropped_tasks=sorted({c["task"] for c in dropped}),
+        per_task=_per_task(results, made),
+        bars=_bars(results, made),
+        bar_methods=[row for row in made if row.cells][:BAR_METHODS],
+        by_k=_by_k(results, made),
+        training=_training(run_dir / "metrics.jsonl"),
+        prompt=_prompt(run_dir / "prompt.json"),
+        roles=ROLES,
+        mistakes=_mistakes(run_dir, results, made),
+        manifest=list(_flat(results["manifest"])),
+    )
+
+
+def _forest(made: Sequence[Row]) -> dict[str, Any] | None:
+    """Where gains and their intervals lie on a common axis, in percent of its width; `zero` is the line of no gain."""
+    gains = {row.method["name"]: row.gain for row in made if row.gain}
+    if not gains:
+        return None
+    ends = [0.0] + [x for g in gains.values() for x in (g.mean, g.low, g.high) if not math.isnan(x)]
+    low, span = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def place(value: float) -> float:
+        return round(4 + 92 * (value - low) / span, 2)
+
+    marks = {}
+    for name, g in gains.items():
+        a, b = (g.mean, g.mean) if math.isnan(g.low) else (g.low, g.high)
+        marks[name] = {"at": place(g.mean), "from": place(a), "width": round(place(b) - place(a), 2)}
+    return {"zero": place(0.0), "marks": marks}
+
+
+def _per_task(results: Results, made: Sequence[Row]) -> list[dict[str, Any]]:
+    """One entry a task: its description, a cell for each method (None where it did not run), and the best mean."""
+    means = {row.method["name"]: task_means(row.cells) if row.cells else {} for row in made}
+    entries = []
+    for task in results["tasks"]:
+        cells = [means[row.method["name"]].get(task["name"]) for row in made]
+        best = max((round(c.mean, 1) for c in cells if c), default=None)
+        entries.append({"task": task, "cells": cells, "best": best})
+    return entries
+
+
+def _bars(results: Results, made: Sequence[Row]) -> list[Any]:
+    from markupsafe import Markup
+
+    from eval.figures import Bar, TaskBars, task_bars
+
+    shown = [row for row in made if row.cells][:BAR_METHODS]
+    means = [task_means(row.cells) for row in shown]
+    groups = []
+    for task in results["tasks"]:
+        found = [(i, m[task["name"]]) for i, m in enumerate(means) if task["name"] in m]
+        chance = None if task["chance"] is None else 100 * task["chance"]
+        if found:
+            groups.append(TaskBars(task["name"], chance, [Bar(i, v.mean, v.low, v.high) for i, v in found]))
+    half = (len(groups) + 1) // 2 if len(groups) > 3 else len(groups)
+    columns = [part for part in (groups[:half], groups[half:]) if part]
+    return [Markup(task_bars(part, f"Score by task, part {i + 1}")) for i, part in enumerate(columns)]
+
+
+def _by_k(results: Results, made: Sequence[Row]) -> Any:
+    from markupsafe import Markup
+
+    from eval.figures import SERIES, Line, score_by_k
+
+    lines = []
+    for i, row in enumerate([row for row in made if row.cells][:SERIES]):
+        own = [c for c in results["cells"] if c["method"] == row.method["name"]]
+        ks = sorted({c["k"] for c in own})
+        points = [mean_interval(c for c in own if c["k"] == k) for k in ks]
+        low = [p.mean if math.isnan(p.low) else p.low for p in points]
+        high = [p.mean if math.isnan(p.high) else p.high for p in points]
+        lines.append(Line(i, row.label, ks, [p.mean for p in points], low, high))
+    several = len({k for line in lines for k in line.k}) > 1
+    return Markup(score_by_k(lines, "Mean score against the number of demonstrations")) if several else None
+
+
+def _training(path: Path) -> list[Any]:
+    """The training curves: loss, and the validation score in points where there is one."""
+    from markupsafe import Markup
+
+    from eval.figures import curve
+
+    steps = [line for line in _lines(path) if isinstance(line, dict) and "step" in line]
+    loss = [(s["step"], s["loss"]) for s in steps if isinstance(s.get("loss"), int | float)]
+    valid = [(s["step"], 100 * s["validation"]) for s in steps if isinstance(s.get("validation"), int | float)]
+    figures = []
+    if loss:
+        x, y = zip(*loss, strict=True)
+        figures.append(Markup(curve(x, y, "training loss (nats)", "Training loss by step", smooth=True)))
+    if valid:
+        x, y = zip(*valid, strict=True)
+        figures.append(Markup(curve(x, y, "validation score (points)", "Validation score by step")))
+    return figures
+
+
+def _mistakes(run_dir: Path, results: Results, made: Sequence[Row]) -> dict[str, Any]:
+    """The wrong answers of the method of interest at the headline k, by the margin of its answer over the truth.
+
+    The same wrong answer to the same input under several seeds is one mistake. Two lists: the worst, and the worst of
+    those that the baseline got right under the same seed.
+    """
+    metric = {task["name"]: task["metric"] for task in results["tasks"]}
+    base = next((row for row in made if row.baseline and row is not made[0]), None)
+
+    def answers(row: Row | None) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], bool]]:
+        path = run_dir / "predictions" / f"{row.method['name'] if row else ''}.jsonl"
+        for line in _lines(path) if row else ():
+            if not isinstance(line, dict) or line.get("k") != results["headline_k"] or line.get("task") not in metric:
+                continue
+            good = right(metric[line["task"]], line.get("answer"), line.get("truth"))
+            yield (line["task"], line.get("seed"), line.get("index")), line, good
+
+    theirs = {key: (line.get("answer"), good) for key, line, good in answers(base)}
+    total, found = 0, {}
+    for key, line, good in answers(made[0]):
+        total += 1
+        if good:
+            continue
+        entry = {"margin": _margin(line), "seeds": {key[1]}, "theirs": theirs.get(key), "task": key[0]}
+        entry |= {name: _text(line.get(name)) for name in ("input", "answer", "truth")}
+        same = found.setdefault((key[0], entry["input"], entry["answer"]), entry)
+        if same is not entry:
+            kept, other = (entry, same) if (entry["margin"] or 0) > (same["margin"] or 0) else (same, entry)
+            kept["seeds"] |= other["seeds"]
+            found[key[0], entry["input"], entry["answer"]] = kept
+    ranked = sorted(found.values(), key=lambda e: (e["margin"] is None, -(e["margin"] or 0), e["task"], e["input"]))
+    worst = _spread(ranked)
+    regressions = _spread([e for e in ranked if e["theirs"] and e["theirs"][1] and e not in worst])
+    wrong = sum(len(e["seeds"]) for e in ranked)
+    return {
+        "total": total,
+        "wrong": wrong,
+        "worst": worst,
+        "regressions": regressions,
+        "base": base,
+        "per_task": PER_TASK,
+    }
+
+
+def _spread(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first entries, at most `PER_TASK` of a task."""
+    kept: list[dict[str, Any]] = []
+    for entry in entries:
+        if len(kept) < MISTAKES and sum(e["task"] == entry["task"] for e in kept) < PER_TASK:
+            kept.append(entry)
+    return kept
+
+
+def _margin(line: Mapping[str, Any]) -> float | None:
+    """Score of the answer less score of the truth; None where options or scores are absent or do not fit together."""
+    options, scores = line.get("options"), line.get("scores")
+    if not (isinstance(options, list) and isinstance(scores, list) and len(options) == len(scores)):
+        return None
+    if line.get("answer") not in options or line.get("truth") not in options:
+        return None
+    answer, truth = scores[options.index(line["answer"])], scores[options.index(line["truth"])]
+    if not all(isinstance(s, int | float) and math.isfinite(s) for s in (answer, truth)):
+        return None
+    return float(answer - truth)
+
+
+def _text(value: Any) -> str:
+    """An input or an answer as one text: tokens and tags joined by blanks, a long one clipped."""
+    text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    return text if len(text) <= CLIP else text[:CLIP] + " …"
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """A nested manifest as (dotted name, text)."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and not any(isinstance(item, list | Mapping) for item in value):
+        yield name, ", ".join(map(str, value))
+    else:
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _minus(value: object) -> str:
+    """Text with true minus signs, for the page."""
+    return str(value).replace("-", "−")
+
+
+def _time(stamp: object) -> str:
+    """An ISO time with its offset to the minute; what is no such time unchanged."""
+    try:
+        return f"{datetime.strptime(str(stamp), '%Y-%m-%dT%H:%M:%S%z'):%Y-%m-%d %H:%M %Z}"
+    except ValueError:
+        return str(stamp)
+
+
+def _prompt(path: Path) -> Any:
+    """A rendered prompt, checked; None where the file is absent."""
+    prompt = _json(path)
+    segments = prompt.get("segments") if isinstance(prompt, dict) else []
+    if prompt is not None and not (
+        isinstance(segments, list) and segments and all({"role", "text"} <= s.keys() for s in segments)
+    ):
+        raise UserError("not a rendered prompt", where=path, expected='{"task", "k", "segments": [{"role", "text"}]}')
+    return prompt
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"not JSON ({error})", where=path) from None
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    """The values of a JSON-lines file; nothing where the file is absent."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise UserError(f"not JSON ({error})", where=f"{path}, line {number}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, "utf-8", errors="backslashreplace")  # a lone surrogate must not cost the report
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

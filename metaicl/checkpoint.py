@@ -1,0 +1,182 @@
+"""A trained method on disk: `method.json`, the backbone's learned weights as a plain peft or transformers folder, and the
+method's own weights beside them. Written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig
+from metaicl.methods import method_spec
+from metaicl.methods.base import Method
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+
+CARD, OWN = "method.json", "method.safetensors"
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What builds a method.
+
+    Attributes:
+        name: a registry name or `package.module:Name`.
+        options: arguments of the method's class, over the registry's.
+        backbone: the language model.
+        format: the prompt format.
+    """
+
+    name: str
+    options: dict[str, Any]
+    backbone: BackboneConfig
+    format: PromptFormat
+
+    def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
+        """The method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
+        spec = method_spec(self.name)
+        backbone = backbone or Backbone.load(spec.backbone_config(self.backbone), seed)
+        method = spec.build(backbone, self.format, **self.options)
+        return method.to(backbone.device)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A scratch folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        UserError: the disk is full or the place is not writable.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield scratch
+        old = scratch.with_name(scratch.name + "-old")
+        if target.exists():
+            target.rename(old)
+        scratch.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"saving failed: {error}", where=target, fix="Free space or choose another output folder."
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise UserError(
+            f"saving failed: {error}", where=path, fix="Free space or choose another output folder."
+        ) from None
+
+
+def save_method(method: Method, config: MethodConfig, folder: Path) -> None:
+    """Save a method's learned weights with what is needed to build it again."""
+    from safetensors.torch import save_file
+
+    card = {
+        "name": config.name,
+        "options": config.options,
+        "format": asdict(config.format),
+        "backbone": asdict(method.backbone.config),
+        "base": _base_shape(method.backbone),
+    }
+    with whole_folder(folder) as scratch:
+        method.backbone.save(scratch)
+        if own := method.own_state():
+            save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
+        (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
+    """(config, shape of the base model) of a saved method.
+
+    Raises:
+        UserError: no saved method, or one that cannot be read.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise UserError(f"no trained method in {folder}", expected=f"a folder with {CARD}, such as runs/NAME/best")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
+        return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def load_method(folder: Path, backbone_name: str | None = None) -> Method:
+    """The method saved in `folder`, on its own base model or on the one given.
+
+    Raises:
+        UserError: a missing or half-written checkpoint, or one of another base model.
+    """
+    config, base = read_card(folder)
+    if backbone_name:
+        config = replace(config, backbone=replace(config.backbone, name=backbone_name))
+    full = config.backbone.weights == "full"
+    if full:  # the folder itself is the model
+        config = replace(config, backbone=replace(config.backbone, name=str(folder)))
+    method = config.build()
+    found = _base_shape(method.backbone)
+    if found != base:
+        differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}
+        raise UserError(
+            f"the checkpoint in {folder} was trained on another model than {config.backbone.name}",
+            found=", ".join(f"{key} {now}" for key, (_, now) in differing.items()),
+            expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
+            fix="Give the base model that it was trained on.",
+        )
+    if not full:
+        load_weights(method, folder)
+    return method
+
+
+def load_weights(method: Method, folder: Path) -> None:
+    """Put the weights saved in `folder` into a method of the same build.
+
+    Raises:
+        UserError: a file is missing or damaged, or holds other weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, load_model
+
+    learned = method.backbone.config.weights
+    try:
+        if learned == "lora":
+            from peft import set_peft_model_state_dict
+
+            outcome: Any = set_peft_model_state_dict(
+                method.backbone.model, load_file(folder / "adapter_model.safetensors")
+            )
+            if outcome.unexpected_keys:
+                raise UserError(f"the adapters in {folder} do not fit", found=outcome.unexpected_keys[:2])
+        elif learned == "full":
+            load_model(method.backbone.model, folder / "model.safetensors")
+        own = method.own_state()
+        saved = load_file(folder / OWN) if own else {}
+        if saved.keys() != own.keys():
+            raise UserError(f"weights in {folder / OWN} do not fit", found=sorted(saved), expected=sorted(own))
+        for name, value in own.items():
+            value.copy_(saved[name])
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"the checkpoint is not whole: {error}", where=folder) from None
+
+
+def _base_shape(backbone: Backbone) -> dict[str, Any]:
+    names = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+    return {name: getattr(backbone.shape, name, None) for name in names}

@@ -1,0 +1,322 @@
+"""The command line: typed configs in, one call into the packages, one clear line when something is wrong.
+
+Nothing heavy is imported before a command is known, so that every help text appears at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+
+from eval.config import EvaluateRun, QuickstartRun
+from metaicl.config import TrainRun
+from task_suites.errors import UserError, nearest
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Answer new inputs from a file of demonstrations; one JSON object a line on standard output.
+
+    Attributes:
+        demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"}.
+        inputs: JSON lines without answers.
+        model: a run's folder, or a backbone's name.
+        method: for a backbone: a method that needs no meta-training (default icl).
+        instruction: what to do, in a line.
+    """
+
+    demos: Path
+    inputs: Path
+    model: str = "smollm2-135m"
+    method: str | None = None
+    instruction: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write a finished run's report.html and report.md again.
+
+    Attributes:
+        run: the run's folder.
+    """
+
+    run: Path
+
+
+@dataclass(frozen=True)
+class Suites:
+    """What tasks there are, what a prompt looks like, what leaks: list [SUITE], show TASK, audit.
+
+    Attributes:
+        action: list tasks, show a task's prompt, or audit the meta-split for leaks.
+        task: the task to show.
+        suite: a built-in suite, a folder, or package.module:function.
+        k: demonstrations in the prompt shown.
+        seed: of the episode shown.
+        channel: show the channel format.
+        instruction: begin the prompt with the task's instruction.
+    """
+
+    action: str
+    task: str = ""
+    suite: str = "embedded"
+    k: int = 4
+    seed: int = 0
+    channel: bool = False
+    instruction: bool = False
+
+
+@dataclass(frozen=True)
+class Models:
+    """Base models that need no hub: list, pull NAME, show NAME.
+
+    Attributes:
+        action: list, pull or show.
+        name: of the model.
+    """
+
+    action: str
+    name: str = "smollm2-135m"
+
+
+def run_quickstart(config: QuickstartRun) -> None:
+    from eval.quickstart import quickstart
+
+    quickstart(config)
+
+
+def run_train(config: TrainRun) -> None:
+    from eval.harness import make_validate
+    from metaicl.runs import train_run
+
+    _, trained = train_run(config, make_validate)
+    print(f"Best weights (step {trained.best_step}): {trained.folder}")
+
+
+def run_evaluate(config: EvaluateRun) -> None:
+    from eval.compare import evaluate_run
+
+    evaluate_run(config)
+
+
+def run_predict(config: Predict) -> None:
+    from metaicl.inference import open_method, predict_lines
+
+    method = open_method(config.model, config.method)
+    for row in predict_lines(method, config.demos, config.inputs, config.instruction):
+        print(json.dumps(row, ensure_ascii=False))
+
+
+def run_report(config: Report) -> None:
+    from eval.report import write_report
+
+    print(write_report(config.run))
+
+
+def run_suites(config: Suites) -> None:
+    from task_suites.describe import audit, list_tasks, show_prompt
+
+    if config.action == "list":
+        print(list_tasks(config.suite))
+    elif config.action == "show":
+        print(show_prompt(config.suite, config.task, config.k, config.seed, config.channel, config.instruction))
+    elif config.action == "audit":
+        print(audit(config.suite))
+    else:
+        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, ("list", "show", "audit")))
+
+
+def run_models(config: Models) -> None:
+    from metaicl import models
+
+    if config.action == "list":
+        for model in models.MODELS.values():
+            state = "pulled" if models.local_folder(model.name) else "not pulled"
+            print(f"{model.name}  {state}  {model.licence}  {model.description}")
+    elif config.action == "pull":
+        print(models.pull(config.name, say=lambda message: print(message, file=sys.stderr)))
+    elif config.action == "show":
+        print(models.describe(config.name))
+    else:
+        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, ("list", "pull", "show")))
+
+
+# command -> (config, what runs it, names of its positional arguments)
+COMMANDS: dict[str, tuple[type, Callable[[Any], None], tuple[str, ...]]] = {
+    "quickstart": (QuickstartRun, run_quickstart, ()),
+    "suites": (Suites, run_suites, ("action", "task")),
+    "models": (Models, run_models, ("action", "name")),
+    "train": (TrainRun, run_train, ()),
+    "evaluate": (EvaluateRun, run_evaluate, ()),
+    "predict": (Predict, run_predict, ()),
+    "report": (Report, run_report, ("run",)),
+}
+
+
+def build_parser(commands: Sequence[str] = tuple(COMMANDS)) -> tuple[ArgumentParser, dict[str, ArgumentParser]]:
+    """(the parser, the parser of each command)."""
+    from metaicl import __version__
+
+    parser = ArgumentParser(prog="metaicl", description=sys.modules["metaicl"].__doc__, exit_on_error=False)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--version", action="version", version=__version__)
+    subcommands = parser.add_subcommands(required=True)
+    parsers = {}
+    for name in commands:
+        config = COMMANDS[name][0]
+        sub = ArgumentParser(description=_doc(config).split("\n\n    Attributes")[0], exit_on_error=False)
+        sub.add_argument("--config", action="config", help="a YAML file; later flags go over it")
+        sub.add_class_arguments(config, None, as_group=True)
+        subcommands.add_subcommand(name, sub, help=_doc(config).splitlines()[0])
+        parsers[name] = sub
+    return parser, parsers
+
+
+def _doc(config: type) -> str:
+    return config.__doc__ or ""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; exit status 2 and one line on standard error for a mistake of the user's, 130 when interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    _quiet()
+    try:
+        command, config = parse(words)
+        COMMANDS[command][1](config)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"metaicl: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("metaicl: interrupted; finished work is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"metaicl: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        sys.exit(1)
+
+
+def parse(words: list[str]) -> tuple[str, Any]:
+    """(command, its config) from the words of a command line.
+
+    Raises:
+        UserError: an unknown command or option, or a value of a wrong type.
+    """
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command and command not in COMMANDS:
+        raise UserError(f"no command {command!r}", fix=nearest(command, COMMANDS))
+    words = _positional_to_flags(words, command)
+    parser, parsers = build_parser([command] if command else list(COMMANDS))
+    if command:
+        words = _bare_switches(words, parsers[command])
+        for path in _config_files(words):
+            check_keys(path, _known_keys(parsers[command]))
+    try:
+        parsed = parser.instantiate(parser.parse_args(words))[command]
+    except ArgumentError as error:
+        raise UserError(_explain(str(error), parsers.get(command))) from None
+    values = dict(parsed.as_dict() if hasattr(parsed, "as_dict") else vars(parsed))
+    values.pop("config", None)
+    return command, COMMANDS[command][0](**values)
+
+
+def _positional_to_flags(words: list[str], command: str) -> list[str]:
+    """`models pull NAME` as `models --action pull --name NAME`."""
+    names = list(COMMANDS[command][2]) if command else []
+    if not names or command not in words:
+        return words
+    start = words.index(command) + 1
+    result = words[:start]
+    rest = words[start:]
+    while rest and names and not rest[0].startswith("-"):
+        result += [f"--{names.pop(0)}", rest.pop(0)]
+    return result + rest
+
+
+def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
+    """`--json` as `--json=true` for options that are true or false."""
+    switches = {f"--{action.dest}" for action in parser._actions if getattr(action, "_typehint", None) is bool}
+    after = [*words[1:], ""]
+    return [
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip(words, after, strict=True)
+    ]
+
+
+def _config_files(words: list[str]) -> list[Path]:
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return [Path(w.partition("=")[2] or after) for w, after in pairs if w == "--config" or w.startswith("--config=")]
+
+
+def _known_keys(parser: ArgumentParser) -> set[str]:
+    return {action.dest for action in parser._actions} - {"help", "config"}
+
+
+def check_keys(path: Path, known: set[str]) -> None:
+    """Raise for a key of a YAML config that no option has, with its line and the nearest known key.
+
+    Raises:
+        UserError: no such file, no YAML mapping, or an unknown key.
+    """
+    try:
+        documents = list(yaml.compose_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"cannot read the config: {error.strerror}", where=path) from None
+    except yaml.YAMLError as error:
+        raise UserError(f"not YAML: {' '.join(str(error).split())}", where=path) from None
+    if not documents or not isinstance(documents[0], yaml.MappingNode):
+        raise UserError("not a mapping", where=path, expected="key: value lines")
+
+    def walk(node: yaml.MappingNode, prefix: str) -> None:
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            below = {k for k in known if k.startswith(name + ".")}
+            if name not in known and not below:
+                siblings = {k[len(prefix) :].split(".")[0] for k in known if k.startswith(prefix)}
+                where = f"{path}:{key.start_mark.line + 1}"
+                raise UserError(f"unknown key {name!r}", where=where, fix=nearest(key.value, siblings))
+            if below and isinstance(value, yaml.MappingNode):
+                walk(value, name + ".")
+
+    walk(documents[0], "")
+
+
+def _explain(message: str, parser: ArgumentParser | None) -> str:
+    """jsonargparse's message on one line, with the nearest known option where one was unknown."""
+    text = " ".join(message.split())
+    unknown = re.search(r"unrecognized arguments: --([\w.]+)|does not accept option '([\w.]+)'", text, re.I)
+    if unknown and parser:
+        name = unknown.group(1) or unknown.group(2)
+        return f"unknown option --{name}. {nearest(name, _known_keys(parser))}"
+    return text
+
+
+def _quiet() -> None:
+    """Our own messages; none of the libraries' chatter."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("metaicl").setLevel(logging.INFO)
+
+
+if __name__ == "__main__":
+    main()

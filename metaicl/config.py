@@ -1,0 +1,149 @@
+"""The typed configurations of commands. No torch here: the command line shows its help from this file alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which language model, and which of its weights are learned.
+
+    Attributes:
+        name: a registry model (`metaicl models list`), a local folder or a hub name.
+        weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none.
+        lora_r: rank of the adapters.
+        lora_alpha: their scale is lora_alpha / lora_r.
+        lora_targets: module names that get adapters, or "all-linear".
+        lora_layers: only the uppermost so many layers get adapters; 0 means all.
+        precision: "bf16" (base weights and matrix products; adapters and loss stay float32) or "fp32".
+        device: "auto" takes a GPU where there is one.
+    """
+
+    name: str = "smollm2-135m"
+    weights: Literal["lora", "full", "frozen"] = "lora"
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_targets: str = "all-linear"
+    lora_layers: int = 0
+    precision: Literal["bf16", "fp32"] = "bf16"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The outer loop's settings.
+
+    Attributes:
+        steps: optimiser steps.
+        episodes_per_step: episodes in one step, over all processes and micro-batches.
+        micro_episodes: episodes in one forward pass (one packed row).
+        k: demonstrations of a training episode.
+        k_min: draw k anew for each episode from k_min to k; 0 keeps k.
+        queries: queries behind each support set, in one row.
+        max_classes: at most so many classes in a training episode.
+        arbitrary_labels: share of episodes with arbitrary label words.
+        per_class: k counts the demonstrations of each class.
+        lr: AdamW's peak rate.
+        schedule: after the warm-up: "linear" to nothing, "cosine" to nothing, or "constant".
+        warmup_steps: steps of linear warm-up.
+        weight_decay: AdamW's decoupled decay.
+        clip: longest gradient norm.
+        seed: of all draws.
+        validate_every: steps between validations; 0 validates never, and the last weights are the best.
+        patience: validations without a better value before stopping; 0 never stops early.
+        checkpoint_every: steps between checkpoints; 0 writes none.
+        log_every: steps between lines of metrics.jsonl.
+    """
+
+    steps: int = 100
+    episodes_per_step: int = 1
+    micro_episodes: int = 1
+    k: int = 16
+    k_min: int = 0
+    queries: int = 16
+    max_classes: int = 8
+    arbitrary_labels: float = 0.5
+    per_class: bool = False
+    lr: float = 5e-4
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = 10
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    seed: int = 0
+    validate_every: int = 0
+    patience: int = 0
+    checkpoint_every: int = 0
+    log_every: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "episodes_per_step", "micro_episodes", "k", "queries", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name} must be at least 1", found=getattr(self, name))
+        if self.k_min > self.k:
+            raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (counted from 0)."""
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        falling = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "constant": 1.0}
+        return self.lr * falling[self.schedule]
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """How meta-validation measures a method while it is trained: mean score over the meta-validation tasks.
+
+    Attributes:
+        k: demonstrations.
+        seeds: support sets a task (seeds 0, 1, ... of a range apart from evaluation's).
+        queries: queries a support set.
+    """
+
+    k: int = 16
+    seeds: int = 1
+    queries: int = 32
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """Meta-train one method on a suite's meta-training tasks.
+
+    Attributes:
+        name: of the run; its folder is output/name.
+        output: folder of runs.
+        suite: which tasks.
+        method: a registry name (see docs/methods.md) or `package.module:Name`.
+        method_options: arguments of the method's class.
+        backbone: the language model and which of its weights are learned.
+        format: how examples become prompts.
+        trainer: the outer loop.
+        validation: how meta-validation is measured (when trainer.validate_every is set).
+        resume: go on from the newest checkpoint of the run's folder.
+        progress: draw a progress bar.
+    """
+
+    name: str = "metaicl"
+    output: str = "runs"
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    method: str = "metaicl"
+    method_options: dict[str, Any] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    format: PromptFormat = field(default_factory=PromptFormat)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    resume: bool = True
+    progress: bool = True
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output) / self.name

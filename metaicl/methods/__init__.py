@@ -1,0 +1,135 @@
+"""The registry of methods: one line for each way of learning from a support set.
+
+A line names a class, its arguments and what it needs of format and backbone; the trainer and the harness read nothing
+else. A method of one's own needs no line: `package.module:Name` names it in any config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig
+from metaicl.methods.base import Method
+from task_suites.errors import UserError, nearest
+from task_suites.formats import PromptFormat
+from task_suites.sources import load_named
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """How to build a method.
+
+    Attributes:
+        target: `package.module:Class`.
+        label: its name in tables.
+        note: what it does, in half a sentence.
+        options: arguments of the class.
+        trained: whether it is meta-trained before it is evaluated.
+        channel: whether it reads prompts in the channel format.
+        weights: the backbone weights that it learns, meta-trained or adapted.
+    """
+
+    target: str
+    label: str
+    note: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    trained: bool = False
+    channel: bool = False
+    weights: str = "frozen"
+
+    def backbone_config(self, config: BackboneConfig) -> BackboneConfig:
+        """The backbone's configuration for this method: nothing is learned where the method learns nothing."""
+        return replace(config, weights="frozen") if self.weights == "frozen" else config
+
+    def build(self, backbone: Backbone, form: PromptFormat, **options: Any) -> Method:
+        """The method; `options` go over the registry's.
+
+        Raises:
+            UserError: the class does not exist, is no `Method`, or does not take an option.
+        """
+        cls = load_named(self.target)
+        if not (isinstance(cls, type) and issubclass(cls, Method)):
+            raise UserError(f"{self.target} is not a metaicl.methods.base.Method")
+        try:
+            return cls(backbone, replace(form, channel=True) if self.channel else form, **{**self.options, **options})
+        except TypeError as error:
+            raise UserError(
+                f"method {self.target}: {error}", fix="See the class's docstring for its options."
+            ) from None
+
+
+_IN_CONTEXT = "metaicl.methods.in_context:InContext"
+_FOMAML = "metaicl.methods.fomaml:FOMAML"
+_BASE = "metaicl.methods.baselines:"
+METHODS: dict[str, MethodSpec] = {
+    "random": MethodSpec(_BASE + "RandomAnswer", "Random", "an answer drawn at random"),
+    "majority": MethodSpec(_BASE + "MajorityAnswer", "Majority", "the demonstrations' most frequent answer"),
+    "zero_shot": MethodSpec(
+        _IN_CONTEXT, "Zero-shot", "the plain backbone without demonstrations", {"demonstrations": False}
+    ),
+    "icl": MethodSpec(_IN_CONTEXT, "Raw ICL", "the plain backbone with the demonstrations in its prompt"),
+    "finetune": MethodSpec(
+        "metaicl.methods.finetune:FineTune",
+        "Fine-tuning",
+        "LoRA on the demonstrations, stopped early on part of them",
+        weights="lora",
+    ),
+    "protonet": MethodSpec(
+        "metaicl.methods.protonet:ProtoNet",
+        "Prototypical",
+        "nearest class mean of learned embeddings",
+        trained=True,
+    ),
+    "multitask": MethodSpec(
+        _IN_CONTEXT,
+        "Multi-task",
+        "meta-trained without demonstrations",
+        {"demonstrations": False},
+        trained=True,
+        weights="lora",
+    ),
+    "fomaml": MethodSpec(
+        _FOMAML, "FOMAML", "meta-trained start, gradient steps on the demonstrations", trained=True, weights="lora"
+    ),
+    "fomaml_icl": MethodSpec(
+        _FOMAML,
+        "FOMAML + prompt",
+        "demonstrations in the prompt and gradient steps on them",
+        {"in_context": True},
+        trained=True,
+        weights="lora",
+    ),
+    "metaicl_channel": MethodSpec(
+        _IN_CONTEXT,
+        "MetaICL channel",
+        "meta-trained to predict the input from the answer",
+        trained=True,
+        channel=True,
+        weights="lora",
+    ),
+    "metaicl": MethodSpec(
+        _IN_CONTEXT,
+        "MetaICL",
+        "meta-trained to answer from the demonstrations in its prompt",
+        trained=True,
+        weights="lora",
+    ),
+}
+
+
+def method_spec(name: str) -> MethodSpec:
+    """The registry's entry, or one made for `package.module:Name` (meta-trained where the class is trainable).
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if ":" in name:
+        cls = load_named(name)
+        trained = bool(getattr(cls, "trainable", False))
+        return MethodSpec(name, name.partition(":")[2], trained=trained, weights=getattr(cls, "weights", "lora"))
+    if name not in METHODS:
+        raise UserError(f"no method {name!r}", fix=f"{nearest(name, METHODS)} Or name your own as package.module:Name.")
+    return METHODS[name]

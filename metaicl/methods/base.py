@@ -1,0 +1,118 @@
+"""The contract of every way of learning from a support set.
+
+The outer loop (metaicl/trainer.py) and the harness (eval/harness.py) know this file and no algorithm. A method of one's
+own subclasses `Method`, in any module, and is named in a config as `package.module:Name`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from metaicl.backbone import Backbone
+from task_suites.episodes import Episode
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat, parse_tags
+from task_suites.task import Example, Form, Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A predictor's answer to one query: the text (or the tags), and the options' scores where there are options."""
+
+    text: str | tuple[str, ...]
+    scores: np.ndarray | None = None
+
+
+class Predictor(ABC):
+    """What `Method.adapt` gives: answers to queries of one task. Queries carry no answers (`Example.hidden()`).
+
+    Attributes:
+        dropped: whole demonstrations left out because the prompt did not fit (only where the user allowed it).
+    """
+
+    dropped: int = 0
+
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        """One array `[options]` a query; higher is better. All queries have options."""
+        raise UserError(f"{type(self).__name__} does not score options")
+
+    def generate(self, queries: Sequence[Example]) -> list[str]:
+        """One answer text a query."""
+        raise UserError(f"{type(self).__name__} does not generate text")
+
+    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+        """BIO tags of each query's tokens; by default read from generated text."""
+        texts = self.generate(queries)
+        return [parse_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
+
+    def answers(self, queries: Sequence[Example]) -> list[Answer]:
+        """The best option, the generated text or the tags, by the form of the queries (all of one form).
+
+        Ties go to the first option.
+        """
+        if not queries:
+            return []
+        form = queries[0].form
+        if form == "tags":
+            return [Answer(tags) for tags in self.tag(queries)]
+        if form == "text":
+            return [Answer(text) for text in self.generate(queries)]
+        scored = zip(queries, self.scores(queries), strict=True)
+        return [Answer((q.options or ())[int(s.argmax())], s) for q, s in scored]
+
+
+class Method(nn.Module, ABC):
+    """A way of learning from a support set.
+
+    Attributes:
+        serves: the forms of example that it can answer.
+        trainable: whether `forward` gives a loss for the outer loop.
+    """
+
+    serves: frozenset[Form] = frozenset({"options"})
+    trainable: bool = False
+
+    def __init__(self, backbone: Backbone, form: PromptFormat):
+        super().__init__()
+        self.backbone, self.form = backbone, form
+
+    def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
+        """(loss sum, its weight) over the episodes; the outer loop divides after adding up over processes.
+
+        Raises:
+            UserError: the method does not learn across tasks.
+        """
+        raise UserError(f"{type(self).__name__} is not meta-trained", fix="Evaluate it as it is.")
+
+    @abstractmethod
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
+        """Learn from the support set; meta-parameters stay as they are."""
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """The meta-learned parameters by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The meta-learned parameters outside of the backbone, for the checkpoint."""
+        return {n: p.detach() for n, p in self.learned().items() if not n.startswith("backbone.")}
+
+    def refusal(self, task: Task) -> str | None:
+        """Why the method cannot answer this task, or None where it can."""
+        if task.form in self.serves:
+            return None
+        return f"examples of the form {task.form!r}; {type(self).__name__} serves {sorted(self.serves)}"
+
+    def check_serves(self, task: Task) -> None:
+        """Raise a `UserError` when the method cannot answer this task."""
+        if reason := self.refusal(task):
+            raise UserError(f"{type(self).__name__} does not serve task {task.name}", found=reason)
+
+
+def support_keys(examples: Sequence[Example]) -> str:
+    """A name for a support set that two equal sets share, to seed what is random in an adaptation."""
+    return "|".join(f"{e.content}={e.output or ' '.join(e.tags or ())}" for e in examples)

@@ -1,0 +1,152 @@
+"""In-context learning: the support set is the prompt. Plain ICL, MetaICL (direct and channel), zero-shot and multi-task
+learning are values of this one method.
+
+MetaICL / in-context tuning (Min et al. 2022, arXiv 2110.15943; Chen et al. 2022, arXiv 2110.07814): minimise the negative
+log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind one copy of
+the demonstrations; the tree's mask keeps them from seeing each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaicl.backbone import Backbone, Params
+from metaicl.methods.base import Method, Predictor
+from metaicl.prompt_tree import PromptTree
+from metaicl.scoring import Length, Overflow, PromptScorer, insert_branch, prompt_prefix
+from task_suites.episodes import Episode
+from task_suites.formats import PromptFormat
+from task_suites.task import Example, Form, Task
+
+
+class InContextPredictor(Predictor):
+    """Scores and generates behind the demonstrations, whose states are kept between calls."""
+
+    def __init__(self, scorer: PromptScorer):
+        self.scorer = scorer
+
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self.scorer.dropped
+
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        return self.scorer.scores(queries)
+
+    def generate(self, queries: Sequence[Example]) -> list[str]:
+        return self.scorer.generate(queries)
+
+
+class InContext(Method):
+    """See the module's docstring.
+
+    Args:
+        demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
+        objective: "tokens" is the papers' likelihood of the right answer's tokens; "options" the cross-entropy of the
+            right option among the options by their scores (examples without options keep "tokens").
+        length: how option scores are reduced over tokens; None is the format's default.
+        overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
+    """
+
+    trainable = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        demonstrations: bool = True,
+        objective: Literal["tokens", "options"] = "tokens",
+        length: Length | None = None,
+        overflow: Overflow = "refuse",
+    ):
+        super().__init__(backbone, form)
+        self.demonstrations, self.objective = demonstrations, objective
+        self.length, self.overflow = length, overflow
+        self.serves = frozenset[Form]({"options"} if form.channel else {"options", "text", "tags"})
+
+    def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
+        """Weight: supervised tokens ("tokens") or queries ("options")."""
+        supports = [e.support if self.demonstrations else () for e in episodes]
+        return self.loss([(e.task, s, e.queries) for e, s in zip(episodes, supports, strict=True)])
+
+    def loss(
+        self,
+        prompts: Sequence[tuple[Task, Sequence[Example], Sequence[Example]]],
+        params: Params | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """(loss sum, weight) of answering queries behind demonstrations, for (task, demonstrations, queries) triples."""
+        total: list[Tensor] = []
+        weight = 0
+        built = [self._tree(*prompt) for prompt in prompts]
+        nodes = [sorted({n for options in spans for span in options for n in span}) for _, spans in built]
+        values = self.backbone.logprobs([tree for tree, _ in built], nodes, params)
+        start = 0
+        for (_, _, queries), (_, spans), wanted in zip(prompts, built, nodes, strict=True):
+            place = {node: start + i for i, node in enumerate(wanted)}
+            start += len(wanted)
+            for query, options in zip(queries, spans, strict=True):
+                if len(options) == 1:
+                    total.append(-values[[place[n] for n in options[0]]].sum())
+                    weight += len(options[0])
+                else:
+                    total.append(self._option_loss(values, [[place[n] for n in s] for s in options], query))
+                    weight += 1
+        return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
+
+    def tokens(self, episode: Episode) -> int:
+        """The size of an episode's tree: the tokens that training on it runs."""
+        return len(self._tree(episode.task, episode.support if self.demonstrations else (), episode.queries)[0])
+
+    def demonstration_loss(
+        self, task: Task, support: Sequence[Example], params: Params | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(loss sum, supervised tokens) of all demonstrations' answers, each given those before it, in one pass."""
+        tree, wanted = PromptTree(), list[int]()
+        after = -1
+        for segment in self.form.opening(task):
+            after = tree.insert(after, self.backbone.encode(segment.text))[-1]
+        for example in support:
+            wanted += insert_branch(self.backbone, tree, after, self.form.demonstration(example))
+            after = len(tree) - 1
+        values = self.backbone.logprobs([tree], [wanted], params)
+        return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
+
+    def _option_loss(self, values: Tensor, places: Sequence[Sequence[int]], query: Example) -> Tensor:
+        reduce = torch.sum if self._length == "sum" else torch.mean
+        scores = torch.stack([reduce(values[list(p)]) for p in places])
+        assert query.options is not None and query.output is not None
+        return -torch.log_softmax(scores, 0)[query.options.index(query.output)]
+
+    @property
+    def _length(self) -> Length:
+        return self.length or ("sum" if self.form.channel else "token_mean")
+
+    def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> tuple[PromptTree, list]:
+        """The tree of one episode, and for each query the scored nodes of its answer or of each of its options."""
+        among = self.objective == "options" and queries[0].form == "options"
+        answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
+        branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
+        longest = max(
+            sum(len(self.backbone.encode(s.text)) for s in branch) for options in branches for branch in options
+        )
+        prefix, _ = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
+        tree = PromptTree()
+        trunk = tree.insert(-1, prefix)
+        after = trunk[-1] if trunk else -1
+        return tree, [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> InContextPredictor:
+        self.check_serves(task)
+        return self.predictor(task, support)
+
+    def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> InContextPredictor:
+        """The predictor behind these demonstrations, with other weights where `params` gives them."""
+        shown = support if self.demonstrations else ()
+        scorer = PromptScorer(
+            self.backbone, self.form, task, shown, params=params, length=self.length, overflow=self.overflow
+        )
+        return InContextPredictor(scorer)

@@ -1,0 +1,131 @@
+"""`PromptTree`: prompts that share their beginnings, as one token trie, and the packing of tries into rows.
+
+Words: a *node* is one token; its *path* is the sequence from the root to it; a *branch* is the path of one query and
+one candidate answer. Two branches with the same first tokens share those nodes, so each distinct token prefix is stored,
+and computed, once. For two demonstration tokens `a b`, queries `c` and `d e`, and options `x y`, `x z` below `c`:
+
+    a - b -+- c - x -+- y          row        a  b  c  x  y  z  d  e
+           |         +- z          position   0  1  2  3  4  4  2  3
+           +- d - e                leave      8  8  6  6  5  6  8  8        (y, z and e are leaves)
+
+A row lists nodes in pre-order. `leave[k]` is the end (exclusive) of the rows below node k, so that node q sees node k
+exactly when `k <= q < leave[k]`: two comparisons, and no token-by-token matrix is stored. Several trees in one row (a
+forest) do not see each other by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class PromptTree:
+    """A growing token trie.
+
+    Attributes:
+        tokens: token id of each node, in the order of insertion.
+        parent: node before it, -1 for a first token.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parent: list[int] = field(default_factory=list)
+    _child: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+
+    def insert(self, after: int, ids: Sequence[int]) -> list[int]:
+        """Append `ids` below node `after` (-1: at the root) and return their nodes; existing nodes are used again."""
+        nodes = []
+        for token in ids:
+            node = self._child.get((after, token))
+            if node is None:
+                node = len(self.tokens)
+                self.tokens.append(token)
+                self.parent.append(after)
+                self._child[(after, token)] = node
+            nodes.append(node)
+            after = node
+        return nodes
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def path(self, node: int) -> list[int]:
+        """The nodes from the root to `node`, which is included."""
+        nodes = []
+        while node >= 0:
+            nodes.append(node)
+            node = self.parent[node]
+        return nodes[::-1]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Trees as one row.
+
+    Attributes:
+        ids: `[length]` token ids in pre-order.
+        positions: `[length]` depth of each token below its root, counted on from the prefix where there is one.
+        leave: `[length]` end (exclusive, in row coordinates) of what lies below each token.
+        row: for each tree, the place in the row of each of its nodes.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    leave: Tensor
+    row: tuple[list[int], ...]
+
+    def mask(self, dtype: torch.dtype, prefix: int = 0) -> Tensor:
+        """The additive attention mask `[1, 1, length, prefix + length]`: 0 where q sees k, the least number elsewhere.
+
+        Additive because a boolean mask is silently added as 0 and 1 by transformers' eager attention. All rows see
+        the whole prefix.
+        """
+        place = torch.arange(len(self.ids))
+        q, k = place[:, None], place[None, :]
+        sees = (k <= q) & (q < self.leave[None, :])
+        return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)
+
+
+def additive_mask(sees: Tensor, dtype: torch.dtype) -> Tensor:
+    """`[1, 1, queries, keys]`: 0 where `sees` (`[queries, keys]`, boolean) is true, the least number elsewhere."""
+    return torch.zeros(1, 1, *sees.shape, dtype=dtype).masked_fill_(~sees, torch.finfo(dtype).min)
+
+
+def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> Packed:
+    """The trees as one row.
+
+    `start` is the length of a prefix that all of them continue. Without `leaves` the last token of each path stays
+    out of the row (its place is -1): its log-probability is read off at its parent, and nothing asks what follows it.
+    """
+    ids: list[int] = []
+    positions: list[int] = []
+    leave: list[int] = []
+    rows: list[list[int]] = []
+    for tree in forest:
+        children: dict[int, list[int]] = {}
+        for node, above in enumerate(tree.parent):
+            children.setdefault(above, []).append(node)
+        row = [-1] * len(tree)
+        depth = {-1: start - 1}
+        stack = children.get(-1, [])[::-1]
+        opened: list[int] = []
+        while stack:
+            node = stack.pop()
+            if node < 0:  # everything below the node opened last has been laid out
+                leave[opened.pop()] = len(ids)
+                continue
+            if node not in children and not leaves:
+                continue
+            row[node] = len(ids)
+            depth[node] = depth[tree.parent[node]] + 1
+            ids.append(tree.tokens[node])
+            positions.append(depth[node])
+            leave.append(0)
+            opened.append(row[node])
+            stack.append(-1)
+            stack.extend(reversed(children.get(node, ())))
+        rows.append(row)
+    return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(leave), tuple(rows))

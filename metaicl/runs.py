@@ -1,0 +1,115 @@
+"""A run from its configuration: the training command, the run folder and the manifest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metaicl.checkpoint import MethodConfig, write_text
+from metaicl.config import TrainRun, ValidationConfig
+from metaicl.methods.base import Method
+from metaicl.trainer import Trained, Trainer
+from task_suites.task import Task
+
+PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
+
+
+MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float]]
+
+
+def train_run(run: TrainRun, make_validate: MakeValidate, say: Callable[[str], None] = print) -> tuple[Method, Trained]:
+    """Open the suite, build the method, train it; the run's folder says how to do it again.
+
+    `make_validate` comes from the comparison package, on which this one does not depend.
+    """
+    suite, note = run.suite.open()
+    if note:
+        say(note)
+    config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
+    method = config.build(seed=run.trainer.seed)
+    validate = None
+    if run.trainer.validate_every:
+        held_out = [t for t in suite.split("meta_validation") if method.refusal(t) is None]
+        validate = make_validate(held_out, run.validation) if held_out else None
+    trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
+    if trainer.accelerator.is_main_process:
+        write_config(run.folder / "config.yaml", asdict(run))
+        say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps")
+        say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
+    return method, trainer.run(resume=run.resume)
+
+
+def estimate_seconds(trainer: Trainer) -> float:
+    """Expected seconds for all steps: the second of two forward and backward passes over a micro-batch, times their number."""
+    from metaicl.trainer import training_episodes
+
+    config, seconds = trainer.config, 0.0
+    episodes = training_episodes(trainer.tasks, config, 0)[: config.micro_episodes]
+    for _ in range(2):
+        started = time.monotonic()
+        loss, _ = trainer.method(episodes)
+        loss.backward()
+        seconds = time.monotonic() - started
+    trainer.optimizer.zero_grad()
+    passes = config.episodes_per_step // config.micro_episodes // trainer.accelerator.num_processes
+    return seconds * passes * config.steps
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `40 s`, `4 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """The run's configuration with the versions that it ran on (as a comment-free second document)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    write_text(path, text + "---\n" + yaml.safe_dump({"manifest": manifest()}, sort_keys=False))
+
+
+def plain(value: Any) -> Any:
+    """Tuples to lists and paths to text, all the way down, so that YAML and JSON take it."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def manifest() -> dict[str, Any]:
+    """Versions, machine and code revision of this process; nothing secret."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "git_revision": _git_revision(),
+        "arguments": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def _git_revision() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,277 @@
+"""The outer loop: a `Method`'s loss over batches of episodes, on Accelerate (CPU, one GPU, several processes).
+
+Each step draws `episodes_per_step` episodes as a pure function of (seed, step); the processes share them out. Loss sums
+and weights add up over micro-batches and processes before the division, so that one process with accumulation, several
+processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step draws
+from a global generator.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metaicl.checkpoint import MethodConfig, load_weights, save_method, whole_folder
+from metaicl.config import TrainerConfig
+from metaicl.methods.base import Method
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.task import Task
+
+log = logging.getLogger("metaicl")
+Validate = Callable[[Method], float]
+
+
+def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -> list[Episode]:
+    """The episodes of one step: every task once a round, in an order drawn for the round."""
+    episodes = []
+    for number in range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step):
+        round_, place = divmod(number, len(tasks))
+        order = sorted(task.name for task in tasks)
+        random.Random(f"{config.seed}/order/{round_}").shuffle(order)
+        task = next(t for t in tasks if t.name == order[place])
+        k = random.Random(f"{config.seed}/k/{number}").randint(config.k_min, config.k) if config.k_min else config.k
+        sampler = EpisodeSampler(
+            config.seed,
+            k,
+            config.queries,
+            per_class=config.per_class,
+            max_classes=config.max_classes,
+            arbitrary_labels=config.arbitrary_labels,
+        )
+        episodes.append(sampler.draw(task, "train", number))
+    return episodes
+
+
+@dataclass
+class Trained:
+    """How a run ended: the best weights are in the method and in `folder`."""
+
+    folder: Path
+    steps: int
+    best_step: int
+    best_value: float | None
+    seconds: float
+
+
+class Trainer:
+    """Trains one method; `run_dir` gets checkpoints/, best/, metrics.jsonl and tensorboard/.
+
+    Args:
+        validate: a value of the method on held-out tasks, higher is better; called on the main process's method in
+            every process, so that all decide alike.
+        progress: whether to draw a progress bar.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        method_config: MethodConfig,
+        tasks: Sequence[Task],
+        config: TrainerConfig,
+        run_dir: Path,
+        validate: Validate | None = None,
+        progress: bool = True,
+    ):
+        from accelerate import Accelerator
+
+        if not method.trainable:
+            raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
+        self.tasks = [task for task in tasks if method.refusal(task) is None]
+        if not self.tasks:
+            raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks")
+        self.method, self.method_config, self.config = method, method_config, config
+        self.run_dir, self.validate, self.progress = run_dir, validate, progress
+        on_cpu = method.backbone.device.type == "cpu"
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self.accelerator = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir))
+        world, micro = self.accelerator.num_processes, config.micro_episodes
+        if config.episodes_per_step % (world * micro):
+            raise UserError(
+                "trainer.episodes_per_step is no multiple of processes times micro_episodes",
+                found=f"{config.episodes_per_step} episodes, {world} processes, {micro} in a forward pass",
+                fix="Every process must make the same number of forward calls: change one of the three.",
+            )
+        learned = list(method.learned().values())
+        optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=False)
+        self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        self.accelerator.register_save_state_pre_hook(self._save_learned)
+        self.accelerator.register_load_state_pre_hook(self._load_learned)
+        self.step = 0
+        self.best: tuple[float, int] | None = None
+        self.seconds = 0.0
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def take_step(self) -> dict[str, float]:
+        """One optimiser step; its loss (per unit of weight, over all processes), rate and gradient norm."""
+        config, world = self.config, self.accelerator.num_processes
+        episodes = training_episodes(self.tasks, config, self.step)
+        mine = episodes[self.accelerator.process_index :: world]
+        sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
+        for pair in self._micro_losses(mine):
+            sums += torch.stack(pair).detach().double()
+        total, weight = self.accelerator.reduce(sums, "sum").tolist()
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total} at step {self.step + 1}", fix="Lower trainer.lr, or use precision fp32."
+            )
+        learned = list(self.method.learned().values())
+        for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight
+            if p.grad is not None:
+                p.grad.mul_(world / max(weight, 1.0))
+        norm = self.accelerator.clip_grad_norm_(learned, config.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.rate(self.step)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        rate = config.rate(self.step)
+        self.step += 1
+        return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0)}
+
+    def _micro_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        size = self.config.micro_episodes
+        for start in range(0, len(episodes), size):
+            last = start + size >= len(episodes)
+            context = torch.enable_grad() if last else self.accelerator.no_sync(self.wrapped)
+            with context:
+                loss, weight = self.wrapped(episodes[start : start + size])
+                self.accelerator.backward(loss)
+            yield loss, weight
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def run(self, resume: bool = True) -> Trained:
+        """Train to the end, going on from the newest checkpoint when `resume`; the best weights end in the method."""
+        from tqdm import tqdm
+
+        if resume:
+            self._resume()
+        self._trim_metrics()
+        self.accelerator.init_trackers("tensorboard")
+        main = self.accelerator.is_main_process
+        bar = tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            desc=self.method_config.name,
+            unit="step",
+            disable=not (main and self.progress),
+            dynamic_ncols=True,
+        )
+        started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
+        stale = 0
+        while self.step < self.config.steps:
+            values = self.take_step()
+            self.seconds = before + time.monotonic() - started
+            speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
+            bar.update()
+            bar.set_postfix(loss=f"{values['loss']:.3f}", tok_s=f"{speed:.0f}")
+            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
+            if self._due(self.config.validate_every) and self.validate:
+                stale = 0 if self._validate() else stale + 1
+            if self._due(self.config.checkpoint_every):
+                self._checkpoint()
+            if self.config.patience and stale >= self.config.patience:
+                log.info("stopped early at step %d: no better validation for %d rounds", self.step, stale)
+                break
+        bar.close()
+        self.accelerator.end_training()
+        return self._finish()
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and (self.step % every == 0 or self.step == self.config.steps)
+
+    def _validate(self) -> bool:
+        assert self.validate is not None
+        value = self.validate(self.method)
+        self._log({"validation": value})
+        better = self.best is None or value > self.best[0]
+        if better:
+            self.best = (value, self.step)
+            self._save_best()
+        return better
+
+    def _save_best(self) -> None:
+        if self.accelerator.is_main_process:
+            save_method(self.method, self.method_config, self.run_dir / "best")
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self) -> Trained:
+        if self.best is None:
+            self._save_best()
+        elif self.best[1] != self.step:
+            load_weights(self.method, self.run_dir / "best")
+        value, step = self.best if self.best else (None, self.step)
+        return Trained(self.run_dir / "best", self.step, step, value, self.seconds)
+
+    def _log(self, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        with (self.run_dir / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": self.step, **values}) + "\n")
+        self.accelerator.log(values, step=self.step)
+
+    def _trim_metrics(self) -> None:
+        """Drop the lines that lie after the step from which the run goes on."""
+        path = self.run_dir / "metrics.jsonl"
+        if self.accelerator.is_main_process and path.exists():
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= self.step]
+            path.write_text("".join(line + "\n" for line in kept if self.step))
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        """Write checkpoints/step-N whole, then take away the older ones."""
+        folder = self.run_dir / "checkpoints"
+        target = folder / f"step-{self.step:06d}"
+        if self.accelerator.is_main_process:
+            with whole_folder(target) as scratch:
+                self.accelerator.save_state(str(scratch))
+                state = {"step": self.step, "best": self.best, "seconds": self.seconds, "config": asdict(self.config)}
+                (scratch / "trainer.json").write_text(json.dumps(state) + "\n")
+            for old in sorted(folder.glob("step-*"))[:-1]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        found = sorted((self.run_dir / "checkpoints").glob("step-*/trainer.json"))
+        if not found:
+            return
+        state = json.loads(found[-1].read_text())
+        now = asdict(self.config)
+        changed = sorted(k for k in now if k not in ("steps", "log_every") and state["config"].get(k) != now[k])
+        if changed or state["config"]["steps"] != now["steps"]:
+            changed = changed or ["steps"]
+            raise UserError(
+                f"the checkpoint in {found[-1].parent} belongs to another configuration",
+                found=", ".join(f"{k}={state['config'].get(k)}" for k in changed),
+                expected=", ".join(f"{k}={now[k]}" for k in changed),
+                fix="Take another run name, or delete the folder.",
+            )
+        self.accelerator.load_state(str(found[-1].parent))
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
+        log.info("going on from step %d", self.step)
+
+    def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
+        """Only what is learned goes into a checkpoint; the frozen base stays where it came from."""
+        weights.clear()
+        torch.save({n: p.detach().cpu() for n, p in self.method.learned().items()}, Path(folder) / "learned.pt")
+
+    def _load_learned(self, models: list[Any], folder: str) -> None:
+        models.clear()
+        saved = torch.load(Path(folder) / "learned.pt", weights_only=True)
+        with torch.no_grad():
+            for name, p in self.method.learned().items():
+                p.copy_(saved[name])

@@ -1,0 +1,8 @@
+"""Tasks, suites and episodes: everything about data, nothing about models (no torch, no transformers)."""
+
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.sources import open_suite
+from task_suites.task import Example, Task, TaskSuite
+
+__all__ = ["Episode", "EpisodeSampler", "Example", "Task", "TaskSuite", "UserError", "open_suite"]

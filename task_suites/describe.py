@@ -1,0 +1,76 @@
+"""Suites and prompts as text for the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from task_suites.episodes import EpisodeSampler
+from task_suites.errors import UserError, nearest
+from task_suites.formats import PromptFormat, Role
+from task_suites.sources import open_suite
+from task_suites.task import META_SPLITS
+
+COLOURS: dict[Role, str] = {
+    "instruction": "35",
+    "demo_input": "36",
+    "demo_output": "32",
+    "query": "34;1",
+    "option": "33;1",
+}
+
+
+def list_tasks(suite_name: str) -> str:
+    """One line a task: meta-split, name, type, metric, number of labels, description."""
+    suite = open_suite(suite_name)
+    width = max(map(len, suite.tasks))
+    limit = shutil.get_terminal_size((160, 24)).columns
+    lines = [f"{suite.name}: {len(suite.tasks)} tasks"]
+    for split in META_SPLITS:
+        for task in suite.split(split):
+            labels = f"{len(task.labels)} labels" if task.labels else ""
+            line = f"{split:16}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
+            lines.append(line[:limit].rstrip())
+    return "\n".join(lines)
+
+
+def show_prompt(suite_name: str, task_name: str, k: int, seed: int, channel: bool, instruction: bool) -> str:
+    """A prompt of the task with its parts coloured (plainly marked where the output is no terminal)."""
+    suite = open_suite(suite_name)
+    if not task_name:
+        raise UserError("suites show wants a task", fix=nearest("", suite.tasks))
+    task = suite[task_name]
+    form = PromptFormat(channel=channel, instruction=instruction)
+    episode = EpisodeSampler(seed, k, 1).draw(task, "test", 0)
+    query = episode.queries[0]
+    segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
+    segments += form.branch(query, form.targets(query)[0])
+    coloured = sys.stdout.isatty()
+
+    def paint(role: Role, text: str) -> str:
+        return f"\033[{COLOURS[role]}m{text}\033[0m" if coloured else text
+
+    legend = "  ".join(paint(role, role) for role in COLOURS)
+    answers = ", ".join(query.options or ()) or form.answer_text(query)
+    head = f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}\n{legend}\n{'-' * 60}\n"
+    return f"{head}{''.join(paint(s.role, s.text) for s in segments)}\n{'-' * 60}\noptions: {answers}"
+
+
+def audit(suite_name: str) -> str:
+    """Check that no example of a held-out task lies in a meta-training task, and none of test in train.
+
+    Raises:
+        UserError: the first leak that is found.
+    """
+    suite = open_suite(suite_name)
+    suite.assert_no_leak()
+    examples = 0
+    for task in suite.tasks.values():
+        train = {e.content for e in task.examples("train")}
+        both = [e.content for e in task.examples("test") if e.content in train]
+        if both:
+            raise UserError(f"task {task.name}: {len(both)} test examples are in train too", found=repr(both[0][:80]))
+        examples += len(task.examples("train")) + len(task.examples("test"))
+    return (
+        f"{suite.name}: {len(suite.tasks)} tasks, {examples} examples, no exact leak within tasks or across the split"
+    )

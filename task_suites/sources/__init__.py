@@ -1,0 +1,118 @@
+"""Where tasks come from. `open_suite` finds the source by the form of its name; a source is one file here.
+
+A source of one's own needs no entry: `package.module:function` names a callable that returns a `TaskSuite`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from task_suites.errors import UserError, nearest
+from task_suites.task import Example, Task, TaskSuite
+
+BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
+
+
+def load_named(name: str) -> Any:
+    """The object that `package.module:Name` names; the working folder is searched too.
+
+    Raises:
+        UserError: there is no such module or no such name in it.
+    """
+    module_name, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{name}: {error}", expected="package.module:Name, importable from here") from None
+    if not hasattr(module, attribute):
+        raise UserError(f"module {module_name} has no {attribute!r}", fix=nearest(attribute, vars(module)))
+    return getattr(module, attribute)
+
+
+def open_suite(name: str) -> TaskSuite:
+    """The suite with a built-in name ("embedded"), in a folder, or from `package.module:function`.
+
+    Raises:
+        UserError: nothing answers to the name, or what does is not a `TaskSuite`.
+    """
+    if name in BUILT_IN or (":" in name and not Path(name).exists()):
+        suite = load_named(BUILT_IN.get(name, name))()
+        if not isinstance(suite, TaskSuite):
+            raise UserError(f"{name} gave a {type(suite).__name__}", expected="a TaskSuite")
+        return suite
+    from task_suites.sources.local import open_folder
+
+    path = Path(name)
+    if not path.exists() and "/" not in name:
+        raise UserError(f"no suite {name!r}", fix=f"{nearest(name, BUILT_IN)} Or give a folder of tasks.")
+    return open_folder(path)
+
+
+@dataclass(frozen=True)
+class SuiteConfig:
+    """Which tasks a run uses.
+
+    Attributes:
+        name: a built-in suite ("embedded"), a folder (docs/data.md), or `package.module:function`.
+        max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
+        min_train: leave out tasks with fewer train examples after that.
+        min_test: leave out tasks with fewer test examples after that.
+        forms: keep tasks whose examples have one of these forms: options, text, tags.
+        tasks: keep these tasks only; empty keeps all.
+    """
+
+    name: str = "embedded"
+    max_words: int = 0
+    min_train: int = 40
+    min_test: int = 8
+    forms: list[str] = field(default_factory=lambda: ["options", "text", "tags"])
+    tasks: list[str] = field(default_factory=list)
+
+    def open(self) -> tuple[TaskSuite, str | None]:
+        """(the suite, a sentence on what was left out), checked for leaks across the meta-split.
+
+        Raises:
+            UserError: see `open_suite`; or held-out examples lie in meta-training tasks; or no task is left.
+        """
+        for form in self.forms:
+            if form not in ("options", "text", "tags"):
+                raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, ("options", "text", "tags")))
+        suite = open_suite(self.name)
+        for name in self.tasks:
+            suite[name]  # an unknown name is an error with its nearest neighbours
+        suite = suite.replace_tasks(lambda t: t if not self.tasks or t.name in self.tasks else None)
+        suite = suite.replace_tasks(lambda t: t if t.form in self.forms else None)
+        if not suite.tasks:
+            raise UserError(f"suite {self.name}: no task is left", fix="Widen suite.forms or suite.tasks.")
+        suite.assert_no_leak()
+        return _shortened(suite, self) if self.max_words else (suite, None)
+
+
+def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | None]:
+    """The suite without its long examples, and without the tasks of which too few are left."""
+
+    def short(example: Example) -> bool:
+        return len(example.text.split()) <= config.max_words
+
+    def enough(task: Task) -> Task | None:
+        return task if _count(task, "train") >= config.min_train and _count(task, "test") >= config.min_test else None
+
+    def _count(task: Task, split: str) -> int:
+        return sum(map(short, task.examples(split)))
+
+    kept = suite.replace_tasks(enough)
+    if not kept.tasks:
+        raise UserError(f"suite {suite.name}: no task has enough examples of at most {config.max_words} words")
+    gone = sorted(set(suite.tasks) - set(kept.tasks))
+    before = sum(len(t.examples(s)) for t in kept.tasks.values() for s in ("train", "test"))
+    after = sum(_count(t, s) for t in kept.tasks.values() for s in ("train", "test"))
+    note = f"{before - after} of {before} examples have inputs of more than {config.max_words} words and were left out"
+    if gone:
+        note += f"; so were the tasks {', '.join(gone)}, of which too few examples remained"
+    return kept.replace_tasks(lambda t: t.keep(short)), note + "."

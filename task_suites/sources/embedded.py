@@ -1,0 +1,60 @@
+"""The built-in suite: 14 families of tasks that ship inside the package (`task_suites.embedded`)."""
+
+from __future__ import annotations
+
+from task_suites.embedded import (
+    court,
+    farm,
+    harbour,
+    hospital,
+    household,
+    kitchen,
+    library,
+    museum,
+    office,
+    railway,
+    school,
+    sports,
+    travel,
+    weather,
+)
+from task_suites.embedded.generator import Family
+from task_suites.task import META_SPLITS, TaskSuite
+
+FAMILIES: tuple[Family, ...] = tuple(
+    module.FAMILY
+    for module in (
+        household,
+        hospital,
+        harbour,
+        school,
+        kitchen,
+        farm,
+        library,
+        office,
+        weather,
+        museum,
+        court,
+        travel,
+        sports,
+        railway,
+    )
+)
+
+
+def open_embedded() -> TaskSuite:
+    """The suite "embedded": eight families for meta-training, two for meta-validation, four for meta-testing.
+
+    Opening it draws no example; a task draws its 320 train and 160 test examples when they are first asked for, and
+    they are the same on every machine.
+    """
+    tasks = {family.name: family.tasks() for family in FAMILIES}
+    return TaskSuite(
+        name="embedded",
+        tasks={task.name: task for group in tasks.values() for task in group},
+        splits={
+            split: tuple(task.name for family in FAMILIES if family.side == split for task in tasks[family.name])
+            for split in META_SPLITS
+        },
+        description="Small worlds in generated English: six types of task, from classification to generation.",
+    )

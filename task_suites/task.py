@@ -1,0 +1,240 @@
+"""`Example`, `Task` and `TaskSuite`: what a task is, before any tokenizer or model.
+
+A `Task` never meets a model: a `PromptFormat` (task_suites/formats.py) turns its examples into text, and a
+`PromptTree` (metaicl/prompt_tree.py) turns that text into tokens. Values are frozen and checked once, where they
+enter; code behind the door trusts them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from task_suites.errors import UserError, nearest
+
+TaskType = Literal["classification", "multiple_choice", "relation", "event", "tagging", "generation"]
+Metric = Literal["accuracy", "macro_f1", "exact_match", "rouge_l", "span_f1"]
+Form = Literal["options", "text", "tags"]
+MetaSplit = Literal["meta_train", "meta_validation", "meta_test"]
+TASK_TYPES: tuple[str, ...] = get_args(TaskType)
+METRICS: tuple[str, ...] = get_args(Metric)
+META_SPLITS: tuple[str, ...] = get_args(MetaSplit)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One item of a task, in one of three forms.
+
+    - ``options``: `input`, `output` and `options`, the output being one of the options;
+    - ``text``: `input` and `output`, the output being free text;
+    - ``tags``: `tokens` and `tags` of equal length (BIO).
+
+    A query is an example without its answer (`hidden()`); a method is never given more.
+    """
+
+    input: str = ""
+    output: str | None = None
+    options: tuple[str, ...] | None = None
+    tokens: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+
+    @property
+    def form(self) -> Form:
+        """How the example is answered; method dispatch goes by this and not by the task's type."""
+        if self.tokens is not None:
+            return "tags"
+        return "text" if self.options is None else "options"
+
+    @property
+    def text(self) -> str:
+        """The input as one line of text (tokens joined by blanks for the ``tags`` form)."""
+        return self.input if self.tokens is None else " ".join(self.tokens)
+
+    @property
+    def content(self) -> str:
+        """What makes two examples the same item: the input, case and white space aside.
+
+        Neither the answer nor the options take part, so that a relabelled duplicate is still found.
+        """
+        return " ".join(self.text.casefold().split())
+
+    def hidden(self) -> Example:
+        """The same example without its answer."""
+        return replace(self, output=None, tags=None)
+
+    def problem(self, labels: Sequence[str] = ()) -> tuple[str, object, object] | None:
+        """(what is wrong, found, expected), or None for a sound, answered example."""
+        if self.form == "tags":
+            if not self.tokens:
+                return "no tokens", "an empty list", "at least one token"
+            if self.tags is None or len(self.tags) != len(self.tokens):
+                found = "no tags" if self.tags is None else f"{len(self.tokens)} tokens and {len(self.tags)} tags"
+                return "tokens and tags differ in number", found, "one tag a token"
+            bad = [tag for tag in self.tags if tag != "O" and tag[:2] not in ("B-", "I-")]
+            return ("not a BIO tag", repr(bad[0]), "O, B-TYPE or I-TYPE") if bad else None
+        if not self.input.strip():
+            return "the input is empty", repr(self.input), "some text"
+        if not (self.output or "").strip():
+            return "the output is empty", repr(self.output), "an answer"
+        if self.form == "text":
+            return None
+        assert self.options is not None
+        if len(set(self.options)) != len(self.options) or len(self.options) < 2:
+            return "options must be at least two and distinct", list(self.options), "distinct options"
+        if self.output not in self.options:
+            return "the options lack the answer", f"output {self.output!r}", f"one of {list(self.options)}"
+        unknown = [option for option in self.options if labels and option not in labels]
+        return ("unknown label", repr(unknown[0]), f"one of {list(labels)}") if unknown else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named NLP problem.
+
+    Attributes:
+        name: unique in its suite.
+        type: the application (`TASK_TYPES`).
+        instruction: one line that says what to do.
+        labels: the label words where the task has a fixed list, else empty.
+        metric: the task's own headline metric (`METRICS`).
+        family: what it shares its origin with; a family lies on one side of the meta-split.
+        load: gives the examples of "train" or "test"; called at most once for each split.
+    """
+
+    name: str
+    type: TaskType
+    load: Callable[[str], Iterable[Example]] = field(repr=False, compare=False)
+    instruction: str = ""
+    labels: tuple[str, ...] = ()
+    metric: Metric = "accuracy"
+    family: str = ""
+    description: str = ""
+    domain: str = ""
+    source: str = ""
+    licence: str = ""
+    _loaded: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for value, known, what in ((self.type, TASK_TYPES, "type"), (self.metric, METRICS, "metric")):
+            if value not in known:
+                raise UserError(f"task {self.name}: unknown {what} {value!r}", fix=nearest(str(value), known))
+        if len(set(self.labels)) != len(self.labels):
+            raise UserError(
+                f"task {self.name}: labels occur twice", found=list(self.labels), expected="distinct labels"
+            )
+
+    def examples(self, split: str) -> tuple[Example, ...]:
+        """All examples of ``"train"`` or ``"test"``, loaded and checked on first use.
+
+        Raises:
+            UserError: an unsound example, or none at all.
+        """
+        if split not in self._loaded:
+            examples = tuple(self.load(split))
+            for index, example in enumerate(examples):
+                if wrong := example.problem(self.labels):
+                    what, found, expected = wrong
+                    where = f"task {self.name}, {split} example {index + 1}"
+                    raise UserError(what, where=where, found=found, expected=expected)
+            if not examples:
+                raise UserError(f"task {self.name}: the {split} split is empty", expected="at least one example")
+            self._loaded[split] = examples
+        return self._loaded[split]
+
+    @property
+    def form(self) -> Form:
+        """The form of the task's examples (all of one form in a task)."""
+        return self.examples("train")[0].form
+
+    def replace(self, **changes: object) -> Task:
+        """A variant of the task; its examples are loaded afresh when `load` changes."""
+        return replace(self, **{**changes, "_loaded": {}})  # type: ignore[arg-type]
+
+    def keep(self, condition: Callable[[Example], bool]) -> Task:
+        """The task made of those examples that satisfy `condition`, in their order."""
+        return self.replace(load=lambda split: [e for e in self.examples(split) if condition(e)])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the content of both splits (answers included), in hexadecimal."""
+        digest = hashlib.sha256()
+        for split in ("train", "test"):
+            for e in self.examples(split):
+                row = [split, e.input, e.output, e.options, e.tokens, e.tags]
+                digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class TaskSuite:
+    """Tasks and which of them are for meta-training, meta-validation and meta-testing.
+
+    Raises:
+        UserError: a split names a task that is not there, a task or a family lies on two sides of the split.
+    """
+
+    name: str
+    tasks: Mapping[str, Task]
+    splits: Mapping[str, tuple[str, ...]]
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        side: dict[str, str] = {}
+        for split, names in self.splits.items():
+            if split not in META_SPLITS:
+                raise UserError(f"suite {self.name}: unknown split {split!r}", fix=nearest(split, META_SPLITS))
+            for name in names:
+                task = self[name]
+                for key in {f"task {name}", f"family {task.family}"} if task.family else {f"task {name}"}:
+                    if side.setdefault(key, split) != split:
+                        raise UserError(
+                            f"suite {self.name}: {key} lies on two sides of the split",
+                            found=f"{side[key]} and {split}",
+                            expected="each task and each family on one side",
+                        )
+
+    def __getitem__(self, name: str) -> Task:
+        if name not in self.tasks:
+            raise UserError(f"suite {self.name} has no task {name!r}", fix=nearest(name, self.tasks))
+        return self.tasks[name]
+
+    def split(self, split: str) -> list[Task]:
+        """The tasks of one meta-split, in the suite's order."""
+        if split not in META_SPLITS:
+            raise UserError(f"unknown meta-split {split!r}", fix=nearest(split, META_SPLITS))
+        return [self[name] for name in self.splits.get(split, ())]
+
+    def replace_tasks(self, change: Callable[[Task], Task | None]) -> TaskSuite:
+        """The suite with each task changed; a task for which `change` gives None is left out."""
+        changed = {name: new for name, task in self.tasks.items() if (new := change(task)) is not None}
+        splits = {split: tuple(n for n in names if n in changed) for split, names in self.splits.items()}
+        return replace(self, tasks=changed, splits=splits)
+
+    def assert_no_leak(self) -> None:
+        """Raise when an example of a meta-validation or meta-test task also occurs in a task used for meta-training.
+
+        Raises:
+            UserError: names the first leaking pair and the number of leaks.
+        """
+        held_out: dict[str, str] = {}
+        for split in ("meta_validation", "meta_test"):
+            for task in self.split(split):
+                for part in ("train", "test"):
+                    held_out.update({e.content: f"{task.name} ({split})" for e in task.examples(part)})
+        leaks = [
+            (task.name, e.content, held_out[e.content])
+            for task in self.split("meta_train")
+            for part in ("train", "test")
+            for e in task.examples(part)
+            if e.content in held_out
+        ]
+        if leaks:
+            trained, content, home = leaks[0]
+            raise UserError(
+                f"suite {self.name}: {len(leaks)} examples of held-out tasks also lie in meta-training tasks",
+                found=f"{content[:80]!r} in {trained} (meta_train) and in {home}",
+                expected="held-out examples that no meta-training task holds",
+                fix="Remove them from the meta-training task or move the task to the other side of suite.yaml.",
+            )

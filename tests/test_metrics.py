@@ -1,0 +1,133 @@
+"""What the metrics compute, and that they need neither the network nor a slow import."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from eval import metrics
+from eval.metrics import FUNCTIONS, normalise, right, score
+from task_suites.errors import UserError
+from task_suites.task import METRICS
+
+
+def test_every_metric_of_the_tasks_is_there():
+    assert set(FUNCTIONS) == set(METRICS)
+
+
+def test_accuracy_is_the_share_of_equal_answers():
+    assert score("accuracy", ["a", "b", "c", "c"], ["a", "b", "c", "d"]) == 0.75
+    assert score("accuracy", ["A"], ["a"]) == 0.0
+
+
+def test_macro_f1_weighs_classes_alike():
+    # a: precision 2/3, recall 1, F1 0.8; b: precision 1, recall 1/2, F1 2/3
+    assert score("macro_f1", ["a", "a", "a", "b"], ["a", "a", "b", "b"]) == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_macro_f1_counts_a_class_that_is_only_predicted():
+    assert score("macro_f1", ["a", "c"], ["a", "a"]) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_exact_match_ignores_case_articles_punctuation_and_blanks():
+    assert normalise(" The  Cat's\tan 'owl'! ") == "cats owl"
+    assert score("exact_match", ["The Cat.", "a dog"], ["cat", "dogs"]) == 0.5
+
+
+def test_rouge_l_follows_the_longest_common_subsequence():
+    # police killed the gunman / police kill the gunman (Lin 2004): LCS 3 of 4 and 4
+    assert score("rouge_l", ["police kill the gunman"], ["police killed the gunman"]) == pytest.approx(0.75)
+    assert score("rouge_l", ["", "same words"], ["some words", "same words"]) == pytest.approx(0.5)
+
+
+def test_rouge_l_equals_the_package_on_ascii_text():
+    from rouge_score.rouge_scorer import RougeScorer
+
+    prediction, reference = "It's 3.5 m_long, isn't it? yes-no", "it is 3 m long isn t it yes"
+    expected = RougeScorer(["rougeL"]).score(reference, prediction)["rougeL"].fmeasure
+    plain = prediction.replace("_", " ")
+    assert score("rouge_l", [plain], [reference]) == pytest.approx(expected)
+
+
+def test_rouge_l_reads_other_scripts():
+    assert score("rouge_l", ["привет мир"], ["привет мир"]) == 1.0
+
+
+def test_span_f1_needs_type_start_and_end():
+    truth = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-ORG"]]
+    given = [["B-PER", "I-PER", "O", "B-ORG"], ["B-ORG", "I-ORG"]]
+    assert score("span_f1", given, truth) == pytest.approx(1 / 3)  # one of three predicted, one of three true
+
+
+def test_span_f1_takes_an_inside_tag_as_the_opening_of_a_span():
+    assert score("span_f1", [["O", "I-LOC"]], [["O", "B-LOC"]]) == 1.0
+
+
+def test_span_f1_of_sentences_without_spans():
+    assert score("span_f1", [["O", "O"]], [["O", "O"]]) == 1.0
+    assert score("span_f1", [["O", "O"]], [["O", "B-LOC"]]) == 0.0
+    assert score("span_f1", [["B-LOC", "O"]], [["O", "O"]]) == 0.0
+
+
+def test_an_unknown_metric_names_the_nearest():
+    with pytest.raises(UserError, match="Did you mean macro_f1"):
+        score("macrof1", ["a"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "predictions", "references", "message"),
+    [
+        ("accuracy", [], [], "no predictions"),
+        ("accuracy", ["a"], ["a", "b"], "1 predictions and 2 references"),
+        ("macro_f1", ["a", None], ["a", "b"], "prediction 2 has the wrong form"),
+        ("accuracy", [["a"]], ["a"], "prediction 1 has the wrong form"),
+        ("span_f1", ["B-LOC"], [["B-LOC"]], "prediction 1 has the wrong form"),
+        ("span_f1", [["O"]], [["O", "O"]], "1 predicted and 2 reference tags"),
+    ],
+)
+def test_wrong_input_is_refused(metric, predictions, references, message):
+    with pytest.raises(UserError, match=message):
+        score(metric, predictions, references)
+
+
+def test_right_is_equality_except_for_free_text():
+    assert right("accuracy", "a", "a") and not right("accuracy", "A", "a")
+    assert right("exact_match", "The cat.", "cat") and right("rouge_l", "Cat", "cat")
+    assert right("span_f1", ["O"], ["O"]) and not right("span_f1", ["O"], ["B-X"])
+
+
+def test_importing_the_module_imports_no_heavy_library():
+    code = "import sys, eval.metrics; print([m for m in ('evaluate', 'datasets', 'sklearn', 'torch') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="BLEU"):
+        metrics.BLEU  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "predictions", "references"),
+    [
+        ("Accuracy", "accuracy", ["a", "b"], ["a", "c"]),
+        ("MacroF1", "macro_f1", ["a", "b"], ["a", "c"]),
+        ("ExactMatch", "exact_match", ["The a", "b"], ["a", "c"]),
+        ("RougeL", "rouge_l", ["one two", "b"], ["one three", "b"]),
+        ("SpanF1", "span_f1", [["B-X", "O"], ["O"]], [["B-X", "O"], ["B-X"]]),
+    ],
+)
+def test_evaluate_modules_agree_with_score_and_survive_pickle(name, key, predictions, references):
+    module = pickle.loads(pickle.dumps(getattr(metrics, name)()))
+    assert type(module) is getattr(metrics, name)
+    expected = score(key, predictions, references)
+    assert module.compute(predictions=predictions, references=references) == {key: pytest.approx(expected)}
+
+
+def test_evaluate_modules_add_and_combine():
+    import evaluate
+
+    both = evaluate.combine([metrics.Accuracy(), metrics.MacroF1()])
+    both.add(prediction="yes", reference="yes")
+    both.add_batch(predictions=["no"], references=["yes"])
+    assert both.compute() == {"accuracy": 0.5, "macro_f1": pytest.approx(1 / 3)}

@@ -1,0 +1,213 @@
+"""The intervals and tests, against closed forms, enumeration and simulation."""
+
+import itertools
+import math
+import random
+
+import numpy as np
+import pytest
+
+from eval.statistics import Interval, gain_interval, mean_interval, task_means, worst_seed
+from task_suites.errors import UserError
+
+
+def cells(table, method="m"):
+    """Cells out of {task: {seed: score}}."""
+    return [
+        {"method": method, "task": task, "seed": seed, "k": 16, "score": score}
+        for task, seeds in table.items()
+        for seed, score in seeds.items()
+    ]
+
+
+def grid(score, tasks=8, seeds=3):
+    return cells({f"task{t}": {s: score(t, s) for s in range(seeds)} for t in range(tasks)})
+
+
+def noisy(seed, tasks=8, seeds=3, spread=0.1):
+    rng = random.Random(seed)
+    base = [rng.uniform(0.3, 0.7) for _ in range(tasks)]
+    return grid(lambda t, s: base[t] + rng.uniform(-spread, spread), tasks, seeds)
+
+
+def test_mean_is_over_tasks_of_the_mean_over_seeds():
+    got = mean_interval(cells({"a": {1: 1.0, 2: 0.0, 3: 0.5}, "b": {1: 0.1}}))
+    assert got.mean == pytest.approx(100 * (0.5 + 0.1) / 2)
+    assert got.low <= got.mean <= got.high
+
+
+def test_equal_scores_give_an_interval_without_width():
+    got = mean_interval(grid(lambda t, s: 0.25))
+    assert (got.mean, got.low, got.high) == pytest.approx((25.0, 25.0, 25.0))
+
+
+def test_interval_of_two_tasks_is_that_of_the_enumerated_resamples():
+    # One seed each: a resample is (0, 0), (0, 1), (1, 0) or (1, 1), so the ends are both extremes.
+    got = mean_interval(cells({"a": {0: 0.0}, "b": {0: 1.0}}))
+    assert (got.mean, got.low, got.high) == (50.0, 0.0, 100.0)
+
+
+def test_interval_of_a_small_case_is_that_of_its_exact_bootstrap():
+    table = {"a": {0: 0.1, 1: 0.3}, "b": {0: 0.4, 1: 0.5}, "c": {0: 0.9, 1: 0.7}}
+    # Every pair of drawn seeds of a task is equally likely, and so is every triple of tasks.
+    halves = [[(x + y) / 2 for x, y in itertools.product(seeds.values(), repeat=2)] for seeds in table.values()]
+    exact = [
+        sum(choice) / 3
+        for drawn in itertools.product(range(3), repeat=3)
+        for choice in itertools.product(*(halves[t] for t in drawn))
+    ]
+    got = mean_interval(cells(table))
+    assert [got.low, got.high] == pytest.approx(100 * np.percentile(exact, [2.5, 97.5]), abs=1.0)
+
+
+def test_ragged_seeds_draw_only_seeds_that_are_there():
+    got = mean_interval(cells({"a": {0: 0.5, 1: 0.5, 2: 0.5}, "b": {0: 0.5}}))
+    assert (got.low, got.high) == pytest.approx((50.0, 50.0))
+
+
+def test_one_task_gives_an_interval_over_seeds_alone():
+    got = mean_interval(cells({"a": {0: 0.0, 1: 1.0}}))
+    assert (got.mean, got.low, got.high) == (50.0, 0.0, 100.0)
+
+
+def test_one_cell_gives_no_interval():
+    got = mean_interval(cells({"a": {0: 0.4}}))
+    assert got.mean == pytest.approx(40) and math.isnan(got.low) and math.isnan(got.high)
+    assert str(got) == "40.0 [no interval]"
+
+
+def test_clustering_widens_the_interval_where_tasks_differ():
+    got = mean_interval(grid(lambda t, s: 0.1 + 0.1 * t, tasks=8, seeds=10))
+    values = np.repeat(0.1 + 0.1 * np.arange(8), 10)
+    naive = np.random.default_rng(0).choice(values, size=(5000, 80)).mean(axis=1)
+    low, high = 100 * np.percentile(naive, [2.5, 97.5])
+    assert got.high - got.low > 2 * (high - low)
+
+
+def test_numbers_do_not_depend_on_the_order_of_cells_or_calls():
+    a, b = noisy(1), noisy(2)
+    first = mean_interval(a), gain_interval(a, b)
+    np.random.seed(5)
+    random.Random(3).shuffle(a)
+    random.Random(4).shuffle(b)
+    assert (mean_interval(a), gain_interval(a, b)) == first
+
+
+def test_another_name_draws_other_resamples():
+    assert mean_interval(noisy(1), name="x") != mean_interval(noisy(1), name="y")
+
+
+def test_many_cells_are_resampled_in_chunks(monkeypatch):
+    monkeypatch.setattr("eval.statistics._CHUNK", 1000)
+    got = mean_interval(noisy(1))
+    assert got.low < got.mean < got.high
+
+
+def test_gain_interval_is_paired():
+    a, b = grid(lambda t, s: 0.15 + 0.1 * t + 0.01 * s), grid(lambda t, s: 0.1 + 0.1 * t + 0.01 * s)
+    got = gain_interval(a, b)
+    assert (got.mean, got.low, got.high) == pytest.approx((5.0, 5.0, 5.0))
+    assert mean_interval(a).high - mean_interval(a).low > 20
+    assert (got.tasks, got.cells) == (8, 24)
+
+
+def test_gain_reverses_with_its_sides():
+    a, b = noisy(1), noisy(2)
+    there, back = gain_interval(a, b), gain_interval(b, a)
+    assert back.mean == pytest.approx(-there.mean)
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
+    assert (back.p, back.wins, back.losses) == (pytest.approx(there.p), there.losses, there.wins)
+
+
+def test_p_value_is_that_of_the_enumerated_sign_flips():
+    differences = [0.10, -0.02, 0.05, 0.07, 0.01, -0.03]
+    got = gain_interval(grid(lambda t, s: 0.5 + differences[t], 6), grid(lambda t, s: 0.5, 6))
+    observed = abs(sum(differences))
+    flips = [
+        abs(sum(x * d for x, d in zip(f, differences, strict=True))) for f in itertools.product((1, -1), repeat=6)
+    ]
+    assert got.p == pytest.approx(sum(f >= observed - 1e-12 for f in flips) / 64)
+
+
+def test_smallest_p_value_is_two_to_the_one_minus_tasks():
+    assert gain_interval(grid(lambda t, s: 0.6, 5), grid(lambda t, s: 0.5, 5)).p == pytest.approx(2**-4)
+
+
+def test_equal_methods_have_p_one_and_only_ties():
+    got = gain_interval(noisy(1), noisy(1))
+    assert (got.mean, got.p, got.wins, got.ties, got.losses) == (0.0, 1.0, 0, 8, 0)
+
+
+def test_p_value_of_one_task_is_over_seeds():
+    a, b = grid(lambda t, s: 0.5 + 0.01 * (s + 1), 1, 6), grid(lambda t, s: 0.5, 1, 6)
+    assert gain_interval(a, b).p == pytest.approx(2**-5)
+
+
+def test_wins_ties_and_losses_count_tasks():
+    a = cells({"a": {0: 0.9, 1: 0.4}, "b": {0: 0.5, 1: 0.5}, "c": {0: 0.1, 1: 0.2}, "d": {0: 0.6, 1: 0.4}})
+    b = cells({task: {0: 0.5, 1: 0.5} for task in "abcd"})
+    got = gain_interval(a, b)
+    assert (got.wins, got.ties, got.losses) == (1, 2, 1)
+
+
+def test_worst_seed_is_the_one_with_the_lowest_mean():
+    a = grid(lambda t, s: (0.6, 0.45, 0.7)[s])
+    assert worst_seed(a) == (1, pytest.approx(45.0))
+    got = gain_interval(a, grid(lambda t, s: 0.5))
+    assert (got.worst_seed, got.worst_gain) == (1, pytest.approx(-5.0))
+
+
+def test_seeds_sort_by_size_and_may_be_texts():
+    assert worst_seed(cells({"a": {10: 0.5, 9: 0.5, "x": 0.5}})) == (9, 50.0)
+
+
+def test_task_means_span_the_seeds():
+    assert task_means(cells({"a": {0: 0.25, 1: 0.75}})) == {"a": Interval(50.0, 25.0, 75.0)}
+
+
+def test_unpaired_cells_are_named():
+    a, b = noisy(1), noisy(2)
+    with pytest.raises(UserError, match=r"\(task7, 2\) in the first alone.*common=True"):
+        gain_interval(a, b[:-1])
+    with pytest.raises(UserError, match=r"\(task0, 0\) in the second alone"):
+        gain_interval(a[1:], b)
+    with pytest.raises(UserError, match="and 16 more"):
+        gain_interval(a, cells({"other": {0: 0.5}}))
+
+
+def test_common_restricts_both_sides_to_shared_cells():
+    a, b = noisy(1), noisy(2)
+    assert gain_interval(a[:-1], b[1:], common=True) == gain_interval(a[1:-1], b[1:-1])
+    with pytest.raises(UserError, match="share no"):
+        gain_interval(a, cells({"other": {0: 0.5}}), common=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "no cells"),
+        (cells({"a": {0: 0.5}}) * 2, "task a, seed 0 has several cells"),
+        (cells({"a": {0: 50.0}}), "a number in"),
+        (cells({"a": {0: math.nan}}), "a number in"),
+        (cells({"a": {0: None}}), "a number in"),
+    ],
+)
+def test_wrong_cells_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        mean_interval(given)
+
+
+def test_interval_prints_with_one_decimal_and_no_negative_zero():
+    assert str(Interval(42.06, 38.0, 46.34)) == "42.1 [38.0, 46.3]"
+    assert str(Interval(-0.04, -1.25, 0.01)) == "0.0 [-1.2, 0.0]"
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    # 20 tasks, 3 seeds, task effects larger than seed effects; percentile intervals of so few clusters run a bit short.
+    rng, hits, rounds = np.random.default_rng(7), 0, 400
+    for index in range(rounds):
+        effects = rng.normal(0.5, 0.08, size=20)[:, None] + rng.normal(0, 0.04, size=(20, 3))
+        got = mean_interval(grid(lambda t, s, e=effects: float(np.clip(e[t, s], 0, 1)), 20), name=str(index))
+        hits += got.low <= 50 <= got.high
+    assert 0.90 <= hits / rounds <= 0.98
