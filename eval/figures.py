@@ -24,7 +24,7 @@ WIDTH = 5.2
 _INK, _FAINT = "#010101", "#020202"
 _CSS = {_INK: "var(--ink)", _FAINT: "var(--faint)"} | {f"#f1000{i}": f"var(--series-{i})" for i in range(SERIES)}
 _MARKERS = "osD^vPX"
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # names may hold a dollar sign
     "font.size": 9,
@@ -94,7 +94,7 @@ def task_bars(tasks: Sequence[TaskBars], title: str) -> str:
             top = y = y + head
             for item in task.bars:
                 middle, first = y + bar / 2, item.series == 0
-                paint = {"color": colour(item.series), "alpha": 1.0 if first else 0.6}
+                paint: Any = {"color": colour(item.series), "alpha": 1.0 if first else 0.6}
                 axes.barh(middle, item.mean, height=bar * 0.84, **paint)
                 if item.high > item.low:
                     axes.plot([item.low, item.high], [middle, middle], color=_INK, linewidth=0.9, alpha=0.75)

@@ -18,7 +18,20 @@ from typing import Any
 
 from eval.metrics import right
 from eval.statistics import mean_interval, task_means
-from eval.summary import Results, Row, caveats, checked, count, duration, headline, legend, load_results, p_text, rows, signed
+from eval.summary import (
+    Results,
+    Row,
+    caveats,
+    checked,
+    count,
+    duration,
+    headline,
+    legend,
+    load_results,
+    p_text,
+    rows,
+    signed,
+)
 from task_suites.errors import UserError
 
 BAR_METHODS = 5  # in the per-task figure; more would be a thicket
@@ -229,7 +242,8 @@ def _mistakes(run_dir: Path, results: Results, made: Sequence[Row]) -> dict[str,
             yield (line["task"], line.get("seed"), line.get("index")), line, good
 
     theirs = {key: (line.get("answer"), good) for key, line, good in answers(base)}
-    total, found = 0, {}
+    total = 0
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for key, line, good in answers(made[0]):
         total += 1
         if good:

@@ -26,11 +26,12 @@ def list_tasks(suite_name: str) -> str:
     width = max(map(len, suite.tasks))
     limit = shutil.get_terminal_size((160, 24)).columns
     lines = [f"{suite.name}: {len(suite.tasks)} tasks"]
-    for split in META_SPLITS:
-        for task in suite.split(split):
-            labels = f"{len(task.labels)} labels" if task.labels else ""
-            line = f"{split:16}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
-            lines.append(line[:limit].rstrip())
+    side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
+    for name in (*side, *(name for name in suite.tasks if name not in side)):
+        task, split = suite[name], side.get(name, "in no split")
+        labels = f"{len(task.labels)} labels" if task.labels else ""
+        line = f"{split:16}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
+        lines.append(line[:limit].rstrip())
     return "\n".join(lines)
 
 
@@ -40,6 +41,8 @@ def show_prompt(suite_name: str, task_name: str, k: int, seed: int, channel: boo
     if not task_name:
         raise UserError("suites show wants a task", fix=nearest("", suite.tasks))
     task = suite[task_name]
+    if channel and task.form != "options":
+        raise UserError(f"task {task_name} has no options to score", fix="Show it in the direct format.")
     form = PromptFormat(channel=channel, instruction=instruction)
     episode = EpisodeSampler(seed, k, 1).draw(task, "test", 0)
     query = episode.queries[0]

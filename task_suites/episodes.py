@@ -7,6 +7,7 @@ processes, the batch size or the other tasks. Support sets are nested: the draw 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,8 +17,8 @@ from task_suites.task import Example, Task
 
 EpisodeKey = tuple[int, str, str, int]
 
-# Common, short, concrete words that stand for classes when labels are made arbitrary, so that a label's meaning can only
-# be read off the demonstrations.
+# Common, short, concrete words that stand for classes when labels are made arbitrary, so that a label's meaning can
+# only be read off the demonstrations.
 _WORDS = """
 apple barn basket beacon bell bishop blanket bottle branch bridge bronze bucket button cabin candle canyon
 carpet castle cedar chalk chapel cherry clover cobra coral cotton cradle crystal dagger daisy desert diamond
@@ -68,7 +69,7 @@ class Episode:
         """
         if not self.task.labels or not self.queries or self.queries[0].form != "options":
             return self
-        taken = {word for label in self.task.labels for word in label.casefold().split()}
+        taken = {word for label in self.task.labels for word in re.findall(r"[^\W_]+", label.casefold())}
         free = [word for word in ARBITRARY_WORDS if word not in taken]
         if len(self.task.labels) > len(free):
             return self
@@ -96,7 +97,7 @@ class EpisodeSampler:
         arbitrary_labels: the share of episodes whose label words are replaced by arbitrary ones.
 
     Raises:
-        UserError: the task has not enough examples for k.
+        UserError: a setting out of its range; from `draw`, the task has not enough examples for k.
     """
 
     seed: int
@@ -107,21 +108,38 @@ class EpisodeSampler:
     max_classes: int | None = None
     arbitrary_labels: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, sound, expected in (
+            ("k", self.k >= 0, "0 or more"),
+            ("queries", self.queries >= 1, "at least 1"),
+            ("balance", self.balance in ("balanced", "natural"), "balanced or natural"),
+            ("max_classes", not self.max_classes or self.max_classes >= 2, "at least 2, or 0 or None for all"),
+            ("arbitrary_labels", 0 <= self.arbitrary_labels <= 1, "a share from 0 to 1"),
+        ):
+            if not sound:
+                raise UserError(f"{name} is out of range", found=repr(getattr(self, name)), expected=expected)
+
     def draw(self, task: Task, role: str, index: int) -> Episode:
         """The episode number `index` of a task.
 
         `role` is "test" (support from the task's train examples, queries from its test examples) or "train" (both from
         its train examples).
+
+        Raises:
+            UserError: the task has too few examples for k, or none is left to be a query; or an unknown role.
         """
         key = (self.seed, task.name, role, index)
         if role not in ("train", "test"):
             raise UserError(f"unknown role {role!r}", expected="train or test")
         pool: Sequence[Example] = task.examples("train")
         query_pool: Sequence[Example] = task.examples("test") if role == "test" else pool
-        if self.max_classes and task.form == "options" and len(task.labels) > self.max_classes:
-            chosen = set(_rng(key, "classes").sample(task.labels, self.max_classes))
-            pool, query_pool = _only(pool, chosen), _only(query_pool, chosen)
-        support = self._support(pool, key)
+        classes = _classes(task)
+        if self.max_classes and len(classes) > self.max_classes:
+            occurring = {e.output for e in pool}
+            classes = [c for c in classes if c in occurring]
+            classes = _rng(key, "classes").sample(classes, min(len(classes), self.max_classes))
+            pool, query_pool = _only(pool, set(classes)), _only(query_pool, set(classes))
+        support = self._support(pool, classes, key)
         seen = {e.content for e in support}
         candidates = [e for e in query_pool if e.content not in seen]
         if not candidates:
@@ -130,25 +148,21 @@ class EpisodeSampler:
         episode = Episode(key, task, support, tuple(candidates[: self.queries]))
         return episode.relabelled() if _rng(key, "arbitrary").random() < self.arbitrary_labels else episode
 
-    def _support(self, pool: Sequence[Example], key: EpisodeKey) -> tuple[Example, ...]:
+    def _support(self, pool: Sequence[Example], classes: Sequence[str], key: EpisodeKey) -> tuple[Example, ...]:
         order = list(pool)
         _rng(key, "support").shuffle(order)
-        by_class: dict[str | None, list[Example]] = {}
+        by_class: dict[str | None, list[Example]] = {c: [] for c in classes or (None,)}
         for e in order:
-            by_class.setdefault(e.output if e.form == "options" and e.options == pool[0].options else None, []).append(
-                e
-            )
-        classes = len(by_class)
-        if self.per_class:
-            short = {c: len(es) for c, es in by_class.items() if len(es) < self.k}
-            if short:
-                name, size = min(short.items(), key=lambda item: item[1])
+            by_class[e.output if classes else None].append(e)
+        if self.per_class and classes:
+            name, size = min(((c, len(es)) for c, es in by_class.items()), key=lambda item: item[1])
+            if size < self.k:
                 raise UserError(
                     f"task {key[1]}: class {name!r} has {size} examples",
                     expected=f"at least k={self.k}",
                     fix="Lower k.",
                 )
-        wanted = self.k * classes if self.per_class else self.k
+        wanted = self.k * len(by_class) if self.per_class else self.k
         if wanted > len(order):
             raise UserError(
                 f"task {key[1]}: k={self.k} asks for {wanted} demonstrations",
@@ -164,6 +178,15 @@ def _rng(key: EpisodeKey, purpose: str) -> random.Random:
     return random.Random(f"{'/'.join(map(str, key))}/{purpose}")
 
 
+def _classes(task: Task) -> list[str]:
+    """The classes that a draw is balanced over; empty where the examples have no options or each has its own."""
+    if task.form != "options":
+        return []
+    options = task.labels or task.examples("train")[0].options or ()
+    shared = task.labels or all(set(e.options or ()) == set(options) for e in task.examples("train"))
+    return list(options) if shared else []
+
+
 def _only(examples: Sequence[Example], classes: set[str]) -> list[Example]:
     """The examples of some classes, their options shrunk to them."""
     return [
@@ -173,7 +196,7 @@ def _only(examples: Sequence[Example], classes: set[str]) -> list[Example]:
 
 def _in_turn(by_class: dict[str | None, list[Example]], rng: random.Random) -> list[Example]:
     """All examples, round by round: in each round one of each class that has one left, in random order."""
-    queues = {c: list(reversed(es)) for c, es in sorted(by_class.items(), key=lambda item: str(item[0]))}
+    queues = {c: list(reversed(es)) for c, es in sorted(by_class.items(), key=lambda item: str(item[0])) if es}
     order: list[Example] = []
     while queues:
         turn = list(queues)

@@ -115,7 +115,8 @@ def parse_tags(text: str, tokens: Sequence[str]) -> tuple[str, ...]:
     """BIO tags from generated text `words = type; ...`.
 
     Each item is looked for in the sentence from left to right, at the first place that no earlier item took; an item
-    that is not a run of the sentence's words is left out.
+    that is not a run of the sentence's words is left out. So a span whose words also stand further left, untagged, is
+    put there, and a span that holds a semicolon is lost.
     """
     tags = ["O"] * len(tokens)
     for item in text.split(STOP)[0].split(";"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
@@ -22,6 +23,8 @@ MetaSplit = Literal["meta_train", "meta_validation", "meta_test"]
 TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 METRICS: tuple[str, ...] = get_args(Metric)
 META_SPLITS: tuple[str, ...] = get_args(MetaSplit)
+FORMS: tuple[str, ...] = get_args(Form)
+_BIO = re.compile(r"O|[BI]-[^\s;=]+( [^\s;=]+)*")  # "words = type; words = type" must be readable again
 
 
 @dataclass(frozen=True)
@@ -67,27 +70,45 @@ class Example:
 
     def problem(self, labels: Sequence[str] = ()) -> tuple[str, object, object] | None:
         """(what is wrong, found, expected), or None for a sound, answered example."""
-        if self.form == "tags":
-            if not self.tokens:
-                return "no tokens", "an empty list", "at least one token"
-            if self.tags is None or len(self.tags) != len(self.tokens):
-                found = "no tags" if self.tags is None else f"{len(self.tokens)} tokens and {len(self.tags)} tags"
-                return "tokens and tags differ in number", found, "one tag a token"
-            bad = [tag for tag in self.tags if tag != "O" and tag[:2] not in ("B-", "I-")]
-            return ("not a BIO tag", repr(bad[0]), "O, B-TYPE or I-TYPE") if bad else None
+        try:
+            "".join((self.text, self.output or "", *(self.options or ()), *(self.tags or ()))).encode()
+        except UnicodeEncodeError as error:
+            return "not Unicode text", f"half of a surrogate pair in {error.object[:60]!r}", "whole characters"
+        if self.tokens is not None:
+            return self._tagging_problem(self.tokens)
+        if self.tags is not None:
+            return "tags without tokens", list(self.tags), "tokens and tags, or input and output"
         if not self.input.strip():
             return "the input is empty", repr(self.input), "some text"
         if not (self.output or "").strip():
             return "the output is empty", repr(self.output), "an answer"
-        if self.form == "text":
-            return None
-        assert self.options is not None
+        assert self.output is not None
+        if self.options is None:
+            if labels:
+                return "the options are missing", "labels in the task", f"options from {list(labels)}"
+            several = "\n" in self.output  # generation stops at a line break
+            return ("the output has several lines", repr(self.output[:60]), "one line") if several else None
         if len(set(self.options)) != len(self.options) or len(self.options) < 2:
             return "options must be at least two and distinct", list(self.options), "distinct options"
+        if not all(option.strip() for option in self.options):
+            return "an option is empty", list(self.options), "some text in each"
         if self.output not in self.options:
             return "the options lack the answer", f"output {self.output!r}", f"one of {list(self.options)}"
         unknown = [option for option in self.options if labels and option not in labels]
         return ("unknown label", repr(unknown[0]), f"one of {list(labels)}") if unknown else None
+
+    def _tagging_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
+        if self.input or self.output is not None or self.options is not None:
+            return "tokens beside input, output or options", "two forms in one example", "tokens and tags alone"
+        if not tokens:
+            return "no tokens", "an empty list", "at least one token"
+        if blank := [token for token in tokens if token.split() != [token]]:
+            return "a token is empty or holds white space", repr(blank[0]), "one word a token"
+        if self.tags is None or len(self.tags) != len(tokens):
+            found = "no tags" if self.tags is None else f"{len(tokens)} tokens and {len(self.tags)} tags"
+            return "tokens and tags differ in number", found, "one tag a token"
+        bad = [tag for tag in self.tags if not _BIO.fullmatch(tag)]
+        return ("not a BIO tag", repr(bad[0]), "O, B-TYPE or I-TYPE, the type without ; or =") if bad else None
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,9 @@ class Task:
         metric: the task's own headline metric (`METRICS`).
         family: what it shares its origin with; a family lies on one side of the meta-split.
         load: gives the examples of "train" or "test"; called at most once for each split.
+
+    Raises:
+        UserError: an unknown type or metric, or a label that occurs twice.
     """
 
     name: str
@@ -115,7 +139,7 @@ class Task:
     domain: str = ""
     source: str = ""
     licence: str = ""
-    _loaded: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _loaded: dict[str, tuple[Example, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for value, known, what in ((self.type, TASK_TYPES, "type"), (self.metric, METRICS, "metric")):
@@ -130,7 +154,7 @@ class Task:
         """All examples of ``"train"`` or ``"test"``, loaded and checked on first use.
 
         Raises:
-            UserError: an unsound example, or none at all.
+            UserError: an unsound example, none at all, or examples of different forms.
         """
         if split not in self._loaded:
             examples = tuple(self.load(split))
@@ -141,6 +165,11 @@ class Task:
                     raise UserError(what, where=where, found=found, expected=expected)
             if not examples:
                 raise UserError(f"task {self.name}: the {split} split is empty", expected="at least one example")
+            forms = {e.form for e in examples} | {loaded[0].form for loaded in self._loaded.values()}
+            if len(forms) > 1:
+                raise UserError(
+                    f"task {self.name}: examples of different forms", found=sorted(forms), expected="one form in a task"
+                )
             self._loaded[split] = examples
         return self._loaded[split]
 
@@ -150,8 +179,8 @@ class Task:
         return self.examples("train")[0].form
 
     def replace(self, **changes: object) -> Task:
-        """A variant of the task; its examples are loaded afresh when `load` changes."""
-        return replace(self, **{**changes, "_loaded": {}})  # type: ignore[arg-type]
+        """A variant of the task, which loads its examples afresh."""
+        return replace(self, **changes)  # type: ignore[arg-type]
 
     def keep(self, condition: Callable[[Example], bool]) -> Task:
         """The task made of those examples that satisfy `condition`, in their order."""
@@ -172,7 +201,8 @@ class TaskSuite:
     """Tasks and which of them are for meta-training, meta-validation and meta-testing.
 
     Raises:
-        UserError: a split names a task that is not there, a task or a family lies on two sides of the split.
+        UserError: a split names a task that is not there or the same task twice, a task or a family lies on two sides
+            of the split, or a task is kept under another name than its own.
     """
 
     name: str
@@ -181,10 +211,17 @@ class TaskSuite:
     description: str = ""
 
     def __post_init__(self) -> None:
+        for name, task in self.tasks.items():
+            if name != task.name:
+                raise UserError(
+                    f"suite {self.name}: the task {task.name!r} is kept as {name!r}", expected="its own name"
+                )
         side: dict[str, str] = {}
         for split, names in self.splits.items():
             if split not in META_SPLITS:
                 raise UserError(f"suite {self.name}: unknown split {split!r}", fix=nearest(split, META_SPLITS))
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise UserError(f"suite {self.name}: {split} names a task twice", found=sorted(twice))
             for name in names:
                 task = self[name]
                 for key in {f"task {name}", f"family {task.family}"} if task.family else {f"task {name}"}:

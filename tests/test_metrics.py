@@ -98,8 +98,12 @@ def test_right_is_equality_except_for_free_text():
 
 
 def test_importing_the_module_imports_no_heavy_library():
-    code = "import sys, eval.metrics; print([m for m in ('evaluate', 'datasets', 'sklearn', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = (
+        "import sys, eval.metrics; print([m for m in ('evaluate', 'datasets', 'sklearn', 'torch') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_an_unknown_attribute_is_an_attribute_error():

@@ -48,12 +48,12 @@ def test_interval_of_two_tasks_is_that_of_the_enumerated_resamples():
 
 
 def test_interval_of_a_small_case_is_that_of_its_exact_bootstrap():
-    table = {"a": {0: 0.1, 1: 0.3}, "b": {0: 0.4, 1: 0.5}, "c": {0: 0.9, 1: 0.7}}
-    # Every pair of drawn seeds of a task is equally likely, and so is every triple of tasks.
+    table = {"a": {0: 0.11, 1: 0.29}, "b": {0: 0.43, 1: 0.5}, "c": {0: 0.91, 1: 0.72}, "d": {0: 0.17, 1: 0.24}}
+    # Every pair of drawn seeds of a task is equally likely, and so is every drawing of four tasks.
     halves = [[(x + y) / 2 for x, y in itertools.product(seeds.values(), repeat=2)] for seeds in table.values()]
     exact = [
-        sum(choice) / 3
-        for drawn in itertools.product(range(3), repeat=3)
+        sum(choice) / 4
+        for drawn in itertools.product(range(4), repeat=4)
         for choice in itertools.product(*(halves[t] for t in drawn))
     ]
     got = mean_interval(cells(table))
@@ -123,9 +123,7 @@ def test_p_value_is_that_of_the_enumerated_sign_flips():
     differences = [0.10, -0.02, 0.05, 0.07, 0.01, -0.03]
     got = gain_interval(grid(lambda t, s: 0.5 + differences[t], 6), grid(lambda t, s: 0.5, 6))
     observed = abs(sum(differences))
-    flips = [
-        abs(sum(x * d for x, d in zip(f, differences, strict=True))) for f in itertools.product((1, -1), repeat=6)
-    ]
+    flips = [abs(sum(x * d for x, d in zip(f, differences, strict=True))) for f in itertools.product((1, -1), repeat=6)]
     assert got.p == pytest.approx(sum(f >= observed - 1e-12 for f in flips) / 64)
 
 

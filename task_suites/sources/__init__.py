@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import FORMS, Example, Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
 
@@ -24,6 +24,8 @@ def load_named(name: str) -> Any:
         UserError: there is no such module or no such name in it.
     """
     module_name, _, attribute = name.partition(":")
+    if not all((*module_name.split("."), attribute)):
+        raise UserError(f"no name of an object: {name!r}", expected="package.module:Name")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
@@ -42,9 +44,14 @@ def open_suite(name: str) -> TaskSuite:
         UserError: nothing answers to the name, or what does is not a `TaskSuite`.
     """
     if name in BUILT_IN or (":" in name and not Path(name).exists()):
-        suite = load_named(BUILT_IN.get(name, name))()
+        source = load_named(BUILT_IN.get(name, name))
+        if not callable(source):
+            raise UserError(f"{name} is a {type(source).__name__}", expected="a function that returns a TaskSuite")
+        suite = source()
         if not isinstance(suite, TaskSuite):
             raise UserError(f"{name} gave a {type(suite).__name__}", expected="a TaskSuite")
+        if not suite.tasks:
+            raise UserError(f"suite {suite.name} from {name} holds no task")
         return suite
     from task_suites.sources.local import open_folder
 
@@ -61,8 +68,8 @@ class SuiteConfig:
     Attributes:
         name: a built-in suite ("embedded"), a folder (docs/data.md), or `package.module:function`.
         max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
-        min_train: leave out tasks with fewer train examples after that.
-        min_test: leave out tasks with fewer test examples after that.
+        min_train: where max_words is set, leave out tasks of which fewer train examples are left.
+        min_test: where max_words is set, leave out tasks of which fewer test examples are left.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
         tasks: keep these tasks only; empty keeps all.
     """
@@ -71,7 +78,7 @@ class SuiteConfig:
     max_words: int = 0
     min_train: int = 40
     min_test: int = 8
-    forms: list[str] = field(default_factory=lambda: ["options", "text", "tags"])
+    forms: list[str] = field(default_factory=lambda: list(FORMS))
     tasks: list[str] = field(default_factory=list)
 
     def open(self) -> tuple[TaskSuite, str | None]:
@@ -81,13 +88,13 @@ class SuiteConfig:
             UserError: see `open_suite`; or held-out examples lie in meta-training tasks; or no task is left.
         """
         for form in self.forms:
-            if form not in ("options", "text", "tags"):
-                raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, ("options", "text", "tags")))
+            if form not in FORMS:
+                raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, FORMS))
         suite = open_suite(self.name)
         for name in self.tasks:
             suite[name]  # an unknown name is an error with its nearest neighbours
-        suite = suite.replace_tasks(lambda t: t if not self.tasks or t.name in self.tasks else None)
-        suite = suite.replace_tasks(lambda t: t if t.form in self.forms else None)
+        chosen = self.tasks or suite.tasks
+        suite = suite.replace_tasks(lambda t: t if t.name in chosen and t.form in self.forms else None)
         if not suite.tasks:
             raise UserError(f"suite {self.name}: no task is left", fix="Widen suite.forms or suite.tasks.")
         suite.assert_no_leak()
@@ -100,18 +107,22 @@ def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | 
     def short(example: Example) -> bool:
         return len(example.text.split()) <= config.max_words
 
-    def enough(task: Task) -> Task | None:
-        return task if _count(task, "train") >= config.min_train and _count(task, "test") >= config.min_test else None
-
-    def _count(task: Task, split: str) -> int:
+    def count(task: Task, split: str) -> int:
         return sum(map(short, task.examples(split)))
+
+    def enough(task: Task) -> Task | None:
+        return task if count(task, "train") >= config.min_train and count(task, "test") >= config.min_test else None
 
     kept = suite.replace_tasks(enough)
     if not kept.tasks:
-        raise UserError(f"suite {suite.name}: no task has enough examples of at most {config.max_words} words")
+        raise UserError(
+            f"suite {suite.name}: no task has enough examples of at most {config.max_words} words",
+            expected=f"{config.min_train} for train and {config.min_test} for test",
+            fix="Raise suite.max_words, or lower suite.min_train and suite.min_test.",
+        )
     gone = sorted(set(suite.tasks) - set(kept.tasks))
     before = sum(len(t.examples(s)) for t in kept.tasks.values() for s in ("train", "test"))
-    after = sum(_count(t, s) for t in kept.tasks.values() for s in ("train", "test"))
+    after = sum(count(t, s) for t in kept.tasks.values() for s in ("train", "test"))
     note = f"{before - after} of {before} examples have inputs of more than {config.max_words} words and were left out"
     if gone:
         note += f"; so were the tasks {', '.join(gone)}, of which too few examples remained"

@@ -18,8 +18,16 @@ from task_suites.errors import UserError, nearest
 from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
-TASK_KEYS = {field.name for field in fields(Task) if field.name not in ("load", "_loaded")}
-SIZES = {"train_size", "test_size"}
+PARTS = ("train.jsonl", "test.jsonl")
+LISTS = ("options", "tokens", "tags")
+TASK_KEYS: dict[str, type] = {
+    **{field.name: str for field in fields(Task) if field.init and field.name != "load"},
+    "labels": list,
+    "train_size": int,
+    "test_size": int,
+}
+SUITE_KEYS: dict[str, type] = {"name": str, "description": str, "splits": dict}
+KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", int: "a number", dict: "a mapping"}
 
 
 def open_folder(folder: Path) -> TaskSuite:
@@ -29,20 +37,24 @@ def open_folder(folder: Path) -> TaskSuite:
     without a `family` gets its `source` as one, so that tasks of one data set stay on one side.
 
     Raises:
-        UserError: the folder, a file or a key is missing, unknown or unreadable.
+        UserError: the folder, a file or a key is missing, unknown or unreadable. Examples are read when a task is
+            first asked for them, and their errors are raised then.
     """
     if not folder.is_dir():
         raise UserError(f"no suite at {folder}", expected="a folder of task folders, or the name of a suite")
     names = sorted(p.parent.name for p in folder.glob("*/task.yaml"))
+    if missing := {p.parent.name for part in PARTS for p in folder.glob(f"*/{part}")} - set(names):
+        raise UserError("task.yaml is missing", where=folder / min(missing), fix="See docs/data.md for the layout.")
     if not names:
         raise UserError(f"{folder} holds no task", expected="<task>/task.yaml, train.jsonl and test.jsonl")
-    half = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and (p / "train.jsonl").exists()]
-    if missing := set(half) - set(names):
-        raise UserError("task.yaml is missing", where=folder / min(missing), fix="See docs/data.md for the layout.")
     tasks = {name: _open_task(folder / name) for name in names}
     header: dict[str, Any] = {"name": folder.name, "splits": {"meta_test": names}}
     if (folder / "suite.yaml").exists():
-        header = _read_yaml(folder / "suite.yaml", {"name", "description", "splits"}, required=("name", "splits"))
+        header = _read_yaml(folder / "suite.yaml", SUITE_KEYS, required=("name", "splits"))
+        for split, members in header["splits"].items():
+            if not _are_texts(members or []):
+                where, found = folder / "suite.yaml", repr(members)[:60]
+                raise UserError(f"{split} has a wrong type", where=where, found=found, expected="a list of task names")
     splits = {split: tuple(members or ()) for split, members in header["splits"].items()}
     try:
         return TaskSuite(header["name"], tasks, splits, header.get("description", ""))
@@ -52,38 +64,55 @@ def open_folder(folder: Path) -> TaskSuite:
 
 def _open_task(folder: Path) -> Task:
     path = folder / "task.yaml"
-    header = _read_yaml(path, TASK_KEYS | SIZES, required=("name", "type"))
+    header = _read_yaml(path, TASK_KEYS, required=("name", "type"))
     if header["name"] != folder.name:
         raise UserError("name differs from the folder's", where=path, found=header["name"], expected=folder.name)
-    for part in ("train.jsonl", "test.jsonl"):
+    for part in PARTS:
         if not (folder / part).is_file():
             raise UserError(f"{part} is missing", where=folder, expected="task.yaml, train.jsonl and test.jsonl")
     sizes = {"train": header.pop("train_size", None), "test": header.pop("test_size", None)}
-    header["labels"] = tuple(map(str, header.get("labels") or ()))
+    labels = header.get("labels", [])
+    if not _are_texts(labels):
+        found = repr(next(label for label in labels if not isinstance(label, str)))
+        raise UserError(
+            "a label is not text", where=path, found=found, fix="Put the labels in quotes: YAML reads yes as true."
+        )
+    header["labels"] = tuple(labels)
     header.setdefault("family", header.get("source", ""))
+    spans = header.get("metric") == "span_f1"
     try:
-        return Task(load=partial(_read_examples, folder, header["labels"], sizes), **header)
+        return Task(load=partial(_read_examples, folder, header["labels"], sizes, spans), **header)
     except UserError as error:
         raise UserError(str(error), where=path) from None
 
 
-def _read_yaml(path: Path, known: set[str], required: tuple[str, ...]) -> dict[str, Any]:
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _read_yaml(path: Path, known: dict[str, type], required: tuple[str, ...]) -> dict[str, Any]:
+    """The mapping in a file, its keys and types checked; a key without a value counts as absent."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"not readable as YAML: {' '.join(str(error).split())}", where=path) from None
     if not isinstance(value, dict):
         raise UserError("not a mapping", where=path, found=type(value).__name__, expected=f"keys {sorted(known)}")
-    for key in value:
+    value = {key: item for key, item in value.items() if item is not None}
+    for key, item in value.items():
         if key not in known:
             raise UserError(f"unknown key {key!r}", where=path, fix=nearest(str(key), known))
+        if type(item) is not known[key]:
+            raise UserError(f"{key} has a wrong type", where=path, found=repr(item)[:60], expected=KINDS[known[key]])
     for key in required:
         if key not in value:
             raise UserError(f"key {key!r} is missing", where=path, expected=f"keys {list(required)}")
     return value
 
 
-def _read_examples(folder: Path, labels: tuple[str, ...], sizes: dict[str, int | None], split: str) -> list[Example]:
+def _read_examples(
+    folder: Path, labels: tuple[str, ...], sizes: dict[str, int | None], spans: bool, split: str
+) -> list[Example]:
     path = folder / f"{split}.jsonl"
     examples = list(_parse_lines(path, labels))
     wanted = sizes.get(split)
@@ -94,27 +123,47 @@ def _read_examples(folder: Path, labels: tuple[str, ...], sizes: dict[str, int |
             found=f"{len(examples)} examples",
             expected=f"{wanted} ({split}_size in task.yaml)",
         )
-    forms = sorted({e.form for e in examples})
-    if len(forms) > 1:
-        raise UserError("examples of different forms", where=path, found=forms, expected="one form in a task")
+    if not examples:
+        raise UserError("the file is empty", where=path, expected="one JSON object a line")
+    for number, example in enumerate(examples, 1):
+        if example.form != examples[0].form:
+            found = f"{example.form} after {examples[0].form}"
+            raise UserError(
+                "examples of different forms", where=f"{path}:{number}", found=found, expected="one form in a task"
+            )
+    if spans != (examples[0].form == "tags"):
+        raise UserError(
+            "the metric does not fit the examples",
+            where=folder / "task.yaml",
+            found=f"examples of the form {examples[0].form}",
+            expected="metric span_f1 for tokens and tags, and for these alone",
+        )
     return examples
 
 
 def _parse_lines(path: Path, labels: tuple[str, ...]) -> Iterable[Example]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            where = f"{path}:{number}"
-            if not line.strip():
-                raise UserError("empty line", where=where, expected="one JSON object a line")
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"not JSON ({error.msg})", where=where, found=repr(line.strip()[:60])) from None
-            yield parse_example(row, labels, where)
+    try:
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path) from None
+    for number, line in enumerate(lines if lines != [b""] else [], 1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            raise UserError("empty line", where=where, expected="one JSON object a line")
+        try:
+            text = line.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+            row = json.loads(text)
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-8", where=where, found=f"{error.object[error.start : error.end]!r}") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"not JSON ({error})", where=where, found=repr(text[:60])) from None
+        yield parse_example(row, labels, where)
 
 
 def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) -> Example:
     """An answered example from one JSON object; `where` (file:line) heads the error.
+
+    An input and output without options has the task's labels as options, where the task has labels.
 
     Raises:
         UserError: not an object, an unknown key, a value of a wrong type, or an unsound example.
@@ -124,13 +173,12 @@ def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) 
     for key, value in row.items():
         if key not in EXAMPLE_KEYS:
             raise UserError(f"unknown key {key!r}", where=where, fix=nearest(key, EXAMPLE_KEYS))
-        listed = key in ("options", "tokens", "tags")
-        if not (
-            isinstance(value, list) and all(isinstance(v, str) for v in value) if listed else isinstance(value, str)
-        ):
-            expected = "a list of strings" if listed else "a string"
+        if not (_are_texts(value) if key in LISTS else isinstance(value, str)):
+            expected = "a list of strings" if key in LISTS else "a string"
             raise UserError(f"{key} has a wrong type", where=where, found=repr(value)[:60], expected=expected)
     values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in row.items()}
+    if labels and "tokens" not in values:
+        values.setdefault("options", labels)
     example = Example(**values)
     if wrong := example.problem(labels):
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])

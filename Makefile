@@ -1,0 +1,66 @@
+# `make quickstart` and `make test` each need nothing but Python 3.10 or later and a package index that pip reaches.
+#
+#   PYTHON=python3.12   which Python makes .venv
+#   ARGS="--json"       options of the quickstart
+#   PIP_...             pip's own settings (README.md, "Installation"), such as PIP_EXTRA_INDEX_URL
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := smollm2-135m
+
+.PHONY: help quickstart test slow lint install model clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make quickstart   install, pull the model, meta-train it and compare it on unseen tasks (ARGS=\"--json\" passes options)"
+	@echo "make test         install, pull the model, run the tests"
+	@echo "make slow         the tests that take long"
+	@echo "make lint         ruff and mypy"
+	@echo "make install      only make $(VENV) and install into it"
+	@echo "make model        only pull $(MODEL)"
+	@echo "make clean        remove $(VENV), builds and tool caches; runs/ and pulled models stay"
+
+# the quickstart pulls the model that it is asked for, if that is one to pull
+quickstart: install
+	@$(BIN)/metaicl quickstart $(ARGS)
+
+test: install
+	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+model: install
+	@$(BIN)/metaicl models pull $(MODEL)
+
+install: $(VENV)/installed
+
+# both stamps are written last, so a step that failed or was interrupted is done again
+$(VENV)/made:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	  echo "make: no $(PYTHON) here; install Python 3.10 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "make: $$($(PYTHON) --version 2>&1) is too old; Python 3.10 or later is needed: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "make: $(PYTHON) made no $(VENV) (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made pyproject.toml
+	@echo "Installing into $(VENV) (some minutes; done once) ..."
+	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
+	  echo "No GPU found: where pip is told of no CPU build of PyTorch, it takes the CUDA build of some GB (README.md, \"Installation\")."; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=21.3"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,343 @@
+"""Each method against its special cases, and one set of promises kept by all registered methods."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_learnable
+from metaicl.methods import METHODS, method_spec
+from metaicl.methods.finetune import FineTune
+from metaicl.methods.fomaml import FOMAML
+from metaicl.methods.in_context import InContext
+from metaicl.methods.protonet import ABSENT, ProtoNet
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.task import Example
+from toys import choice_task, tag_task, text_task, toy_task
+
+TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": tag_task()}
+
+
+def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
+    return EpisodeSampler(0, k, queries).draw(task, role, index)
+
+
+def build(name: str, **options):
+    spec = method_spec(name)
+    return spec.build(_backbone(spec), PromptFormat(), **options)
+
+
+def _backbone(spec):
+    from conftest import tiny_config
+    from metaicl.backbone import Backbone
+
+    return make_learnable() if spec.weights == "lora" else Backbone.load(tiny_config(weights="frozen"))
+
+
+def answers(method, e: Episode):
+    return method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
+
+
+FAST = {"finetune": {"steps": 2}, "fomaml": {"inner_steps": 2}, "fomaml_icl": {"inner_steps": 2}}
+every_method = pytest.mark.parametrize("name", sorted(METHODS))
+
+
+@every_method
+def test_every_method_answers_what_it_serves_and_refuses_the_rest_with_one_error(name):
+    method = build(name, **FAST.get(name, {}))
+    for task in TASKS.values():
+        e = draw(task)
+        if method.refusal(task) is None:
+            found = answers(method, e)
+            assert len(found) == len(e.queries)
+            if task.form == "options":
+                assert all(a.text in q.options for a, q in zip(found, e.queries, strict=True))
+            if task.form == "tags":
+                assert all(len(a.text) == len(q.tokens) for a, q in zip(found, e.queries, strict=True))
+        else:
+            with pytest.raises(UserError, match="does not serve"):
+                method.adapt(task, e.support)
+
+
+@every_method
+def test_evaluation_leaves_meta_parameters_unchanged_and_repeats_itself(name):
+    method = build(name, **FAST.get(name, {}))
+    before = {n: p.detach().clone() for n, p in method.named_parameters()}
+    first = answers(method, draw(TASKS["options"]))
+    second = answers(method, draw(TASKS["options"]))
+    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(before[n], p) for n, p in method.named_parameters())
+
+
+@every_method
+def test_answers_do_not_depend_on_the_other_queries(name):
+    method, e = build(name, **FAST.get(name, {})), draw(TASKS["options"])
+    together = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
+    alone = [method.adapt(e.task, e.support).scores([q.hidden()])[0] for q in e.queries[:2]]
+    assert np.allclose(together[:2], alone, atol=1e-4)
+
+
+@every_method
+def test_support_sets_with_a_class_missing_or_one_example_are_answered(name):
+    method, e = build(name, **FAST.get(name, {})), draw(TASKS["options"], k=8)
+    one_class = tuple(d for d in e.support if d.output == "fruit")
+    for support in (one_class, e.support[:1], (*one_class, e.support[0], e.support[1])):
+        unique = tuple(dict.fromkeys(support))
+        scores = method.adapt(e.task, unique).scores([q.hidden() for q in e.queries])
+        assert all(np.isfinite(s).all() for s in scores)
+
+
+@pytest.mark.parametrize("name", [n for n, s in METHODS.items() if s.trained])
+def test_every_trained_method_gives_a_loss_that_reaches_all_that_it_learns(name):
+    method = build(name, **FAST.get(name, {}))
+    loss, weight = method([draw(TASKS["options"], role="train"), draw(TASKS["options"], role="train", index=1)])
+    loss.backward()
+    assert float(weight) > 0 and torch.isfinite(loss)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in method.learned().values())
+    assert any(p.grad.abs().max() > 0 for p in method.learned().values())
+
+
+@pytest.mark.parametrize("name", [n for n, s in METHODS.items() if s.trained])
+def test_losses_add_up_over_episodes(name):
+    method = build(name, **FAST.get(name, {}))
+    episodes = [draw(TASKS["options"], role="train", index=i) for i in range(2)]
+    both = method(episodes)
+    apart = [method([e]) for e in episodes]
+    assert float(both[0]) == pytest.approx(sum(float(a[0]) for a in apart), rel=1e-4)
+    assert float(both[1]) == sum(float(a[1]) for a in apart)
+
+
+class Sentinel(str):
+    """An answer that may not be looked at."""
+
+    def __eq__(self, other):
+        raise AssertionError("a query's answer was read")
+
+    __hash__ = str.__hash__
+
+
+@every_method
+def test_no_method_is_given_the_answers_of_queries(name):
+    from dataclasses import replace
+
+    from eval.harness import truth
+
+    method, e = build(name, **FAST.get(name, {})), draw(TASKS["options"])
+    guarded = [replace(q, output=Sentinel(q.output)) for q in e.queries]
+    found = method.adapt(e.task, e.support).answers([q.hidden() for q in guarded])
+    assert len(found) == len(guarded) and isinstance(truth(guarded[0]), Sentinel)
+
+
+# -- special cases -----------------------------------------------------------------------------------------------
+
+
+def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit():
+    from conftest import tiny_config
+    from metaicl.backbone import Backbone
+
+    e = draw(TASKS["options"])
+    raw = method_spec("icl").build(Backbone.load(tiny_config(weights="frozen")), PromptFormat())
+    untrained = method_spec("metaicl").build(Backbone.load(tiny_config(weights="lora")), PromptFormat())
+    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(answers(raw, e), answers(untrained, e), strict=True))
+
+
+def test_the_in_context_loss_is_the_mean_negative_log_likelihood_of_query_answers(learnable):
+    form, e = PromptFormat(), draw(TASKS["options"], k=2, queries=3)
+    loss, weight = InContext(learnable, form)([e])
+    total, tokens = 0.0, 0
+    for q in e.queries:
+        segments = [s for d in e.support for s in form.demonstration(d)] + [form.question(q)]
+        ids = [t for s in segments for t in learnable.encode(s.text)]
+        answer = learnable.encode(f" {q.output}")
+        lp = torch.log_softmax(learnable.plain_logits([*ids, *answer])[len(ids) - 1 : -1], -1)
+        total -= sum(float(lp[i, t]) for i, t in enumerate(answer))
+        tokens += len(answer)
+    assert float(loss) == pytest.approx(total, rel=1e-5) and float(weight) == tokens
+
+
+def test_the_loss_of_several_queries_is_the_sum_of_their_own(learnable):
+    method, e = InContext(learnable, PromptFormat()), draw(TASKS["options"])
+    together, _ = method([e])
+    apart = sum(float(method([Episode(e.key, e.task, e.support, (q,))])[0]) for q in e.queries)
+    assert float(together) == pytest.approx(apart, rel=1e-5)
+
+
+def test_changing_a_demonstrations_label_changes_the_loss(learnable):
+    from dataclasses import replace
+
+    method, e = InContext(learnable, PromptFormat()), draw(TASKS["options"])
+    flipped = tuple(replace(d, output="tool" if d.output == "fruit" else "fruit") for d in e.support)
+    other = Episode(e.key, e.task, flipped, e.queries)
+    assert float(method([e])[0]) != float(method([other])[0])
+
+
+def test_multitask_is_the_in_context_method_at_no_demonstrations(learnable):
+    e = draw(TASKS["options"])
+    multitask = InContext(learnable, PromptFormat(), demonstrations=False)
+    bare = InContext(learnable, PromptFormat())
+    assert float(multitask([e])[0]) == float(bare.loss([(e.task, (), e.queries)])[0])
+
+
+def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
+    e = draw(TASKS["options"])
+    method = InContext(learnable, PromptFormat(), objective="options")
+    loss, weight = method([e])
+    scores = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
+    expected = sum(
+        -torch.log_softmax(torch.tensor(s), 0)[q.options.index(q.output)] for s, q in zip(scores, e.queries, strict=True)
+    )
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4) and float(weight) == len(e.queries)
+
+
+def test_finetuning_without_steps_is_zero_shot(learnable):
+    e = draw(TASKS["options"])
+    tuned = FineTune(learnable, PromptFormat(), steps=0).adapt(e.task, e.support)
+    plain = InContext(learnable, PromptFormat(), demonstrations=False).adapt(e.task, e.support)
+    queries = [q.hidden() for q in e.queries]
+    assert np.allclose(tuned.scores(queries), plain.scores(queries), atol=1e-6)
+
+
+def test_finetuning_overfits_four_examples():
+    e = draw(TASKS["options"], k=4)
+    method = FineTune(make_learnable(lora_r=16), PromptFormat(), steps=80, lr=2e-2, dev_share=0.0)
+    answers_ = method.adapt(e.task, e.support).answers([d.hidden() for d in e.support])
+    assert [a.text for a in answers_] == [d.output for d in e.support]
+
+
+def test_finetuning_keeps_its_dev_shots_apart_and_out_of_training(learnable):
+    method, e = FineTune(learnable, PromptFormat()), draw(TASKS["options"], k=16)
+    train, dev = method.split(e.support)
+    assert len(dev) == 4 and sorted(map(str, [*train, *dev])) == sorted(map(str, e.support))
+    assert {d.output for d in dev} == {"fruit", "tool"}
+    assert method.split(e.support[:3])[1] == []
+
+
+def test_fomaml_without_steps_is_the_in_context_method(learnable):
+    e = draw(TASKS["options"])
+    for in_context in (True, False):
+        maml = FOMAML(learnable, PromptFormat(), in_context=in_context, inner_steps=0)
+        plain = InContext(learnable, PromptFormat(), demonstrations=in_context)
+        assert float(maml([e])[0]) == pytest.approx(float(plain([e])[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("in_context", [True, False])
+def test_the_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights(learnable, in_context):
+    e = draw(TASKS["options"])
+    maml = FOMAML(learnable, PromptFormat(), in_context=in_context, inner_steps=2, inner_lr=0.5)
+    loss, _ = maml([e])
+    found = torch.autograd.grad(loss, list(learnable.trainable().values()))
+    adapted = maml.inner(e.task, e.support)
+    with torch.no_grad():
+        for name, p in learnable.trainable().items():
+            p.copy_(adapted[name])
+    shown = e.support if in_context else ()
+    detached, _ = maml.model.loss([(e.task, shown, e.queries)])
+    expected = torch.autograd.grad(detached, list(learnable.trainable().values()))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_one_inner_step_is_one_step_of_sgd_on_the_support_loss(learnable):
+    e = draw(TASKS["options"])
+    maml = FOMAML(learnable, PromptFormat(), inner_steps=1, inner_lr=0.1, clip=1e9)
+    weights = learnable.trainable()
+    loss, weight = InContext(learnable, PromptFormat(), demonstrations=False).loss([(e.task, (), e.support)])
+    grads = torch.autograd.grad(loss / weight, list(weights.values()))
+    adapted = maml.inner(e.task, e.support)
+    for (name, p), g in zip(weights.items(), grads, strict=True):
+        assert torch.allclose(adapted[name], p - 0.1 * g, atol=1e-7)
+
+
+def test_inner_steps_lower_the_support_loss(learnable):
+    e = draw(TASKS["options"])
+    maml = FOMAML(learnable, PromptFormat(), inner_steps=5, inner_lr=0.5)
+    before, _ = maml.model.loss([(e.task, (), e.support)])
+    after, _ = maml.model.loss([(e.task, (), e.support)], maml.inner(e.task, e.support))
+    assert float(after) < float(before)
+
+
+def test_a_diverging_inner_loop_is_one_clear_error(learnable):
+    e = draw(TASKS["options"])
+    with pytest.raises(UserError, match=r"diverged on task toy.*inner step.*Lower inner_lr"):
+        FOMAML(learnable, PromptFormat(), inner_steps=6, inner_lr=1e30, clip=1e30).adapt(e.task, e.support)
+
+
+def test_prototypes_equal_a_linear_softmax_over_embeddings(frozen):
+    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"], k=6)
+    with torch.no_grad():
+        shots = method.embed([d.text for d in e.support])
+        asked = method.embed([q.text for q in e.queries])
+        centres = torch.stack([shots[[d.output == c for d in e.support]].mean(0) for c in ("fruit", "tool")])
+        linear = (2 * asked @ centres.T - centres.square().sum(1)) / asked.shape[1]
+        found = method.logits(e.support, e.queries, ("fruit", "tool"))
+    assert torch.allclose(found.softmax(1), linear.softmax(1), atol=1e-5)
+
+
+def test_one_shot_prototypes_are_nearest_neighbours(frozen):
+    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"], k=2)
+    with torch.no_grad():
+        shots, asked = method.embed([d.text for d in e.support]), method.embed([q.text for q in e.queries])
+    nearest = torch.cdist(asked, shots).argmin(1).tolist()
+    assert [a.text for a in answers(method, e)] == [e.support[i].output for i in nearest]
+
+
+def test_prototypes_do_not_depend_on_the_order_of_the_support_set(frozen):
+    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"], k=6)
+    queries = [q.hidden() for q in e.queries]
+    forward = method.adapt(e.task, e.support).scores(queries)
+    assert np.allclose(forward, method.adapt(e.task, e.support[::-1]).scores(queries), atol=1e-5)
+
+
+def test_a_class_without_a_prototype_is_never_chosen(frozen):
+    task = TASKS["options"].replace(labels=("fruit", "tool", "car"), load=lambda split: _with_car())
+    e = draw(task)
+    scores = ProtoNet(frozen, PromptFormat()).adapt(task, e.support).scores([q.hidden() for q in e.queries])
+    assert all(s[2] == ABSENT and s[:2].min() > ABSENT for s in scores)
+
+
+def _with_car() -> list[Example]:
+    return [Example(f"{i}: the {w}", ("fruit", "tool")[i % 2], ("fruit", "tool", "car")) for i, w in enumerate("ab" * 20)]
+
+
+def test_embeddings_are_computed_once_for_a_frozen_backbone(frozen):
+    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"])
+    answers(method, e)
+    before = frozen.tokens_run
+    answers(method, e)
+    assert frozen.tokens_run == before
+
+
+def test_pooled_embeddings_equal_those_of_each_text_alone(frozen):
+    method = ProtoNet(frozen, PromptFormat())
+    texts = [d.text for d in draw(TASKS["options"], k=5).support]
+    together = method.embed(texts)
+    alone = torch.stack([ProtoNet(frozen, PromptFormat()).embed([t])[0] for t in texts])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_majority_follows_the_demonstrations_and_random_is_even():
+    e = draw(TASKS["options"], k=4, queries=50)
+    lone = tuple(d for d in e.support if d.output == "tool")
+    assert {a.text for a in build("majority").adapt(e.task, lone).answers(e.queries)} == {"tool"}
+    found = [a.text for a in answers(build("random"), e)]
+    assert 10 < found.count("fruit") < 40
+
+
+def test_options_that_a_method_does_not_take_are_refused():
+    with pytest.raises(UserError, match="inner_step"):
+        build("fomaml", inner_step=3)
+
+
+def test_unknown_methods_offer_the_nearest_names():
+    with pytest.raises(UserError, match="Did you mean metaicl"):
+        method_spec("metaicI")
+
+
+def test_a_method_of_ones_own_is_named_by_module_and_class():
+    spec = method_spec("metaicl.methods.baselines:MajorityAnswer")
+    assert not spec.trained and spec.label == "MajorityAnswer"
+    with pytest.raises(UserError, match=r"is not a metaicl\.methods\.base\.Method"):
+        method_spec("metaicl.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]

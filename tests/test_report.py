@@ -1,0 +1,357 @@
+"""The report of a finished run: one self-contained page that says what the statistics say."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from eval.report import markdown, table, write_report
+from eval.statistics import gain_interval, mean_interval
+from eval.summary import checked, duration, headline, load_results, rows
+from task_suites.errors import UserError
+
+VOID = {"meta", "br", "img", "link", "input", "hr", "wbr"}
+SCRIPT = "<script>alert('x')</script> & \"quotes\" $x$ 世界"
+
+
+class Page(HTMLParser):
+    """Checks that tags nest and collects text, ids, and what the page would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.tags, self.ids, self.loads = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.note(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.note(attrs)
+
+    def note(self, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.loads += [v for name, v in attrs if name in ("src", "href", "xlink:href", "srcset") and v[0] != "#"]
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def make(folder, tasks=("plain", SCRIPT, "third"), ks=(4, 16), predictions=True):
+    """A run folder with awkward content; the results that were written are returned."""
+    better = {"icl": 0.0, "metaicl": 0.1, "proto": -0.05}
+    cells = [
+        {"method": m, "task": t, "seed": s, "k": k, "metric": "accuracy", "n": 9, "seconds": 1.0, "dropped": 0}
+        | {"score": 0.4 + better[m] + 0.05 * i + 0.01 * s + (0.002 * k + 0.02 * i) * (m == "metaicl")}
+        for m in better
+        for i, t in enumerate(tasks)
+        for s in (0, 1)
+        for k in ks
+        if not (m == "proto" and i == 0 and len(tasks) > 1)
+    ]
+    methods = [
+        {"name": "icl", "label": "In-context", "note": "", "trained": False, "train_seconds": None},
+        {"name": "metaicl", "label": "MetaICL <b>", "note": SCRIPT, "trained": True, "train_seconds": 75.0},
+        {"name": "proto", "label": "Prototypes", "note": "", "trained": True, "train_seconds": 3.0},
+    ]
+    for method in methods:
+        method |= {"eval_seconds": 4000.0, "cells_done": 1, "cells_all": 1}
+    results = {
+        "schema": 1,
+        "name": "awkward & <i>small</i>",
+        "created": "2026-01-02T03:04:05+0000",
+        "command": "metaicl evaluate --config 'a & b.yaml'",
+        "seconds": 12.5,
+        "manifest": {"backbone": {"name": "tiny-lm"}, "seeds": [0, 1], "suite": {"prints": {"t": "abc"}}, "gpu": None},
+        "k": list(ks),
+        "headline_k": 16,
+        "methods": methods,
+        "tasks": [
+            {"name": t, "type": "classification", "family": "f", "metric": "accuracy", "classes": 2, "chance": 0.5}
+            for t in tasks
+        ],
+        "seeds": [0, 1],
+        "cells": cells,
+        "skipped": [{"method": "proto", "task": tasks[0], "reason": "does not serve <tagging>"}],
+        "filtered": "3 examples were too long.",
+        "comparison": {"method": "metaicl", "baseline": "icl"},
+        "notes": ["A note."],
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    if predictions:
+        (folder / "predictions").mkdir()
+        for method in ("icl", "metaicl"):
+            lines = [json.dumps(line) for line in answers(method, tasks)]
+            (folder / "predictions" / f"{method}.jsonl").write_text("\n".join(lines) + "\n")
+    return results
+
+
+def answers(method, tasks):
+    head = {"method": method, "task": tasks[-1], "seed": 0, "k": 16, "truth": "yes"}
+    said = "yes" if method == "icl" else "no"
+    yield head | {"index": 0, "input": SCRIPT, "options": ["yes", "no"], "scores": [-2.0, -1.5], "answer": said}
+    yield (
+        head
+        | {"index": 0, "seed": 1, "input": SCRIPT, "options": ["yes", "no"], "scores": [-9.0, -1.5]}
+        | {"answer": said}
+    )
+    yield head | {"index": 1, "input": "ragged", "options": ["yes", "no", "?"], "scores": [-2.0], "answer": "no"}
+    yield head | {
+        "index": 2,
+        "input": ["to", "ken"],
+        "options": None,
+        "scores": None,
+        "answer": ["O"],
+        "truth": ["B-X"],
+    }
+    yield head | {"index": 3, "input": "fine", "options": None, "scores": None, "answer": "yes"}
+    yield head | {"index": 4, "input": "lone \ud800 surrogate", "options": None, "scores": None, "answer": None}
+    yield head | {"index": 5, "k": 4, "input": "at another k", "options": None, "scores": None, "answer": "no"}
+
+
+def page_of(folder):
+    text = write_report(folder).read_text("utf-8")
+    return text, Page(text)
+
+
+@pytest.fixture
+def run(tmp_path):
+    results = make(tmp_path)
+    lines = [{"step": s, "loss": 2.0 / s, "lr": 1e-4, "tokens_per_second": 10, "seconds": s} for s in range(1, 30)]
+    lines += [{"step": 10, "validation": 0.5}, {"step": 20, "validation": 0.6}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    segments = [
+        {"role": "demo_input", "text": f"{SCRIPT}\nAnswer:", "scored": False},
+        {"role": "demo_output", "text": " yes\n\n", "scored": False},
+        {"role": "option", "text": " no", "scored": True},
+    ]
+    (tmp_path / "prompt.json").write_text(json.dumps({"task": "plain", "k": 4, "segments": segments}))
+    return tmp_path, results
+
+
+def test_page_loads_nothing_and_runs_nothing(run):
+    text, page = page_of(run[0])
+    assert page.loads == []
+    assert not {"script", "link", "img", "iframe"} & set(page.tags)
+    assert "http" not in text and "@import" not in text and not re.search(r"url\((?!#)", text)
+    assert text.startswith("<!doctype html>")
+
+
+def test_strange_texts_are_escaped_everywhere(run):
+    text, page = page_of(run[0])
+    assert "<script" not in text and "<b>" not in text.split("</style>")[1].replace('<b style="', "")
+    assert page.text.count("<script>alert('x')</script> & \"quotes\" $x$ 世界") >= 4  # note, task, prompt, mistake
+
+
+def test_ids_differ_between_figures(run):
+    _, page = page_of(run[0])
+    assert page.tags.count("svg") == 4 and len(page.ids) == len(set(page.ids))
+
+
+def test_figures_take_their_colours_from_the_style_sheet(run):
+    text, _ = page_of(run[0])
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert "var(--series-0)" in drawn and not re.search(r"(fill|stroke): #", drawn)
+    defined = set(re.findall(r"(--[\w-]+):", text.split("</style>")[0]))
+    assert set(re.findall(r"var\((--[\w-]+)", drawn)) <= defined
+
+
+def test_all_methods_and_tasks_are_named(run):
+    _, page = page_of(run[0])
+    for name in ("In-context", "MetaICL <b>", "Prototypes", "plain", "third"):
+        assert name in page.text
+
+
+def test_gain_is_that_of_the_statistics(run):
+    folder, results = run
+    at = [c for c in results["cells"] if c["k"] == 16]
+    own, base = ([c for c in at if c["method"] == m] for m in ("metaicl", "icl"))
+    gain = gain_interval(own, base)
+    _, page = page_of(folder)
+    ends = f"{gain.low:.1f}, {gain.high:.1f}"
+    expected = (
+        f"MetaICL <b> scores {gain.mean:.1f} [{ends}] points higher than In-context, over 3 held-out tasks and 2 "
+    )
+    assert expected + "seeds, with k = 16 demonstrations on tiny-lm." in page.text
+    assert f"+{gain.mean:.1f} [{ends}]" in page.text
+    assert str(mean_interval(own)) in page.text
+    assert f"+{gain}" in table(results)
+
+
+def test_method_with_part_of_the_cells_is_compared_on_shared_cells(run):
+    folder, results = run
+    row = next(r for r in rows(load_results(folder)) if r.method["name"] == "proto")
+    assert row.gain.cells == 4 and row.gain.mean == pytest.approx(-5.0)
+    assert row.remark == "gain on 4 shared cells (it has 4, the baseline 6)"
+    assert row.remark in table(results) and row.remark in page_of(folder)[1].text
+
+
+def test_method_of_interest_comes_first_and_the_baseline_second(run):
+    assert [row.method["name"] for row in rows(load_results(run[0]))] == ["metaicl", "icl", "proto"]
+
+
+def test_mistakes_are_ordered_by_margin_and_merged_over_seeds(run):
+    _, page = page_of(run[0])
+    assert "5 of its 6 answers at k = 16 are wrong" in page.text
+    assert "third, under 2 seeds, margin 7.50" in page.text
+    assert "✓ right" in page.text and "✗ also wrong" in page.text
+    assert page.text.index("margin 7.50") < page.text.index("ragged")
+    assert "at another k" not in page.text
+
+
+def test_mistakes_where_the_baseline_was_right_have_a_list_of_their_own(tmp_path):
+    make(tmp_path, predictions=False)
+    (tmp_path / "predictions").mkdir()
+    for method in ("icl", "metaicl"):
+        lines = [
+            {"method": method, "task": "plain", "seed": 0, "k": 16, "index": i, "input": f"item {i}"}
+            | {"options": ["a", "b"], "scores": [-9.0 + i, 0.0], "truth": "a"}
+            | {"answer": "a" if method == "icl" and i == 5 else "b"}
+            for i in range(7)
+        ]
+        (tmp_path / "predictions" / f"{method}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    worst, regressions = page_of(tmp_path)[1].text.split("Wrong where In-context was right")
+    assert "item 0" in worst and "item 5" not in worst and "item 5" in regressions
+
+
+def test_dropped_demonstrations_are_announced(tmp_path):
+    results = make(tmp_path)
+    assert "dropped from prompts" not in page_of(tmp_path)[1].text
+    results["cells"][0]["dropped"] = 7
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert "7 demonstrations were dropped from prompts that were too long" in page_of(tmp_path)[1].text
+
+
+def test_skipped_filtered_notes_command_and_manifest_are_shown(run):
+    text = page_of(run[0])[1].text
+    for part in ("does not serve <tagging>", "3 examples were too long.", "A note.", "--config 'a & b.yaml'"):
+        assert part in text
+    assert "suite.prints.t abc" in text and "seeds 0, 1" in text and "gpu null" in text
+
+
+def test_missing_optional_files_leave_their_sections_out(tmp_path):
+    make(tmp_path, predictions=False, ks=(16,))
+    text = page_of(tmp_path)[1].text
+    for title in ("Meta-training", "What the model reads", "goes wrong", "More demonstrations"):
+        assert title not in text
+    assert "Methods side by side" in text
+
+
+def test_one_task_and_one_method_make_a_page(tmp_path):
+    results = make(tmp_path, tasks=("only",))
+    assert "over seeds alone" in page_of(tmp_path)[1].text
+    results["methods"] = results["methods"][:1]
+    results["cells"] = [c for c in results["cells"] if c["method"] == "icl" and c["seed"] == 0]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert "In-context scores 40.0 [no interval] points, over 1 held-out task and 1 seed" in page_of(tmp_path)[1].text
+
+
+def test_many_methods_and_absent_optional_fields_make_a_page(tmp_path):
+    results = make(tmp_path)
+    for index in range(9):
+        results["methods"].append({"name": f"m{index}", "label": f"Method {index}"})
+        results["cells"] += [
+            {"method": f"m{index}", "task": c["task"], "seed": c["seed"], "k": c["k"], "score": 0.3}
+            for c in results["cells"]
+            if c["method"] == "icl"
+        ]
+    for name in ("filtered", "comparison", "notes", "skipped", "seconds", "k"):
+        del results[name]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    text = page_of(tmp_path)[1].text
+    assert "Method 8" in text and "MetaICL <b> scores" in text
+
+
+def test_difference_that_may_be_zero_is_not_called_a_gain(tmp_path):
+    results = make(tmp_path)
+    for cell in results["cells"]:
+        cell["score"] = 0.5 + (0.1 if cell["method"] == "metaicl" and cell["task"] == "plain" else 0.0)
+        cell["score"] -= 0.09 if cell["method"] == "metaicl" and cell["task"] == "third" else 0.0
+    whole = checked(results)
+    assert "cannot be told apart: the difference is +0.3 [" in headline(whole, rows(whole))
+
+
+def test_markdown_keeps_strange_texts_inside_their_cells(run):
+    results = run[1]
+    results["methods"][1]["label"] = "a | b <script>"
+    text = markdown(results)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 5 and {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
+    assert "<script" not in text.replace("\\<", "")
+    write_report(run[0])
+    assert (run[0] / "report.md").read_text("utf-8").startswith("# awkward \\& \\<i\\>small")
+
+
+def test_terminal_table_is_aligned(run):
+    lines = table(run[1]).splitlines()
+    assert lines[0].split() == ["method", "score", "gain", "p", "w/t/l", "training", "evaluation"]
+    assert len({len(line) for line in lines[:5]}) == 1
+    assert "1 min 15 s" in lines[2] and "1 h 06 min" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.25, "0.2 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (3600, "1 h 00 min"), (7260, "2 h 01 min")],
+)
+def test_durations_read_naturally(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.pop("cells"), "results.json: the top level lacks cells"),
+        (lambda r: r.update(cells=[]), "results.json: no cells"),
+        (lambda r: r.update(schema=2), "unknown schema; found 2; expected 1"),
+        (lambda r: r["cells"][0].pop("score"), r"cells\[0\] lacks score"),
+        (lambda r: r["cells"][0].update(task="other"), r"cells\[0\] has an unlisted task; found 'other'"),
+        (lambda r: r.update(headline_k=8), r"no cells at headline_k = 8; found cells at k = \[4, 16\]"),
+        (lambda r: r["methods"].append("x"), r"methods\[3\] is not an object"),
+    ],
+)
+def test_malformed_results_name_the_file_and_what_is_missing(tmp_path, change, message):
+    results = make(tmp_path)
+    change(results)
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match=message):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_files_that_are_not_json_are_named(run):
+    folder = run[0]
+    with pytest.raises(UserError, match=r"results\.json: no results"):
+        write_report(folder / "elsewhere")
+    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"step":\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not JSON"):
+        write_report(folder)
+    (folder / "prompt.json").write_text("[]")
+    (folder / "metrics.jsonl").unlink()
+    with pytest.raises(UserError, match=r"prompt\.json: not a rendered prompt"):
+        write_report(folder)
+    (folder / "results.json").write_text("{")
+    with pytest.raises(UserError, match=r"results\.json: not JSON"):
+        write_report(folder)
+
+
+def test_a_report_is_replaced_whole_and_leaves_nothing_beside_it(run):
+    folder = run[0]
+    before = {path.name for path in folder.iterdir()}
+    first = page_of(folder)[0]
+    assert page_of(folder)[0] == first
+    assert {path.name for path in folder.iterdir()} == before | {"report.html", "report.md"}
