@@ -115,17 +115,10 @@ class Backbone(nn.Module):
         logits = self._run(row, past, params, logits_to_keep=places.to(self.device)).logits[0]
         return _log_softmax_at(logits, which.to(self.device), targets)
 
-    def hidden(self, trees: Sequence[PromptTree], layer: int = -1, params: Params | None = None) -> list[Tensor]:
-        """Hidden states `[tokens, width]` (float32) of each tree's nodes at a layer (0: embeddings, -1: the last)."""
-        if not self.shares_prefixes:  # texts are chains, so a chain's plain sequence is its tree
-            return [self._chain_states(tree, layer, params) for tree in trees]
-        row = pack(trees, leaves=True)
-        states = self._run(row, None, params, output_hidden_states=True, logits_to_keep=1).hidden_states[layer][0]
-        return [states[torch.tensor(places, device=states.device)].float() for places in row.row]
-
-    def _chain_states(self, tree: PromptTree, layer: int, params: Params | None) -> Tensor:
-        kwargs = {"input_ids": torch.tensor([tree.tokens], device=self.device), "output_hidden_states": True}
-        return self._call(params, kwargs).hidden_states[layer][0].float()
+    def hidden(self, ids: Sequence[int], layer: int = -1, params: Params | None = None) -> Tensor:
+        """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last)."""
+        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "output_hidden_states": True}
+        return self._call(params, {**kwargs, "use_cache": False}).hidden_states[layer][0].float()
 
     def prefix(self, ids: Sequence[int], params: Params | None = None) -> Any:
         """The key-value cache after `ids` (empty for no ids)."""

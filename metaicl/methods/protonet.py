@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone
 from metaicl.methods.base import Method, Predictor
-from metaicl.prompt_tree import PromptTree
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -28,18 +27,16 @@ class ProtoNet(Method):
 
     Args:
         layer: hidden states of which layer (0: embeddings, -1: last).
-        row_tokens: tokens embedded in one row.
     """
 
     trainable = True
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, layer: int = -1, row_tokens: int = 1024):
+    def __init__(self, backbone: Backbone, form: PromptFormat, layer: int = -1):
         super().__init__(backbone, form)
-        self.layer, self.row_tokens = layer, row_tokens
+        self.layer = layer
         width = int(backbone.shape.hidden_size)
-        self.map = nn.Linear(width, width)
+        self.map = nn.Linear(width, width, bias=False)  # a bias would cancel in every distance
         nn.init.eye_(self.map.weight)
-        nn.init.zeros_(self.map.bias)
         self.log_scale = nn.Parameter(torch.tensor(0.0))
         self._cache: dict[str, Tensor] = {}
 
@@ -50,34 +47,18 @@ class ProtoNet(Method):
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """`[texts, width]` float32: mean over tokens, normalised over width, mapped."""
-        learned = bool(self.backbone.trainable())
-        if learned:
-            return self.map(torch.stack(self._pool(texts)))
-        missing = sorted({t for t in texts if t not in self._cache})
-        if missing:
-            with torch.no_grad():
-                self._cache.update(zip(missing, self._pool(missing), strict=True))
-        device = self.map.weight.device
-        return self.map(torch.stack([self._cache[t] for t in texts]).to(device))
+        if self.backbone.trainable():
+            return self.map(torch.stack([self._pool(t) for t in texts]))
+        with torch.no_grad():
+            for text in texts:
+                if text not in self._cache:
+                    self._cache[text] = self._pool(text)
+        return self.map(torch.stack([self._cache[t] for t in texts]).to(self.map.weight.device))
 
-    def _pool(self, texts: Sequence[str]) -> list[Tensor]:
-        pooled: list[Tensor] = []
-        row: list[PromptTree] = []
-
-        def flush() -> None:
-            states = self.backbone.hidden(row, self.layer)
-            pooled.extend(nn.functional.layer_norm(s.mean(0), s.shape[-1:]) for s in states)
-            row.clear()
-
-        for text in texts:
-            tree = PromptTree()
-            tree.insert(-1, self.backbone.encode(text))
-            if row and sum(map(len, row)) + len(tree) > self.row_tokens:
-                flush()
-            row.append(tree)
-        if row:
-            flush()
-        return pooled
+    def _pool(self, text: str) -> Tensor:
+        """One text alone: no embedding depends on what was embedded beside it."""
+        states = self.backbone.hidden(self.backbone.encode(text), self.layer)
+        return nn.functional.layer_norm(states.mean(0), states.shape[-1:])
 
     def logits(self, support: Sequence[Example], queries: Sequence[Example], classes: Sequence[str]) -> Tensor:
         """`[queries, classes]`: minus the scaled mean squared distance to each class mean; `ABSENT` for classes unseen."""

@@ -1,0 +1,251 @@
+"""The outer loop: equal steps for equal batches however they are cut, exact resume, early stopping, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import tiny_config
+from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method, whole_folder
+from metaicl.config import TrainerConfig
+from metaicl.trainer import Trainer, training_episodes
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from toys import choice_task, toy_suite
+
+TASKS = toy_suite().split("meta_train")
+CONFIG = TrainerConfig(steps=4, episodes_per_step=4, k=4, queries=3, lr=5e-3, warmup_steps=1, log_every=1)
+
+
+def make(folder: Path, name: str = "metaicl", config: TrainerConfig = CONFIG, validate=None, **backbone) -> Trainer:
+    method_config = MethodConfig(name, {}, tiny_config(**backbone), PromptFormat())
+    return Trainer(method_config.build(), method_config, TASKS, config, folder, validate, progress=False)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in trainer.method.learned().items()}
+
+
+def equal(a: dict, b: dict, tolerance: float = 0.0) -> bool:
+    assert a.keys() == b.keys()
+    return all(torch.allclose(a[n], b[n], atol=tolerance, rtol=0) for n in a)
+
+
+def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
+    whole, cut = make(tmp_path / "a", config=replace(CONFIG, micro_episodes=4)), make(tmp_path / "b")
+    losses = [(whole.take_step()["loss"], cut.take_step()["loss"]) for _ in range(3)]
+    assert all(a == pytest.approx(b, rel=1e-5) for a, b in losses)
+    assert equal(weights(whole), weights(cut), 1e-5)
+
+
+def test_the_loss_of_a_step_is_per_supervised_token_over_all_episodes(tmp_path):
+    trainer = make(tmp_path)
+    episodes = training_episodes(TASKS, CONFIG, 0)
+    loss, weight = trainer.method(episodes)
+    assert trainer.take_step()["loss"] == pytest.approx(float(loss) / float(weight), rel=1e-5)
+
+
+def test_episodes_of_a_step_depend_on_seed_and_step_alone_and_visit_every_task():
+    again = training_episodes(TASKS, CONFIG, 2)
+    assert again == training_episodes(TASKS[::-1], CONFIG, 2)
+    assert again != training_episodes(TASKS, replace(CONFIG, seed=1), 2)
+    seen = [e.task.name for step in range(3) for e in training_episodes(TASKS, CONFIG, step)]
+    assert {name: seen.count(name) for name in set(seen)} == {"train0": 4, "train1": 4, "train2": 4}
+
+
+def test_k_is_drawn_between_its_bounds():
+    ks = {len(e.support) for s in range(8) for e in training_episodes(TASKS, replace(CONFIG, k=6, k_min=2), s)}
+    assert min(ks) >= 2 and max(ks) <= 6 and len(ks) > 2
+
+
+def test_rates_warm_up_and_fall():
+    config = TrainerConfig(steps=10, warmup_steps=2, lr=1.0)
+    assert [config.rate(s) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert replace(config, schedule="cosine").rate(6) == pytest.approx(0.5)
+    assert replace(config, schedule="constant").rate(9) == 1.0
+
+
+@pytest.mark.parametrize("name", ["metaicl", "protonet", "fomaml"])
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, name):
+    config = replace(CONFIG, episodes_per_step=2, checkpoint_every=2)
+    straight = make(tmp_path / "straight", name, config)
+    straight.run()
+    broken = make(tmp_path / "broken", name, config)
+    for _ in range(2):
+        broken.take_step()
+    broken._checkpoint()
+    broken.take_step()  # lost: it lies after the checkpoint
+    resumed = make(tmp_path / "broken", name, config)
+    resumed.run()
+    assert resumed.step == straight.step == 4
+    assert equal(weights(straight), weights(resumed))
+
+
+def test_metrics_hold_each_step_once_after_a_resume(tmp_path):
+    config = replace(CONFIG, episodes_per_step=1, checkpoint_every=2, steps=3)
+    first = make(tmp_path, config=config)
+    first.run()
+    assert (tmp_path / "checkpoints" / "step-000003" / "learned.pt").is_file()
+    for step in (3,):
+        assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [f"step-{step:06d}"]
+    make(tmp_path, config=config).run()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+    assert list((tmp_path / "tensorboard").rglob("events*"))
+
+
+def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path):
+    config = replace(CONFIG, episodes_per_step=1, checkpoint_every=2, steps=2)
+    make(tmp_path, config=config).run()
+    with pytest.raises(UserError, match=r"another configuration.*lr=0.005.*lr=0.1.*another run name"):
+        make(tmp_path, config=replace(config, lr=0.1)).run()
+
+
+def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
+    values = iter([0.3, 0.5, 0.2, 0.1, 0.0, 0.0])
+    seen: list[dict] = []
+
+    def validate(method):
+        seen.append({n: p.detach().clone() for n, p in method.learned().items()})
+        return next(values)
+
+    config = replace(CONFIG, steps=6, episodes_per_step=1, validate_every=1, patience=2)
+    trainer = make(tmp_path, config=config, validate=validate)
+    trained = trainer.run()
+    assert (trained.steps, trained.best_step, trained.best_value) == (4, 2, 0.5)
+    assert equal(weights(trainer), seen[1])
+    assert equal({n: p for n, p in load_method(tmp_path / "best").learned().items()}, seen[1])
+
+
+def test_training_teaches_to_read_labels_off_the_demonstrations(tmp_path):
+    config = TrainerConfig(steps=30, k=4, queries=8, lr=2e-2, warmup_steps=2, arbitrary_labels=0.0)
+    trainer = make(tmp_path, config=config, weights="full")
+    first = trainer.take_step()["loss"]
+    last = [trainer.take_step()["loss"] for _ in range(29)][-1]
+    assert last < 0.6 * first
+
+
+def test_methods_that_do_not_learn_are_refused(tmp_path):
+    with pytest.raises(UserError, match="majority is not meta-trained"):
+        make(tmp_path, "majority", weights="frozen")
+
+
+def test_no_task_to_serve_is_one_clear_error(tmp_path):
+    config = MethodConfig("protonet", {}, tiny_config(weights="frozen"), PromptFormat())
+    with pytest.raises(UserError, match="no meta-training task that protonet serves"):
+        Trainer(config.build(), config, [choice_task()], CONFIG, tmp_path, progress=False)
+
+
+def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no multiple of processes.*4 episodes.*3 in a forward pass"):
+        make(tmp_path, config=replace(CONFIG, micro_episodes=3))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path):
+    trainer = make(tmp_path)
+    with torch.no_grad():
+        next(iter(trainer.method.learned().values())).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"the loss is nan at step 1.*Lower trainer.lr"):
+        trainer.take_step()
+
+
+# -- checkpoints of methods --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), [("metaicl", "lora"), ("metaicl", "full"), ("protonet", "frozen")])
+def test_a_saved_method_comes_back_with_the_same_answers(tmp_path, name, kind):
+    from task_suites.episodes import EpisodeSampler
+
+    trainer = make(tmp_path / "run", name, weights=kind)
+    for _ in range(2):
+        trainer.take_step()
+    save_method(trainer.method, trainer.method_config, tmp_path / "best")
+    again = load_method(tmp_path / "best")
+    e = EpisodeSampler(0, 4, 4).draw(TASKS[0], "test", 0)
+    queries = [q.hidden() for q in e.queries]
+    scores = [m.adapt(e.task, e.support).scores(queries) for m in (trainer.method, again)]
+    assert all((a == b).all() for a, b in zip(*scores, strict=True))
+
+
+def test_a_lora_checkpoint_is_a_plain_peft_folder(tmp_path):
+    from peft import PeftModel
+
+    from metaicl.tiny import tiny_model
+
+    trainer = make(tmp_path / "run")
+    trainer.take_step()
+    save_method(trainer.method, trainer.method_config, tmp_path / "best")
+    loaded = PeftModel.from_pretrained(tiny_model(), tmp_path / "best")
+    found = {n: p for n, p in loaded.named_parameters() if "lora_" in n}
+    assert equal({n: found[n] for n in found}, {n: p.detach() for n, p in trainer.method.backbone.trainable().items()})
+
+
+def test_a_checkpoint_of_another_base_model_is_refused(tmp_path):
+    trainer = make(tmp_path / "run")
+    save_method(trainer.method, trainer.method_config, tmp_path / "best")
+    card = json.loads((tmp_path / "best" / "method.json").read_text())
+    card["base"]["hidden_size"] = 999
+    (tmp_path / "best" / "method.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"trained on another model.*hidden_size 32.*hidden_size 999"):
+        load_method(tmp_path / "best")
+
+
+def test_half_written_checkpoints_are_refused(tmp_path):
+    trainer = make(tmp_path / "run")
+    save_method(trainer.method, trainer.method_config, tmp_path / "best")
+    weights_file = tmp_path / "best" / "adapter_model.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:100])
+    with pytest.raises(UserError, match="not whole"):
+        load_method(tmp_path / "best")
+    (tmp_path / "best" / "method.json").write_text("{")
+    with pytest.raises(UserError, match="not a saved method"):
+        read_card(tmp_path / "best")
+
+
+def test_a_full_disk_while_saving_leaves_the_old_folder_and_no_half_one(tmp_path):
+    target = tmp_path / "best"
+    with whole_folder(target) as scratch:
+        (scratch / "a").write_text("old")
+    with pytest.raises(UserError, match=r"saving failed: .*No space left.*Free space"), whole_folder(target) as scratch:
+        (scratch / "a").write_text("new")
+        raise OSError(28, "No space left on device")
+    assert (target / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["best"]
+
+
+TWO_PROCESSES = """
+import sys, torch, json
+torch.set_num_threads(1)
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from test_trainer import CONFIG, make
+trainer = make(Path(sys.argv[1]) / "run", sys.argv[2 + 2] if len(sys.argv) > 4 else "metaicl")
+world = trainer.accelerator.num_processes
+losses = [trainer.take_step()["loss"] for _ in range(3)]
+if trainer.accelerator.is_main_process:
+    values = {n: p.detach() for n, p in trainer.method.learned().items()}
+    torch.save({"losses": losses, "world": world, "weights": values}, Path(sys.argv[1]) / "out.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_same_steps_as_one(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    here = Path(__file__).resolve().parent
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), str(tmp_path)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=300)
+    two = torch.load(tmp_path / "out.pt")
+    one = make(tmp_path / "one")
+    losses = [one.take_step()["loss"] for _ in range(3)]
+    assert two["world"] == 2
+    assert two["losses"] == pytest.approx(losses, rel=1e-5)
+    assert equal(weights(one), two["weights"], 1e-5)
