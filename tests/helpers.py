@@ -16,9 +16,7 @@ LABELS = ["good", "bad"]
 
 def rows(name: str, part: str, size: int = 6) -> list[dict[str, Any]]:
     """JSON rows of a two-class task whose inputs name task and part, so that no two tasks share one."""
-    return [
-        {"input": f"{name} {part} item {i}", "output": LABELS[i % 2], "options": list(LABELS)} for i in range(size)
-    ]
+    return [{"input": f"{name} {part} item {i}", "output": LABELS[i % 2], "options": list(LABELS)} for i in range(size)]
 
 
 def write_task(suite: Path, name: str = "mood", header: Mapping[str, Any] | None = None, **parts: Any) -> Path:

@@ -110,12 +110,18 @@ def test_the_ways_of_editors_with_text_are_taken(tmp_path, content):
         (GOOD | {"options": ["good", 1]}, "options has a wrong type; found ['good', 1]; expected a list of strings"),
         (GOOD | {"input": ""}, "the input is empty"),
         ({"input": "x", "options": LABELS}, "the output is empty"),
-        (GOOD | {"output": "fair"}, "the options lack the answer; found output 'fair'; expected one of ['good', 'bad']"),
+        (
+            GOOD | {"output": "fair"},
+            "the options lack the answer; found output 'fair'; expected one of ['good', 'bad']",
+        ),
         (GOOD | {"options": ["good", "fair"]}, "unknown label; found 'fair'; expected one of ['good', 'bad']"),
         (GOOD | {"options": ["good", "good"]}, "options must be at least two and distinct"),
         (GOOD | {"input": "half \ud83d"}, "not Unicode text"),
         (GOOD | {"tokens": ["fine", "day"]}, "tokens beside input, output or options"),
-        (TAGGED | {"tags": ["O"]}, "tokens and tags differ in number; found 2 tokens and 1 tags; expected one tag a token"),
+        (
+            TAGGED | {"tags": ["O"]},
+            "tokens and tags differ in number; found 2 tokens and 1 tags; expected one tag a token",
+        ),
         (TAGGED | {"tags": ["O", "PER"]}, "not a BIO tag; found 'PER'; expected O, B-TYPE or I-TYPE"),
         (TAGGED | {"tokens": "Zoë left"}, "tokens has a wrong type"),
         ({"tokens": ["Zoë", "left"]}, "tokens and tags differ in number; found no tags"),
@@ -137,7 +143,9 @@ def test_bytes_that_are_not_utf8_are_named_by_file_line_and_value(tmp_path):
 
 def test_a_file_that_is_shorter_than_its_stated_size_is_refused(tmp_path):
     folder = write_task(tmp_path, "mood", {"train_size": 7})
-    expected = f"{folder / 'train.jsonl'}: the file is not whole; found 6 examples; expected 7 (train_size in task.yaml)"
+    expected = (
+        f"{folder / 'train.jsonl'}: the file is not whole; found 6 examples; expected 7 (train_size in task.yaml)"
+    )
     assert error_of(tmp_path) == expected
     write_task(tmp_path, "mood", {"train_size": 6, "test_size": 5})
     assert "test.jsonl: the file is not whole; found 6 examples; expected 5" in error_of(tmp_path)

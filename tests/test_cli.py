@@ -1,0 +1,125 @@
+"""The command line: one clear line for each mistake, and the commands run end to end on the tiny model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metaicl.cli import main, parse
+
+TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
+TOYS = ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
+
+
+def fails(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("metaicl: ") and "Traceback" not in message and message.count("\n") == 1
+    return message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "no command 'trian'. Did you mean train?"),
+        (["train", "--trainer.stepz", "3"], "unknown option --trainer.stepz. Did you mean trainer.steps"),
+        (["train", "--trainer.lr", "fast"], "trainer.lr"),
+        (["train", "--trainer.steps", "0"], "trainer.steps must be at least 1; found 0"),
+        (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the config"),
+        (["evaluate", "--methods", "[icl, metaicI]", *TOYS], "no method 'metaicI'. Did you mean metaicl"),
+        (["evaluate", "--split", "test"], "split"),
+        (["models", "pul"], "Did you mean pull"),
+        (["models", "pull", "smollm3"], "Did you mean smollm2-135m"),
+        (["suites", "show", "ag_newz"], "has no task 'ag_newz'"),
+        (["suites", "list", "--suite", "nowhere"], "no suite 'nowhere'"),
+        (["report", "nowhere"], "nowhere"),
+        (["predict", "--demos", "x.jsonl", "--inputs", "y.jsonl", "--model", "tiny-random"], "cannot read x.jsonl"),
+        (["predict", "--model", "runs/none", "--demos", "x", "--inputs", "y"], "runs/none"),
+    ],
+)
+def test_each_mistake_is_one_clear_line(capsys, words, message):
+    assert message in fails(capsys, *words)
+
+
+def test_a_config_with_a_typo_names_file_line_and_nearest_key(capsys, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("method: metaicl\ntrainer:\n  steps: 3\n  sede: 4\n")
+    assert f"{path}:4: unknown key 'trainer.sede'. Did you mean seed" in fails(capsys, "train", "--config", str(path))
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])
+def test_a_config_that_is_no_mapping_is_refused(capsys, tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    assert str(path) in fails(capsys, "train", "--config", str(path))
+
+
+def test_flags_go_over_the_config_file(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("name: from_file\ntrainer:\n  steps: 3\n  lr: 1e-3\n")
+    command, config = parse(["train", "--config", str(path), "--trainer.steps", "7"])
+    assert (command, config.name, config.trainer.steps, config.trainer.lr) == ("train", "from_file", 7, 1e-3)
+
+
+def test_switches_need_no_value():
+    _, config = parse(["quickstart", "--json", "--full", "--suite", "x"])
+    assert (config.json, config.full, config.suite) == (True, True, "x")
+
+
+def test_debug_shows_the_traceback():
+    from task_suites.errors import UserError
+
+    with pytest.raises(UserError):
+        main(["--debug", "models", "pull", "nothing"])
+
+
+def test_suites_and_models_print_what_there_is(capsys):
+    main(["suites", "list"])
+    assert "meta_test" in capsys.readouterr().out
+    main(["suites", "show", "court_matter", "--k", "2"])
+    assert "Answer:" in capsys.readouterr().out
+    main(["models", "list"])
+    assert "smollm2-135m" in capsys.readouterr().out
+    main(["models", "show"])
+    assert "Apache-2.0" in capsys.readouterr().out
+
+
+def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):
+    small = ["--trainer.steps", "2", "--trainer.k", "2", "--trainer.queries", "2", "--trainer.validate_every", "1"]
+    main(["train", "--name", "m", "--output", str(tmp_path), *TINY, *TOYS, *small, "--validation.k", "2"])
+    assert "best" in capsys.readouterr().out
+    best = tmp_path / "m" / "best"
+    protocol = ["--protocol.k", "[2]", "--protocol.seeds", "1", "--protocol.queries", "3"]
+    main(["evaluate", "--name", "c", "--output", str(tmp_path), "--methods", f"[icl, {best}]", *TINY, *TOYS, *protocol])
+    out = capsys.readouterr().out
+    assert "MetaICL" in out and "Raw ICL" in out
+    main(["report", str(tmp_path / "c")])
+    assert Path(capsys.readouterr().out.strip()).is_file()
+    (tmp_path / "d.jsonl").write_text('{"input": "a", "output": "x", "options": ["x", "y"]}\n')
+    (tmp_path / "i.jsonl").write_text('{"input": "b", "options": ["x", "y"]}\n')
+    files = ["--demos", str(tmp_path / "d.jsonl"), "--inputs", str(tmp_path / "i.jsonl")]
+    main(["predict", "--model", str(tmp_path / "m"), *files])
+    assert json.loads(capsys.readouterr().out)["answer"] in ("x", "y")
+
+
+def test_interruption_is_said_in_one_line(capsys, monkeypatch):
+    import eval.compare
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(eval.compare, "evaluate_run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate"])
+    assert stop.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "metaicl", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0.1.0"

@@ -1,0 +1,143 @@
+"""The shipped configs, and every command that README.md and docs/ show, are taken by the command line as it stands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metaicl.cli import parse
+from metaicl.config import TrainRun
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", *ROOT.glob("docs/*.md")]
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+SHELLS = ("", "sh", "bash", "console", "shell")
+
+
+def blocks(page: Path, languages: tuple[str, ...]) -> list[str]:
+    return [body for language, body in FENCE.findall(page.read_text(encoding="utf-8")) if language in languages]
+
+
+def shown_commands(page: Path) -> list[list[str]]:
+    """The words behind `metaicl` of each such command in a page's shell blocks."""
+    found = []
+    for body in blocks(page, SHELLS):
+        for line in body.replace("\\\n", " ").splitlines():
+            line = re.sub(r"^\$ ", "", line.strip())
+            if not re.search(r"(^|[ /])metaicl ", line) or not re.match(r"[\w./=$-]+ ", line):
+                continue
+            words = shlex.split(line, comments=True)
+            heads = [i for i, word in enumerate(words) if word == "metaicl" or word.endswith("/metaicl")]
+            if heads:
+                rest = words[heads[0] + 1 :]
+                stop = next((i for i, word in enumerate(rest) if word in ("|", ">", "2>", "&&", ";")), len(rest))
+                found.append(rest[:stop])
+    return found
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_shipped_config_parses(path: Path):
+    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    command = "evaluate" if "methods" in keys else "train"
+    parsed, config = parse([command, "--config", str(path)])
+    assert parsed == command
+    assert config.name == keys["name"]
+
+
+def test_a_dotted_flag_goes_over_the_config():
+    _, config = parse(["train", "--config", str(ROOT / "configs" / "realtasks.yaml"), "--trainer.lr", "3e-4"])
+    assert config.trainer.lr == pytest.approx(3e-4)
+    assert config.suite.max_words == 40
+
+
+def test_the_comparison_names_the_folder_that_the_training_writes():
+    _, training = parse(["train", "--config", str(ROOT / "configs" / "realtasks.yaml")])
+    _, comparison = parse(["evaluate", "--config", str(ROOT / "configs" / "realtasks-evaluate.yaml")])
+    assert f"{training.folder}/best" in comparison.methods
+    assert comparison.suite == training.suite
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_a_page_shows_only_commands_that_parse(page: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    for words in shown_commands(page):
+        if words and words[0] not in ("--help", "--version"):
+            parse([word for word in words if word != "--help"])
+
+
+def test_pages_show_every_command():
+    shown = {words[0] for page in PAGES for words in shown_commands(page) if words}
+    assert {"quickstart", "suites", "models", "train", "evaluate", "predict", "report"} <= shown
+
+
+def test_pages_show_only_make_targets_that_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for page in PAGES:
+        named = re.findall(r"`make (\w+)", page.read_text(encoding="utf-8"))
+        named += [word for body in blocks(page, SHELLS) for word in re.findall(r"^make (\w+)", body, re.M)]
+        assert set(named) <= targets, page.name
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_method_of_the_registry_is_in_its_table():
+    from metaicl.methods import METHODS
+
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"| `{name}` |" not in page] == []
+
+
+def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from toys import toy_task
+
+    from eval.harness import make_validate
+    from metaicl.checkpoint import load_method
+    from metaicl.runs import train_run
+    from task_suites.episodes import EpisodeSampler
+
+    code = next(b for b in blocks(ROOT / "docs" / "methods.md", ("python",)) if "class WordWeights" in b)
+    (tmp_path / "word_weights.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    _, config = parse(
+        ["train", "--config", str(ROOT / "configs" / "tiny.yaml"), "--method", "word_weights:WordWeights"]
+    )
+    assert isinstance(config, TrainRun)
+    config = replace(
+        config,
+        output=str(tmp_path),
+        progress=False,
+        trainer=replace(config.trainer, steps=2, validate_every=0, checkpoint_every=0),
+    )
+    _, trained = train_run(config, make_validate, say=lambda _: None)
+    method = load_method(trained.folder)
+    episode = EpisodeSampler(0, 8, 4).draw(toy_task(), "test", 0)
+    scores = method.adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
+    assert [len(s) for s in scores] == [len(q.options or ()) for q in episode.queries]
+    sys.modules.pop("word_weights", None)
+
+
+def test_accelerate_reads_the_shipped_launch_file():
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
+    path = str(ROOT / "accelerate_config.yaml")
+    config = load_config_from_file(path)
+    assert config.distributed_type == "MULTI_GPU"
+    args = launch_command_parser().parse_args(["--config_file", path, "-m", "metaicl", "train"])
+    args, *_ = _validate_launch_command(args)
+    assert args.multi_gpu and args.num_processes == 2 and args.gpu_ids == "all"
+    _, training = parse(["train", "--config", str(ROOT / "configs" / "realtasks.yaml")])
+    assert training.trainer.episodes_per_step % args.num_processes == 0

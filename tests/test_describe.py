@@ -1,0 +1,124 @@
+"""Suites and prompts as text for the terminal."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from helpers import LABELS, make_folder, rows, write_task
+
+from task_suites.describe import COLOURS, audit, list_tasks, show_prompt
+from task_suites.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(make_folder(tmp_path))
+
+
+def show(suite: str, task: str, k: int = 2, seed: int = 0, channel: bool = False, instruction: bool = False) -> str:
+    return show_prompt(suite, task, k, seed, channel, instruction)
+
+
+def test_the_list_has_a_line_for_each_task_with_its_side(folder):
+    head, *lines = list_tasks(folder).splitlines()
+    assert head == "small: 3 tasks"
+    assert [line.split() for line in lines] == [
+        ["meta_train", "mood", "classification", "macro_f1", "2", "labels"],
+        ["meta_validation", "taste", "classification", "macro_f1", "2", "labels"],
+        ["meta_test", "topic", "classification", "macro_f1", "2", "labels"],
+    ]
+
+
+def test_the_list_names_tasks_that_are_on_no_side(tmp_path):
+    folder = make_folder(tmp_path, {"meta_test": ["topic"]})
+    assert [line[:16].strip() for line in list_tasks(str(folder)).splitlines()[1:]] == [
+        "meta_test",
+        "in no split",
+        "in no split",
+    ]
+
+
+def test_lines_are_cut_to_the_terminal(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert max(map(len, list_tasks(folder).splitlines())) == 30
+
+
+def test_the_embedded_suite_is_listed_whole():
+    lines = list_tasks("embedded").splitlines()
+    assert lines[0] == f"embedded: {len(lines) - 1} tasks" and len(lines) > 50
+    assert {line.split()[0] for line in lines[1:]} == {"meta_train", "meta_validation", "meta_test"}
+
+
+def test_a_shown_prompt_is_the_one_that_a_model_gets(folder):
+    text = show(folder, "mood")
+    body = text.split("-" * 60 + "\n")[1]
+    demo = r"mood train item \d\nAnswer: (good|bad)\n\n"
+    assert re.fullmatch(rf"({demo}){{2}}mood test item \d\nAnswer: good\n", body)
+    assert text.startswith("mood (classification, macro_f1); k=2, seed=0\n") and text.endswith("options: good, bad")
+    assert text == show(folder, "mood") != show(folder, "mood", seed=1)
+
+
+def test_a_shown_channel_prompt_has_the_answer_first(folder):
+    body = show(folder, "mood", k=1, channel=True).split("-" * 60 + "\n")[1]
+    assert re.fullmatch(r"(good|bad)\n mood train item \d\n\ngood\n mood test item \d\n", body)
+
+
+def test_a_shown_prompt_begins_with_the_instruction_where_asked(tmp_path):
+    folder = make_folder(tmp_path)
+    write_task(folder, "mood", {"instruction": "Name the mood."})
+    assert "Name the mood.\n\n" in show(str(folder), "mood", instruction=True)
+    assert "Name the mood." not in show(str(folder), "mood")
+
+
+def test_colours_are_for_terminals_alone_and_change_no_text(folder, monkeypatch):
+    plain = show(folder, "mood")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    coloured = show(folder, "mood")
+    assert "\033" not in plain and all(f"\033[{code}m" in coloured for code in COLOURS.values())
+    assert re.sub(r"\033\[[\d;]*m", "", coloured) == plain
+
+
+@pytest.mark.parametrize("task", ["harbour_log", "school_advice", "office_repairs"])
+def test_every_form_of_the_embedded_suite_can_be_shown(task):
+    assert show("embedded", task).count("\nAnswer: ") == 3
+
+
+def test_a_task_without_options_has_no_channel_prompt(tmp_path):
+    folder = make_folder(tmp_path)
+    text = [{"input": f"say {i}", "output": str(i)} for i in range(4)]
+    write_task(folder, "mood", {"labels": None, "type": "generation", "metric": "exact_match"}, train=text, test=text)
+    with pytest.raises(UserError, match=r"task mood has no options to score. Show it in the direct format"):
+        show(str(folder), "mood", channel=True)
+
+
+def test_a_missing_or_unknown_task_offers_names(folder):
+    with pytest.raises(UserError, match=r"suites show wants a task. Known: mood, taste, topic."):
+        show(folder, "")
+    with pytest.raises(UserError, match=r"no task 'moud'. Did you mean mood"):
+        show(folder, "moud")
+
+
+def test_the_audit_of_a_clean_suite_counts_what_it_read(folder):
+    assert audit(folder) == "small: 3 tasks, 36 examples, no exact leak within tasks or across the split"
+
+
+def test_the_embedded_suite_passes_the_audit():
+    assert "no exact leak" in audit("embedded")
+
+
+def test_the_audit_finds_a_planted_leak_across_the_split(tmp_path):
+    folder = make_folder(tmp_path)
+    leak = {"input": "Taste  train ITEM 2", "output": "bad", "options": LABELS}
+    write_task(folder, "mood", test=[*rows("mood", "test"), leak])
+    with pytest.raises(UserError, match=r"'taste train item 2' in mood \(meta_train\) and in taste"):
+        audit(str(folder))
+
+
+def test_the_audit_finds_a_test_example_in_train(tmp_path):
+    folder = make_folder(tmp_path)
+    leak = {"input": "topic train  ITEM 3", "output": "bad", "options": LABELS}
+    write_task(folder, "topic", test=[*rows("topic", "test"), leak])
+    with pytest.raises(UserError, match="task topic: 1 test examples are in train too; found 'topic train item 3'"):
+        audit(str(folder))

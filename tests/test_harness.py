@@ -1,0 +1,180 @@
+"""The comparison: the same episodes for all, finished cells kept, honest records of what was not done."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from conftest import tiny_config
+from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender
+from eval.config import EvaluateRun, Protocol
+from eval.harness import Comparison, Contender, make_validate, protocol_episode
+from metaicl.checkpoint import MethodConfig, save_method
+from metaicl.config import ValidationConfig
+from metaicl.methods.base import Method, Predictor
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+from toys import choice_task, tag_task, text_task, toy_suite, toy_task
+
+PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
+TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+
+
+class Scripted(Method):
+    """Knows every answer by the word it ends with, or answers wrong on purpose; counts its adaptations."""
+
+    adapted = 0
+
+    def __init__(self, right: bool = True):
+        Method.__init__(self, None, PromptFormat())  # type: ignore[arg-type]
+        self.right = right
+
+    def refusal(self, task):
+        return "no choice tasks" if task.name == "choice" else None
+
+    def adapt(self, task, support):
+        Scripted.adapted += 1
+        assert all(e.output is not None for e in support)
+        return ScriptedPredictor(self.right)
+
+
+class ScriptedPredictor(Predictor):
+    def __init__(self, right: bool):
+        self.right = right
+
+    def scores(self, queries):
+        from toys import FRUIT
+
+        assert all(q.output is None and q.tags is None for q in queries)
+        truth = [0 if q.input.split()[-1] in FRUIT else 1 for q in queries]
+        return [np.eye(2)[t if self.right else 1 - t] for t in truth]
+
+
+def scripted(right: bool = True, cells: int = 0) -> Contender:
+    name = "right" if right else "wrong"
+    return Contender(name, name.title(), lambda: Scripted(right), name, cells=cells)
+
+
+def test_all_methods_meet_the_same_episodes_nested_in_k():
+    task = toy_task()
+    small, large = (protocol_episode(PROTOCOL, task, 1, k) for k in (2, 4))
+    assert small.queries == large.queries and large.support[:2] == small.support
+    assert protocol_episode(PROTOCOL, task, 1, 2) == small
+
+
+def test_scores_refusals_and_predictions_are_recorded(tmp_path):
+    comparison = Comparison([toy_task(), choice_task()], PROTOCOL, tmp_path)
+    contenders = [scripted(), scripted(False)]
+    run_all(comparison, contenders, progress=False)
+    results = comparison.results(contenders)
+    scores = {(c["method"], c["task"]): c["score"] for c in results["cells"]}
+    assert scores == {("right", "toy"): 1.0, ("wrong", "toy"): 0.0}
+    assert len(results["cells"]) == 2 * 2 * 2  # methods x seeds x k
+    assert {(s["method"], s["task"]) for s in results["skipped"]} == {("right", "choice"), ("wrong", "choice")}
+    rows = [json.loads(line) for line in (tmp_path / "predictions" / "wrong.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 * PROTOCOL.queries and all(r["answer"] != r["truth"] for r in rows)
+    assert set(results["manifest"]["task_fingerprints"]) == {"toy", "choice"}
+
+
+def test_finished_cells_are_not_done_again_and_a_torn_line_is(tmp_path):
+    tasks = [toy_task()]
+    run_all(Comparison(tasks, PROTOCOL, tmp_path), [scripted()], progress=False)
+    path = tmp_path / "cells.jsonl"
+    path.write_text(path.read_text()[:-40])
+    Scripted.adapted = 0
+    again = Comparison(tasks, PROTOCOL, tmp_path)
+    run_all(again, [scripted()], progress=False)
+    assert Scripted.adapted == 1 and len(again.results([scripted()])["cells"]) == 4
+
+
+def test_cells_are_done_again_when_the_data_changed(tmp_path):
+    task = toy_task()
+    run_all(Comparison([task], PROTOCOL, tmp_path), [scripted()], progress=False)
+    Scripted.adapted = 0
+    changed = task.replace(load=lambda split: task.examples(split)[:-1])
+    run_all(Comparison([changed], PROTOCOL, tmp_path), [scripted()], progress=False)
+    assert Scripted.adapted == 4
+
+
+def test_a_part_of_the_cells_is_spread_evenly_and_said(tmp_path):
+    comparison = Comparison([toy_task("t0"), toy_task("t1")], Protocol([2], seeds=4, queries=3), tmp_path)
+    run_all(comparison, [scripted(cells=4)], progress=False)
+    (method,) = comparison.results([scripted(cells=4)])["methods"]
+    assert (method["cells_done"], method["cells_all"]) == (4, 8)
+
+
+def test_validation_is_the_mean_score_on_support_sets_of_its_own():
+    tasks = [toy_task(), toy_task("other")]
+    assert make_validate(tasks, ValidationConfig(k=4, seeds=2, queries=5))(Scripted()) == 1.0
+    assert make_validate(tasks, ValidationConfig(k=4, seeds=2, queries=5))(Scripted(False)) == 0.0
+
+
+def test_free_text_and_tags_are_scored_by_their_metrics(tmp_path):
+    comparison = Comparison([text_task(), tag_task()], Protocol([2], seeds=1, queries=3), tmp_path)
+    majority = contender("majority", tiny_config(), PromptFormat(), Backbones())
+    run_all(comparison, [majority], progress=False)
+    metrics = {c["task"]: c["metric"] for c in comparison.results([majority])["cells"]}
+    assert metrics == {"text": "exact_match", "tags": "span_f1"}
+
+
+def test_a_method_that_needs_training_cannot_be_compared_by_name():
+    with pytest.raises(UserError, match="metaicl train --method metaicl"):
+        contender("metaicl", tiny_config(), PromptFormat(), Backbones())
+
+
+def test_no_tasks_is_one_clear_error(tmp_path):
+    with pytest.raises(UserError, match="no task to evaluate on"):
+        Comparison([], PROTOCOL, tmp_path)
+
+
+def test_the_fingerprint_of_a_trained_method_follows_its_weights(tmp_path):
+    import torch
+
+    config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    method = config.build()
+    save_method(method, config, tmp_path / "a")
+    with torch.no_grad():
+        next(iter(method.learned().values())).add_(1.0)
+    save_method(method, config, tmp_path / "b")
+    assert trained_contender(tmp_path / "a").fingerprint != trained_contender(tmp_path / "b").fingerprint
+
+
+def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp_path):
+    run = EvaluateRun(
+        "toys",
+        str(tmp_path),
+        TOYS,
+        methods=["random", "majority", "icl"],
+        backbone=tiny_config(weights="frozen"),
+        protocol=Protocol([2, 4], 2, 4),
+        highlight="icl",
+        baseline="majority",
+        progress=False,
+    )
+    said: list[str] = []
+    results = evaluate_run(run, said.append)
+    assert {c["method"] for c in results["cells"]} == {"random", "majority", "icl"}
+    page = (tmp_path / "toys" / "report.html").read_text()
+    assert "Raw ICL" in page and "test0" in page
+    assert json.loads((tmp_path / "toys" / "results.json").read_text())["headline_k"] == 4
+    assert "seeds: 2" in (tmp_path / "toys" / "config.yaml").read_text()
+    again = evaluate_run(run, said.append)
+    assert again["cells"] == results["cells"]
+
+
+def test_methods_named_twice_are_refused(tmp_path):
+    run = EvaluateRun("x", str(tmp_path), TOYS, methods=["random", "random"], progress=False)
+    with pytest.raises(UserError, match="named twice"):
+        evaluate_run(run, lambda message: None)
+
+
+def test_finish_writes_nothing_but_whole_files(tmp_path):
+    comparison = Comparison(toy_suite().split("meta_test"), PROTOCOL, tmp_path)
+    contenders = [scripted()]
+    run_all(comparison, contenders, progress=False)
+    comparing = {"method": "right", "baseline": "right"}
+    finish(comparison, contenders, PromptFormat(), name="x", seconds=1.0, comparison=comparing, notes=[], filtered=None)
+    assert not [p for p in tmp_path.rglob(".*")]

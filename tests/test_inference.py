@@ -1,0 +1,101 @@
+"""The scikit-learn face and `predict` over files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from conftest import tiny_config
+from metaicl import FewShotClassifier
+from metaicl.checkpoint import MethodConfig, save_method
+from metaicl.inference import open_method, predict_lines
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+
+TEXTS, LABELS = ["a fig", "a saw", "a pear", "an axe"], ["fruit", "tool", "fruit", "tool"]
+
+
+def lines(path: Path, rows: list) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("method", [None, "zero_shot", "majority", "finetune"])
+def test_the_classifier_fits_and_predicts_on_a_plain_backbone(method):
+    classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
+    found = classifier.predict(["a plum", "a drill"])
+    assert found.shape == (2,) and set(found) <= {"fruit", "tool"}
+    probabilities = classifier.predict_proba(["a plum", "a drill"])
+    assert np.allclose(probabilities.sum(1), 1) and list(classifier.classes_) == ["fruit", "tool"]
+    assert (classifier.classes_[probabilities.argmax(1)] == found).all()
+
+
+def test_the_classifier_works_on_a_trained_run(tmp_path):
+    config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    save_method(config.build(), config, tmp_path / "run" / "best")
+    by_run = FewShotClassifier(str(tmp_path / "run")).fit(TEXTS, LABELS).predict(TEXTS)
+    by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).predict(TEXTS)
+    assert (by_run == by_best).all()
+
+
+def test_the_classifier_keeps_scikit_learns_manners():
+    classifier = FewShotClassifier("tiny-random", "majority")
+    assert clone(classifier).get_params() == classifier.get_params()
+    assert classifier.fit(TEXTS, LABELS).score(TEXTS, LABELS) == 0.5
+    classifier.fit([*TEXTS, "a lime"], [*LABELS, "lemon"])  # a second fit replaces the first
+    assert list(classifier.classes_) == ["fruit", "lemon", "tool"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"), [([], [], "as many labels"), (["a"], ["x", "y"], "1 texts"), (["a", "b"], ["x", "x"], "two classes")]
+)
+def test_fit_refuses_what_cannot_be_learned_from(texts, labels, message):
+    with pytest.raises(UserError, match=message):
+        FewShotClassifier("tiny-random").fit(texts, labels)
+
+
+def test_a_method_that_needs_training_is_refused_on_a_plain_backbone():
+    with pytest.raises(UserError, match="meta-trained before use"):
+        open_method("tiny-random", "metaicl")
+
+
+def test_repeated_outputs_make_a_classification(tmp_path):
+    demos = lines(tmp_path / "d.jsonl", [{"input": t, "output": y} for t, y in zip(TEXTS, LABELS, strict=True)])
+    inputs = lines(tmp_path / "i.jsonl", [{"input": "a plum", "id": 7}])
+    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
+    assert row["id"] == 7 and row["answer"] in ("fruit", "tool") and set(row["scores"]) == {"fruit", "tool"}
+
+
+def test_distinct_outputs_make_free_text(tmp_path):
+    demos = lines(tmp_path / "d.jsonl", [{"input": "1", "output": "one"}, {"input": "2", "output": "two"}])
+    inputs = lines(tmp_path / "i.jsonl", [{"input": "3"}])
+    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
+    assert isinstance(row["answer"], str) and "scores" not in row
+
+
+def test_tagged_demonstrations_make_tags(tmp_path):
+    demos = lines(tmp_path / "d.jsonl", [{"tokens": ["in", "Rome"], "tags": ["O", "B-PLACE"]}])
+    inputs = lines(tmp_path / "i.jsonl", [{"tokens": ["to", "Oslo", "now"]}])
+    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
+    assert len(row["answer"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("demos", "inputs", "message"),
+    [
+        (["{"], [{"input": "x"}], r"d\.jsonl:1: not JSON"),
+        ([], [{"input": "x"}], r"d\.jsonl: no demonstrations"),
+        ([{"input": "a", "outputs": "b"}], [{"input": "x"}], r"d\.jsonl:1: unknown key 'outputs'.*Did you mean output"),
+        ([{"input": "a", "output": "b"}], [{"text": "x"}], r"i\.jsonl:1: input is missing"),
+        ([{"input": "a", "output": "b", "options": ["b", "c"]}], [{"input": "x"}], r"i\.jsonl:1: options are missing"),
+        ([{"input": "a", "output": "b"}], ["[1]"], r"i\.jsonl:1: not a JSON object"),
+    ],
+)
+def test_bad_files_are_one_error_with_file_and_line(tmp_path, demos, inputs, message):
+    paths = lines(tmp_path / "d.jsonl", demos), lines(tmp_path / "i.jsonl", inputs)
+    with pytest.raises(UserError, match=message):
+        list(predict_lines(open_method("tiny-random"), *paths))
