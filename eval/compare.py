@@ -114,9 +114,7 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
     return {"task": task.name, "k": len(episode.support), "segments": rows}
 
 
-def finish(
-    ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any
-) -> dict[str, Any]:
+def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> dict[str, Any]:
     """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
     header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
     results = ran.results(contenders, **header)
@@ -142,7 +140,8 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", asdict(run))
     say(
-        f"{len(contenders)} methods on {len(tasks)} tasks of {suite.name} ({run.split}), seeds {run.protocol.seeds}, k {run.protocol.k}"
+        f"{len(contenders)} methods on {len(tasks)} tasks of {suite.name} ({run.split}), "
+        f"{run.protocol.seeds} support sets a task, k {run.protocol.k}"
     )
     if note:
         say(note)

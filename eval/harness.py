@@ -1,7 +1,7 @@
 """Methods x tasks x shots x seeds, all on the same episodes, into one results table that survives interruption.
 
-A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers the same
-queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while nothing that
+A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers the
+same queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while nothing that
 they depend on has changed.
 """
 
@@ -57,7 +57,7 @@ def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episo
 
 
 def answer_episode(method: Method, episode: Episode) -> tuple[list[Answer], float, int]:
-    """(answers, score in [0, 1] by the task's metric, demonstrations dropped); the method never sees the queries' answers."""
+    """(answers, score in [0, 1] by the task's metric, demonstrations dropped); queries go in without their answers."""
     predictor = method.adapt(episode.task, episode.support)
     answers = predictor.answers([q.hidden() for q in episode.queries])
     value = score(episode.task.metric, [a.text for a in answers], [truth(q) for q in episode.queries])

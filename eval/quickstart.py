@@ -87,7 +87,8 @@ def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds
     print(table(results))
     print()
     print(
-        f"MetaICL minus raw ICL on {len(results['tasks'])} unseen tasks: {gain.mean:+.1f} points [{gain.low:.1f}, {gain.high:.1f}]"
+        f"MetaICL minus raw ICL on {len(results['tasks'])} unseen tasks: "
+        f"{gain.mean:+.1f} points [{gain.low:.1f}, {gain.high:.1f}]"
     )
     print(f"Report: {page}   ({duration(seconds)} in all)")
     summary = {
@@ -148,7 +149,7 @@ def training(
 def steps_for(
     tokens: int, suite: TaskSuite, trainer: TrainerConfig, backbone: BackboneConfig, backbones: Backbones
 ) -> int:
-    """How many steps make `tokens`: a function of the suite's first 32 training episodes, not of the machine's speed."""
+    """How many steps make `tokens`: a function of the suite's first training episodes, not of the machine's speed."""
     base: Backbone = backbones(replace(backbone, weights="frozen"))
     method = InContext(base, PromptFormat())
     first = [e for step in range(32) for e in training_episodes(suite.split("meta_train"), trainer, step)]
@@ -164,7 +165,7 @@ def _train(run: TrainRun) -> Contender:
         before = json.loads(done.read_text())
         if before["config"] == print_:
             return trained_contender(best, before["seconds"])
-    method, trained = train_run(run, make_validate)
+    _, trained = train_run(run, make_validate)
     write_text(done, json.dumps({"config": print_, "seconds": trained.seconds}) + "\n")
     return trained_contender(best, trained.seconds)
 

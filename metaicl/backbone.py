@@ -1,9 +1,9 @@
-"""`Backbone`: a causal language model, its tokenizer and, where wanted, LoRA weights. Text and trees in, log-probabilities
-and hidden states out.
+"""`Backbone`: a causal language model, its tokenizer and, where wanted, LoRA weights. Trees in, log-probabilities and
+hidden states out.
 
 A tree goes through the model as one row with an additive mask, so that each distinct token prefix is computed once. A
-model that takes no such mask (a state-space model, a sliding window) is found out by a self-check at loading, said once,
-and gets the tree's paths as plain sequences, with the same results.
+model that takes no such mask (a state-space model, a sliding window) is found out by a self-check at loading, said
+once, and gets the tree's paths as plain sequences, with the same results.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Params = Mapping[str, Tensor]
 
 
 class Backbone(nn.Module):
-    """See the module's docstring. Build one with `load`, or `Backbone(model, tokenizer, config)` around a model at hand."""
+    """See the module's docstring. `load` builds one by name; the constructor takes a model at hand."""
 
     def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig):
         super().__init__()
@@ -185,7 +185,7 @@ class Backbone(nn.Module):
         return bool((plain - shared).abs().max() < (1e-3 if self.config.precision == "fp32" else 0.25))
 
     def save(self, folder: Path) -> None:
-        """The learned weights: a peft folder (LoRA) or a whole transformers folder (full). Frozen backbones save nothing."""
+        """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
         if self.config.weights != "frozen":
             self.model.save_pretrained(folder)  # type: ignore[operator]
         if self.config.weights == "full":

@@ -1,5 +1,5 @@
-"""A trained method on disk: `method.json`, the backbone's learned weights as a plain peft or transformers folder, and the
-method's own weights beside them. Written whole or not at all."""
+"""A trained method on disk: `method.json`, the backbone's learned weights as a plain peft or transformers folder, and
+the method's own weights beside them. Written whole or not at all."""
 
 from __future__ import annotations
 

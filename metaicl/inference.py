@@ -51,7 +51,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         model: folder of a trained run, or a backbone (registry name, folder, hub name).
-        method: for a backbone: a method that needs no meta-training ("icl", "finetune", "zero_shot", ...); None is "icl".
+        method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl".
         instruction: what to do, in a line; used where the format asks for it.
     """
 

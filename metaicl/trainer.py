@@ -2,8 +2,8 @@
 
 Each step draws `episodes_per_step` episodes as a pure function of (seed, step); the processes share them out. Loss sums
 and weights add up over micro-batches and processes before the division, so that one process with accumulation, several
-processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step draws
-from a global generator.
+processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step
+draws from a global generator.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def _classes(task: Task) -> list[str]:
     if task.form != "options":
         return []
     options = task.labels or task.examples("train")[0].options or ()
-    shared = task.labels or any(set(e.options or ()) == set(options) for e in task.examples("train"))
+    shared = task.labels or all(set(e.options or ()) == set(options) for e in task.examples("train"))
     return list(options) if shared else []
 
 

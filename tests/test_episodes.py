@@ -125,6 +125,13 @@ def test_per_class_takes_exactly_k_of_each_class(sizes, seed, data):
     assert Counter(e.output for e in episode.support) == dict.fromkeys(sizes, k)
 
 
+def test_the_order_of_classes_in_a_balanced_draw_is_drawn_anew_in_each_round():
+    task = sized_task(dict.fromkeys("abc", 8))
+    outputs = [[e.output for e in EpisodeSampler(0, 6, 1).draw(task, "test", i).support] for i in range(60)]
+    assert len({tuple(o[:3]) for o in outputs}) == 6
+    assert 1 < sum(o[:3] == o[3:] for o in outputs) < 30
+
+
 def test_a_natural_draw_follows_the_class_sizes():
     task = sized_task({"often": 90, "seldom": 10})
     drawn = Counter(

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
-
 from conftest import tiny_config
+from toys import choice_task, tag_task, text_task, toy_suite, toy_task
+
 from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender
 from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
@@ -17,7 +18,6 @@ from metaicl.methods.base import Method, Predictor
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
-from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
 TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
@@ -177,4 +177,4 @@ def test_finish_writes_nothing_but_whole_files(tmp_path):
     run_all(comparison, contenders, progress=False)
     comparing = {"method": "right", "baseline": "right"}
     finish(comparison, contenders, PromptFormat(), name="x", seconds=1.0, comparison=comparing, notes=[], filtered=None)
-    assert not [p for p in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))

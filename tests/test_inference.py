@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import tiny_config
 from sklearn.base import clone
 
-from conftest import tiny_config
 from metaicl import FewShotClassifier
 from metaicl.checkpoint import MethodConfig, save_method
 from metaicl.inference import open_method, predict_lines
@@ -51,7 +51,8 @@ def test_the_classifier_keeps_scikit_learns_manners():
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "message"), [([], [], "as many labels"), (["a"], ["x", "y"], "1 texts"), (["a", "b"], ["x", "x"], "two classes")]
+    ("texts", "labels", "message"),
+    [([], [], "as many labels"), (["a"], ["x", "y"], "1 texts"), (["a", "b"], ["x", "x"], "two classes")],
 )
 def test_fit_refuses_what_cannot_be_learned_from(texts, labels, message):
     with pytest.raises(UserError, match=message):

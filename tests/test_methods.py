@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from conftest import make_learnable
+from toys import choice_task, tag_task, text_task, toy_task
+
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.finetune import FineTune
 from metaicl.methods.fomaml import FOMAML
@@ -16,7 +17,6 @@ from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
-from toys import choice_task, tag_task, text_task, toy_task
 
 TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": tag_task()}
 
@@ -32,6 +32,7 @@ def build(name: str, **options):
 
 def _backbone(spec):
     from conftest import tiny_config
+
     from metaicl.backbone import Backbone
 
     return make_learnable() if spec.weights == "lora" else Backbone.load(tiny_config(weights="frozen"))
@@ -136,6 +137,7 @@ def test_no_method_is_given_the_answers_of_queries(name):
 
 def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit():
     from conftest import tiny_config
+
     from metaicl.backbone import Backbone
 
     e = draw(TASKS["options"])
@@ -187,7 +189,8 @@ def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
     loss, weight = method([e])
     scores = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
     expected = sum(
-        -torch.log_softmax(torch.tensor(s), 0)[q.options.index(q.output)] for s, q in zip(scores, e.queries, strict=True)
+        -torch.log_softmax(torch.tensor(s), 0)[q.options.index(q.output)]
+        for s, q in zip(scores, e.queries, strict=True)
     )
     assert float(loss) == pytest.approx(float(expected), rel=1e-4) and float(weight) == len(e.queries)
 
@@ -299,7 +302,9 @@ def test_a_class_without_a_prototype_is_never_chosen(frozen):
 
 
 def _with_car() -> list[Example]:
-    return [Example(f"{i}: the {w}", ("fruit", "tool")[i % 2], ("fruit", "tool", "car")) for i, w in enumerate("ab" * 20)]
+    return [
+        Example(f"{i}: the {w}", ("fruit", "tool")[i % 2], ("fruit", "tool", "car")) for i, w in enumerate("ab" * 20)
+    ]
 
 
 def test_embeddings_are_computed_once_for_a_frozen_backbone(frozen):

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from conftest import tiny_config
+
 from metaicl import models
 from metaicl.backbone import Backbone
 from task_suites.errors import UserError
@@ -122,7 +122,9 @@ def test_adapters_start_the_same_for_the_same_seed():
 @pytest.mark.real_model
 def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real_model):
     folder = models.local_folder(real_model)
-    assert (folder / "model.safetensors").is_file() and "quantization_config" not in (folder / "config.json").read_text()
+    assert (folder / "model.safetensors").is_file() and "quantization_config" not in (
+        folder / "config.json"
+    ).read_text()
     backbone = Backbone.load(tiny_config(name=real_model, weights="frozen", precision="bf16"))
     logits = backbone.plain_logits(backbone.encode("The capital of France is"))
     assert backbone.tokenizer.decode([int(logits[-1].argmax())]) == " Paris"
@@ -131,11 +133,12 @@ def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real
 
 @pytest.mark.real_model
 def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(real_model):
+    from test_scoring import plain_score
+    from toys import toy_task
+
     from metaicl.scoring import PromptScorer
     from task_suites.episodes import EpisodeSampler
     from task_suites.formats import PromptFormat
-    from test_scoring import plain_score
-    from toys import toy_task
 
     backbone = Backbone.load(tiny_config(name=real_model, weights="frozen"))
     e = EpisodeSampler(0, 4, 3).draw(toy_task(), "test", 0)

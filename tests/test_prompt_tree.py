@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import make_learnable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import make_learnable
 from metaicl.prompt_tree import PromptTree, pack
 
 BRANCHES = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=6)
@@ -67,7 +67,7 @@ def test_the_mask_shows_each_token_its_ancestors_and_itself(trunk, branches, sta
 @given(TRUNK, BRANCHES)
 def test_leaf_logprobs_equal_those_of_the_plain_sequence(frozen, trunk, branches):
     tree, spans = grow(trunk, branches)
-    other, other_spans = grow(trunk[::-1] + [7], branches)
+    other, other_spans = grow([*trunk[::-1], 7], branches)
     wanted, other_wanted = sorted({n for s in spans for n in s}), sorted({n for s in other_spans for n in s})
     with torch.no_grad():
         found = frozen.logprobs([tree, other], [wanted, other_wanted]).tolist()
@@ -116,7 +116,14 @@ def test_changing_one_packed_episode_leaves_the_other_bit_identical(frozen):
 
 
 def _tiny_models():
-    from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        MambaConfig,
+        MambaForCausalLM,
+        MistralConfig,
+        MistralForCausalLM,
+    )
 
     small = {"vocab_size": 257, "hidden_size": 32, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
@@ -130,6 +137,7 @@ def _tiny_models():
 @pytest.mark.parametrize("family", ["gpt2", "mistral_window", "mamba"])
 def test_every_model_family_scores_like_its_own_plain_forward(family):
     from conftest import tiny_config
+
     from metaicl.backbone import Backbone
     from metaicl.tiny import tiny_tokenizer
 

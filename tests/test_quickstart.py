@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import tiny_config
 
 from eval.config import QuickstartRun
 from eval.quickstart import FULL, UNTRAINED, quickstart
 from metaicl import trainer
-from conftest import tiny_config
 
 SMALL = {"train_tokens": 1500, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from toys import choice_task, text_task, toy_task
 
 from metaicl.scoring import PromptScorer, prompt_prefix
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-from toys import choice_task, text_task, toy_task
 
 FORMATS = [PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)]
 

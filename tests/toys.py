@@ -6,8 +6,8 @@ import random
 
 from task_suites.task import Example, Task, TaskSuite
 
-FRUIT = "apple pear plum fig lime kiwi date peach grape mango".split()
-TOOL = "saw axe file drill clamp plane chisel hammer wrench pliers".split()
+FRUIT = ["apple", "pear", "plum", "fig", "lime", "kiwi", "date", "peach", "grape", "mango"]
+TOOL = ["saw", "axe", "file", "drill", "clamp", "plane", "chisel", "hammer", "wrench", "pliers"]
 
 
 def toy_task(name: str = "toy", labels: tuple[str, ...] = ("fruit", "tool"), size: int = 60) -> Task:

@@ -28,7 +28,7 @@ class Answer:
     scores: np.ndarray | None = None
 
 
-class Predictor(ABC):
+class Predictor:
     """What `Method.adapt` gives: answers to queries of one task. Queries carry no answers (`Example.hidden()`).
 
     Attributes:

@@ -15,7 +15,7 @@ EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
 
 
 class RandomPredictor(Predictor):
-    """Scores, or picks among the support's answers, at random; a query's draw depends on task, support and query alone."""
+    """Answers at random: a query's draw depends on task, support and query alone."""
 
     def __init__(self, task: Task, support: Sequence[Example]):
         self.name = f"{task.name}/{support_keys(support)}"

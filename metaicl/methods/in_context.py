@@ -1,8 +1,8 @@
 """In-context learning: the support set is the prompt. Plain ICL, MetaICL (direct and channel), zero-shot and multi-task
 learning are values of this one method.
 
-MetaICL / in-context tuning (Min et al. 2022, arXiv 2110.15943; Chen et al. 2022, arXiv 2110.07814): minimise the negative
-log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind one copy of
+MetaICL / in-context tuning (Min et al. 2022, arXiv 2110.15943; Chen et al. 2022, arXiv 2110.07814): minimise the
+negative log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind one copy of
 the demonstrations; the tree's mask keeps them from seeing each other.
 """
 
@@ -78,7 +78,7 @@ class InContext(Method):
         prompts: Sequence[tuple[Task, Sequence[Example], Sequence[Example]]],
         params: Params | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(loss sum, weight) of answering queries behind demonstrations, for (task, demonstrations, queries) triples."""
+        """(loss sum, weight) of answering queries behind demonstrations, for (task, demonstrations, queries)."""
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]

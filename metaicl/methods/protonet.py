@@ -61,7 +61,7 @@ class ProtoNet(Method):
         return nn.functional.layer_norm(states.mean(0), states.shape[-1:])
 
     def logits(self, support: Sequence[Example], queries: Sequence[Example], classes: Sequence[str]) -> Tensor:
-        """`[queries, classes]`: minus the scaled mean squared distance to each class mean; `ABSENT` for classes unseen."""
+        """`[queries, classes]`: minus the scaled mean squared distance to class means; `ABSENT` for classes unseen."""
         vectors = self.embed([e.text for e in (*support, *queries)])
         shots, asked = vectors[: len(support)], vectors[len(support) :]
         columns = []
