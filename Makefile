@@ -57,8 +57,8 @@ $(VENV)/installed: $(VENV)/made pyproject.toml
 	@echo "Installing into $(VENV) (some minutes; done once) ..."
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
 	  echo "No GPU found: where pip is told of no CPU build of PyTorch, it takes the CUDA build of some GB (README.md, \"Installation\")."; fi
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=21.3"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check "pip>=21.3"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
 clean:

@@ -1,8 +1,8 @@
 """Methods x tasks x shots x seeds, all on the same episodes, into one results table that survives interruption.
 
-A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers the
-same queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while nothing that
-they depend on has changed.
+A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers
+the same queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while
+nothing that they depend on has changed.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Comparison:
             raise UserError("no task to evaluate on", fix="Look at suite.forms, suite.tasks and split.")
         self.tasks, self.protocol, self.folder = list(tasks), protocol, folder
         self.prints = {task.name: task.fingerprint() for task in tasks}
+        self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
         self.cells: dict[str, dict[str, Any]] = {}
         path = folder / "cells.jsonl"
@@ -135,8 +136,14 @@ class Comparison:
         return [(t, s, k) for t, s in pairs for k in self.protocol.k]
 
     def _key(self, contender: Contender, task: Task, seed: int, k: int) -> str:
-        parts = [contender.fingerprint, self.prints[task.name], seed, k, self.protocol.queries, self.protocol.per_class]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+        """What a cell's answers and score depend on, hashed: the contender, the task's head, the episode as drawn."""
+        name = (contender.fingerprint, task.name, seed, k)
+        if name not in self._keys:
+            e = protocol_episode(self.protocol, task, seed, k)
+            head = [contender.fingerprint, task.name, task.instruction, task.metric, task.labels, seed, k]
+            text = json.dumps([*head, [asdict(x) for x in (*e.support, *e.queries)]])
+            self._keys[name] = hashlib.sha256(text.encode()).hexdigest()[:24]
+        return self._keys[name]
 
     def _cell(self, contender: Contender, method: Method, task: Task, seed: int, k: int) -> dict[str, Any]:
         head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}

@@ -226,7 +226,13 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         layers_to_transform=upper,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, lora)
+    adapted = get_peft_model(model, lora)
+    for (
+        module
+    ) in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's own cast to float32 comes on top
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+    return adapted
 
 
 def _log_softmax_at(logits: Tensor, rows: Tensor, targets: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from metaicl.methods import method_spec
 from metaicl.methods.base import Answer, Method
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-from task_suites.sources.local import parse_example
+from task_suites.sources.local import are_texts, parse_example
 from task_suites.task import Example, Task
 
 
@@ -105,8 +105,13 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:
     """A task around a support set at hand."""
-    kind = {"options": "classification", "text": "generation", "tags": "tagging"}[support[0].form]
-    return Task("user", kind, lambda split: support, instruction=instruction, labels=labels)  # type: ignore[arg-type]
+    kinds = {
+        "options": ("classification", "accuracy"),
+        "text": ("generation", "exact_match"),
+        "tags": ("tagging", "span_f1"),
+    }
+    kind, metric = kinds[support[0].form]
+    return Task("user", kind, lambda split: support, instruction, labels, metric)  # type: ignore[arg-type]
 
 
 def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
@@ -152,14 +157,17 @@ def _query(row: Any, where: str, form: str, labels: tuple[str, ...]) -> Example:
     if not isinstance(row, dict):
         raise UserError("not a JSON object", where=where, found=type(row).__name__)
     needed = "tokens" if form == "tags" else "input"
-    if not row.get(needed):
+    value, options = row.get(needed), labels or row.get("options") or ()
+    if not value:
         raise UserError(f"{needed} is missing or empty", where=where, found=f"keys {sorted(row)}")
-    options = labels or tuple(row.get("options") or ())
-    if form == "options" and len(options) < 2:
-        raise UserError("options are missing", where=where, expected="as in the demonstrations, a list of choices")
+    if not (are_texts(value) if form == "tags" else isinstance(value, str)):
+        expected = "a list of strings" if form == "tags" else "a string"
+        raise UserError(f"{needed} has a wrong type", where=where, found=repr(value)[:60], expected=expected)
     if form == "tags":
-        return Example(tokens=tuple(row["tokens"]))
-    return Example(row["input"], None, options if form == "options" else None)
+        return Example(tokens=tuple(value))
+    if form == "options" and not (are_texts(list(options)) and len(options) > 1):
+        raise UserError("options are missing", where=where, expected="as in the demonstrations, a list of choices")
+    return Example(value, None, tuple(options) if form == "options" else None)
 
 
 def _rows(path: Path) -> Iterable[tuple[Any, str]]:

@@ -2,7 +2,7 @@
 
 Words: a *node* is one token; its *path* is the sequence from the root to it; a *branch* is the path of one query and
 one candidate answer. Two branches with the same first tokens share those nodes, so each distinct token prefix is
-stored, and computed, once. For two demonstration tokens `a b`, queries `c` and `d e`, and options `x y`, `x z` below `c`:
+stored, and computed, once. For demonstration tokens `a b`, queries `c` and `d e`, and options `x y`, `x z` below `c`:
 
     a - b -+- c - x -+- y          row        a  b  c  x  y  z  d  e
            |         +- z          position   0  1  2  3  4  4  2  3

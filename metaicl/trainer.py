@@ -103,7 +103,7 @@ class Trainer:
                 fix="Every process must make the same number of forward calls: change one of the three.",
             )
         learned = list(method.learned().values())
-        optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=False)
+        optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.accelerator.register_save_state_pre_hook(self._save_learned)
         self.accelerator.register_load_state_pre_hook(self._load_learned)

@@ -71,7 +71,7 @@ def test_a_page_shows_only_commands_that_parse(page: Path, monkeypatch: pytest.M
     monkeypatch.chdir(ROOT)
     for words in shown_commands(page):
         if words and words[0] not in ("--help", "--version"):
-            parse([word for word in words if word != "--help"])
+            parse([word for word in words if word not in ("--help", "--print_config")])
 
 
 def test_pages_show_every_command():
@@ -98,6 +98,29 @@ def test_every_method_of_the_registry_is_in_its_table():
 
     page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert [name for name in METHODS if f"| `{name}` |" not in page] == []
+
+
+def test_the_options_in_the_table_are_those_of_the_class():
+    import inspect
+
+    from metaicl.methods import METHODS
+    from task_suites.sources import load_named
+
+    page = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    for name, spec in METHODS.items():
+        cell = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |")).split("|")[-2]
+        if "those of" in cell:
+            continue
+        taken = set(inspect.signature(load_named(spec.target).__init__).parameters) - {"self", "backbone", "form"}
+        taken -= set(spec.options) | {"demonstrations", "in_context"} | ({"args", "kwargs"} & taken)
+        assert set(re.findall(r"`(\w+)`", cell)) == taken, name
+
+
+def test_the_versions_agree():
+    from metaicl import __version__
+
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

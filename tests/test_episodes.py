@@ -235,6 +235,11 @@ def test_other_seeds_indices_roles_and_tasks_give_other_draws():
     assert len(draws) == 2 * 5 * 2 * 5
 
 
+def test_queries_are_drawn_anew_for_each_episode_and_reach_every_example():
+    draws = [EpisodeSampler(0, 4, 4).draw(TASKS["options"], "test", i).queries for i in range(150)]
+    assert len(set(draws)) == 150 and set().union(*draws) == set(TASKS["options"].examples("test"))
+
+
 def test_the_query_set_has_no_more_than_there_are():
     assert len(EpisodeSampler(0, 4, 500).draw(sized_task({"a": 4, "b": 4}, test=7), "test", 0).queries) == 7
 

@@ -389,3 +389,19 @@ def test_sixty_real_tasks_open_sound_and_without_a_leak(realtasks):
             assert all(e.problem(task.labels) is None for e in task.examples(part)), task.name
         train = {e.content for e in task.examples("train")}
         assert not [e.content for e in task.examples("test") if e.content in train], task.name
+
+
+def test_the_examples_of_the_documentation_work(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("json", "yaml", "python")}
+    rows_of = [[json.loads(line) for line in block.splitlines()] for block in blocks["json"]]
+    assert [parse_example(row).form for group in rows_of for row in group] == ["options", "options", "text", "tags"]
+    header, suite = map(yaml.safe_load, blocks["yaml"])
+    for name in [name for side in suite["splits"].values() for name in side]:
+        first = [{**rows_of[0][0], "input": name}]
+        write_task(tmp_path, name, {**header, "name": name, "source": None}, train=first, test=first)
+    (tmp_path / "suite.yaml").write_text(blocks["yaml"][1])
+    assert SuiteConfig(str(tmp_path)).open()[0]["mood"].labels == ("favourable", "unfavourable")
+    namespace: dict = {}
+    exec(blocks["python"][0], namespace)
+    assert len(namespace["suite"]()["temperature"].examples("test")) == 16

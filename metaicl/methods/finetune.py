@@ -56,7 +56,7 @@ class FineTune(Method):
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         best = {n: p.detach().clone() for n, p in params.items()}
         best_loss, best_step = self._dev_loss(task, dev, params), 0
-        optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0, fused=True)
         for step in range(1, self.steps + 1):
             loss, weight = self.model.loss([(task, (), train)], params)
             optimizer.zero_grad()

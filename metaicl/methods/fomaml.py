@@ -1,5 +1,5 @@
-"""FOMAML over the learned weights (Finn et al. 2017, arXiv 1703.03400; first order: Nichol et al. 2018, 1803.02999), alone
- or on top of in-context prompts.
+"""FOMAML over the learned weights (Finn et al. 2017, arXiv 1703.03400; first order: Nichol et al. 2018, 1803.02999),
+alone or on top of in-context prompts.
 
 The inner loop takes SGD steps on the support set from the meta-weights theta to theta'. The outer loss is
 `L(theta + stop_gradient(theta' - theta))` on the query set, whose gradient at theta is the query gradient at theta'.

@@ -2,8 +2,8 @@
 learning are values of this one method.
 
 MetaICL / in-context tuning (Min et al. 2022, arXiv 2110.15943; Chen et al. 2022, arXiv 2110.07814): minimise the
-negative log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind one copy of
-the demonstrations; the tree's mask keeps them from seeing each other.
+negative log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind
+one copy of the demonstrations; the tree's mask keeps them from seeing each other.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def open_folder(folder: Path) -> TaskSuite:
     if (folder / "suite.yaml").exists():
         header = _read_yaml(folder / "suite.yaml", SUITE_KEYS, required=("name", "splits"))
         for split, members in header["splits"].items():
-            if not _are_texts(members or []):
+            if not are_texts(members or []):
                 where, found = folder / "suite.yaml", repr(members)[:60]
                 raise UserError(f"{split} has a wrong type", where=where, found=found, expected="a list of task names")
     splits = {split: tuple(members or ()) for split, members in header["splits"].items()}
@@ -72,7 +72,7 @@ def _open_task(folder: Path) -> Task:
             raise UserError(f"{part} is missing", where=folder, expected="task.yaml, train.jsonl and test.jsonl")
     sizes = {"train": header.pop("train_size", None), "test": header.pop("test_size", None)}
     labels = header.get("labels", [])
-    if not _are_texts(labels):
+    if not are_texts(labels):
         found = repr(next(label for label in labels if not isinstance(label, str)))
         raise UserError(
             "a label is not text", where=path, found=found, fix="Put the labels in quotes: YAML reads yes as true."
@@ -86,7 +86,7 @@ def _open_task(folder: Path) -> Task:
         raise UserError(str(error), where=path) from None
 
 
-def _are_texts(value: object) -> bool:
+def are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -173,7 +173,7 @@ def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) 
     for key, value in row.items():
         if key not in EXAMPLE_KEYS:
             raise UserError(f"unknown key {key!r}", where=where, fix=nearest(key, EXAMPLE_KEYS))
-        if not (_are_texts(value) if key in LISTS else isinstance(value, str)):
+        if not (are_texts(value) if key in LISTS else isinstance(value, str)):
             expected = "a list of strings" if key in LISTS else "a string"
             raise UserError(f"{key} has a wrong type", where=where, found=repr(value)[:60], expected=expected)
     values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in row.items()}
