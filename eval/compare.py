@@ -106,7 +106,7 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
 def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any]:
     """The segments of one short prompt, for the report."""
     task = min(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text)))
-    episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
+    episode, form = protocol_episode(protocol, task, 0, min(k, max(protocol.k))), form.resolved()
     query = episode.queries[0]
     segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
     branch = form.branch(query, form.targets(query)[0])

@@ -9,6 +9,7 @@ once, and gets the tree's paths as plain sequences, with the same results.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
@@ -56,7 +57,8 @@ class Backbone(nn.Module):
         """
         keep = torch.float32 if config.weights == "full" or config.precision == "fp32" else torch.bfloat16
         model, tokenizer = _open_model(config.name, keep)
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        mine = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # each process of a launch has a GPU of its own
+        device = (mine if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             return cls(model, tokenizer, config).to(device)
@@ -227,9 +229,8 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, lora)
-    for (
-        module
-    ) in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's own cast to float32 comes on top
+    module: Any
+    for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
     return adapted

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
 from metaicl.methods import method_spec
@@ -63,7 +65,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
             target.rename(old)
         scratch.rename(target)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
         raise UserError(
             f"saving failed: {error}", where=target, fix="Free space or choose another output folder."
         ) from None
@@ -152,7 +154,6 @@ def load_weights(method: Method, folder: Path) -> None:
     Raises:
         UserError: a file is missing or damaged, or holds other weights.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file, load_model
 
     learned = method.backbone.config.weights

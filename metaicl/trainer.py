@@ -15,6 +15,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,8 @@ class Trainer:
         self.optimizer.zero_grad()
         rate = config.rate(self.step)
         self.step += 1
-        return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0)}
+        dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
+        return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
 
     def _micro_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         size = self.config.micro_episodes
@@ -232,17 +234,20 @@ class Trainer:
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        """Write checkpoints/step-N whole, then take away the older ones."""
-        folder = self.run_dir / "checkpoints"
-        target = folder / f"step-{self.step:06d}"
-        if self.accelerator.is_main_process:
-            with whole_folder(target) as scratch:
-                self.accelerator.save_state(str(scratch))
+        """Write checkpoints/step-N whole, then take away the older ones. All processes take part in the saving."""
+        from accelerate.utils import broadcast_object_list
+
+        folder, main = self.run_dir / "checkpoints", self.accelerator.is_main_process
+        with whole_folder(folder / f"step-{self.step:06d}") if main else nullcontext() as scratch:
+            scratch = broadcast_object_list([str(scratch)])[0]
+            self.accelerator.save_state(scratch)
+            if main:
                 state = {"step": self.step, "best": self.best, "seconds": self.seconds, "config": asdict(self.config)}
-                (scratch / "trainer.json").write_text(json.dumps(state) + "\n")
+                (Path(scratch) / "trainer.json").write_text(json.dumps(state) + "\n")
+            self.accelerator.wait_for_everyone()
+        if main:
             for old in sorted(folder.glob("step-*"))[:-1]:
                 shutil.rmtree(old)
-        self.accelerator.wait_for_everyone()
 
     def _resume(self) -> None:
         found = sorted((self.run_dir / "checkpoints").glob("step-*/trainer.json"))

@@ -10,7 +10,7 @@ shared part of two prompts is the same ids in both. Separators and the leading b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from task_suites.errors import UserError
@@ -40,12 +40,31 @@ class PromptFormat:
         instruction: begin with the task's instruction.
         answer: what stands between an input and its answer in the direct format.
         separator: what ends a demonstration.
+        target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
     """
 
     channel: bool = False
     instruction: bool = False
     answer: str = "\nAnswer:"
     separator: str = "\n\n"
+    target: str = ""
+
+    def resolved(self) -> PromptFormat:
+        """The format itself, or the one that `target` names.
+
+        Raises:
+            UserError: `target` names no subclass of `PromptFormat`.
+        """
+        if not self.target or type(self) is not PromptFormat:
+            return self
+        from task_suites.sources import load_named
+
+        cls = load_named(self.target)
+        if not (isinstance(cls, type) and issubclass(cls, PromptFormat)):
+            raise UserError(
+                f"{self.target} is no PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
+            )
+        return cls(**{field.name: getattr(self, field.name) for field in fields(PromptFormat)})
 
     def opening(self, task: Task) -> list[Segment]:
         """The segments before the first demonstration."""

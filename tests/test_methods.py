@@ -204,10 +204,16 @@ def test_finetuning_without_steps_is_zero_shot(learnable):
 
 
 def test_finetuning_overfits_four_examples():
+    from conftest import tiny_config
+    from metaicl.backbone import Backbone
+
     e = draw(TASKS["options"], k=4)
-    method = FineTune(make_learnable(lora_r=16), PromptFormat(), steps=80, lr=2e-2, dev_share=0.0)
-    answers_ = method.adapt(e.task, e.support).answers([d.hidden() for d in e.support])
-    assert [a.text for a in answers_] == [d.output for d in e.support]
+    backbone = Backbone.load(tiny_config(weights="full"))
+    method = FineTune(backbone, PromptFormat(), steps=60, lr=1e-2, dev_share=0.0)
+    predictor = method.adapt(e.task, e.support)
+    assert [a.text for a in predictor.answers([d.hidden() for d in e.support])] == [d.output for d in e.support]
+    loss, weight = method.model.loss([(e.task, (), e.support)], predictor.scorer.params)
+    assert float(loss / weight) < 0.05
 
 
 def test_finetuning_keeps_its_dev_shots_apart_and_out_of_training(learnable):
@@ -338,6 +344,34 @@ def test_options_that_a_method_does_not_take_are_refused():
 def test_unknown_methods_offer_the_nearest_names():
     with pytest.raises(UserError, match="Did you mean metaicl"):
         method_spec("metaicI")
+
+
+class Shouting(PromptFormat):
+    """A format of one's own: the answer in capitals."""
+
+    @staticmethod
+    def answer_text(example):
+        return PromptFormat.answer_text(example).upper()
+
+
+def test_a_format_of_ones_own_is_named_by_module_and_class(frozen):
+    method = method_spec("icl").build(frozen, PromptFormat(answer=" ->", target="test_methods:Shouting"))
+    segments = method.form.demonstration(Example("a fig", "fruit", ("fruit", "tool")))
+    assert [s.text for s in segments] == ["a fig ->", " FRUIT\n\n"]
+    with pytest.raises(UserError, match="is no PromptFormat"):
+        method_spec("icl").build(frozen, PromptFormat(target="toys:toy_task"))
+
+
+def test_dropped_demonstrations_are_counted_in_training_and_prediction(frozen, monkeypatch):
+    e = draw(TASKS["options"], k=8, role="train")
+    size = sum(len(frozen.encode(s.text)) for s in PromptFormat().demonstration(e.support[0]))
+    monkeypatch.setattr(type(frozen), "context", 5 * size)
+    method = InContext(frozen, PromptFormat(), overflow="drop")
+    with torch.no_grad():
+        method([e])
+    predictor = method.adapt(e.task, e.support)
+    predictor.scores([q.hidden() for q in e.queries])
+    assert 0 < method.dropped < 8 and 0 < predictor.dropped < 8
 
 
 def test_a_method_of_ones_own_is_named_by_module_and_class():

@@ -220,15 +220,40 @@ def test_a_full_disk_while_saving_leaves_the_old_folder_and_no_half_one(tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["best"]
 
 
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of 64 KiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_disk_that_fills_up_during_a_checkpoint_is_one_clear_error(tmp_path, full_disk):
+    trainer = make(tmp_path / "run", lora_r=32)
+    trainer.take_step()
+    with pytest.raises(UserError, match=r"saving failed: .*Free space"):
+        save_method(trainer.method, trainer.method_config, full_disk / "best")
+    trainer.run_dir = full_disk
+    with pytest.raises(UserError, match=r"saving failed: .*Free space"):
+        trainer._checkpoint()
+    assert not [p for p in full_disk.rglob("*") if p.is_file()]
+
+
 TWO_PROCESSES = """
 import sys, torch, json
 torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from test_trainer import CONFIG, make
-trainer = make(Path(sys.argv[1]) / "run", sys.argv[2 + 2] if len(sys.argv) > 4 else "metaicl")
+trainer = make(Path(sys.argv[1]) / "run")
 world = trainer.accelerator.num_processes
-losses = [trainer.take_step()["loss"] for _ in range(3)]
+losses = [trainer.take_step()["loss"] for _ in range(2)]
+trainer._checkpoint()
+losses.append(trainer.take_step()["loss"])
 if trainer.accelerator.is_main_process:
     values = {n: p.detach() for n, p in trainer.method.learned().items()}
     torch.save({"losses": losses, "world": world, "weights": values}, Path(sys.argv[1]) / "out.pt")
@@ -247,5 +272,6 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
     one = make(tmp_path / "one")
     losses = [one.take_step()["loss"] for _ in range(3)]
     assert two["world"] == 2
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000002"]
     assert two["losses"] == pytest.approx(losses, rel=1e-5)
     assert equal(weights(one), two["weights"], 1e-5)

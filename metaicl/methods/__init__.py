@@ -54,7 +54,8 @@ class MethodSpec:
         if not (isinstance(cls, type) and issubclass(cls, Method)):
             raise UserError(f"{self.target} is not a metaicl.methods.base.Method")
         try:
-            return cls(backbone, replace(form, channel=True) if self.channel else form, **{**self.options, **options})
+            form = (replace(form, channel=True) if self.channel else form).resolved()
+            return cls(backbone, form, **{**self.options, **options})
         except TypeError as error:
             raise UserError(
                 f"method {self.target}: {error}", fix="See the class's docstring for its options."

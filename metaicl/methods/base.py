@@ -72,10 +72,12 @@ class Method(nn.Module, ABC):
     Attributes:
         serves: the forms of example that it can answer.
         trainable: whether `forward` gives a loss for the outer loop.
+        dropped: demonstrations left out of training prompts so far (only where the user allowed it).
     """
 
     serves: frozenset[Form] = frozenset({"options"})
     trainable: bool = False
+    dropped: int = 0
 
     def __init__(self, backbone: Backbone, form: PromptFormat):
         super().__init__()

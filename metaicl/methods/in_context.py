@@ -133,7 +133,8 @@ class InContext(Method):
         longest = max(
             sum(len(self.backbone.encode(s.text)) for s in branch) for options in branches for branch in options
         )
-        prefix, _ = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
+        prefix, dropped = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
+        self.dropped += dropped
         tree = PromptTree()
         trunk = tree.insert(-1, prefix)
         after = trunk[-1] if trunk else -1
