@@ -58,7 +58,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     _say_time(run, comparison, untrained, trainings, backbones, suite)
 
     run_all(comparison, untrained, run.progress)
-    trained = [_train(t) for t in trainings]
+    trained = [_train(t, suite) for t in trainings]
     run_all(comparison, trained, run.progress)
 
     contenders = [*untrained, *trained]
@@ -157,7 +157,7 @@ def steps_for(
     return max(1, round(tokens / mean / trainer.episodes_per_step))
 
 
-def _train(run: TrainRun) -> Contender:
+def _train(run: TrainRun, suite: TaskSuite) -> Contender:
     """The trained contender; a training that is finished under the same configuration is not repeated."""
     best, done = run.folder / "best", run.folder / DONE
     print_ = hashlib.sha256(json.dumps(plain(asdict(replace(run, progress=True)))).encode()).hexdigest()
@@ -165,7 +165,7 @@ def _train(run: TrainRun) -> Contender:
         before = json.loads(done.read_text())
         if before["config"] == print_:
             return trained_contender(best, before["seconds"])
-    _, trained = train_run(run, make_validate)
+    _, trained = train_run(run, make_validate, suite=suite)
     write_text(done, json.dumps({"config": print_, "seconds": trained.seconds}) + "\n")
     return trained_contender(best, trained.seconds)
 

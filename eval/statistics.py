@@ -256,7 +256,7 @@ def _sign_flip(differences: Sequence[float], name: str) -> float:
     from scipy.stats import permutation_test
 
     data = np.array(differences)
-    if np.all(np.abs(data) <= TIE):
+    if len(data) < 2 or np.all(np.abs(data) <= TIE):  # one difference may have had either sign: p is 1
         return 1.0
     result = permutation_test(
         (data,),

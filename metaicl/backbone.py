@@ -146,7 +146,7 @@ class Backbone(nn.Module):
             "position_ids": row.positions[None].to(self.device),
             "attention_mask": mask.to(self.device),
             "use_cache": past is not None,
-            "past_key_values": past,
+            "cache": past,
             **kwargs,
         }
         return self._call(params, kwargs)
@@ -196,10 +196,13 @@ class Backbone(nn.Module):
 
 def _open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
 
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
     source = resolve(name)
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
     try:
         return AutoModelForCausalLM.from_pretrained(source, dtype=dtype), AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:
@@ -207,6 +210,9 @@ def _open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
             f"no causal language model {name!r}: {str(error).splitlines()[0]}",
             expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
         ) from None
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
 
 
 def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:

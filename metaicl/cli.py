@@ -102,8 +102,7 @@ def run_train(config: TrainRun) -> None:
     from eval.harness import make_validate
     from metaicl.runs import train_run
 
-    _, trained = train_run(config, make_validate)
-    print(f"Best weights (step {trained.best_step}): {trained.folder}")
+    train_run(config, make_validate)
 
 
 def run_evaluate(config: EvaluateRun) -> None:
@@ -203,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"metaicl: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone (`... | head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("metaicl: interrupted; finished work is kept, the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -309,7 +310,11 @@ def _explain(message: str, parser: ArgumentParser | None) -> str:
 
 
 def _quiet() -> None:
-    """Our own messages; none of the libraries' chatter."""
+    """Our own messages, none of the libraries' chatter; threads that sleep while they wait.
+
+    Two OpenMP threads that spin for each other on cores with other work took 51 s for what takes 0.7 s asleep.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

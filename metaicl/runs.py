@@ -19,7 +19,7 @@ from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
-from task_suites.task import Task
+from task_suites.task import Task, TaskSuite
 
 PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
 
@@ -27,14 +27,17 @@ PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets"
 MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float]]
 
 
-def train_run(run: TrainRun, make_validate: MakeValidate, say: Callable[[str], None] = print) -> tuple[Method, Trained]:
+def train_run(
+    run: TrainRun, make_validate: MakeValidate, say: Callable[[str], None] = print, suite: TaskSuite | None = None
+) -> tuple[Method, Trained]:
     """Open the suite, build the method, train it; the run's folder says how to do it again.
 
-    `make_validate` comes from the comparison package, on which this one does not depend.
+    `make_validate` comes from the comparison package, on which this one does not depend; `suite` is the one that
+    `run.suite` opens, where the caller has it open. What is said is said by the main process.
     """
-    suite, note = run.suite.open()
-    if note:
-        say(note)
+    note = None
+    if suite is None:
+        suite, note = run.suite.open()
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(seed=run.trainer.seed)
     validate = None
@@ -44,9 +47,14 @@ def train_run(run: TrainRun, make_validate: MakeValidate, say: Callable[[str], N
     trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
     if trainer.accelerator.is_main_process:
         write_config(run.folder / "config.yaml", asdict(run))
+        if note:
+            say(note)
         say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps")
         say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
-    return method, trainer.run(resume=run.resume)
+    trained = trainer.run(resume=run.resume)
+    if trainer.accelerator.is_main_process:
+        say(f"Best weights (step {trained.best_step}): {trained.folder}")
+    return method, trained
 
 
 def estimate_seconds(trainer: Trainer) -> float:

@@ -205,6 +205,7 @@ def test_finetuning_without_steps_is_zero_shot(learnable):
 
 def test_finetuning_overfits_four_examples():
     from conftest import tiny_config
+
     from metaicl.backbone import Backbone
 
     e = draw(TASKS["options"], k=4)
