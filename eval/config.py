@@ -105,5 +105,5 @@ class QuickstartRun:
     seeds: int = 3
     queries: int = 24
     tasks: int = 0
-    finetune_cells: int = 5
+    finetune_cells: int = 4
     progress: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import shlex
 import sys
@@ -93,8 +94,8 @@ def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds
     print(f"Report: {page}   ({duration(seconds)} in all)")
     summary = {
         "gain_points": round(gain.mean, 2),
-        "gain_ci_low": round(gain.low, 2),
-        "gain_ci_high": round(gain.high, 2),
+        "gain_ci_low": _rounded(gain.low),
+        "gain_ci_high": _rounded(gain.high),
         "seconds": round(seconds, 1),
         "methods": [m["name"] for m in results["methods"]],
         "tasks": len(results["tasks"]),
@@ -102,6 +103,11 @@ def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds
     if run.json:
         print(json.dumps(summary))
     return summary
+
+
+def _rounded(value: float) -> float | None:
+    """Two decimals; None where one task and one support set allow no interval."""
+    return None if math.isnan(value) else round(value, 2)
 
 
 def _cells(results: dict[str, Any], method: str) -> list[dict[str, Any]]:

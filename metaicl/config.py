@@ -72,7 +72,7 @@ class TrainerConfig:
     max_classes: int = 8
     arbitrary_labels: float = 0.5
     per_class: bool = False
-    lr: float = 5e-4
+    lr: float = 1e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: int = 10
     weight_decay: float = 0.0

@@ -141,6 +141,10 @@ def test_p_value_of_one_task_is_over_seeds():
     assert gain_interval(a, b).p == pytest.approx(2**-5)
 
 
+def test_one_difference_has_p_one():
+    assert gain_interval(cells({"a": {0: 0.9}}), cells({"a": {0: 0.4}})).p == 1.0
+
+
 def test_wins_ties_and_losses_count_tasks():
     a = cells({"a": {0: 0.9, 1: 0.4}, "b": {0: 0.5, 1: 0.5}, "c": {0: 0.1, 1: 0.2}, "d": {0: 0.6, 1: 0.4}})
     b = cells({task: {0: 0.5, 1: 0.5} for task in "abcd"})
