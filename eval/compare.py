@@ -45,6 +45,7 @@ def contender(
     backbones: Backbones,
     options: dict[str, Any] | None = None,
     cells: int = 0,
+    curve: bool = True,
 ) -> Contender:
     """A contender from a registry name, `package.module:Name`, or the folder of a trained method.
 
@@ -65,17 +66,19 @@ def contender(
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    return Contender(name, spec.label, build, _hash(asdict(config)), spec.note, cells=cells)
+    return Contender(name, spec.label, build, _hash(asdict(config)), spec.note, cells=cells, curve=curve)
 
 
-def trained_contender(folder: Path, train_seconds: float | None = None, cells: int = 0) -> Contender:
+def trained_contender(folder: Path, train_seconds: float | None = None) -> Contender:
     """The contender of a method saved in `folder`; its key is the method's name."""
     config, _ = read_card(folder)
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     print_ = _hash([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
-    return Contender(config.name, spec.label, lambda: load_method(folder), print_, spec.note, True, cells, seconds)
+    return Contender(
+        config.name, spec.label, lambda: load_method(folder), print_, spec.note, trained=True, train_seconds=seconds
+    )
 
 
 def _train_seconds(path: Path) -> float | None:

@@ -21,12 +21,14 @@ class Protocol:
         seeds: support sets a task.
         queries: queries a support set (all methods get the same).
         per_class: k counts the demonstrations of each class.
+        curve_seeds: support sets a task at each k but the largest, where the score is drawn against k; 0 takes all.
     """
 
     k: list[int] = field(default_factory=lambda: [16])
     seeds: int = 3
     queries: int = 32
     per_class: bool = False
+    curve_seeds: int = 0
 
     def __post_init__(self) -> None:
         if not self.k or min(self.k) < 1 or self.seeds < 1 or self.queries < 1:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Contender:
         build: makes the method, when its turn comes.
         fingerprint: of everything that its answers depend on besides the episode.
         cells: the number of (task, seed) cells that it runs at each k, evenly spread; 0 runs all.
+        curve: whether it is run at ks below the largest too.
         train_seconds: what its meta-training took.
     """
 
@@ -48,6 +49,7 @@ class Contender:
     note: str = ""
     trained: bool = False
     cells: int = 0
+    curve: bool = True
     train_seconds: float | None = None
 
 
@@ -113,6 +115,10 @@ class Comparison:
             tick()
         self._write_predictions(contender)
 
+    def unfinished(self, contender: Contender) -> int:
+        """How many of a contender's cells are still to do."""
+        return sum(self._key(contender, *cell) not in self.cells for cell in self.plan(contender))
+
     def first_cell(self, contender: Contender) -> tuple[float, int]:
         """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it."""
         missing = [c for c in self.plan(contender) if self._key(contender, *c) not in self.cells]
@@ -133,7 +139,8 @@ class Comparison:
         pairs = [(t, s) for s in range(self.protocol.seeds) for t in self.tasks]
         if contender.cells and contender.cells < len(pairs):
             pairs = [pairs[i * len(pairs) // contender.cells] for i in range(contender.cells)]
-        return [(t, s, k) for t, s in pairs for k in self.protocol.k]
+        largest, few = max(self.protocol.k), self.protocol.curve_seeds or self.protocol.seeds
+        return [(t, s, k) for k in self.protocol.k for t, s in pairs if k == largest or (contender.curve and s < few)]
 
     def _key(self, contender: Contender, task: Task, seed: int, k: int) -> str:
         """What a cell's answers and score depend on, hashed: the contender, the task's head, the episode as drawn."""
@@ -201,7 +208,7 @@ class Comparison:
                     "train_seconds": contender.train_seconds,
                     "eval_seconds": sum(c["seconds"] for c in done),
                     "cells_done": len(done),
-                    "cells_all": len(self.tasks) * self.protocol.seeds * len(self.protocol.k),
+                    "cells_all": len(self.plan(replace(contender, cells=0))),
                 }
             )
         return {

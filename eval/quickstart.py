@@ -35,6 +35,9 @@ UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
 TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
 DONE = "finished.json"
+# rough costs in forward passes, for the estimate of time: of a training token, and of a cell's tokens
+LEARNING = {"protonet": 0.4, "fomaml": 7.0, "fomaml_icl": 7.0}
+ADAPTING = {"finetune": 25.0, "fomaml": 5.0, "fomaml_icl": 5.0}
 
 
 def quickstart(run: QuickstartRun) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     suite, note = suite_config.open()
     tasks = suite.split("meta_test")[: run.tasks or None]
     folder = Path(run.output) / (run.name or f"quickstart-{re.sub('[^a-z0-9]+', '-', suite.name.lower())}")
-    protocol = Protocol([run.k], run.seeds, run.queries)
+    protocol = Protocol(sorted({max(1, run.k // 4), run.k}), run.seeds, run.queries, curve_seeds=1)
     comparison = Comparison(tasks, protocol, folder)
     write_config(folder / "config.yaml", asdict(run))
     _introduce(run, suite, tasks, note)
@@ -56,7 +59,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
         training(run, name, suite_config, suite, backbones, folder) for name in (FULL if run.full else TRAINED)
     ]
     untrained = [_untrained(run, name, backbones) for name in UNTRAINED]
-    _say_time(run, comparison, untrained, trainings, backbones, suite)
+    _say_time(run, comparison, untrained, trainings, backbones)
 
     run_all(comparison, untrained, run.progress)
     trained = [_train(t, suite) for t in trainings]
@@ -111,7 +114,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _cells(results: dict[str, Any], method: str) -> list[dict[str, Any]]:
-    return [c for c in results["cells"] if c["method"] == method]
+    return [c for c in results["cells"] if c["method"] == method and c["k"] == results["headline_k"]]
 
 
 def _introduce(run: QuickstartRun, suite: TaskSuite, tasks: Sequence[Task], note: str | None) -> None:
@@ -135,7 +138,8 @@ def _notes(run: QuickstartRun, suite: TaskSuite) -> list[str]:
 
 def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender:
     cells = run.finetune_cells if name == "finetune" and not run.full else 0
-    return contender(name, run.backbone, PromptFormat(), backbones, cells=cells)
+    curve = name not in ("zero_shot", "finetune")  # the one does not read them, the other takes long
+    return contender(name, run.backbone, PromptFormat(), backbones, cells=cells, curve=curve)
 
 
 def training(
@@ -182,27 +186,24 @@ def _say_time(
     untrained: Sequence[Contender],
     trainings: Sequence[TrainRun],
     backbones: Backbones,
-    suite: TaskSuite,
 ) -> None:
-    """Print what the whole will take, from the speed of one prompt on this machine."""
+    """Print what the whole will take: its tokens, weighed by what is done with them, at this machine's speed."""
     base = backbones(replace(run.backbone, weights="frozen"))
     method = InContext(base, PromptFormat())
-    task = comparison.tasks[0]
-    episode = protocol_episode(comparison.protocol, task, 0, run.k)
-    before, started = base.tokens_run, time.monotonic()
-    method.adapt(task, episode.support).scores([q.hidden() for q in episode.queries])
-    forward = (base.tokens_run - before) / (time.monotonic() - started)
-    cells = len(comparison.tasks) * run.seeds
-    tokens = method.tokens(training_episodes(suite.split("meta_train"), trainings[0].trainer, 0)[0])
-    learning = sum(
-        t.trainer.steps * tokens * (3 if t.method != "protonet" else 1) for t in trainings if not _finished(t)
+    episodes = [protocol_episode(comparison.protocol, task, 0, run.k) for task in comparison.tasks]
+    cell = sum(map(method.tokens, episodes)) / len(episodes)
+    for _ in range(2):  # the first pass warms up
+        before, started = base.tokens_run, time.monotonic()
+        predictor = method.adapt(episodes[0].task, episodes[0].support)
+        predictor.scores([q.hidden() for q in episodes[0].queries])
+        speed = (base.tokens_run - before) / (time.monotonic() - started)
+    passes = sum(
+        cell * comparison.unfinished(c) * ADAPTING.get(c.name, 1.0)
+        for c in untrained
+        if c.name not in ("random", "majority")
     )
-    tuned = (run.finetune_cells if not run.full and run.finetune_cells else cells) * 20 * tokens * 1.5
-    scoring = (len(untrained) + len(trainings) - 2) * cells * 1.5 * tokens
-    print(
-        f"This takes about {duration((learning + tuned + scoring) / forward)} on this machine; finished steps are kept."
-    )
-
-
-def _finished(run: TrainRun) -> bool:
-    return (run.folder / DONE).is_file()
+    for t in trainings:
+        if not (t.folder / DONE).is_file():
+            passes += run.train_tokens * LEARNING.get(t.method, 2.5)
+            passes += cell * len(comparison.tasks) * run.seeds * ADAPTING.get(t.method, 1.3)
+    print(f"This takes about {duration(passes / speed)} on this machine; finished steps are kept.")

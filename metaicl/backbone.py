@@ -224,8 +224,12 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
     from peft import LoraConfig, get_peft_model
 
     layers = model.config.num_hidden_layers
-    upper = list(range(layers - config.lora_layers, layers)) if config.lora_layers else None
-    targets = config.lora_targets if config.lora_targets == "all-linear" else config.lora_targets.split(",")
+    upper = list(range(max(0, layers - config.lora_layers), layers)) if config.lora_layers else None
+    targets: str | list[str] = config.lora_targets
+    if targets != "all-linear":
+        targets = config.lora_targets.split(",")
+    elif upper:  # peft takes a choice of layers for named modules only
+        targets = sorted(_linear_names(model))
     lora = LoraConfig(
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
@@ -240,6 +244,15 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
     return adapted
+
+
+def _linear_names(model: Any) -> set[str]:
+    """Last names of the modules that "all-linear" means: linear layers, the output embedding left out."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
+    return {name.rpartition(".")[2] for name in linear}
 
 
 def _log_softmax_at(logits: Tensor, rows: Tensor, targets: Tensor) -> Tensor:

@@ -146,3 +146,9 @@ def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(r
     for query, scores in zip(e.queries, found, strict=True):
         expected = [plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options]
         assert scores == pytest.approx(expected, abs=1e-4)
+
+
+def test_adapters_can_be_kept_to_the_upper_layers():
+    upper = Backbone.load(tiny_config(lora_layers=1)).trainable()
+    assert upper and all(".layers.1." in name for name in upper)
+    assert len(Backbone.load(tiny_config(lora_layers=9)).trainable()) == len(Backbone.load(tiny_config()).trainable())
