@@ -100,12 +100,12 @@ class QuickstartRun:
     json: bool = False
     output: str = "runs"
     name: str = ""
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 100_000
+    train_tokens: int = 110_000
     k: int = 16
     seeds: int = 3
-    queries: int = 24
+    queries: int = 20
     tasks: int = 0
-    finetune_cells: int = 4
+    finetune_cells: int = 3
     progress: bool = True

@@ -70,7 +70,7 @@ class TrainerConfig:
     k_min: int = 0
     queries: int = 16
     max_classes: int = 8
-    arbitrary_labels: float = 0.5
+    arbitrary_labels: float = 0.25
     per_class: bool = False
     lr: float = 1e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"

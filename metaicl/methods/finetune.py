@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone
 from metaicl.methods.base import Method, support_keys
-from metaicl.methods.in_context import InContext, InContextPredictor
+from metaicl.methods.in_context import InContext, InContextPredictor, Objective
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -41,7 +40,7 @@ class FineTune(Method):
         lr: float = 1e-3,
         dev_share: float = 0.25,
         patience: int = 5,
-        objective: Literal["tokens", "options"] = "tokens",
+        objective: Objective = "tokens",
     ):
         super().__init__(backbone, form)
         if not backbone.trainable():

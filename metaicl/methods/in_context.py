@@ -23,6 +23,8 @@ from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
 
+Objective = Literal["tokens", "options", "both"]
+
 
 class InContextPredictor(Predictor):
     """Scores and generates behind the demonstrations, whose states are kept between calls."""
@@ -46,8 +48,10 @@ class InContext(Method):
 
     Args:
         demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
-        objective: "tokens" is the papers' likelihood of the right answer's tokens; "options" the cross-entropy of the
-            right option among the options by their scores (examples without options keep "tokens").
+        objective: "tokens" is the papers' likelihood of the right answer's tokens, each token with the same weight;
+            "options" the cross-entropy of the right option among the options by their scores, each query with the
+            same weight; "both" their sum, with the likelihood's mean over the answer's tokens. An example without
+            options keeps the likelihood.
         length: how option scores are reduced over tokens; None is the format's default.
         overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
     """
@@ -59,7 +63,7 @@ class InContext(Method):
         backbone: Backbone,
         form: PromptFormat,
         demonstrations: bool = True,
-        objective: Literal["tokens", "options"] = "tokens",
+        objective: Objective = "tokens",
         length: Length | None = None,
         overflow: Overflow = "refuse",
     ):
@@ -69,7 +73,7 @@ class InContext(Method):
         self.serves = frozenset[Form]({"options"} if form.channel else {"options", "text", "tags"})
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """Weight: supervised tokens ("tokens") or queries ("options")."""
+        """Weight: supervised tokens for the objective "tokens", else queries."""
         supports = [e.support if self.demonstrations else () for e in episodes]
         return self.loss([(e.task, s, e.queries) for e, s in zip(episodes, supports, strict=True)])
 
@@ -89,12 +93,9 @@ class InContext(Method):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
             for query, options in zip(queries, spans, strict=True):
-                if len(options) == 1:
-                    total.append(-values[[place[n] for n in options[0]]].sum())
-                    weight += len(options[0])
-                else:
-                    total.append(self._option_loss(values, [[place[n] for n in s] for s in options], query))
-                    weight += 1
+                scored = [values[[place[n] for n in span]] for span in options]
+                total.append(self._query_loss(scored, query))
+                weight += len(scored[0]) if self.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
@@ -115,11 +116,17 @@ class InContext(Method):
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
-    def _option_loss(self, values: Tensor, places: Sequence[Sequence[int]], query: Example) -> Tensor:
-        reduce = torch.sum if self._length == "sum" else torch.mean
-        scores = torch.stack([reduce(values[list(p)]) for p in places])
+    def _query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
+        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
+        if self.objective == "tokens":
+            return -scored[0].sum()
+        if len(scored) == 1:
+            return -scored[0].mean()
         assert query.options is not None and query.output is not None
-        return -torch.log_softmax(scores, 0)[query.options.index(query.output)]
+        right = query.options.index(query.output)
+        reduce = torch.sum if self._length == "sum" else torch.mean
+        loss = -torch.log_softmax(torch.stack([reduce(s) for s in scored]), 0)[right]
+        return loss - scored[right].mean() if self.objective == "both" else loss
 
     @property
     def _length(self) -> Length:
@@ -127,7 +134,7 @@ class InContext(Method):
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> tuple[PromptTree, list]:
         """The tree of one episode, and for each query the scored nodes of its answer or of each of its options."""
-        among = self.objective == "options" and queries[0].form == "options"
+        among = self.objective != "tokens" and queries[0].form == "options"
         answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
         longest = max(
