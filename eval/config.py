@@ -90,7 +90,7 @@ class QuickstartRun:
         k: demonstrations.
         seeds: support sets a task.
         queries: queries a support set.
-        tasks: compare on so many held-out tasks at most; 0 takes all.
+        tasks: compare on so many held-out tasks at most, spread over the suite; 0 takes all.
         finetune_cells: (task, seed) pairs on which fine-tuning runs; 0 takes all.
         progress: draw progress bars.
     """
@@ -102,10 +102,10 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 110_000
+    train_tokens: int = 140_000
     k: int = 16
     seeds: int = 3
     queries: int = 20
-    tasks: int = 0
+    tasks: int = 12
     finetune_cells: int = 3
     progress: bool = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -135,11 +136,14 @@ class Comparison:
         return [self.cells[key] | {"method": contender.name} for key in keys if key in self.cells]
 
     def plan(self, contender: Contender) -> list[tuple[Task, int, int]]:
-        """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs of task and seed, evenly spread."""
-        pairs = [(t, s) for s in range(self.protocol.seeds) for t in self.tasks]
-        if contender.cells and contender.cells < len(pairs):
-            pairs = [pairs[i * len(pairs) // contender.cells] for i in range(contender.cells)]
-        largest, few = max(self.protocol.k), self.protocol.curve_seeds or self.protocol.seeds
+        """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs spread over tasks and seeds."""
+        tasks, seeds = self.tasks, self.protocol.seeds
+        pairs = [(t, s) for s in range(seeds) for t in tasks]
+        if 0 < contender.cells < len(pairs):
+            order = random.Random("part of the cells").sample(range(len(tasks)), len(tasks))
+            places = (divmod(i, len(tasks)) for i in range(contender.cells))
+            pairs = [(tasks[order[place]], (turn + place) % seeds) for turn, place in places]
+        largest, few = max(self.protocol.k), self.protocol.curve_seeds or seeds
         return [(t, s, k) for k in self.protocol.k for t, s in pairs if k == largest or (contender.curve and s < few)]
 
     def _key(self, contender: Contender, task: Task, seed: int, k: int) -> str:

@@ -47,7 +47,9 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
         models.pull(run.backbone.name, say=print)
     suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
     suite, note = suite_config.open()
-    tasks = suite.split("meta_test")[: run.tasks or None]
+    tasks = suite.split("meta_test")
+    if 0 < run.tasks < len(tasks):
+        tasks = [tasks[i * len(tasks) // run.tasks] for i in range(run.tasks)]
     folder = Path(run.output) / (run.name or f"quickstart-{re.sub('[^a-z0-9]+', '-', suite.name.lower())}")
     protocol = Protocol(sorted({max(1, run.k // 4), run.k}), run.seeds, run.queries, curve_seeds=1)
     comparison = Comparison(tasks, protocol, folder)

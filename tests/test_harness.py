@@ -99,8 +99,11 @@ def test_cells_are_done_again_when_the_data_changed(tmp_path):
     assert Scripted.adapted == 4
 
 
-def test_a_part_of_the_cells_is_spread_evenly_and_said(tmp_path):
+def test_a_part_of_the_cells_is_spread_over_tasks_and_seeds_and_said(tmp_path):
     comparison = Comparison([toy_task("t0"), toy_task("t1")], Protocol([2], seeds=4, queries=3), tmp_path)
+    pairs = {n: {(t.name, s) for t, s, _ in comparison.plan(scripted(cells=n))} for n in range(1, 9)}
+    assert all(len(pairs[n]) == n and pairs[n - 1] <= pairs[n] for n in range(2, 9))
+    assert len({t for t, _ in pairs[2]}) == 2 and len({s for _, s in pairs[2]}) == 2
     run_all(comparison, [scripted(cells=4)], progress=False)
     (method,) = comparison.results([scripted(cells=4)])["methods"]
     assert (method["cells_done"], method["cells_all"]) == (4, 8)
