@@ -1,6 +1,6 @@
 """The report's figures as inline SVG without colours of their own: the page's style sheet supplies them.
 
-matplotlib knows fixed colours only, so it draws in placeholder colours that are then replaced by CSS variables
+matplotlib knows fixed colours only, so it draws in stand-in colours that are then replaced by CSS variables
 (``--ink``, ``--faint``, ``--series-0`` ...). One drawing thus serves light and dark, and its text stays text in the
 page's font. Each figure is `WIDTH` inches wide and so stays readable on a phone; the page lays them side by side where
 there is room.
@@ -77,7 +77,7 @@ class Line:
 
 
 def colour(series: int) -> str:
-    """The placeholder of a series colour."""
+    """The stand-in of a series colour."""
     return f"#f1000{series}"
 
 
@@ -210,8 +210,8 @@ def _svg(figure: Any, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"<style.*?</style>| font-family: [^;]*;", "", text, flags=re.DOTALL)
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    for placeholder, variable in _CSS.items():
-        text = text.replace(f": {placeholder}", f": {variable}")
+    for stand_in, variable in _CSS.items():
+        text = text.replace(f": {stand_in}", f": {variable}")
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None
     name = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -71,7 +71,8 @@ def test_a_page_shows_only_commands_that_parse(page: Path, monkeypatch: pytest.M
     monkeypatch.chdir(ROOT)
     for words in shown_commands(page):
         if words and words[0] not in ("--help", "--version"):
-            parse([word for word in words if word not in ("--help", "--print_config")])
+            command, _ = parse([word for word in words if word not in ("--help", "--print_config")])
+            assert command == words[0]
 
 
 def test_pages_show_every_command():
