@@ -123,6 +123,8 @@ def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | 
     gone = sorted(set(suite.tasks) - set(kept.tasks))
     before = sum(len(t.examples(s)) for t in kept.tasks.values() for s in ("train", "test"))
     after = sum(count(t, s) for t in kept.tasks.values() for s in ("train", "test"))
+    if after == before and not gone:
+        return suite, None
     note = f"{before - after} of {before} examples have inputs of more than {config.max_words} words and were left out"
     if gone:
         note += f"; so were the tasks {', '.join(gone)}, of which too few examples remained"
