@@ -116,13 +116,13 @@ class Comparison:
             tick()
         self._write_predictions(contender)
 
-    def unfinished(self, contender: Contender) -> int:
-        """How many of a contender's cells are still to do."""
-        return sum(self._key(contender, *cell) not in self.cells for cell in self.plan(contender))
+    def unfinished(self, contender: Contender) -> list[tuple[Task, int, int]]:
+        """The contender's cells that are still to do."""
+        return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.cells]
 
     def first_cell(self, contender: Contender) -> tuple[float, int]:
         """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it."""
-        missing = [c for c in self.plan(contender) if self._key(contender, *c) not in self.cells]
+        missing = self.unfinished(contender)
         if not missing:
             return 0.0, 0
         task, seed, k = missing[0]

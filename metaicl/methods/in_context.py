@@ -18,7 +18,7 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method, Predictor
 from metaicl.prompt_tree import PromptTree
-from metaicl.scoring import Length, Overflow, PromptScorer, insert_branch, prompt_prefix
+from metaicl.scoring import Length, Overflow, PromptScorer, insert_branch, length_rule, prompt_prefix
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
@@ -69,7 +69,7 @@ class InContext(Method):
     ):
         super().__init__(backbone, form)
         self.demonstrations, self.objective = demonstrations, objective
-        self.length, self.overflow = length, overflow
+        self.length, self.overflow = length_rule(form, length), overflow
         self.serves = frozenset[Form]({"options"} if form.channel else {"options", "text", "tags"})
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
@@ -124,13 +124,9 @@ class InContext(Method):
             return -scored[0].mean()
         assert query.options is not None and query.output is not None
         right = query.options.index(query.output)
-        reduce = torch.sum if self._length == "sum" else torch.mean
+        reduce = torch.sum if self.length == "sum" else torch.mean
         loss = -torch.log_softmax(torch.stack([reduce(s) for s in scored]), 0)[right]
         return loss - scored[right].mean() if self.objective == "both" else loss
-
-    @property
-    def _length(self) -> Length:
-        return self.length or ("sum" if self.form.channel else "token_mean")
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> tuple[PromptTree, list]:
         """The tree of one episode, and for each query the scored nodes of its answer or of each of its options."""
