@@ -188,8 +188,9 @@ class Trainer:
                 log.info("stopped early at step %d: no better validation for %d rounds", self.step, stale)
                 break
         bar.close()
-        self.accelerator.end_training()
-        return self._finish()
+        trained = self._finish()
+        self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
+        return trained
 
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.config.steps)

@@ -257,6 +257,8 @@ losses.append(trainer.take_step()["loss"])
 if trainer.accelerator.is_main_process:
     values = {n: p.detach() for n, p in trainer.method.learned().items()}
     torch.save({"losses": losses, "world": world, "weights": values}, Path(sys.argv[1]) / "out.pt")
+trainer.accelerator.wait_for_everyone()
+trainer.accelerator.end_training()  # gloo's threads abort a process that leaves with its group open
 """
 
 
