@@ -1,9 +1,15 @@
 """`Backbone`: a causal language model, its tokenizer and, where wanted, LoRA weights. Trees in, log-probabilities and
 hidden states out.
 
-A tree goes through the model as one row with an additive mask, so that each distinct token prefix is computed once. A
-model that takes no such mask (a state-space model, a sliding window) is found out by a self-check at loading, said
-once, and gets the tree's paths as plain sequences, with the same results.
+A tree goes through the model as one row in which each token sees its ancestors alone, so that each distinct token
+prefix is computed once. How the model is told so is the backbone's `attention`:
+
+    tree    the parts of the tree as fused calls without a mask (CPU; metaicl/tree_attention.py)
+    flex    FlexAttention with a block mask (CUDA)
+    dense   an additive mask of the whole row: the reference, and the way out
+    plain   not at all: the tree's paths run as plain sequences (a state-space model, ALiBi without positions)
+
+Each is tried on a small tree at loading; the first whose log-probabilities equal those of plain sequences is taken.
 """
 
 from __future__ import annotations
@@ -14,13 +20,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metaicl import tiny
+from metaicl import output_head, tiny, tree_attention
 from metaicl.config import BackboneConfig
 from metaicl.models import resolve
 from metaicl.prompt_tree import Packed, PromptTree, pack
@@ -28,6 +34,7 @@ from task_suites.errors import UserError
 
 log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
+Attention = Literal["tree", "flex", "dense", "plain"]
 
 
 class Backbone(nn.Module):
@@ -40,13 +47,17 @@ class Backbone(nn.Module):
         self.model = _with_weights(model, config)
         self.model.eval()  # adapters carry no dropout; in-context losses want the same forward in training and scoring
         self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=1 << 16)(self._encode)
+        if config.gradient_checkpointing:
+            _checkpoint_layers(self.model)
         self.shape: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
-        self.shares_prefixes = self._tree_equals_plain()
-        if not self.shares_prefixes:
-            log.warning(
-                "%s takes no tree mask: every prompt runs as a plain sequence (slower, same results)", config.name
-            )
+        self.window = _sliding_window(self.shape)
+        found = self.shape._attn_implementation
+        self._own_implementation: str = (
+            "sdpa" if found == tree_attention.NAME else found
+        )  # a second backbone of a model
+        self._head: nn.Linear | None = self._tappable_head()
+        self.attention = self._choose_attention()
 
     @classmethod
     def load(cls, config: BackboneConfig, initial_seed: int = 0) -> Backbone:
@@ -61,7 +72,7 @@ class Backbone(nn.Module):
         device = (mine if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
-            return cls(model, tokenizer, config).to(device)
+            return cls(model.to(device), tokenizer, config).to(device)
 
     @property
     def device(self) -> torch.device:
@@ -78,6 +89,10 @@ class Backbone(nn.Module):
     def trainable(self) -> dict[str, nn.Parameter]:
         """The learned weights by name, as `params` of the calls below."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def shares(self, length: int) -> bool:
+        """Whether sequences of so many tokens can share their prefixes; within a sliding window they can."""
+        return self.attention != "plain" and (self.window is None or length <= self.window)
 
     @property
     def mask_dtype(self) -> torch.dtype:
@@ -96,9 +111,10 @@ class Backbone(nn.Module):
 
         Differentiable in the learned weights, or in `params` where these stand in for them. A wanted node has a parent.
         """
-        if not self.shares_prefixes:
+        row = pack(forest)
+        if not self.shares(row.depth):
             return torch.cat([self._plain_logprobs(t, w, params) for t, w in zip(forest, wanted, strict=True)])
-        return self.row_logprobs(pack(forest), forest, wanted, params=params)
+        return self.row_logprobs(row, forest, wanted, params=params)
 
     def row_logprobs(
         self,
@@ -110,12 +126,11 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one."""
         parents = [row.row[i][t.parent[n]] for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
-        targets = torch.tensor(
-            [t.tokens[n] for t, ns in zip(forest, wanted, strict=True) for n in ns], device=self.device
-        )
+        targets = torch.tensor([t.tokens[n] for t, ns in zip(forest, wanted, strict=True) for n in ns])
         places, which = torch.unique(torch.tensor(parents), return_inverse=True)
-        logits = self._run(row, past, params, logits_to_keep=places.to(self.device)).logits[0]
-        return _log_softmax_at(logits, which.to(self.device), targets)
+        before = past.get_seq_length() if past is not None else 0
+        kwargs = {**self._row(row, past), **self._sight(row, before)}
+        return self._log_softmax_at(kwargs, params, places, which, targets)
 
     def hidden(self, ids: Sequence[int], layer: int = -1, params: Params | None = None) -> Tensor:
         """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last)."""
@@ -130,62 +145,150 @@ class Backbone(nn.Module):
         if ids:
             tree = PromptTree()
             tree.insert(-1, ids)
-            self._run(pack([tree], leaves=True), cache, params, logits_to_keep=1)
+            row = pack([tree], leaves=True)
+            self._call(params, {**self._row(row, cache), **self._sight(row, 0), "logits_to_keep": 1})
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:
         """Logits `[len(places), vocabulary]` (float32) after some tokens of a row whose additive mask is given."""
-        keep = torch.tensor(places, device=self.device)
-        return self._run(row, past, params, mask=mask, logits_to_keep=keep).logits[0].float()
+        kwargs = {**self._row(row, past), "attention_mask": mask.to(self.device)}
+        return self._logits(kwargs, params, torch.tensor(places))
 
-    def _run(self, row: Packed, past: Any, params: Params | None, mask: Tensor | None = None, **kwargs: Any) -> Any:
-        if mask is None:
-            mask = row.mask(self.mask_dtype, past.get_seq_length() if past is not None else 0)
-        kwargs = {
+    def plain_logits(self, ids: Sequence[int], params: Params | None = None) -> Tensor:
+        """Logits `[length, vocabulary]` (float32) of one plain sequence."""
+        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
+        return self._logits(kwargs, params, None)
+
+    def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
+        """The slow way: one forward pass for each leaf's path."""
+        has_child = set(tree.parent)
+        found: dict[int, Tensor] = {}
+        for leaf in (node for node in wanted if node not in has_child):
+            path = tree.path(leaf)
+            ids = [tree.tokens[n] for n in path]
+            kwargs = {"input_ids": torch.tensor([ids[:-1]], device=self.device), "use_cache": False}
+            lp = self._log_softmax_at(kwargs, params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:]))
+            found.update({node: lp[i - 1] for i, node in enumerate(path) if i})
+        return torch.stack([found[node] for node in wanted])
+
+    def _row(self, row: Packed, past: Any) -> dict[str, Any]:
+        """The model's arguments for a packed row, all but what its tokens see."""
+        return {
             "input_ids": row.ids[None].to(self.device),
             "position_ids": row.positions[None].to(self.device),
-            "attention_mask": mask.to(self.device),
             "use_cache": past is not None,
             "cache": past,
-            **kwargs,
         }
-        return self._call(params, kwargs)
+
+    def _sight(self, row: Packed, prefix: int) -> dict[str, Any]:
+        """What the tokens of a row see, in the words of this attention."""
+        if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
+            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": tree_attention.plan(row.leave, prefix)}
+        if self.attention == "flex":
+            return {"attention_mask": row.block_mask(self.device, prefix)}
+        return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}
+
+    def _log_softmax_at(
+        self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
+    ) -> Tensor:
+        """log softmax at `targets` after `rows` of the kept places of one forward pass."""
+        rows, targets = rows.to(self.device), targets.to(self.device)
+        if self._head is None:
+            lp = self._logits(kwargs, params, keep).log_softmax(-1)
+            return lp[rows, targets]
+        tap = self._tapped(self._head, kwargs, params, keep)
+        return output_head.log_softmax_at(tap.states[0], tap.weight, tap.bias, rows, targets)
+
+    def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
+        """Logits `[kept, vocabulary]` in float32; `keep` None keeps all places."""
+        if self._head is None:
+            return self._call(params, {**kwargs, **self._kept(keep)}).logits[0].float()
+        tap = self._tapped(self._head, kwargs, params, keep)
+        return output_head.logits(tap.states[0], tap.weight, tap.bias)
+
+    def _tapped(
+        self, head: nn.Linear, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None
+    ) -> output_head.Tap:
+        with output_head.Tap(head) as tap:
+            self._call(params, {**kwargs, **self._kept(keep)})
+        return tap
+
+    def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
+        return {} if keep is None else {"logits_to_keep": keep.to(self.device)}
 
     def _call(self, params: Params | None, kwargs: dict[str, Any]) -> Any:
         self.tokens_run += kwargs["input_ids"].numel()
         with self.precision():
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
 
-    def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
-        """The slow way for models without a tree mask: one forward pass for each leaf's path."""
-        has_child = set(tree.parent)
-        found: dict[int, Tensor] = {}
-        for leaf in (node for node in wanted if node not in has_child):
-            path = tree.path(leaf)
-            ids = [tree.tokens[n] for n in path]
-            targets = torch.tensor(ids[1:], device=self.device)
-            rows = torch.arange(len(targets), device=self.device)
-            lp = _log_softmax_at(self.plain_logits(ids, params)[:-1], rows, targets)
-            found.update({node: lp[i - 1] for i, node in enumerate(path) if i})
-        return torch.stack([found[node] for node in wanted])
-
-    def plain_logits(self, ids: Sequence[int], params: Params | None = None) -> Tensor:
-        """Logits `[length, vocabulary]` (float32) of one plain sequence."""
-        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
-        return self._call(params, kwargs).logits[0].float()
+    @property
+    def _tolerance(self) -> float:
+        return 1e-3 if self.config.precision == "fp32" else 0.25
 
     @torch.no_grad()
-    def _tree_equals_plain(self) -> bool:
-        """Whether a small tree's log-probabilities equal those of its plain sequences."""
+    def _tappable_head(self) -> nn.Linear | None:
+        """The output embedding, if the model's logits are its product with the hidden states and nothing more."""
+        head = self.model.get_output_embeddings()  # type: ignore[operator]
+        if type(head) is not nn.Linear:
+            return None
+        self._head = None
+        ids = [i % min(97, int(self.shape.vocab_size)) for i in (5, 11, 23, 7)]
+        own = self.plain_logits(ids).log_softmax(-1)
+        self._head = head
+        try:
+            return head if (self.plain_logits(ids).log_softmax(-1) - own).abs().max() < self._tolerance else None
+        except (AttributeError, RuntimeError):  # the head is not called with the states, or not with these
+            return None
+
+    def _choose_attention(self) -> Attention:
+        """The first way that gives what plain sequences give (module docstring)."""
+        asked = self.config.attention
+        quick: Attention = "flex" if self.device.type == "cuda" else "tree"
+        order: list[Attention] = [quick, "dense", "plain"] if asked == "auto" else [asked]
+        for kind in order:
+            if self._takes(kind):
+                if kind == "plain" and asked == "auto":
+                    log.warning(
+                        "%s takes no tree mask: every prompt runs as a plain sequence (slower, same results)",
+                        self.config.name,
+                    )
+                return kind
+        raise UserError(
+            f"{self.config.name} does not run with the attention {asked!r} on {self.device.type}",
+            expected="the log-probabilities of plain sequences on a small tree",
+            fix="Leave backbone.attention at auto.",
+        )
+
+    @torch.no_grad()
+    def _takes(self, kind: Attention) -> bool:
+        """Set the model to this attention; whether a small tree's log-probabilities equal its plain sequences'."""
+        self.attention = kind
+        if kind == "plain":
+            return self._implement(self._own_implementation)
         tree, size = PromptTree(), min(97, int(self.shape.vocab_size))
         trunk = tree.insert(-1, [i % size for i in (5, 11, 23, 7)])
         wanted = [n for ids in ((31, 41, 59), (2, 6, 5)) for n in tree.insert(trunk[-1], [i % size for i in ids])]
         plain = self._plain_logprobs(tree, wanted, None)
+        names = {"tree": tree_attention.NAME, "flex": "flex_attention", "dense": self._own_implementation}
         try:
-            shared = self.row_logprobs(pack([tree]), [tree], [wanted])
-        except (TypeError, ValueError, RuntimeError, NotImplementedError):
-            return False
-        return bool((plain - shared).abs().max() < (1e-3 if self.config.precision == "fp32" else 0.25))
+            if self._implement(names[kind]):
+                shared = self.row_logprobs(pack([tree]), [tree], [wanted])
+                if (plain - shared).abs().max() < self._tolerance:
+                    return True
+        except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
+            pass
+        self._implement(self._own_implementation)
+        return False
+
+    def _implement(self, name: str) -> bool:
+        """Set transformers' attention implementation; false where the model has no choice of it."""
+        if name == tree_attention.NAME:
+            if self._own_implementation != "sdpa" or self.device.type != "cpu":
+                return False
+            tree_attention.register()
+        if self.shape._attn_implementation != name:
+            self.model.set_attn_implementation(name)  # type: ignore[operator]
+        return True
 
     def save(self, folder: Path) -> None:
         """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
@@ -239,12 +342,28 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         layers_to_transform=upper,
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(model, lora)
+    try:
+        adapted = get_peft_model(model, lora)
+    except ValueError as error:
+        raise UserError(
+            f"{config.name} takes no adapters at lora_targets {config.lora_targets!r}: {error}",
+            fix="Name modules that take them (backbone.lora_targets), or learn all weights (backbone.weights full).",
+        ) from None
     module: Any
     for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
     return adapted
+
+
+def _checkpoint_layers(model: Any) -> None:
+    """Layers keep their inputs alone. transformers asks for training mode, which dropout inside them must not have."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
 
 
 def _linear_names(model: Any) -> set[str]:
@@ -256,7 +375,10 @@ def _linear_names(model: Any) -> set[str]:
     return {name.rpartition(".")[2] for name in linear}
 
 
-def _log_softmax_at(logits: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
-    """log softmax of `logits[rows]` at `targets`, in float32, with one log-sum-exp for each row of `logits`."""
-    logits = logits.float()
-    return logits[rows, targets] - torch.logsumexp(logits, -1)[rows]
+def _sliding_window(shape: Any) -> int | None:
+    """The number of tokens that some layer sees, if that is less than all."""
+    window = getattr(shape, "sliding_window", None)
+    kinds = getattr(shape, "layer_types", None)
+    if not window or getattr(shape, "use_sliding_window", True) is False:
+        return None
+    return int(window) if kinds is None or "sliding_attention" in kinds else None

@@ -24,6 +24,8 @@ class BackboneConfig:
         lora_targets: module names that get adapters, or "all-linear".
         lora_layers: only the uppermost so many layers get adapters; 0 means all.
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32) or "fp32".
+        attention: "auto" takes the quickest that is right for the model: "tree" (CPU), "flex" (CUDA), "dense" or "plain".
+        gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
     """
 
@@ -34,6 +36,8 @@ class BackboneConfig:
     lora_targets: str = "all-linear"
     lora_layers: int = 0
     precision: Literal["bf16", "fp32"] = "bf16"
+    attention: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
+    gradient_checkpointing: bool = False
     device: str = "auto"
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +78,11 @@ class Packed:
     leave: Tensor
     row: tuple[list[int], ...]
 
+    @property
+    def depth(self) -> int:
+        """Tokens of the longest path, the prefix and a leaf that was left out included."""
+        return int(self.positions.max()) + 2 if len(self.positions) else 1
+
     def mask(self, dtype: torch.dtype, prefix: int = 0) -> Tensor:
         """The additive attention mask `[1, 1, length, prefix + length]`: 0 where q sees k, the least number elsewhere.
 
@@ -87,6 +93,19 @@ class Packed:
         q, k = place[:, None], place[None, :]
         sees = (k <= q) & (q < self.leave[None, :])
         return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)
+
+    def block_mask(self, device: torch.device, prefix: int = 0) -> Any:
+        """The same as FlexAttention's block mask: two comparisons a pair of tokens, evaluated block by block."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        leave = self.leave.to(device)
+
+        def sees(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            own = (k - prefix).clamp(min=0)
+            return (k < prefix) | ((own <= q) & (q < leave[own]))
+
+        length = len(self.ids)
+        return create_block_mask(sees, None, None, length, prefix + length, device=str(device))
 
 
 def additive_mask(sees: Tensor, dtype: torch.dtype) -> Tensor:

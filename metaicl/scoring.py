@@ -1,16 +1,21 @@
 """Scores of options and generated text for many queries behind one prompt prefix.
 
 The prefix (instruction and demonstrations) runs once and its states stay with the scorer, so that a second call pays
-for its queries only. Queries and options follow as branches in packed rows of a bounded number of tokens.
+for its queries only. Queries and options follow as branches of one token trie, in packed rows of a bounded number of
+tokens, the longest first. Where memory runs out, the bound is halved and the row is tried again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from scipy.special import log_softmax, logsumexp
+from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
 from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
@@ -18,8 +23,11 @@ from task_suites.errors import UserError
 from task_suites.formats import STOP, PromptFormat, Segment
 from task_suites.task import Example, Task
 
-Length = Literal["sum", "token_mean"]
+log = logging.getLogger("metaicl")
+Length = Literal["sum", "token_mean", "character_mean"]
 Overflow = Literal["refuse", "drop"]
+Calibration = Literal["none", "contextual", "pmi"]
+BLANKS: dict[Calibration, tuple[str, ...]] = {"none": (), "contextual": ("N/A", "[MASK]", ""), "pmi": ("",)}
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
@@ -79,8 +87,21 @@ def prompt_prefix(
 class PromptScorer:
     """Answers queries of one task behind one support set.
 
+    Args:
+        length: how an option's score is reduced over its scored tokens; None takes the format's default (`length_rule`).
+            "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
+        overflow: what happens to a prompt beyond the context (`prompt_prefix`).
+        calibration: "contextual" takes off the log of the mean share that an option has behind the content-free
+            queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
+            an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315). The empty queries are
+            further branches of the same tree, run once for each list of options.
+        row_tokens: tokens of one packed row; a query with more goes alone.
+
     Attributes:
         dropped: demonstrations that the overflow policy left out so far.
+
+    Raises:
+        UserError: calibration of a channel prompt, which scores the query itself.
     """
 
     def __init__(
@@ -93,52 +114,125 @@ class PromptScorer:
         params: Params | None = None,
         length: Length | None = None,
         overflow: Overflow = "refuse",
-        row_tokens: int = 1024,
+        calibration: Calibration = "none",
+        row_tokens: int = 2048,
     ):
-        """`length` None takes the format's default (`length_rule`)."""
+        if form.channel and calibration != "none":
+            raise UserError(
+                f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
+            )
         self.backbone, self.form, self.task, self.support = backbone, form, task, tuple(support)
         self.params, self.overflow, self.row_tokens = params, overflow, row_tokens
+        self.calibration: Calibration = calibration
         self.length = length_rule(form, length)
         self.dropped = 0
         self._prefixes: dict[tuple[int, ...], Any] = {}
+        self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration takes off, by the list of options
 
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        """One float array `[options]` a query: higher is more likely."""
+        """One float array `[options]` a query, in their order: higher is more likely."""
+        blanks = BLANKS[self.calibration]
+        options = [o for o in dict.fromkeys(q.options or () for q in queries) if blanks and o not in self._priors]
+        found = self._scores([*queries, *(Example(text, None, o) for o in options for text in blanks)])
+        for i, o in enumerate(options):
+            start = len(queries) + i * len(blanks)
+            self._priors[o] = _prior(self.calibration, np.stack(found[start : start + len(blanks)]))
+        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
+
+    def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
         prefix = self._prefix(max((self._size(b) for options in branches for b in options), default=0))
-        order = sorted(range(len(queries)), key=lambda i: -sum(map(self._size, branches[i])))
+        sizes = []
+        for options in branches:
+            alone = PromptTree()
+            for branch in options:
+                insert_branch(self.backbone, alone, -1, branch)
+            sizes.append(len(alone))
+        left = sorted(range(len(queries)), key=lambda i: -sizes[i])
         result: list[np.ndarray] = [np.empty(0)] * len(queries)
-        for chunk in self._chunks(order, branches):
-            tree = PromptTree()
-            if not self.backbone.shares_prefixes:
-                tree.insert(-1, prefix)
-            after = len(tree) - 1
-            spans = [insert_branch(self.backbone, tree, after, b) for i in chunk for b in branches[i]]
-            nodes = sorted({node for span in spans for node in span})
-            values = dict(zip(nodes, self._logprobs(prefix, tree, nodes), strict=True))
-            reduce = sum if self.length == "sum" else _mean
-            totals = iter([reduce([values[node] for node in span]) for span in spans])
-            for i in chunk:
-                result[i] = np.array([next(totals) for _ in branches[i]])
+        while left:
+            row = _fitting(left, sizes, self.row_tokens)
+            values = self._row_scores(prefix, [branches[i] for i in row])
+            if values is None and len(row) == 1:
+                raise UserError(
+                    f"task {self.task.name}: no memory for one query",
+                    found=f"a row of {sizes[row[0]]} tokens behind a prefix of {len(prefix)}",
+                    fix="Lower k, keep shorter examples (max_words), or take a smaller model.",
+                )
+            if values is None:
+                self.row_tokens = max(1, min(self.row_tokens, sum(sizes[i] for i in row)) // 2)
+                log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
+                continue
+            left = left[len(row) :]
+            for i, value in zip(row, values, strict=True):
+                result[i] = value
         return result
 
-    @torch.no_grad()
-    def generate(self, queries: Sequence[Example], max_new_tokens: int | None = None) -> list[str]:
-        """Greedy answers up to the first line break, in batches that share the prefix.
+    def _row_scores(
+        self, prefix: Sequence[int], branches: Sequence[Sequence[Sequence[Segment]]]
+    ) -> list[np.ndarray] | None:
+        """The scores of some queries from one packed row; None where memory runs out."""
+        tree = PromptTree()
+        shared = self.backbone.shares(len(prefix) + max((self._size(b) for bs in branches for b in bs), default=0))
+        if not shared:
+            tree.insert(-1, prefix)
+        after = len(tree) - 1
+        spans = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
+        nodes = sorted({node for options in spans for span in options for node in span})
+        if not nodes:
+            return [np.empty(0) for _ in branches]
+        try:
+            if shared:
+                past = self._states(prefix)
+                row = pack([tree], start=len(prefix))
+                values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
+                past.crop(-len(row.ids))  # the argument is minus the number of tokens to take back
+            else:
+                values = self.backbone.logprobs([tree], [nodes], self.params)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            self._prefixes = {}  # some layers may have taken the row's states
+            return None
+        at = np.zeros(len(tree))
+        at[nodes] = values.double().cpu().numpy()
+        return [
+            np.array([self._reduced(at[span], b) for span, b in zip(options, texts, strict=True)])
+            for options, texts in zip(spans, branches, strict=True)
+        ]
 
-        `max_new_tokens` None allows twice the longest demonstrated answer and 8 tokens more.
+    def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
+        total = float(logprobs.sum())
+        if self.length == "sum":
+            return total
+        if self.length == "token_mean":
+            return total / len(logprobs)
+        return total / max(1, sum(len(segment.text.strip()) for segment in branch if segment.scored))
+
+    @torch.no_grad()
+    def generate(self, queries: Sequence[Example], max_new_tokens: int | None = None, beams: int = 1) -> list[str]:
+        """Answers up to the first line break, greedy or by beam search, in batches that share the prefix.
+
+        `max_new_tokens` None allows twice the longest demonstrated answer and 8 tokens more. Beam search ends when a
+        query has `beams` finished answers; the best log-probability a token wins (transformers' `early_stopping=True`).
         """
         if max_new_tokens is None:
             answers = [len(self.backbone.encode(f" {self.form.answer_text(e)}")) for e in self.support]
             max_new_tokens = 2 * max(answers, default=12) + 8
         questions = [self.backbone.encode(self.form.question(q).text) for q in queries]
-        prefix = self._prefix(max(map(len, questions), default=0) + max_new_tokens)
-        batch = max(1, self.row_tokens // (max(map(len, questions), default=0) + max_new_tokens))
+        longest = max(map(len, questions), default=0) + max_new_tokens
+        prefix = self._prefix(longest)
+        batch = max(1, self.row_tokens // (longest * beams))
         texts: list[str] = []
         for start in range(0, len(questions), batch):
             part = questions[start : start + batch]
-            texts += self._generate(prefix, part, max_new_tokens)
+            decoder: _Decoder = (
+                _TreeDecoder(self.backbone, len(prefix), self._states(prefix), self.params)
+                if self.backbone.shares(len(prefix) + longest)
+                else _PlainDecoder(self.backbone, prefix, self.params)
+            )
+            texts += _search(decoder, self.backbone.tokenizer, part, max_new_tokens, beams)
         return texts
 
     def _size(self, branch: Sequence[Segment]) -> int:
@@ -150,129 +244,137 @@ class PromptScorer:
         )
         return ids
 
-    def _chunks(self, order: Sequence[int], branches: Sequence[Sequence[Sequence[Segment]]]) -> Iterator[list[int]]:
-        """Queries in groups whose branches have at most `row_tokens` tokens (a larger query goes alone)."""
-        chunk: list[int] = []
-        used = 0
-        for i in order:
-            size = sum(map(self._size, branches[i]))
-            if chunk and used + size > self.row_tokens:
-                yield chunk
-                chunk, used = [], 0
-            chunk.append(i)
-            used += size
-        if chunk:
-            yield chunk
-
     def _states(self, prefix: Sequence[int]) -> Any:
         key = tuple(prefix)
         if key not in self._prefixes:
             self._prefixes = {key: self.backbone.prefix(prefix, self.params)}
         return self._prefixes[key]
 
-    def _logprobs(self, prefix: Sequence[int], tree: PromptTree, nodes: Sequence[int]) -> list[float]:
-        if not self.backbone.shares_prefixes:
-            return self.backbone.logprobs([tree], [nodes], self.params).tolist()
-        past = self._states(prefix)
-        row = pack([tree], start=len(prefix))
-        values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params).tolist()
-        past.crop(-len(row.ids))  # the argument is minus the number of tokens to take back
-        return values
 
-    def _generate(self, prefix: Sequence[int], questions: Sequence[Sequence[int]], limit: int) -> list[str]:
-        """Greedy continuations of several questions, as branches of one growing row over the prefix's states."""
-        step = _TreeDecoder if self.backbone.shares_prefixes else _PlainDecoder
-        decoder = step(self.backbone, prefix, questions, self._states, self.params)
-        texts = [""] * len(questions)
-        answers: list[list[int]] = [[] for _ in questions]
-        open_branches = list(range(len(questions)))
-        logits = decoder.start()
-        for _ in range(limit):
-            tokens = logits.argmax(-1).tolist()
-            still: list[int] = []
-            for branch, token in zip(open_branches, tokens, strict=True):
-                answers[branch].append(token)
-                text = self.backbone.tokenizer.decode(answers[branch], skip_special_tokens=True)
-                texts[branch] = text.split(STOP)[0].strip()
-                if STOP not in text and token != self.backbone.tokenizer.eos_token_id:
-                    still.append(branch)
-            open_branches = still
-            if not open_branches or len(answers[open_branches[0]]) == limit:
-                break
-            logits = decoder.advance(open_branches, [answers[b][-1] for b in open_branches])
-        decoder.close()
-        return texts
+def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:
+    """The first queries that fit into a row together, and one at least."""
+    used, count = sizes[order[0]], 1
+    while count < len(order) and used + sizes[order[count]] <= budget:
+        used += sizes[order[count]]
+        count += 1
+    return list(order[:count])
+
+
+def _prior(calibration: Calibration, blank: np.ndarray) -> np.ndarray:
+    """What calibration takes off the options' scores, from their scores `[blanks, options]` behind empty queries."""
+    if calibration == "pmi":
+        return blank[0]
+    return logsumexp(log_softmax(blank, axis=1), axis=0) - np.log(len(blank))
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+Hypothesis = tuple[int, ...]  # what a decoder knows of an unfinished answer
+
+
+class _Decoder(Protocol):
+    def extend(
+        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
+    ) -> tuple[list[Hypothesis], Tensor]:
+        """Append tokens to each hypothesis: the longer ones, and what may follow them as logits `[n, vocabulary]`."""
+
+    def close(self) -> None:
+        """Leave the prefix's states as they were."""
 
 
 class _TreeDecoder:
-    """Next-token logits of branches that share a prefix cache: one row a step, each token seeing its branch only."""
+    """Hypotheses as branches of one growing row behind a prefix cache; each is the places of its tokens in it."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        prefix: Sequence[int],
-        questions: Sequence[Sequence[int]],
-        states: Callable[[Sequence[int]], Any],
-        params: Params | None,
-    ):
-        self.backbone, self.questions, self.params = backbone, questions, params
-        self.past = states(prefix)
-        self.depth = [len(prefix)] * len(questions)
-        self.owner = torch.full((len(prefix),), -1)  # branch of each cached token; -1: the prefix, which all see
+    def __init__(self, backbone: Backbone, prefix: int, past: Any, params: Params | None):
+        self.backbone, self.prefix, self.past, self.params = backbone, prefix, past, params
         self.added = 0
 
-    def start(self) -> torch.Tensor:
-        branches = [b for b, question in enumerate(self.questions) for _ in question]
-        return self._step(branches, [t for question in self.questions for t in question])
-
-    def advance(self, branches: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
-        return self._step(branches, tokens)
+    def extend(
+        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
+    ) -> tuple[list[Hypothesis], Tensor]:
+        start, count = self.prefix + self.added, sum(map(len, tokens))
+        sees = torch.zeros(count, start + count, dtype=torch.bool)
+        sees[:, : self.prefix] = True
+        longer: list[Hypothesis] = []
+        positions: list[int] = []
+        row = 0
+        for hypothesis, new in zip(hypotheses, tokens, strict=True):
+            places = list(hypothesis)
+            for _ in new:
+                positions.append(self.prefix + len(places))
+                places.append(start + row)
+                sees[row, places] = True
+                row += 1
+            longer.append(tuple(places))
+        self.added += count
+        packed = Packed(torch.tensor([t for new in tokens for t in new]), torch.tensor(positions), torch.empty(0), ())
+        mask = additive_mask(sees, self.backbone.mask_dtype)
+        ends = [places[-1] - start for places in longer]
+        return longer, self.backbone.next_logits(packed, mask, self.past, ends, self.params)
 
     def close(self) -> None:
         self.past.crop(-self.added)
-
-    def _step(self, branches: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
-        positions = []
-        for branch in branches:
-            positions.append(self.depth[branch])
-            self.depth[branch] += 1
-        mine = torch.tensor(branches)
-        before = len(self.owner)
-        self.owner = torch.cat([self.owner, mine])
-        self.added += len(tokens)
-        sees = (self.owner == -1) | (self.owner == mine[:, None])
-        sees &= torch.arange(len(self.owner)) <= torch.arange(before, len(self.owner))[:, None]
-        last = {branch: place for place, branch in enumerate(branches)}
-        row = Packed(torch.tensor(tokens), torch.tensor(positions), torch.empty(0), ())
-        mask = additive_mask(sees, self.backbone.mask_dtype)
-        return self.backbone.next_logits(row, mask, self.past, list(last.values()), self.params)
 
 
 class _PlainDecoder:
     """The same without shared states: whole sequences, for models that take no tree mask."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        prefix: Sequence[int],
-        questions: Sequence[Sequence[int]],
-        states: Callable[[Sequence[int]], Any],
-        params: Params | None,
-    ):
-        self.backbone, self.params = backbone, params
-        self.ids = [[*prefix, *question] for question in questions]
+    def __init__(self, backbone: Backbone, prefix: Sequence[int], params: Params | None):
+        self.backbone, self.prefix, self.params = backbone, prefix, params
 
-    def start(self) -> torch.Tensor:
-        return torch.stack([self.backbone.plain_logits(ids, self.params)[-1] for ids in self.ids])
-
-    def advance(self, branches: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
-        for branch, token in zip(branches, tokens, strict=True):
-            self.ids[branch].append(token)
-        return torch.stack([self.backbone.plain_logits(self.ids[b], self.params)[-1] for b in branches])
+    def extend(
+        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
+    ) -> tuple[list[Hypothesis], Tensor]:
+        longer = [(*hypothesis, *new) for hypothesis, new in zip(hypotheses, tokens, strict=True)]
+        ends = [self.backbone.plain_logits([*self.prefix, *ids], self.params)[-1] for ids in longer]
+        return longer, torch.stack(ends)
 
     def close(self) -> None:
         """Nothing is kept."""
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+@dataclass
+class _Beam:
+    """An unfinished answer to one question."""
+
+    question: int
+    hypothesis: Hypothesis
+    tokens: list[int]
+    logprob: float
+
+
+def _search(decoder: _Decoder, tokenizer: Any, questions: Sequence[Sequence[int]], limit: int, beams: int) -> list[str]:
+    """The best answer to each question; one beam is greedy decoding."""
+    hypotheses, logits = decoder.extend([()] * len(questions), questions)
+    live = [_Beam(i, h, [], 0.0) for i, h in enumerate(hypotheses)]
+    done: list[list[tuple[float, str]]] = [[] for _ in questions]  # (log-probability a token, text)
+    for step in range(limit):
+        steps = logits.float().log_softmax(-1)
+        grown: list[_Beam] = []
+        for question in sorted({beam.question for beam in live}):
+            rows = [r for r, beam in enumerate(live) if beam.question == question]
+            total = torch.stack([steps[r] + live[r].logprob for r in rows])
+            best = total.flatten().topk(min(2 * beams, total.numel()))  # as many may end as go on
+            mine: list[_Beam] = []
+            ranked = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            for rank, (logprob, place) in enumerate(ranked):
+                parent = live[rows[place // total.shape[1]]]
+                tokens = [*parent.tokens, place % total.shape[1]]
+                text = tokenizer.decode(tokens, skip_special_tokens=True)
+                ended = STOP in text or tokens[-1] == tokenizer.eos_token_id
+                if (ended and rank < beams) or (not ended and step == limit - 1):
+                    done[question].append((logprob / len(tokens), text.split(STOP)[0].strip()))
+                elif not ended and len(mine) < beams:
+                    mine.append(_Beam(question, parent.hypothesis, tokens, logprob))
+            if len(done[question]) < beams:
+                grown += mine
+        live = grown
+        if not live or step == limit - 1:
+            break
+        hypotheses, logits = decoder.extend([b.hypothesis for b in live], [b.tokens[-1:] for b in live])
+        for beam, hypothesis in zip(live, hypotheses, strict=True):
+            beam.hypothesis = hypothesis
+    decoder.close()
+    return [max(answers, key=lambda a: a[0])[1] for answers in done]

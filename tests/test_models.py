@@ -129,7 +129,7 @@ def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real
     backbone = Backbone.load(tiny_config(name=real_model, weights="frozen", precision="bf16"))
     logits = backbone.plain_logits(backbone.encode("The capital of France is"))
     assert backbone.tokenizer.decode([int(logits[-1].argmax())]) == " Paris"
-    assert backbone.shares_prefixes
+    assert backbone.attention == "tree"
 
 
 @pytest.mark.real_model

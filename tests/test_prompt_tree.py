@@ -149,4 +149,4 @@ def test_every_model_family_scores_like_its_own_plain_forward(family):
         found = backbone.logprobs([tree], [wanted]).tolist()
         expected = [plain(backbone, tree, n) for n in wanted]
     assert found == pytest.approx(expected, abs=1e-4)
-    assert backbone.shares_prefixes is (family == "gpt2")
+    assert (backbone.attention != "plain") is (family == "gpt2")

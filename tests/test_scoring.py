@@ -100,7 +100,7 @@ def test_a_model_without_tree_masks_gives_the_same_scores_and_texts(frozen, monk
     e, t = episode(task), episode(text, k=3)
     scores = PromptScorer(frozen, PromptFormat(), task, e.support).scores(e.queries)
     texts = PromptScorer(frozen, PromptFormat(), text, t.support).generate(t.queries, 5)
-    monkeypatch.setattr(frozen, "shares_prefixes", False)
+    monkeypatch.setattr(frozen, "attention", "plain")
     assert np.allclose(PromptScorer(frozen, PromptFormat(), task, e.support).scores(e.queries), scores, atol=1e-5)
     assert PromptScorer(frozen, PromptFormat(), text, t.support).generate(t.queries, 5) == texts
 

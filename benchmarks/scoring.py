@@ -1,0 +1,491 @@
+"""Tree scoring against the slow ways of the same thing, in one process, on the same inputs, results checked equal.
+
+    python benchmarks/scoring.py --data FOLDER     all; FOLDER holds the tasks ag_news and trec_question_type
+    python benchmarks/scoring.py --quick           a smoke run of about a minute; its numbers mean nothing
+    python benchmarks/scoring.py --growth          also how time grows, with a plot beside this file (takes long)
+
+Two shapes: a random 4-layer GPT-2 (16 demonstrations, 100 queries, 4 options), and smollm2-135m (once pulled) on two
+real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, each scoring from token ids made
+beforehand (the tree from segments already in its tokeniser's cache, lm_eval from text):
+
+    tree           PromptScorer, made anew for each run, so its prefix is paid for each time
+    prefix_reuse   plain key-value reuse, the best of several batch sizes
+    sorted         rows sorted by length, dynamic padding, batch 16
+    padded         MetaICL's way: rows padded to 1,024, batch 16
+    lm_eval        lm-evaluation-harness (direct only; `pip install lm_eval==0.4.13`, or null)
+
+`padded` and `sorted` compute logits at all positions for the GPT-2, as MetaICL does; for smollm2-135m, where those of a
+batch take 3 GB, at scored positions only, which favours them. Ratios are of the best run of each side; sides take
+turns. `tokens_over_trie` counts tokens that ran over all distinct token prefixes, `tokens_over_inner_nodes` over those
+that have to run (a prompt's last token need not). `time_over_matmul` is the bf16 time over that of its linear layers
+and output embedding alone, without any product of attention. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does; read when torch is loaded
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import argparse
+import copy
+import gc
+import io
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import yardsticks
+from yardsticks import MatrixProducts, Prompts, Scores
+
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig
+from metaicl.models import resolve
+from metaicl.runs import manifest
+from metaicl.scoring import PromptScorer
+from task_suites.episodes import EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import open_suite
+from task_suites.task import Example, Task
+
+MODEL = "smollm2-135m"
+REAL_TASKS = ("ag_news", "trec_question_type")
+EQUAL = 1e-4  # largest difference of a sequence's log-probability, fp32
+SLOW = ("padded", "sorted", "lm_eval")
+VOCABULARY = 2000
+WIDTH = 1024  # MetaICL's
+
+
+@dataclass(frozen=True)
+class Case:
+    """One support set and its queries, with the model twice: under the project's scorer, and plain."""
+
+    backbone: Backbone
+    plain: Any
+    form: PromptFormat
+    task: Task
+    support: Sequence[Example]
+    queries: Sequence[Example]
+    row_tokens: int | None = None
+
+    def scores(self) -> Scores:
+        """The project's side: summed log-probability of each query's options, in a row."""
+        rows: dict[str, Any] = {} if self.row_tokens is None else {"row_tokens": self.row_tokens}
+        scorer = PromptScorer(self.backbone, self.form, self.task, self.support, length="sum", **rows)
+        return np.concatenate(scorer.scores([q.hidden() for q in self.queries]))
+
+    def prompts(self) -> Prompts:
+        """The same prompts as token ids, by the format and the tokenizer alone."""
+
+        def ids(segments: Sequence[Any]) -> list[int]:
+            encode = partial(self.backbone.tokenizer, add_special_tokens=False)
+            return [token for s in segments for token in encode(s.text).input_ids]
+
+        opening = [*self.form.opening(self.task), *(s for e in self.support for s in self.form.demonstration(e))]
+        rows = []
+        for query in self.queries:
+            for option in query.options or ():
+                *context, scored = self.form.branch(query, option)
+                assert scored.scored
+                rows.append((ids(context), ids([scored])))
+        return Prompts(ids(opening), rows)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# --- the random GPT-2
+
+
+def tiny_gpt2() -> tuple[Any, Any]:
+    """A random 4-layer GPT-2 and a tokenizer of 2,000 words (line breaks are words of their own)."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    words = ["<end>", "\n", "Answer:", *(f"w{i}" for i in range(VOCABULARY - 3))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<end>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=4096,  # room for 64 demonstrations
+        n_embd=128,
+        n_layer=4,
+        n_head=4,
+        initializer_range=0.1,  # five times GPT-2's: a wrong mask then moves log-probabilities by nats
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config).eval()
+    return model, PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+
+
+def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example], list[Example]]:
+    """(task, demonstrations, queries) of random words; the first so many of each are the same for any number.
+
+    Inputs of 18 to 48 words and options of 4 to 7 give prompts of about 700 to 760 tokens at k=16.
+    """
+
+    def words(key: str, low: int, high: int) -> str:
+        rng = random.Random(f"benchmark/{key}")
+        return " ".join(f"w{rng.randrange(VOCABULARY - 3)}" for _ in range(rng.randint(low, high)))
+
+    labels = tuple(words(f"option/{i}", 4, 7) for i in range(options))
+
+    def examples(role: str, count: int) -> list[Example]:
+        return [Example(words(f"{role}/{i}", 18, 48), labels[i % options], labels) for i in range(count)]
+
+    return Task("random", "classification", lambda split: (), labels=labels), examples("d", k), examples("q", queries)
+
+
+# --- timing
+
+
+def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: Mapping[str, int]) -> dict[str, list[float]]:
+    """Seconds of each run of each side, the sides taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(max(rounds.values())):
+        for name, side in sides.items():
+            if turn < rounds[name]:
+                gc.collect()
+                started = time.perf_counter()
+                side()
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    return {
+        "best": rounded(min(seconds)),
+        "median": rounded(float(np.median(seconds))),
+        "worst": rounded(max(seconds)),
+        "runs": len(seconds),
+    }
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+# --- the comparison
+
+
+def compare(
+    case: Case,
+    *,
+    few: int,
+    everywhere: bool,
+    width: int,
+    batches: Sequence[int],
+    repeats: int,
+    slow_repeats: int,
+    harness: Callable[[], Scores] | None = None,
+    same_tokens: bool = True,
+) -> dict[str, Any]:
+    """Times and differences of one case, its keys without the suffix for the format.
+
+    The slow sides run on the first `few` queries; their times are scaled by rows (prefix reuse: without its prefix).
+    `same_tokens`: lm_eval's way of tokenising gives the same ids, so that its numbers must agree too (byte-level BPE
+    makes one token of a blank line that ends a segment, and two within a text).
+    """
+    prompts = case.prompts()
+    part = prompts.first(sum(len(q.options or ()) for q in case.queries[:few]))
+    scale = len(prompts.rows) / len(part.rows)
+    lengths = [len(context) + len(scored) for context, scored in prompts.whole()]
+    say(f"  {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens; slow sides run {len(part.rows)}")
+
+    tree, counts = counted(case)  # warm-up, counting and the values to check
+    batch = yardsticks.best_batch(case.plain, part, batches)
+    say(f"  prefix reuse: batch {batch} is best of {list(batches)}")
+    settings = {"everywhere": everywhere}
+    yardsticks.padded(case.plain, part.first(2), batch=2, **settings)  # warm-up
+    found: dict[str, Scores] = {}
+
+    def side(name: str, run: Callable[[], Scores]) -> Callable[[], None]:
+        return lambda: found.__setitem__(name, run())
+
+    states = partial(yardsticks.prefix_states, case.plain, part)
+    sides: dict[str, Callable[[], Any]] = {
+        "tree": side("tree", case.scores),
+        "prefix_reuse": side("prefix_reuse", lambda: yardsticks.prefix_reuse(case.plain, part, batch)),
+        **({"prefix": states} if scale > 1 else {}),
+        "sorted": side("sorted", lambda: yardsticks.by_length(case.plain, part, **settings)),
+        "padded": side("padded", lambda: yardsticks.padded(case.plain, part, width=width, **settings)),
+        **({"lm_eval": side("lm_eval", harness)} if harness else {}),
+    }
+    seconds = take_turns(sides, {name: slow_repeats if name in SLOW else repeats for name in sides})
+    prefix = min(seconds.pop("prefix", [0.0]))
+    for name in sides.keys() & {*SLOW, "prefix_reuse"}:
+        fixed = prefix if name == "prefix_reuse" else 0.0
+        seconds[name] = [fixed + (s - fixed) * scale for s in seconds[name]]
+    difference = {name: float(np.abs(v - tree[: len(v)]).max()) for name, v in found.items() if name != "tree"}
+    difference["tree"] = float(np.abs(found["tree"] - tree).max())  # between two of its own runs
+    best = {name: min(values) for name, values in seconds.items()}
+    for name in best:
+        say(f"  {name:12} {best[name]:9.3f} s  {best[name] / best['tree']:6.2f}x  differs by {difference[name]:.1e}")
+    checked = [d for name, d in difference.items() if name != "lm_eval" or same_tokens]
+    return {
+        **{f"speedup_vs_{name}": rounded(best[name] / best["tree"]) for name in best if name != "tree"},
+        "max_abs_logprob_diff": rounded(float(np.max(checked))),
+        **counts,
+        "seconds": {name: summary(values) for name, values in seconds.items()},
+        "rows": len(prompts.rows),
+        "prefix_reuse_batch": batch,
+    }
+
+
+def counted(case: Case) -> tuple[Scores, dict[str, float]]:
+    """The tree's scores, and how many tokens ran for them.
+
+    Positions are counted where they enter the embedding, tokens by the backbone itself; what the first has more is
+    padding.
+    """
+    positions = 0
+
+    def count(module: Any, inputs: Any, output: Any) -> None:
+        nonlocal positions
+        positions += inputs[0].numel()
+
+    before, model = case.backbone.tokens_run, case.backbone.model
+    hook = cast(Any, model).get_input_embeddings().register_forward_hook(count)
+    scores = case.scores()
+    hook.remove()
+    tokens = case.backbone.tokens_run - before
+    nodes, inner, _ = case.prompts().trie()
+    return scores, {
+        "tokens_over_trie": rounded(tokens / nodes),
+        "tokens_over_inner_nodes": rounded(tokens / inner),
+        "padding_pct": rounded(100 * (positions - tokens) / positions),
+    }
+
+
+def time_over_matmul(case: Case, repeats: int) -> dict[str, float]:
+    """Scoring time over the bare time of its products with weights, and these over the products that are needed."""
+    with MatrixProducts(case.backbone.model) as products:
+        case.scores()
+    products.replay()
+    seconds = take_turns({"tree": case.scores, "bare": products.replay}, {"tree": repeats, "bare": repeats})
+    _, inner, asked = case.prompts().trie()
+    head = case.plain.get_output_embeddings()
+    layers = sum(m.weight.numel() for m in case.plain.modules() if isinstance(m, torch.nn.Linear) and m is not head)
+    needed = layers * inner + head.weight.numel() * asked
+    tree, bare = min(seconds["tree"]), min(seconds["bare"])
+    over = products.products / needed
+    say(f"  bf16 {tree:.3f} s, bare products {bare:.3f} s: {tree / bare:.2f}; products over those needed {over:.3f}")
+    return {
+        "time_over_matmul": rounded(tree / bare),
+        "bf16_seconds": rounded(tree),
+        "products_over_needed": rounded(over),
+    }
+
+
+# --- shapes
+
+
+def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
+    """The shape of the random GPT-2, both formats."""
+    model, tokenizer = tiny_gpt2()
+    backbone = Backbone(copy.deepcopy(model), tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    task, support, queries = random_task(2 if args.quick else 16, 6 if args.quick else 100, 4)
+    result: dict[str, Any] = {"speedup_vs_lm_eval": None}
+    for channel in (False, True):
+        say(f"random GPT-2, {'channel' if channel else 'direct'}")
+        case = Case(backbone, model, PromptFormat(channel=channel), task, support, queries, args.row_tokens)
+        with tempfile.TemporaryDirectory() as folder:
+            harness = None if channel else lm_eval_side(args, case, len(queries), Path(folder))
+            found = compare(
+                case,
+                few=len(queries),
+                everywhere=True,
+                width=128 if args.quick else WIDTH,
+                batches=(8, 16) if args.quick else (4, 8, 16, 32, 64, 128),
+                repeats=args.repeats,
+                slow_repeats=args.slow_repeats,
+                harness=harness,
+            )
+        result.update(suffixed(found, channel))
+    return result
+
+
+def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The same with the default backbone on real tasks, by task; None, and a line why, where it cannot be run."""
+    if not args.data or not all((args.data / name).is_dir() for name in REAL_TASKS):
+        say(f"skipped {MODEL}: no folder with {' and '.join(REAL_TASKS)} ({args.data or 'give one as --data FOLDER'})")
+        return None
+    from transformers import AutoModelForCausalLM
+
+    try:
+        plain = AutoModelForCausalLM.from_pretrained(resolve(MODEL), dtype=torch.float32).eval()
+    except UserError as error:
+        say(f"skipped {MODEL}: {error}")
+        return None
+    backbones = {p: Backbone.load(BackboneConfig(MODEL, "frozen", precision=p, device="cpu")) for p in ("fp32", "bf16")}
+    suite = open_suite(str(args.data))
+    few = 1 if args.quick else args.few
+    sampler = EpisodeSampler(seed=0, k=2 if args.quick else 16, queries=2 if args.quick else args.backbone_queries)
+    result: dict[str, Any] = {}
+    for name in REAL_TASKS[-1:] if args.quick else REAL_TASKS:
+        episode = sampler.draw(suite[name], "test", 0)
+        result[name] = {"speedup_vs_lm_eval": None}
+        for channel in (False, True):
+            say(f"{MODEL}, {name}, {'channel' if channel else 'direct'}")
+            inputs = (PromptFormat(channel=channel), episode.task, episode.support, episode.queries, args.row_tokens)
+            case = Case(backbones["fp32"], plain, *inputs)
+            with tempfile.TemporaryDirectory() as folder:
+                harness = None if channel else lm_eval_side(args, case, few, Path(folder))
+                found = compare(
+                    case,
+                    few=few,
+                    everywhere=False,
+                    width=128 if args.quick else WIDTH,
+                    batches=(4,) if args.quick else (4, 8, 16),
+                    repeats=min(args.repeats, 2),
+                    slow_repeats=1,
+                    harness=harness,
+                    same_tokens=False,
+                )
+            if not channel:
+                found.update(time_over_matmul(Case(backbones["bf16"], plain, *inputs), min(args.repeats, 3)))
+            result[name].update(suffixed(found, channel))
+    return result
+
+
+def lm_eval_side(args: argparse.Namespace, case: Case, few: int, folder: Path) -> Callable[[], Scores] | None:
+    """lm_eval as a side, after a warm-up on two queries; None, and a line why, where it is not to be had."""
+    if args.skip_lm_eval or yardsticks.lm_eval_version() is None:
+        why = "--skip-lm-eval" if args.skip_lm_eval else "not installed (pip install lm_eval==0.4.13)"
+        say(f"  without lm_eval: {why}")
+        return None
+    (folder / "warm").mkdir()
+    (folder / "timed").mkdir()
+    side = partial(yardsticks.lm_eval, case.plain, case.backbone.tokenizer, case.support)
+    side(case.queries[:2], folder / "warm")()
+    return side(case.queries[:few], folder / "timed")
+
+
+def suffixed(found: dict[str, Any], channel: bool) -> dict[str, Any]:
+    return {f"{key}_channel": value for key, value in found.items()} if channel else found
+
+
+# --- growth
+
+
+def rss_growth(args: argparse.Namespace) -> float:
+    """MB by which peak memory grows from 100 to 10,000 queries. Runs first: the slow sides' peaks would hide it."""
+    low, high = (10, 100) if args.quick else (100, 10_000)
+    model, tokenizer = tiny_gpt2()
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    task, support, queries = random_task(16, high, 4)
+    peak = []
+    for count in (low, high):
+        Case(backbone, None, PromptFormat(), task, support, queries[:count], args.row_tokens).scores()
+        # kilobytes on Linux, bytes on macOS
+        peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+    say(f"peak memory: {peak[0]:.0f} MB at {low} queries, {peak[1]:.0f} MB at {high}")
+    return rounded(peak[1] - peak[0])
+
+
+def growth(args: argparse.Namespace) -> dict[str, Any]:
+    """Exponents of time in queries, demonstrations and options (direct, the tree alone), and the plot."""
+    model, tokenizer = tiny_gpt2()
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    base = {"queries": 20, "k": 2, "options": 4} if args.quick else {"queries": 100, "k": 16, "options": 4}
+    grids = {
+        "queries": (10, 30, 100) if args.quick else (10, 30, 100, 300, 1000, 3000, 10_000),
+        "k": (1, 2, 4) if args.quick else (1, 2, 4, 8, 16, 32, 64),
+        "options": (2, 4) if args.quick else (2, 4, 8, 16, 32, 77),
+    }
+    curves: dict[str, list[float]] = {}
+    for axis, values in grids.items():
+        curves[axis] = []
+        for value in values:
+            size = {**base, axis: value}
+            task, support, queries = random_task(size["k"], size["queries"], size["options"])
+            case = Case(backbone, None, PromptFormat(), task, support, queries, args.row_tokens)
+            case.scores()
+            curves[axis].append(min(take_turns({"tree": case.scores}, {"tree": args.repeats})["tree"]))
+            say(f"growth: {axis} {value}: {curves[axis][-1]:.3f} s")
+    exponents = {a: rounded(np.polyfit(np.log(grids[a]), np.log(curves[a]), 1)[0]) for a in grids}
+    path = Path(__file__).with_name("scoring_growth.svg")
+    plot(grids, curves, exponents, base, io.BytesIO() if args.quick else path)
+    return {
+        "exponents": exponents,
+        "growth_seconds": {a: dict(zip(map(str, grids[a]), map(rounded, curves[a]), strict=True)) for a in grids},
+    }
+
+
+def plot(
+    grids: Mapping[str, Sequence[int]],
+    curves: Mapping[str, Sequence[float]],
+    exponents: Mapping[str, float],
+    base: Mapping[str, int],
+    target: Path | io.BytesIO,
+) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(grids), figsize=(11, 3.4), sharey=True, layout="constrained")
+    for axis, name in zip(axes, grids, strict=True):
+        rest = ", ".join(f"{other} {value}" for other, value in base.items() if other != name)
+        axis.loglog(grids[name], curves[name], "o-")
+        axis.set(xlabel=name, title=f"exponent {exponents[name]:.2f} ({rest})")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds")
+    figure.savefig(target, format="svg", metadata={"Date": None})
+    say(f"plot: {target.name if isinstance(target, Path) else 'drawn, not kept'}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of real tasks, for the default backbone")
+    parser.add_argument("--quick", action="store_true", help="small numbers: does it run?")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of the tree and of prefix reuse; the best counts")
+    parser.add_argument("--slow-repeats", type=int, default=1, help="runs of the slow sides with the random GPT-2")
+    parser.add_argument("--row-tokens", type=int, help="the scorer's row budget (default: its own)")
+    parser.add_argument("--backbone-queries", type=int, default=100, help=f"queries a task for {MODEL}")
+    parser.add_argument("--few", type=int, default=10, help=f"of these, how many the slow sides run for {MODEL}")
+    parser.add_argument("--skip-lm-eval", action="store_true")
+    parser.add_argument("--skip-backbone", action="store_true")
+    parser.add_argument("--growth", action="store_true")
+    args = parser.parse_args()
+
+    result: dict[str, Any] = {"benchmark": "scoring", "rss_growth_mb": rss_growth(args)}
+    result.update(run_tiny(args))
+    found = None if args.skip_backbone else run_backbone(args)
+    tasks = list((found or {}).values())
+    result["time_over_matmul"] = max((t["time_over_matmul"] for t in tasks), default=None)
+    result[MODEL] = found
+    result.update(growth(args) if args.growth else {"exponents": None})
+    known = manifest()
+    versions = {**known["versions"], "lm_eval": yardsticks.lm_eval_version()}
+    setting = {"threads": torch.get_num_threads(), "quick": args.quick, "row_tokens": args.row_tokens}
+    result.update(setting=setting, machine=known["machine"], versions=versions)
+    print(json.dumps(result), flush=True)
+    differences = [d[key] for d in (result, *tasks) for key in d if key.startswith("max_abs_logprob_diff")]
+    equal = all(d <= EQUAL for d in differences)  # not a number is not equal
+    if not equal:
+        say(f"NOT EQUAL: log-probabilities differ by {differences}, more than {EQUAL}")
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The output embedding at the positions that are asked for, in float32, and never all its logits at once.
+
+A bf16 logit near 20 is rounded to steps of 1/8, which is more than what separates many options; so the hidden states
+and the embedding are multiplied in float32, block by block of the vocabulary, and only the log-sum-exp is kept. A
+`Tap` takes the hidden states where they enter the embedding of any transformers model, without forking it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 4096  # vocabulary entries at once
+
+
+class Tap:
+    """A context in which `head` passes nothing through; what came in, and the weights in use, are kept here.
+
+    Attributes:
+        states: `[..., width]` hidden states that entered.
+        weight: `[vocabulary, width]`.
+        bias: `[vocabulary]` or None.
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, head: nn.Linear):
+        self.head = head
+
+    def _take(self, head: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+        self.states, self.weight, self.bias = args[0], head.weight, head.bias
+        return (args[0][..., :0, :],)
+
+    def __enter__(self) -> Tap:
+        self.hook = self.head.register_forward_pre_hook(self._take)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.hook.remove()
+
+
+def logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`[rows, vocabulary]` in float32."""
+    return torch.cat([_block(states, weight, bias, start) for start in range(0, len(weight), BLOCK)], -1)
+
+
+def log_softmax_at(states: Tensor, weight: Tensor, bias: Tensor | None, rows: Tensor, targets: Tensor) -> Tensor:
+    """log softmax after `states[rows]` at the tokens `targets`: float32, `[len(rows)]`."""
+    wide = states.float()
+    with torch.autocast(states.device.type, enabled=False):
+        chosen = (wide[rows] * weight[targets].float()).sum(-1)
+        if bias is not None:
+            chosen = chosen + bias[targets].float()
+        return chosen - LogSumExp.apply(wide, weight, bias)[rows]
+
+
+class LogSumExp(torch.autograd.Function):
+    """log-sum-exp `[rows]` over the vocabulary of `states @ weight.T + bias`, twice differentiable."""
+
+    @staticmethod
+    def forward(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        parts = [torch.logsumexp(_block(states, weight, bias, start), -1) for start in range(0, len(weight), BLOCK)]
+        return torch.logsumexp(torch.stack(parts), 0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, bias, lse = ctx.saved_tensors
+        for_weight = ctx.needs_input_grad[1]
+        into_states, into_weight, into_bias = torch.zeros_like(states), [], []
+        for start in range(0, len(weight), BLOCK):
+            share = (_block(states, weight, bias, start) - lse[:, None]).exp() * grad[:, None]
+            into_states = into_states + share @ weight[start : start + BLOCK].float()
+            if for_weight:
+                into_weight.append((share.T @ states).to(weight.dtype))
+                into_bias.append(share.sum(0))
+        return (
+            into_states,
+            torch.cat(into_weight) if for_weight else None,
+            torch.cat(into_bias).to(bias.dtype) if for_weight and bias is not None else None,
+        )
+
+
+def _block(states: Tensor, weight: Tensor, bias: Tensor | None, start: int) -> Tensor:
+    part = states.float() @ weight[start : start + BLOCK].float().T
+    return part if bias is None else part + bias[start : start + BLOCK].float()
