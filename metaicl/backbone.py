@@ -52,10 +52,8 @@ class Backbone(nn.Module):
         self.shape: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
         self.window = _sliding_window(self.shape)
-        found = self.shape._attn_implementation
-        self._own_implementation: str = (
-            "sdpa" if found == tree_attention.NAME else found
-        )  # a second backbone of a model
+        found = str(getattr(self.shape, "_attn_implementation", None))
+        self._own_implementation = "sdpa" if found == tree_attention.NAME else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
         self.attention = self._choose_attention()
 
@@ -286,7 +284,7 @@ class Backbone(nn.Module):
             if self._own_implementation != "sdpa" or self.device.type != "cpu":
                 return False
             tree_attention.register()
-        if self.shape._attn_implementation != name:
+        if getattr(self.shape, "_attn_implementation", None) != name:
             self.model.set_attn_implementation(name)  # type: ignore[operator]
         return True
 

@@ -24,7 +24,7 @@ class BackboneConfig:
         lora_targets: module names that get adapters, or "all-linear".
         lora_layers: only the uppermost so many layers get adapters; 0 means all.
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32) or "fp32".
-        attention: "auto" takes the quickest that is right for the model: "tree" (CPU), "flex" (CUDA), "dense" or "plain".
+        attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
     """
@@ -47,8 +47,8 @@ class TrainerConfig:
 
     Attributes:
         steps: optimiser steps.
-        episodes_per_step: episodes in one step, over all processes and micro-batches.
-        micro_episodes: episodes in one forward pass (one packed row).
+        episodes_per_step: episodes in one step, over all processes and rows.
+        row_tokens: episodes are packed into rows of at most so many tokens, a row a forward pass; a longer one goes alone.
         k: demonstrations of a training episode.
         k_min: draw k anew for each episode from k_min to k; 0 keeps k.
         queries: queries behind each support set, in one row.
@@ -69,7 +69,7 @@ class TrainerConfig:
 
     steps: int = 100
     episodes_per_step: int = 1
-    micro_episodes: int = 1
+    row_tokens: int = 2048
     k: int = 16
     k_min: int = 0
     queries: int = 16
@@ -88,7 +88,7 @@ class TrainerConfig:
     log_every: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("steps", "episodes_per_step", "micro_episodes", "k", "queries", "log_every"):
+        for name in ("steps", "episodes_per_step", "row_tokens", "k", "queries", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"trainer.{name} must be at least 1", found=getattr(self, name))
         if self.k_min > self.k:

@@ -148,3 +148,20 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
             stack.extend(reversed(children.get(node, ())))
         rows.append(row)
     return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(leave), tuple(rows))
+
+
+def best_fit(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices in groups of at most `budget` in all, the largest first, each into the fullest group that has room
+    (best fit decreasing). What is larger than the budget is a group of its own."""
+    groups: list[list[int]] = []
+    left: list[int] = []
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        room = [(left[g], g) for g in range(len(groups)) if left[g] >= sizes[i]]
+        if room:
+            group = min(room)[1]
+            groups[group].append(i)
+            left[group] -= sizes[i]
+        else:
+            groups.append([i])
+            left.append(budget - sizes[i])
+    return groups

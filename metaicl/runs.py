@@ -58,19 +58,18 @@ def train_run(
 
 
 def estimate_seconds(trainer: Trainer) -> float:
-    """Expected seconds for all steps: a forward and backward pass over a micro-batch, times their number."""
+    """Expected seconds for all steps: a forward and backward pass over one episode, times the share of a process."""
     from metaicl.trainer import training_episodes
 
     config, seconds = trainer.config, 0.0
-    episodes = training_episodes(trainer.tasks, config, 0)[: config.micro_episodes]
+    episodes = training_episodes(trainer.tasks, config, 0)[:1]
     for _ in range(2):
         started = time.monotonic()
         loss, _ = trainer.method(episodes)
         loss.backward()
         seconds = time.monotonic() - started
     trainer.optimizer.zero_grad()
-    passes = config.episodes_per_step // config.micro_episodes // trainer.accelerator.num_processes
-    return seconds * passes * config.steps
+    return seconds * config.episodes_per_step / trainer.accelerator.num_processes * config.steps
 
 
 def duration(seconds: float) -> str:

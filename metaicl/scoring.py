@@ -88,7 +88,7 @@ class PromptScorer:
     """Answers queries of one task behind one support set.
 
     Args:
-        length: how an option's score is reduced over its scored tokens; None takes the format's default (`length_rule`).
+        length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);
             "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
         overflow: what happens to a prompt beyond the context (`prompt_prefix`).
         calibration: "contextual" takes off the log of the mean share that an option has behind the content-free

@@ -1,7 +1,7 @@
 """The outer loop: a `Method`'s loss over batches of episodes, on Accelerate (CPU, one GPU, several processes).
 
 Each step draws `episodes_per_step` episodes as a pure function of (seed, step); the processes share them out. Loss sums
-and weights add up over micro-batches and processes before the division, so that one process with accumulation, several
+and weights add up over rows and processes before the division, so that one process with accumulation, several
 processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step
 draws from a global generator.
 """
@@ -25,6 +25,7 @@ import torch
 from metaicl.checkpoint import MethodConfig, load_weights, save_method, whole_folder
 from metaicl.config import TrainerConfig
 from metaicl.methods.base import Method
+from metaicl.prompt_tree import best_fit
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.task import Task
@@ -96,12 +97,12 @@ class Trainer:
         on_cpu = method.backbone.device.type == "cpu"
         run_dir.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir))
-        world, micro = self.accelerator.num_processes, config.micro_episodes
-        if config.episodes_per_step % (world * micro):
+        world = self.accelerator.num_processes
+        if config.episodes_per_step % world:
             raise UserError(
-                "trainer.episodes_per_step is no multiple of processes times micro_episodes",
-                found=f"{config.episodes_per_step} episodes, {world} processes, {micro} in a forward pass",
-                fix="Every process must make the same number of forward calls: change one of the three.",
+                "trainer.episodes_per_step is no multiple of the number of processes",
+                found=f"{config.episodes_per_step} episodes, {world} processes",
+                fix="Every process must have a share of each step: change one of the two.",
             )
         learned = list(method.learned().values())
         optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=True)
@@ -120,7 +121,7 @@ class Trainer:
         episodes = training_episodes(self.tasks, config, self.step)
         mine = episodes[self.accelerator.process_index :: world]
         sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
-        for pair in self._micro_losses(mine):
+        for pair in self._row_losses(mine):
             sums += torch.stack(pair).detach().double()
         total, weight = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
@@ -141,13 +142,12 @@ class Trainer:
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
         return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
 
-    def _micro_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        size = self.config.micro_episodes
-        for start in range(0, len(episodes), size):
-            last = start + size >= len(episodes)
-            context = torch.enable_grad() if last else self.accelerator.no_sync(self.wrapped)
+    def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rows = best_fit([self.method.tokens(episode) for episode in episodes], self.config.row_tokens)
+        for row in rows:
+            context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
             with context:
-                loss, weight = self.wrapped(episodes[start : start + size])
+                loss, weight = self.wrapped([episodes[i] for i in row])
                 self.accelerator.backward(loss)
             yield loss, weight
 

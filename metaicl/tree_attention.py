@@ -1,8 +1,8 @@
 """Attention over a packed tree on CPU, exact, without a token-by-token mask, forward and backward.
 
-What a row's tokens see falls into parts that a fused kernel computes at full speed: the cached prefix (all rows see all
-of it), the trunk of a tree (causal) and the trunk as seen by everything below it (no mask), and the small subtrees below
-(many side by side in one call, each with a mask of its own few tokens). The parts' results are merged by their
+What a row's tokens see falls into parts that a fused kernel computes at full speed: the cached prefix (all rows see
+all of it), the trunk of a tree (causal), the trunk as seen by everything below it (no mask), and the small subtrees
+below (many side by side in one call, each with a mask of its own few tokens). The parts' results are merged by their
 log-sum-exps, as in Hydragen (Juravsky et al. 2024, arXiv 2402.05099), level by level:
 
     L = logaddexp(L1, L2);   out = out1 * exp(L1 - L) + out2 * exp(L2 - L)

@@ -167,6 +167,18 @@ def test_the_loss_of_several_queries_is_the_sum_of_their_own(learnable):
     assert float(together) == pytest.approx(apart, rel=1e-5)
 
 
+@pytest.mark.parametrize("instruction", [False, True])
+@pytest.mark.parametrize("channel", [False, True])
+def test_supervising_all_answers_adds_the_demonstrations_own_loss_and_no_token(learnable, channel, instruction):
+    form, e = PromptFormat(channel=channel, instruction=instruction), draw(TASKS["options"])
+    queries, everything = (InContext(learnable, form, supervise=s) for s in ("queries", "all"))
+    (alone, tokens), (both, all_tokens) = queries([e]), everything([e])
+    shown, shown_tokens = queries.demonstration_loss(e.task, e.support)
+    assert float(both - alone) == pytest.approx(float(shown), rel=1e-4)
+    assert float(all_tokens - tokens) == float(shown_tokens) > 0
+    assert queries.tokens(e) == everything.tokens(e)
+
+
 def test_changing_a_demonstrations_label_changes_the_loss(learnable):
     from dataclasses import replace
 

@@ -39,7 +39,7 @@ def equal(a: dict, b: dict, tolerance: float = 0.0) -> bool:
 
 
 def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
-    whole, cut = make(tmp_path / "a", config=replace(CONFIG, micro_episodes=4)), make(tmp_path / "b")
+    whole, cut = (make(tmp_path / str(n), config=replace(CONFIG, row_tokens=n)) for n in (100_000, 1))
     losses = [(whole.take_step()["loss"], cut.take_step()["loss"]) for _ in range(3)]
     assert all(a == pytest.approx(b, rel=1e-5) for a, b in losses)
     assert equal(weights(whole), weights(cut), 1e-5)
@@ -143,9 +143,12 @@ def test_no_task_to_serve_is_one_clear_error(tmp_path):
         Trainer(config.build(), config, [choice_task()], CONFIG, tmp_path, progress=False)
 
 
-def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"no multiple of processes.*4 episodes.*3 in a forward pass"):
-        make(tmp_path, config=replace(CONFIG, micro_episodes=3))
+def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda self: 3))
+    with pytest.raises(UserError, match=r"no multiple of the number of processes.*4 episodes, 3 processes"):
+        make(tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path):

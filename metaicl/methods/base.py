@@ -91,6 +91,11 @@ class Method(nn.Module, ABC):
         """
         raise UserError(f"{type(self).__name__} is not meta-trained", fix="Evaluate it as it is.")
 
+    def tokens(self, episode: Episode) -> int:
+        """The tokens that training on an episode runs, at least about: what it takes of a packed row."""
+        texts = (s.text for e in (*episode.support, *episode.queries) for s in self.form.demonstration(e))
+        return sum(len(self.backbone.encode(text)) for text in texts)
+
     @abstractmethod
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         """Learn from the support set; meta-parameters stay as they are."""

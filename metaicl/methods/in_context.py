@@ -18,7 +18,7 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method, Predictor
 from metaicl.prompt_tree import PromptTree
-from metaicl.scoring import Length, Overflow, PromptScorer, insert_branch, length_rule, prompt_prefix
+from metaicl.scoring import Calibration, Length, Overflow, PromptScorer, insert_branch, length_rule, prompt_prefix
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
@@ -54,6 +54,9 @@ class InContext(Method):
             options keeps the likelihood.
         length: how option scores are reduced over tokens; None is the format's default.
         overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
+        calibration: of option scores: "contextual" or "pmi" (`PromptScorer`).
+        supervise: "queries", as in the papers, or "all": the demonstrations' answers, each given those before it, have
+            the same loss added, token by token; they cost no tokens, and it is another objective.
     """
 
     trainable = True
@@ -66,8 +69,11 @@ class InContext(Method):
         objective: Objective = "tokens",
         length: Length | None = None,
         overflow: Overflow = "refuse",
+        calibration: Calibration = "none",
+        supervise: Literal["queries", "all"] = "queries",
     ):
         super().__init__(backbone, form)
+        self.calibration, self.supervise = calibration, supervise
         self.demonstrations, self.objective = demonstrations, objective
         self.length, self.overflow = length_rule(form, length), overflow
         self.serves = frozenset[Form]({"options"} if form.channel else {"options", "text", "tags"})
@@ -86,16 +92,20 @@ class InContext(Method):
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]
-        nodes = [sorted({n for options in spans for span in options for n in span}) for _, spans in built]
-        values = self.backbone.logprobs([tree for tree, _ in built], nodes, params)
+        nodes = [sorted({n for spans in (shown, *asked) for span in spans for n in span}) for _, shown, asked in built]
+        values = self.backbone.logprobs([tree for tree, *_ in built], nodes, params)
         start = 0
-        for (_, _, queries), (_, spans), wanted in zip(prompts, built, nodes, strict=True):
+        for (_, _, queries), (_, shown, asked), wanted in zip(prompts, built, nodes, strict=True):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
-            for query, options in zip(queries, spans, strict=True):
-                scored = [values[[place[n] for n in span]] for span in options]
-                total.append(self._query_loss(scored, query))
-                weight += len(scored[0]) if self.objective == "tokens" else 1
+            for span in shown:
+                scored = values[[place[n] for n in span]]
+                total.append(-scored.sum() if self.objective == "tokens" else -scored.mean())
+                weight += len(span) if self.objective == "tokens" else 1
+            for query, options in zip(queries, asked, strict=True):
+                answers = [values[[place[n] for n in span]] for span in options]
+                total.append(self._query_loss(answers, query))
+                weight += len(answers[0]) if self.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
@@ -106,13 +116,10 @@ class InContext(Method):
         self, task: Task, support: Sequence[Example], params: Params | None = None
     ) -> tuple[Tensor, Tensor]:
         """(loss sum, supervised tokens) of all demonstrations' answers, each given those before it, in one pass."""
-        tree, wanted = PromptTree(), list[int]()
-        after = -1
-        for segment in self.form.opening(task):
-            after = tree.insert(after, self.backbone.encode(segment.text))[-1]
-        for example in support:
-            wanted += insert_branch(self.backbone, tree, after, self.form.demonstration(example))
-            after = len(tree) - 1
+        tree = PromptTree()
+        prefix, _ = prompt_prefix(self.backbone, self.form, task, support, 0)
+        tree.insert(-1, prefix)
+        wanted = [node for span in self._answers_in_prefix(task, support) for node in span]
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
@@ -128,8 +135,11 @@ class InContext(Method):
         loss = -torch.log_softmax(torch.stack([reduce(s) for s in scored]), 0)[right]
         return loss - scored[right].mean() if self.objective == "both" else loss
 
-    def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> tuple[PromptTree, list]:
-        """The tree of one episode, and for each query the scored nodes of its answer or of each of its options."""
+    def _tree(
+        self, task: Task, support: Sequence[Example], queries: Sequence[Example]
+    ) -> tuple[PromptTree, list[list[int]], list[list[list[int]]]]:
+        """The tree of one episode; the scored nodes of each supervised demonstration; for each query those of its answer
+        or of each of its options."""
         among = self.objective != "tokens" and queries[0].form == "options"
         answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
@@ -139,9 +149,21 @@ class InContext(Method):
         prefix, dropped = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
         self.dropped += dropped
         tree = PromptTree()
-        trunk = tree.insert(-1, prefix)
-        after = trunk[-1] if trunk else -1
-        return tree, [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
+        after = tree.insert(-1, prefix)[-1] if prefix else -1
+        kept = support[: len(support) - dropped] if self.supervise == "all" else ()
+        asked = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
+        return tree, self._answers_in_prefix(task, kept), asked
+
+    def _answers_in_prefix(self, task: Task, support: Sequence[Example]) -> list[list[int]]:
+        """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
+        spans, start = list[list[int]](), sum(len(self.backbone.encode(s.text)) for s in self.form.opening(task))
+        for example in support:
+            for segment in self.form.demonstration(example):
+                stop = start + len(self.backbone.encode(segment.text))
+                if segment.scored:
+                    spans.append(list(range(max(1, start), stop)))  # nothing stands before the very first token
+                start = stop
+        return spans
 
     def adapt(self, task: Task, support: Sequence[Example]) -> InContextPredictor:
         self.check_serves(task)
@@ -151,6 +173,13 @@ class InContext(Method):
         """The predictor behind these demonstrations, with other weights where `params` gives them."""
         shown = support if self.demonstrations else ()
         scorer = PromptScorer(
-            self.backbone, self.form, task, shown, params=params, length=self.length, overflow=self.overflow
+            self.backbone,
+            self.form,
+            task,
+            shown,
+            params=params,
+            length=self.length,
+            overflow=self.overflow,
+            calibration=self.calibration,
         )
         return InContextPredictor(scorer)
