@@ -219,7 +219,7 @@ FAMILY = Family(
         classify(
             "testimony",
             "speech",
-            {"confess": "vosk", "deny": "dree", "saw": "lunt", "rule": "parv"},
+            {"confess": "confession", "deny": "denial", "saw": "eyewitness", "rule": "verdict"},
             TESTIMONY,
             "Sort the words spoken in court.",
             "confession, denial, observation, ruling",

@@ -238,9 +238,9 @@ FAMILY = Family(
         classify(
             "feeling",
             "feel",
-            {"joy": "gosk", "rage": "tarbin", "grief": "wellow", "fear": "yonk"},
+            {"joy": "joyful", "rage": "furious", "grief": "sorrowful", "fear": "frightened"},
             FEELINGS,
-            "Name the group that the scene belongs to.",
+            "Name the feeling.",
             "joy, anger, sadness, fear",
         ),
         classify(

@@ -222,9 +222,9 @@ FAMILY = Family(
         classify(
             "result",
             "end",
-            {"won": "jasper", "lost": "barley", "drawn": "canoe", "off": "lobster"},
+            {"won": "victory", "lost": "defeat", "drawn": "draw", "off": "cancelled"},
             RESULTS,
-            "Give the report its code word.",
+            "How did the event end?",
             "victory, defeat, draw, not played",
         ),
         classify(

@@ -203,7 +203,7 @@ FAMILY = Family(
         classify(
             "dream",
             "dream",
-            {"sea": "yim", "peaks": "crend", "town": "ostle", "wild": "baf"},
+            {"sea": "beach", "peaks": "mountains", "town": "city", "wild": "wildlife"},
             DREAMS,
             "Sort the wish into its group.",
             "seaside, mountains, city, wildlife",
@@ -219,9 +219,9 @@ FAMILY = Family(
         classify(
             "ride",
             "ride",
-            {"air": "cobalt", "water": "parsley", "wheels": "anvil", "legs": "velvet"},
+            {"air": "plane", "water": "boat", "wheels": "road", "legs": "animal"},
             RIDES,
-            "Give the means of travel its code word.",
+            "What does the traveller go by?",
             "by air, by water, on wheels, with animals",
         ),
         classify(
