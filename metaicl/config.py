@@ -48,7 +48,7 @@ class TrainerConfig:
     Attributes:
         steps: optimiser steps.
         episodes_per_step: episodes in one step, over all processes and rows.
-        row_tokens: episodes are packed into rows of at most so many tokens, a row a forward pass; a longer one goes alone.
+        row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
         k: demonstrations of a training episode.
         k_min: draw k anew for each episode from k_min to k; 0 keeps k.
         queries: queries behind each support set, in one row.

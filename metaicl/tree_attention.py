@@ -25,8 +25,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 NAME = "prompt_tree"
-FILL, LARGEST = 64, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
-MANY = 768  # below so many rows the kernel's backward pass is slower in bf16 than in float32
+FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
 CHAIN = 192  # a longer causal chain is halved: the kernel computes most of what a causal mask hides
 
 
@@ -157,13 +156,17 @@ def tree_attention(
     if dropout or kwargs.get("softcap") or kwargs.get("s_aux") is not None:
         raise NotImplementedError("tree attention has no dropout, soft cap or sinks")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    rows = (states[0].transpose(0, 1).contiguous() for states in (query, key, value))
-    return TreeAttention.apply(*rows, tree, scale)[0][None], None
+    wide = torch.promote_types(query.dtype, torch.float32)
+    rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
+        return TreeAttention.apply(*rows, tree, scale)[0][None].to(query.dtype), None
 
 
 class TreeAttention(torch.autograd.Function):
-    """`(query [rows, heads, width], key and value [prefix + rows, key heads, width], plan, scale)`, contiguous, to
-    (output as query, log-sum-exp `[rows, heads]`, in float32 at least).
+    """`(query [rows, heads, width], key and value [prefix + rows, key heads, width], plan, scale)`, contiguous and in
+    float32 at least, to (output as query, log-sum-exp `[rows, heads]`).
+
+    In bf16 the kernels lose by a second thread (three times slower on two cores, PyTorch 2.13); float32 is exact, too.
 
     A kernel without a mask takes the query heads of one key head as so many more rows, which spares the repetition of
     keys, and larger blocks of rows are quicker.
@@ -172,7 +175,7 @@ class TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> tuple[Tensor, Tensor]:
         out = torch.empty_like(query)
-        lse = query.new_empty(query.shape[:2], dtype=torch.promote_types(query.dtype, torch.float32))
+        lse = query.new_empty(query.shape[:2])
         for part in tree.own:
             if isinstance(part, Span):
                 rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
@@ -184,7 +187,7 @@ class TreeAttention(torch.autograd.Function):
             rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
             o, s = _fused(query[rows], key[keys], value[keys], scale)
             before = lse[rows]
-            out[rows] = torch.lerp(out[rows], o, torch.sigmoid(s - before)[..., None].to(o.dtype))
+            out[rows] = torch.lerp(out[rows], o, torch.sigmoid(s - before)[..., None])
             lse[rows] = torch.logaddexp(before, s)
         return out, lse
 
@@ -209,7 +212,7 @@ class TreeAttention(torch.autograd.Function):
                     grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale, causal=True
                 )
                 for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
-                    states[place] = piece.to(states.dtype)
+                    states[place] = piece
             else:
                 own, q_rows, k_rows = part.own, part.rows, part.rows + tree.prefix
                 pieces = _fused_bundles_backward(
@@ -222,12 +225,12 @@ class TreeAttention(torch.autograd.Function):
                     key.shape[1],
                 )
                 for states, place, piece in zip(into, (q_rows, k_rows, k_rows), pieces, strict=True):
-                    states[place[own]] = piece[own].to(states.dtype)
+                    states[place[own]] = piece[own]
         for part in tree.above:
             rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
             pieces = _fused_backward(grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale)
             for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
-                states[place] += piece.to(states.dtype)
+                states[place] += piece
         return *into, None, None
 
 
@@ -257,12 +260,9 @@ def _fused_backward(
     causal: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients as query, key and value."""
-    views = [*_views(query, key, value, causal), *(_view(t, key.shape[1], causal) for t in (grad, out))]
-    if views[0].shape[2] < MANY:
-        views = [t.to(lse.dtype) for t in views]
-    q, k, v, g, o = views
-    s = _view(lse[..., None], key.shape[1], causal)[..., 0]
-    gq, gk, gv = _kernel_backward(g, q, k, v, o, s, 0.0, causal, scale=scale)
+    q, k, v = _views(query, key, value, causal)
+    g, o, s = (_view(t, key.shape[1], causal) for t in (grad, out, lse[..., None]))
+    gq, gk, gv = _kernel_backward(g, q, k, v, o, s[..., 0], 0.0, causal, scale=scale)
     if causal:
         gk, gv = gk.sum(1)[None], gv.sum(1)[None]
     return _rows_first(gq, len(query), causal), gk[0].transpose(0, 1), gv[0].transpose(0, 1)
@@ -309,8 +309,8 @@ def _fused_bundles_backward(
     mask: Tensor,
     key_heads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    views = (t.transpose(1, 2).to(lse.dtype) for t in (grad, query, key, value, out, lse))
-    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask.to(lse.dtype), scale=scale)
+    views = (t.transpose(1, 2) for t in (grad, query, key, value, out, lse))
+    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask, scale=scale)
     gk, gv = (g.transpose(1, 2).unflatten(2, (key_heads, -1)).sum(3) for g in (gk, gv))
     return gq.transpose(1, 2), gk, gv
 

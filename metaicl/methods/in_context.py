@@ -138,8 +138,8 @@ class InContext(Method):
     def _tree(
         self, task: Task, support: Sequence[Example], queries: Sequence[Example]
     ) -> tuple[PromptTree, list[list[int]], list[list[list[int]]]]:
-        """The tree of one episode; the scored nodes of each supervised demonstration; for each query those of its answer
-        or of each of its options."""
+        """(tree of one episode, scored nodes of each supervised demonstration, for each query those of its answer or of
+        each of its options)."""
         among = self.objective != "tokens" and queries[0].form == "options"
         answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]

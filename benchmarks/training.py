@@ -1,0 +1,562 @@
+"""A meta-training step on trees against the same step without sharing, in one process, on the same queries.
+
+    python benchmarks/training.py --data FOLDER              all but the last part; FOLDER holds meta-training tasks
+    python benchmarks/training.py --data FOLDER --quality    also the time to a quality (takes half an hour)
+    python benchmarks/training.py --quick                    a smoke run of seconds; its numbers mean nothing
+
+A step is forward and backward of the negative log-likelihood of the right answers' tokens, 16 demonstrations and 16
+queries an episode. Two shapes: a random 4-layer GPT-2 (fp32, all weights learned) and, nested, smollm2-135m (once
+pulled) on episodes of real tasks (bf16, LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
+
+    trees      `InContext.forward`: the queries of an episode in one row behind one support set
+    padded     MetaICL's way: one query a row, rows padded to 1,024 or to the longest, the best of several batch sizes
+    packed     the same sequences packed without padding (best fit decreasing) and isolated by their positions, the best
+               of several row budgets, 0 being one sequence a row: no padding, and nothing shared
+
+`padded` computes logits at all positions for the GPT-2, as MetaICL does; elsewhere they are computed at supervised
+positions only. The plain sides share the weights of the tree's model, run with sdpa attention, and start from token ids
+made beforehand; the trees start from examples whose segments are in the tokeniser's cache. Sides take turns; a ratio is
+of the best runs, `..._median` of the medians. Tokens are counted with padding. `peak_mib` is what memory grows by in a
+pass over the first episode (Linux). Equality is checked in fp32 against the trees: `max_gradient_diff` is the norm of
+the difference over the norm, all weights as one vector, `max_gradient_diff_tensor` the largest difference over the
+largest element, tensor by tensor; for smollm2-135m on a small episode with adapters moved away from their zeros.
+
+`time_to_quality_ratio`: both sides train smollm2-135m with 16 queries a step drawn as the trainer draws them, the trees
+from one episode, the padded rows each with a task and a support set of its own, as MetaICL does. Same optimiser, rate
+constant after 10 steps, so that times can be compared wherever they end. The value is the mean negative log-likelihood
+a token of 200 meta-validation queries, computed on trees; drawing and validation are not on the clock. The target is
+the lowest running mean of three validations that the trees reach in --quality-minutes, their time that of its last; the
+other side has reached it with its first single validation as low. It is stopped at four times the minutes given; if it
+has not arrived, the ratio is an upper bound and `time_to_quality_bound` true. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import ctypes
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import scoring  # sets the environment, so before torch
+import torch
+import torch.nn.functional as F
+from scoring import MODEL, WIDTH, rounded, say, summary, take_turns
+
+from eval.harness import VALIDATION_SEED
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig, TrainerConfig
+from metaicl.methods.in_context import InContext
+from metaicl.runs import manifest
+from metaicl.trainer import training_episodes
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+from task_suites.task import Task, TaskSuite
+
+LIMITS = {
+    "max_loss_diff": 1e-4,
+    "max_gradient_diff": 5e-4,  # smollm2-135m in fp32 against float64: trees 4e-6, padded 8e-6, packed up to 5e-5
+    "max_gradient_diff_tensor": 1e-2,
+    "max_loss_diff_bf16": 5e-2,  # the plain sides' logits are rounded to bf16, the trees' are not
+}
+IGNORED = -100  # F.cross_entropy's label of a place that is not supervised
+LORA = BackboneConfig(MODEL, "lora", lora_r=16, lora_alpha=32, lora_layers=20, device="cpu")  # configs/realtasks.yaml
+TRAINER = TrainerConfig(schedule="constant")
+QUALITY_QUERIES = 200
+EVERY = {"trees": 4, "padded": 1}  # steps between validations: some ten seconds, and some thirty
+
+Step = Callable[[], float]  # forward and backward; gives the summed loss (where it trains: the supervised tokens)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One query as a plain sequence: demonstrations, query and right answer, whose tokens begin at `answer`."""
+
+    ids: list[int]
+    answer: int
+
+    @property
+    def supervised(self) -> int:
+        return len(self.ids) - self.answer
+
+    @property
+    def targets(self) -> list[int]:
+        """What is to follow each token but the last."""
+        return [IGNORED] * (self.answer - 1) + self.ids[self.answer :]
+
+
+def rows_of(backbone: Backbone, episode: Episode) -> list[Row]:
+    """The episode's queries as rows, by the format and the tokenizer alone."""
+    answered = [replace(q, options=(q.output or "",)) for q in episode.queries]
+    case = scoring.Case(backbone, None, PromptFormat(), episode.task, episode.support, answered)
+    return [Row([*context, *answer], len(context)) for context, answer in case.prompts().whole()]
+
+
+class Plain:
+    """The model without this project's attention, on the same storage of weights, with gradients of its own.
+
+    Attributes:
+        tokens_run: positions that went through the model, padding included.
+    """
+
+    def __init__(self, backbone: Backbone):
+        self.model = cast(Any, copy.deepcopy(backbone.model))
+        for mine, theirs in zip(self.model.parameters(), backbone.model.parameters(), strict=True):
+            mine.data = theirs.data
+        self.model.set_attn_implementation("sdpa")
+        self.precision = backbone.precision
+        self.tokens_run = 0
+
+    def padded(self, rows: Sequence[Row], *, batch: int, width: int, everywhere: bool) -> float:
+        """MetaICL's way, `batch` rows at a time; `everywhere` computes logits at all positions."""
+        width, total = max(width, *(len(row.ids) for row in rows)), 0.0
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            ids = torch.zeros(len(part), width, dtype=torch.long)
+            mask, targets = torch.zeros_like(ids), torch.full_like(ids, IGNORED)
+            for r, row in enumerate(part):
+                ids[r, : len(row.ids)] = torch.tensor(row.ids)
+                mask[r, : len(row.ids)] = 1
+                targets[r, : len(row.ids) - 1] = torch.tensor(row.targets)
+            total += self._step(targets, everywhere, input_ids=ids, attention_mask=mask)
+        return total
+
+    def packed(self, rows: Sequence[Row], budget: int) -> float:
+        """Rows of at most `budget` tokens; a sequence's last token, after which nothing is asked, does not run.
+
+        transformers isolates sequences whose positions start anew if there is neither a mask nor a cache.
+        """
+        total = 0.0
+        for chosen in best_fit_decreasing([len(row.ids) - 1 for row in rows], budget):
+            part = [rows[i] for i in chosen]
+            ids = torch.tensor([token for row in part for token in row.ids[:-1]])
+            positions = torch.cat([torch.arange(len(row.ids) - 1) for row in part])
+            targets = torch.tensor([target for row in part for target in row.targets])
+            total += self._step(targets[None], False, input_ids=ids[None], position_ids=positions[None])
+        return total
+
+    def _step(self, targets: torch.Tensor, everywhere: bool, **inputs: torch.Tensor) -> float:
+        """Forward and backward of the loss at `targets` `[rows, length]`."""
+        self.tokens_run += targets.numel()
+        places = (targets != IGNORED).any(0).nonzero()[:, 0]
+        keep = {} if everywhere else {"logits_to_keep": places}
+        with self.precision():
+            logits = self.model(**inputs, **keep, use_cache=False).logits
+        asked = targets if everywhere else targets[:, places]
+        loss = F.cross_entropy(logits.float().flatten(0, 1), asked.flatten(), reduction="sum", ignore_index=IGNORED)
+        loss.backward()
+        return loss.item()
+
+
+def best_fit_decreasing(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of what goes into each row: the longest first, each where it leaves the least room.
+
+    One that exceeds the budget gets a row alone.
+    """
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        fitting = [r for r, free in enumerate(room) if free >= sizes[i]]
+        if fitting:
+            row = min(fitting, key=room.__getitem__)
+        else:
+            row = len(rows)
+            rows.append([])
+            room.append(max(budget, sizes[i]))
+        rows[row].append(i)
+        room[row] -= sizes[i]
+    return rows
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same episodes for all sides, and the settings of the plain ones."""
+
+    method: InContext
+    plain: Plain
+    episodes: Sequence[Episode]
+    rows: Sequence[Sequence[Row]]
+    width: int = WIDTH
+    everywhere: bool = False
+    batch: int = 4
+    budget: int = 0
+
+    @classmethod
+    def of(cls, backbone: Backbone, episodes: Sequence[Episode], **settings: Any) -> Comparison:
+        rows = [rows_of(backbone, e) for e in episodes]
+        return cls(InContext(backbone, PromptFormat()), Plain(backbone), episodes, rows, **settings)
+
+    @property
+    def queries(self) -> int:
+        return sum(map(len, self.rows))
+
+    def padded(self, rows: Sequence[Row], batch: int) -> float:
+        return self.plain.padded(rows, batch=batch, width=self.width, everywhere=self.everywhere)
+
+    def sides(self) -> dict[str, Step]:
+        """All episodes once through each side, one after the other; gradients add up."""
+        return {
+            "trees": lambda: sum(tree_step(self.method, e)[0] for e in self.episodes),
+            "padded": lambda: sum(self.padded(rows, self.batch) for rows in self.rows),
+            "packed": lambda: sum(self.plain.packed(rows, self.budget) for rows in self.rows),
+        }
+
+    def tokens_run(self) -> int:
+        return self.method.backbone.tokens_run + self.plain.tokens_run
+
+    def take_gradients(self) -> dict[str, torch.Tensor]:
+        """The gradients by name, which are cleared."""
+        found = {}
+        for model in (self.method.backbone.model, self.plain.model):
+            found.update({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+            model.zero_grad()
+        return found
+
+    def tuned(self, batches: Sequence[int], budgets: Sequence[int], few: int, rounds: int) -> Comparison:
+        """With the batch size and the row budget that are fastest on the first `few` rows."""
+        rows = self.rows[0][:few]
+        batch = self._fastest({size: partial(self.padded, rows, size) for size in batches}, rounds)
+        budget = self._fastest({size: partial(self.plain.packed, rows, size) for size in budgets}, rounds)
+        say(f"  padded: batch {batch} is best of {list(batches)}; packed: budget {budget} is best of {list(budgets)}")
+        return replace(self, batch=batch, budget=budget)
+
+    def _fastest(self, runs: Mapping[int, Step], rounds: int) -> int:
+        if len(runs) == 1:
+            return next(iter(runs))
+        seconds = take_turns({str(size): run for size, run in runs.items()}, {str(size): rounds for size in runs})
+        self.take_gradients()
+        return min(runs, key=lambda size: min(seconds[str(size)]))
+
+
+def tree_step(method: InContext, episode: Episode) -> tuple[float, float]:
+    """(summed loss, supervised tokens) of a forward and backward pass."""
+    loss, weight = method([episode])
+    loss.backward()
+    return loss.item(), weight.item()
+
+
+# --- equality
+
+
+def differences(case: Comparison) -> dict[str, Any]:
+    """How far the plain sides' losses and gradients are from the trees', relative to these, the worst of the sides."""
+    losses: dict[str, float] = {}
+    gradients: dict[str, dict[str, torch.Tensor]] = {}
+    for name, run in case.sides().items():
+        losses[name] = run()
+        gradients[name] = case.take_gradients()
+    mine = gradients.pop("trees")
+    vector, tensor = {}, {}
+    for side, theirs in gradients.items():
+        assert theirs.keys() == mine.keys()
+        apart = {name: theirs[name] - g for name, g in mine.items()}
+        vector[side] = rounded(norm(apart) / norm(mine))
+        tensor[side] = rounded(max((apart[name].abs().max() / g.abs().max()).item() for name, g in mine.items()))
+    say(f"  fp32 gradients differ from the trees' by {vector}, tensor by tensor by {tensor}")
+    return {
+        "max_loss_diff": rounded(loss_difference(losses)),
+        "max_gradient_diff": worst(vector.values()),
+        "max_gradient_diff_tensor": worst(tensor.values()),
+        "gradient_diff": vector,
+    }
+
+
+def worst(values: Iterable[float]) -> float:
+    """The largest; not a number if one of them is not."""
+    return float(np.max([*values]))
+
+
+def norm(gradients: Mapping[str, torch.Tensor]) -> float:
+    return torch.stack([g.double().norm() for g in gradients.values()]).norm().item()
+
+
+def loss_difference(losses: Mapping[str, float]) -> float:
+    return worst(abs(loss / losses["trees"] - 1) for loss in losses.values())
+
+
+def unequal(found: Mapping[str, Any]) -> list[str]:
+    """What differs by more than it may, or is not a number."""
+    return [f"{key} {found[key]}" for key, limit in LIMITS.items() if key in found and not found[key] <= limit]
+
+
+# --- speed
+
+
+def compare(case: Comparison, repeats: int) -> tuple[dict[str, Any], float]:
+    """(times and tokens of the sides, the largest relative difference of their losses)."""
+    lengths = [len(row.ids) for rows in case.rows for row in rows]
+    say(f"  {case.queries} queries of {min(lengths)} to {max(lengths)} tokens in {len(case.episodes)} episodes")
+    memory = peaks(replace(case, episodes=case.episodes[:1], rows=case.rows[:1]))  # also the warm-up
+    losses: dict[str, float] = {}
+    tokens: dict[str, int] = {}
+
+    def timed(name: str, run: Step) -> None:
+        before = case.tokens_run()
+        losses[name] = run()
+        tokens[name] = case.tokens_run() - before
+        case.take_gradients()
+
+    sides = {name: partial(timed, name, run) for name, run in case.sides().items()}
+    seconds = take_turns(sides, dict.fromkeys(sides, repeats))
+    best = {name: min(values) for name, values in seconds.items()}
+    median = {name: float(np.median(values)) for name, values in seconds.items()}
+    for name in sides:
+        say(f"  {name:8} {best[name]:9.3f} s  {best[name] / best['trees']:6.2f}x  {tokens[name]} tokens")
+    plain = ("padded", "packed")
+    return {
+        **{f"queries_per_s_ratio_{name}": rounded(best[name] / best["trees"]) for name in plain},
+        **{f"queries_per_s_ratio_{name}_median": rounded(median[name] / median["trees"]) for name in plain},
+        "queries_per_s": {name: rounded(case.queries / best[name]) for name in sides},
+        "tokens_per_s": {name: rounded(tokens[name] / best[name]) for name in sides},
+        "tokens_per_query": {name: rounded(tokens[name] / case.queries) for name in sides},
+        "peak_mib": memory,
+        "seconds": {name: summary(values) for name, values in seconds.items()},
+        "queries": case.queries,
+        "episodes": len(case.episodes),
+        "padded_batch": case.batch,
+        "packed_budget": case.budget,
+    }, loss_difference(losses)
+
+
+def peaks(case: Comparison) -> dict[str, float | None]:
+    """MiB by which memory grows in one pass of each side (Linux; None elsewhere)."""
+    found: dict[str, float | None] = {}
+    for name, run in case.sides().items():
+        before = forget_peak()
+        run()
+        case.take_gradients()
+        found[name] = rounded(resident("VmHWM") - before) if before else None
+    return found
+
+
+def forget_peak() -> float:
+    """Give freed memory back and let the peak start anew (proc(5)): MiB held now, 0 where this cannot be done."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except (AttributeError, OSError, TypeError):  # another C library, or not Linux
+        return 0.0
+    return resident("VmRSS")
+
+
+def resident(key: str) -> float:
+    """MiB by Linux's account of the process."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
+
+
+# --- the shapes
+
+
+def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
+    """The random GPT-2, fp32, all weights."""
+    say("random GPT-2")
+    model, tokenizer = scoring.tiny_gpt2()
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "full", precision="fp32", device="cpu"))
+    size = 2 if args.quick else 16
+    task, support, queries = scoring.random_task(size, size, 4)
+    episode = Episode((0, task.name, "train", 0), task, tuple(support), tuple(queries))
+    case = Comparison.of(backbone, [episode], width=128 if args.quick else WIDTH, everywhere=True)
+    case = case.tuned((1, 2) if args.quick else (4, 8), (0, 512) if args.quick else (0, 1536, 2048, 4096), size, 2)
+    equal = differences(case)
+    found, loss = compare(case, 1 if args.quick else args.repeats)
+    equal["max_loss_diff"] = rounded(worst([equal["max_loss_diff"], loss]))
+    return {**found, **equal, "weights": "full", "precision": "fp32"}
+
+
+def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
+    """The same with the default backbone, and the time to a quality; None, and a line why, where it cannot be run."""
+    if not args.data or not args.data.is_dir():
+        say(f"skipped {MODEL}: no folder of tasks ({args.data or 'give one as --data FOLDER'})")
+        return None
+    suite, _ = SuiteConfig(str(args.data), max_words=40, forms=["options"]).open()  # as in configs/realtasks.yaml
+    tasks = suite.split("meta_train")
+    say(f"{MODEL}, {len(tasks)} meta-training tasks")
+    try:
+        equal = adapted_differences(tasks)
+        backbone = Backbone.load(LORA)
+    except UserError as error:
+        say(f"skipped {MODEL}: {error}")
+        return None
+    size = 2 if args.quick else 16
+    config = replace(TRAINER, k=size, queries=size, episodes_per_step=1 if args.quick else args.episodes)
+    episodes = training_episodes(tasks, config, 0)
+    say(f"  episodes of {', '.join(e.task.name for e in episodes)}")
+    case = Comparison.of(backbone, episodes, width=128 if args.quick else WIDTH)
+    case = case.tuned((2,) if args.quick else (4, 8), (0,) if args.quick else (0, 2048, 4096), 8, 1)
+    found, loss = compare(case, 1 if args.quick else min(args.repeats, 2))
+    found.update(equal, max_loss_diff_bf16=rounded(loss), weights="lora", precision="bf16")
+    found["tasks"] = [e.task.name for e in episodes]
+    found["quality"] = time_to_quality(case, suite, args) if args.quality else None
+    return found
+
+
+def adapted_differences(tasks: Sequence[Task]) -> dict[str, Any]:
+    """`differences` in fp32 on an episode of 4 demonstrations and 4 queries.
+
+    Half of the adapters' weights start at zero, where the other half's gradients vanish: so they are moved.
+    """
+    backbone = Backbone.load(replace(LORA, precision="fp32"))
+    generator = torch.Generator().manual_seed(0)
+    for name, p in backbone.trainable().items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.02, generator=generator)
+    episodes = training_episodes(tasks, replace(TRAINER, k=4, queries=4), 0)
+    return differences(Comparison.of(backbone, episodes, width=320, budget=600))  # padding; two a row
+
+
+# --- the time to a quality
+
+Curve = list[tuple[float, float]]  # (seconds of training, negative log-likelihood)
+
+
+def time_to_quality(case: Comparison, suite: TaskSuite, args: argparse.Namespace) -> dict[str, Any]:
+    """See the module's docstring; both sides start from the same weights."""
+    size, count = (2, 8) if args.quick else (16, QUALITY_QUERIES)
+    minutes = 0.05 if args.quick else args.quality_minutes
+    method, plain, tasks = case.method, case.plain, suite.split("meta_train")
+    held_out = validation_episodes(suite.split("meta_validation"), count, size)
+    say(f"  quality: {sum(len(e.queries) for e in held_out)} queries of {', '.join(e.task.name for e in held_out)}")
+    one_episode = replace(TRAINER, k=size, queries=size)
+    one_query = replace(TRAINER, k=size, queries=1, episodes_per_step=size)
+
+    @torch.no_grad()
+    def validate() -> float:
+        loss, weight = map(sum, zip(*(method([e]) for e in held_out), strict=True))
+        return float(loss / weight)
+
+    def trees(step: int) -> Step:
+        (episode,) = training_episodes(tasks, one_episode, step)
+        return lambda: tree_step(method, episode)[1]
+
+    def padded(step: int) -> Step:
+        rows = [row for e in training_episodes(tasks, one_query, step) for row in rows_of(method.backbone, e)]
+
+        def run() -> float:
+            case.padded(rows, case.batch)
+            return sum(row.supervised for row in rows)
+
+        return run
+
+    learned = list(method.learned().values())
+    start = [p.detach().clone() for p in learned]
+    say("  quality: trees")
+    mine = train(trees, learned, validate, seconds=60 * minutes, every=EVERY["trees"])
+    reached, target = lowest_mean(mine)
+    with torch.no_grad():
+        for p, value in zip(learned, start, strict=True):
+            p.copy_(value)  # and with it the plain model's, which lies in the same storage
+    say(f"  quality: the trees reach {target:.4f} in {reached:.0f} s; padded")
+    theirs_learned = [p for p in plain.model.parameters() if p.requires_grad]
+    theirs = train(padded, theirs_learned, validate, seconds=240 * minutes, every=EVERY["padded"], until=target)
+    arrived = theirs[-1][1] <= target
+    sound = target < mine[0][1]
+    if not sound:
+        say(f"  quality: training did not help ({mine[0][1]:.4f} before), so there is no ratio")
+    say(f"  quality: padded {'arrives after' if arrived else 'has not arrived after'} {theirs[-1][0]:.0f} s")
+    return {
+        "time_to_quality_ratio": rounded(reached / theirs[-1][0]) if sound else None,
+        "bound": not arrived if sound else None,
+        "target_nll_per_token": rounded(target),
+        "seconds_to_target": {"trees": rounded(reached), "padded": rounded(theirs[-1][0])},
+        "validation_queries": {e.task.name: len(e.queries) for e in held_out},
+        "curves": {name: [[*map(rounded, p)] for p in curve] for name, curve in (("trees", mine), ("padded", theirs))},
+    }
+
+
+def validation_episodes(tasks: Sequence[Task], count: int, k: int) -> list[Episode]:
+    """One episode a task, `count` queries in all, in parts as equal as the tasks' test examples allow."""
+    drawn = [EpisodeSampler(VALIDATION_SEED, k, count).draw(task, "test", 0) for task in tasks]
+    episodes = []
+    for i, episode in enumerate(sorted(drawn, key=lambda e: len(e.queries))):
+        share = -(-count // (len(drawn) - i))  # the rest over the tasks that are left, rounded up
+        episodes.append(replace(episode, queries=episode.queries[:share]))
+        count -= len(episodes[-1].queries)
+    return [e for e in episodes if e.queries]
+
+
+def train(
+    step: Callable[[int], Step],
+    learned: Sequence[torch.nn.Parameter],
+    validate: Callable[[], float],
+    *,
+    seconds: float,
+    every: int,
+    until: float = float("-inf"),
+) -> Curve:
+    """Validations before training, after each `every` steps and at the end: after `seconds`, or at `until` or below.
+
+    `step(number)` draws a step, off the clock, and gives what runs it and returns its supervised tokens.
+    """
+    optimizer = torch.optim.AdamW(learned, lr=TRAINER.lr, weight_decay=TRAINER.weight_decay, fused=True)
+    curve, spent, number = [(0.0, validate())], 0.0, 0
+    say(f"    step    0: {curve[0][1]:.4f}")
+    while spent < seconds and (number == 0 or curve[-1][1] > until):
+        run = step(number)
+        started = time.perf_counter()
+        weight = run()
+        for p in learned:
+            if p.grad is not None:
+                p.grad.div_(weight)
+        torch.nn.utils.clip_grad_norm_(learned, TRAINER.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = TRAINER.rate(number)
+        optimizer.step()
+        optimizer.zero_grad()
+        spent += time.perf_counter() - started
+        number += 1
+        if number % every == 0 or spent >= seconds:
+            curve.append((spent, validate()))
+            say(f"    step {number:4}: {curve[-1][1]:.4f} after {spent:.0f} s")
+    return curve
+
+
+def lowest_mean(curve: Curve) -> tuple[float, float]:
+    """(seconds, value) of the lowest running mean of three validations after the first; the time is its last's."""
+    trained = curve[1:]
+    window = min(3, len(trained))
+    means = [(float(np.mean([v for _, v in trained[i - window : i]])), i) for i in range(window, len(trained) + 1)]
+    value, end = min(means)
+    return trained[end - 1][0], value
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of real tasks, for the default backbone")
+    parser.add_argument("--quick", action="store_true", help="small numbers: does it run?")
+    parser.add_argument("--repeats", type=int, default=5, help=f"runs of each side (at most 2 with {MODEL})")
+    parser.add_argument("--episodes", type=int, default=2, help=f"episodes of a run with {MODEL}")
+    parser.add_argument("--skip-backbone", action="store_true")
+    parser.add_argument("--quality", action="store_true", help=f"also the time to a quality with {MODEL} (takes long)")
+    parser.add_argument("--quality-minutes", type=float, default=4.0, help="training time of the trees")
+    args = parser.parse_args()
+
+    result: dict[str, Any] = {"benchmark": "training", **run_tiny(args)}
+    found = None if args.skip_backbone else run_backbone(args)
+    quality = (found or {}).get("quality") or {}
+    result["time_to_quality_ratio"] = quality.get("time_to_quality_ratio")
+    result["time_to_quality_bound"] = quality.get("bound")
+    result[MODEL] = found
+    known = manifest()
+    setting = {"threads": torch.get_num_threads(), "quick": args.quick, "objective": "tokens"}
+    result.update(setting=setting, machine=known["machine"], versions=known["versions"])
+    print(json.dumps(result), flush=True)
+    wrong = [*unequal(result), *(f"{MODEL} {what}" for what in unequal(found or {}))]
+    if wrong:
+        say(f"NOT EQUAL: {'; '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
