@@ -51,7 +51,7 @@ class Backbone(nn.Module):
             _checkpoint_layers(self.model)
         self.shape: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
-        self.window = _sliding_window(self.shape)
+        self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if found == tree_attention.NAME else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
@@ -89,7 +89,7 @@ class Backbone(nn.Module):
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def shares(self, length: int) -> bool:
-        """Whether sequences of so many tokens can share their prefixes; within a sliding window they can."""
+        """Whether sequences of so many tokens can share their prefixes (within a sliding window they can)."""
         return self.attention != "plain" and (self.window is None or length <= self.window)
 
     @property
@@ -123,8 +123,16 @@ class Backbone(nn.Module):
         params: Params | None = None,
     ) -> Tensor:
         """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one."""
-        parents = [row.row[i][t.parent[n]] for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
+        above = [(i, t.parent[n]) for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
+        if any(parent < 0 for _, parent in above):
+            raise UserError(
+                "a scored token has nothing before it",
+                fix="Give the prompt an instruction, demonstrations, or text before the answer.",
+            )
+        parents = [row.row[i][parent] for i, parent in above]
         targets = torch.tensor([t.tokens[n] for t, ns in zip(forest, wanted, strict=True) for n in ns])
+        if not parents:
+            return torch.empty(0, device=self.device)
         places, which = torch.unique(torch.tensor(parents), return_inverse=True)
         before = past.get_seq_length() if past is not None else 0
         kwargs = {**self._row(row, past), **self._sight(row, before)}
@@ -159,15 +167,16 @@ class Backbone(nn.Module):
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
         """The slow way: one forward pass for each leaf's path."""
-        has_child = set(tree.parent)
         found: dict[int, Tensor] = {}
-        for leaf in (node for node in wanted if node not in has_child):
-            path = tree.path(leaf)
+        for node in sorted(wanted, reverse=True):  # the deeper first: a path gives its inner nodes too
+            if node in found:
+                continue
+            path = tree.path(node)
             ids = [tree.tokens[n] for n in path]
             kwargs = {"input_ids": torch.tensor([ids[:-1]], device=self.device), "use_cache": False}
             lp = self._log_softmax_at(kwargs, params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:]))
-            found.update({node: lp[i - 1] for i, node in enumerate(path) if i})
-        return torch.stack([found[node] for node in wanted])
+            found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
+        return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
 
     def _row(self, row: Packed, past: Any) -> dict[str, Any]:
         """The model's arguments for a packed row, all but what its tokens see."""
@@ -267,6 +276,8 @@ class Backbone(nn.Module):
         self.attention = kind
         if kind == "plain":
             return self._implement(self._own_implementation)
+        if self.window == 0:
+            return False
         tree = PromptTree()
         trunk = tree.insert(-1, self._some_ids(8, 1))
         wanted = [n for i in range(8) for n in tree.insert(trunk[-1], self._some_ids(5, i + 2))]
@@ -377,10 +388,18 @@ def _linear_names(model: Any) -> set[str]:
     return {name.rpartition(".")[2] for name in linear}
 
 
-def _sliding_window(shape: Any) -> int | None:
-    """The number of tokens that some layer sees, if that is less than all."""
-    window = getattr(shape, "sliding_window", None)
-    kinds = getattr(shape, "layer_types", None)
-    if not window or getattr(shape, "use_sliding_window", True) is False:
-        return None
-    return int(window) if kinds is None or "sliding_attention" in kinds else None
+def _shared_depth(shape: Any) -> int | None:
+    """The longest sequence whose prefixes can be shared, where that is less than all: within it, a sliding window and
+    chunked attention hide nothing, and a rotation that depends on the whole length stays as it is. 0: none can."""
+    kinds = set(getattr(shape, "layer_types", None) or ())
+    rotation = getattr(shape, "rope_parameters", None) or {}
+    limits = []
+    if getattr(shape, "use_sliding_window", True) is not False and (not kinds or "sliding_attention" in kinds):
+        limits.append(getattr(shape, "sliding_window", None))
+    if not kinds or "chunked_attention" in kinds:
+        limits.append(getattr(shape, "attention_chunk_size", None))
+    if "local" in (getattr(shape, "attention_layers", None) or ()):  # GPT-Neo's window goes by places in the row
+        return 0
+    if rotation.get("rope_type") in ("dynamic", "longrope"):
+        limits.append(rotation.get("original_max_position_embeddings") or shape.max_position_embeddings)
+    return min((int(limit) for limit in limits if limit), default=None)

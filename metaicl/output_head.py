@@ -73,18 +73,19 @@ class LogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, lse = ctx.saved_tensors
-        for_weight = ctx.needs_input_grad[1]
+        _, for_weight, for_bias = ctx.needs_input_grad
         into_states, into_weight, into_bias = torch.zeros_like(states), [], []
         for start in range(0, len(weight), BLOCK):
             share = (_block(states, weight, bias, start) - lse[:, None]).exp() * grad[:, None]
             into_states = into_states + share @ weight[start : start + BLOCK].float()
             if for_weight:
                 into_weight.append((share.T @ states).to(weight.dtype))
-                into_bias.append(share.sum(0))
+            if for_bias:
+                into_bias.append(share.sum(0).to(bias.dtype))
         return (
             into_states,
             torch.cat(into_weight) if for_weight else None,
-            torch.cat(into_bias).to(bias.dtype) if for_weight and bias is not None else None,
+            torch.cat(into_bias) if for_bias else None,
         )
 
 

@@ -8,7 +8,8 @@ tokens, the longest first. Where memory runs out, the bound is halved and the ro
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -98,7 +99,7 @@ class PromptScorer:
         row_tokens: tokens of one packed row; a query with more goes alone.
 
     Attributes:
-        dropped: demonstrations that the overflow policy left out so far.
+        dropped: demonstrations that the overflow policy left out of the last call's prompts.
 
     Raises:
         UserError: calibration of a channel prompt, which scores the query itself.
@@ -132,9 +133,12 @@ class PromptScorer:
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One float array `[options]` a query, in their order: higher is more likely."""
-        blanks = BLANKS[self.calibration]
+        blanks, before = BLANKS[self.calibration], self.dropped
         options = [o for o in dict.fromkeys(q.options or () for q in queries) if blanks and o not in self._priors]
         found = self._scores([*queries, *(Example(text, None, o) for o in options for text in blanks)])
+        if self._priors and self.dropped != before:  # behind other demonstrations than these queries
+            self._priors = {}
+            return self.scores(queries)
         for i, o in enumerate(options):
             start = len(queries) + i * len(blanks)
             self._priors[o] = _prior(self.calibration, np.stack(found[start : start + len(blanks)]))
@@ -161,8 +165,7 @@ class PromptScorer:
                     fix="Lower k, keep shorter examples (max_words), or take a smaller model.",
                 )
             if values is None:
-                self.row_tokens = max(1, min(self.row_tokens, sum(sizes[i] for i in row)) // 2)
-                log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
+                self._halve(sum(sizes[i] for i in row))
                 continue
             left = left[len(row) :]
             for i, value in zip(row, values, strict=True):
@@ -175,25 +178,24 @@ class PromptScorer:
         """The scores of some queries from one packed row; None where memory runs out."""
         tree = PromptTree()
         shared = self.backbone.shares(len(prefix) + max((self._size(b) for bs in branches for b in bs), default=0))
-        if not shared:
-            tree.insert(-1, prefix)
+        at_once = any(self._scored_at_once(b) for bs in branches for b in bs)
+        cached = (prefix[:-1] if at_once else prefix) if shared else []
+        tree.insert(-1, prefix[len(cached) :])
         after = len(tree) - 1
         spans = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
         nodes = sorted({node for options in spans for span in options for node in span})
         if not nodes:
             return [np.empty(0) for _ in branches]
         try:
-            if shared:
-                past = self._states(prefix)
-                row = pack([tree], start=len(prefix))
-                values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
-                past.crop(-len(row.ids))  # the argument is minus the number of tokens to take back
-            else:
+            if not shared:
                 values = self.backbone.logprobs([tree], [nodes], self.params)
+            else:
+                with self._states(cached) as past:
+                    row = pack([tree], start=len(cached))
+                    values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
-            self._prefixes = {}  # some layers may have taken the row's states
             return None
         at = np.zeros(len(tree))
         at[nodes] = values.double().cpu().numpy()
@@ -201,6 +203,10 @@ class PromptScorer:
             np.array([self._reduced(at[span], b) for span, b in zip(options, texts, strict=True)])
             for options, texts in zip(spans, branches, strict=True)
         ]
+
+    def _scored_at_once(self, branch: Sequence[Segment]) -> bool:
+        """Whether nothing of the branch stands before its scored tokens: what follows the prefix is asked for."""
+        return next((s.scored for s in branch if self.backbone.encode(s.text)), False)
 
     def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
         total = float(logprobs.sum())
@@ -220,20 +226,37 @@ class PromptScorer:
         if max_new_tokens is None:
             answers = [len(self.backbone.encode(f" {self.form.answer_text(e)}")) for e in self.support]
             max_new_tokens = 2 * max(answers, default=12) + 8
+        if max_new_tokens < 1 or beams < 1:
+            raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
         questions = [self.backbone.encode(self.form.question(q).text) for q in queries]
         longest = max(map(len, questions), default=0) + max_new_tokens
         prefix = self._prefix(longest)
-        batch = max(1, self.row_tokens // (longest * beams))
         texts: list[str] = []
-        for start in range(0, len(questions), batch):
-            part = questions[start : start + batch]
-            decoder: _Decoder = (
-                _TreeDecoder(self.backbone, len(prefix), self._states(prefix), self.params)
-                if self.backbone.shares(len(prefix) + longest)
-                else _PlainDecoder(self.backbone, prefix, self.params)
-            )
-            texts += _search(decoder, self.backbone.tokenizer, part, max_new_tokens, beams)
+        while len(texts) < len(questions):
+            batch = max(1, self.row_tokens // (longest * beams))
+            part = questions[len(texts) : len(texts) + batch]
+            try:
+                texts += self._generated(prefix, part, max_new_tokens, beams)
+                continue
+            except RuntimeError as error:
+                if not _out_of_memory(error) or len(part) == 1:
+                    raise
+            self._halve(longest * beams * len(part))
         return texts
+
+    def _generated(
+        self, prefix: Sequence[int], questions: Sequence[Sequence[int]], limit: int, beams: int
+    ) -> list[str]:
+        tokenizer = self.backbone.tokenizer
+        if not self.backbone.shares(len(prefix) + max(map(len, questions)) + limit):
+            return _search(_PlainDecoder(self.backbone, prefix, self.params), tokenizer, questions, limit, beams)
+        with self._states(prefix) as past:
+            decoder = _TreeDecoder(self.backbone, len(prefix), past, self.params)
+            return _search(decoder, tokenizer, questions, limit, beams)
+
+    def _halve(self, tokens: int) -> None:
+        self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
+        log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
     def _size(self, branch: Sequence[Segment]) -> int:
         return sum(len(self.backbone.encode(segment.text)) for segment in branch)
@@ -244,11 +267,16 @@ class PromptScorer:
         )
         return ids
 
-    def _states(self, prefix: Sequence[int]) -> Any:
+    @contextmanager
+    def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
+        """The prefix's states, which end as they were; after an error they are made anew, as some layers may have taken
+        others in."""
         key = tuple(prefix)
-        if key not in self._prefixes:
-            self._prefixes = {key: self.backbone.prefix(prefix, self.params)}
-        return self._prefixes[key]
+        found = self._prefixes.pop(key, None)
+        past = self.backbone.prefix(prefix, self.params) if found is None else found
+        yield past
+        past.crop(len(key) - past.get_seq_length())  # minus the number of tokens to take back
+        self._prefixes = {key: past}
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:
@@ -279,9 +307,6 @@ class _Decoder(Protocol):
         self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
     ) -> tuple[list[Hypothesis], Tensor]:
         """Append tokens to each hypothesis: the longer ones, and what may follow them as logits `[n, vocabulary]`."""
-
-    def close(self) -> None:
-        """Leave the prefix's states as they were."""
 
 
 class _TreeDecoder:
@@ -314,9 +339,6 @@ class _TreeDecoder:
         ends = [places[-1] - start for places in longer]
         return longer, self.backbone.next_logits(packed, mask, self.past, ends, self.params)
 
-    def close(self) -> None:
-        self.past.crop(-self.added)
-
 
 class _PlainDecoder:
     """The same without shared states: whole sequences, for models that take no tree mask."""
@@ -330,9 +352,6 @@ class _PlainDecoder:
         longer = [(*hypothesis, *new) for hypothesis, new in zip(hypotheses, tokens, strict=True)]
         ends = [self.backbone.plain_logits([*self.prefix, *ids], self.params)[-1] for ids in longer]
         return longer, torch.stack(ends)
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 @dataclass
@@ -376,5 +395,4 @@ def _search(decoder: _Decoder, tokenizer: Any, questions: Sequence[Sequence[int]
         hypotheses, logits = decoder.extend([b.hypothesis for b in live], [b.tokens[-1:] for b in live])
         for beam, hypothesis in zip(live, hypotheses, strict=True):
             beam.hypothesis = hypothesis
-    decoder.close()
     return [max(answers, key=lambda a: a[0])[1] for answers in done]

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 NAME = "prompt_tree"
 FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
@@ -78,7 +77,7 @@ class TreePlan:
 def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
     """The plan of a packed row from its ancestor intervals (`Packed.leave`) behind a cached prefix."""
     ends = leave.tolist()
-    above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix else []
+    above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
     chains: list[tuple[int, int]] = []
     bundles: list[list[int]] = []
     todo = [(0, len(ends))]  # ranges of rows that hold whole subtrees
@@ -198,8 +197,11 @@ class TreeAttention(torch.autograd.Function):
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: a second derivative would lack this term
+            raise RuntimeError(
+                "tree attention has first derivatives only: take backbone.attention dense for second ones"
+            )
         query, key, value, out, lse = ctx.saved_tensors
         tree, scale, grad = ctx.tree, ctx.scale, grad.contiguous()
         into = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import random
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_config
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.special import logsumexp, softmax
 from toys import choice_task, text_task, toy_task
 
-from metaicl.scoring import PromptScorer, prompt_prefix
+from metaicl.backbone import Backbone
+from metaicl.prompt_tree import PromptTree, pack
+from metaicl.scoring import BLANKS, PromptScorer, insert_branch, prompt_prefix
+from metaicl.tiny import tiny_model, tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.task import Example
 
 FORMATS = [PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)]
 
@@ -19,8 +31,8 @@ def episode(task, k=4, queries=6):
     return EpisodeSampler(0, k, queries).draw(task, "test", 0)
 
 
-def plain_score(backbone, form, task, support, query, option) -> float:
-    """Log-probability of the scored segment from one plain sequence: token mean (direct) or sum (channel)."""
+def plain_logprobs(backbone, form, task, support, query, option) -> list[float]:
+    """Log-probabilities of the scored segment's tokens from one plain sequence."""
     before = [*form.opening(task), *(s for e in support for s in form.demonstration(e))]
     ids, scored = [], []
     for segment in [*before, *form.branch(query, option)]:
@@ -30,8 +42,17 @@ def plain_score(backbone, form, task, support, query, option) -> float:
         ids += tokens
     with torch.no_grad():
         lp = torch.log_softmax(backbone.plain_logits(ids[:-1]), -1)
-    values = [float(lp[i - 1, ids[i]]) for i in scored]
+    return [float(lp[i - 1, ids[i]]) for i in scored]
+
+
+def plain_score(backbone, form, task, support, query, option) -> float:
+    """Log-probability of the scored segment from one plain sequence: token mean (direct) or sum (channel)."""
+    values = plain_logprobs(backbone, form, task, support, query, option)
     return sum(values) if form.channel else sum(values) / len(values)
+
+
+def plain_scores(backbone, e, query) -> np.ndarray:
+    return np.array([plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options])
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=["direct", "channel", "instruction"])
@@ -126,3 +147,303 @@ def test_a_query_longer_than_the_context_is_refused_even_when_dropping(frozen, m
     e = episode(toy_task(), k=2)
     with pytest.raises(UserError, match="does not fit"):
         PromptScorer(frozen, PromptFormat(), e.task, e.support, overflow="drop").scores(e.queries)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 400), st.permutations(range(8)), st.booleans(), st.booleans())
+def test_scores_come_in_the_callers_order_whatever_the_rows_were(frozen, row_tokens, order, choice, channel):
+    form, e = PromptFormat(channel=channel), episode(choice_task() if choice else toy_task(), queries=8)
+    whole = PromptScorer(frozen, form, e.task, e.support).scores(e.queries)
+    small = PromptScorer(frozen, form, e.task, e.support, row_tokens=row_tokens)
+    found = small.scores([e.queries[i] for i in order])
+    assert np.allclose(found, [whole[i] for i in order], atol=2e-4 if channel else 1e-5)
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=["direct", "channel", "instruction"])
+def test_the_character_mean_is_the_sum_over_the_characters_of_the_scored_text(frozen, form):
+    e = episode(choice_task())
+    found = PromptScorer(frozen, form, e.task, e.support, length="character_mean").scores(e.queries)
+    for query, scores in zip(e.queries, found, strict=True):
+        for option, score in zip(query.options, scores, strict=True):
+            total = sum(plain_logprobs(frozen, form, e.task, e.support, query, option))
+            assert score == pytest.approx(total / len(query.text if form.channel else option), abs=1e-5)
+
+
+# -- calibration ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
+def test_contextual_calibration_takes_off_the_mean_share_behind_empty_queries(frozen, task):
+    e = episode(task)
+    found = PromptScorer(frozen, PromptFormat(), task, e.support, calibration="contextual").scores(e.queries)
+    for query, scores in zip(e.queries, found, strict=True):
+        blanks = [plain_scores(frozen, e, Example(text, None, query.options)) for text in ("N/A", "[MASK]", "")]
+        shares = np.mean([softmax(blank) for blank in blanks], axis=0)
+        assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(shares), abs=2e-5)
+
+
+@pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
+def test_pmi_takes_off_the_score_behind_an_empty_query(frozen, task):
+    e = episode(task)
+    found = PromptScorer(frozen, PromptFormat(), task, e.support, calibration="pmi").scores(e.queries)
+    for query, scores in zip(e.queries, found, strict=True):
+        empty = plain_scores(frozen, e, Example("", None, query.options))
+        assert scores == pytest.approx(plain_scores(frozen, e, query) - empty, abs=2e-5)
+
+
+def test_the_share_of_calibrated_blanks_is_even(frozen):
+    """What contextual calibration is for: a prompt that says nothing favours no option."""
+    e = episode(toy_task())
+    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration="contextual")
+    blanks = np.stack(scorer.scores([Example(text, None, ("fruit", "tool")) for text in BLANKS["contextual"]]))
+    assert logsumexp(blanks, axis=0) == pytest.approx([logsumexp(blanks, axis=0)[0]] * 2, abs=0.05)
+
+
+@pytest.mark.parametrize("calibration", ["contextual", "pmi"])
+def test_calibration_runs_its_own_branches_once_and_nothing_else(frozen, calibration):
+    e = episode(choice_task())
+
+    def tokens_run(kind, calls: int) -> list[int]:
+        scorer, counts = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration=kind), []
+        for _ in range(calls):
+            before = frozen.tokens_run
+            scorer.scores(e.queries)
+            counts.append(frozen.tokens_run - before)
+        return counts
+
+    branches = PromptTree()
+    for options in {q.options for q in e.queries}:
+        for text in BLANKS[calibration]:
+            for option in options:
+                insert_branch(frozen, branches, -1, PromptFormat().branch(Example(text), option))
+    (first, again), (bare, bare_again) = tokens_run(calibration, 2), tokens_run("none", 2)
+    assert first - bare == len(pack([branches]).ids) > 0
+    assert again == bare_again
+
+
+@pytest.mark.parametrize("calibration", ["contextual", "pmi"])
+def test_calibration_of_a_channel_prompt_is_refused(frozen, calibration):
+    e = episode(toy_task())
+    with pytest.raises(UserError, match=rf"calibration '{calibration}' of a channel prompt.*direct format"):
+        PromptScorer(frozen, PromptFormat(channel=True), e.task, e.support, calibration=calibration)
+
+
+def test_calibration_goes_by_the_demonstrations_that_the_call_kept(frozen, monkeypatch):
+    monkeypatch.setattr(type(frozen), "context", 260)
+    e, options = episode(toy_task(), k=8), ("fruit", "tool")
+    scorers = [
+        PromptScorer(frozen, PromptFormat(), e.task, e.support, overflow="drop", calibration="pmi") for _ in range(2)
+    ]
+    scorers[0].scores([Example("x" * 120, None, options)])  # leaves room for fewer demonstrations
+    used, fresh = (scorer.scores([Example("y", None, options)])[0] for scorer in scorers)
+    assert used.tolist() == pytest.approx(fresh.tolist(), abs=1e-5)
+
+
+def test_an_answer_without_a_question_before_it_is_scored_behind_the_demonstrations(frozen):
+    e, form, nothing = episode(toy_task()), PromptFormat(answer=""), Example("", None, ("fruit", "tool"))
+    found = PromptScorer(frozen, form, e.task, e.support).scores([nothing])[0]
+    expected = [plain_score(frozen, form, e.task, e.support, nothing, o) for o in nothing.options]
+    assert found.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+NO_MEMORY = {
+    "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    "cpu": RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried"),
+}
+
+
+def memory_for(monkeypatch, tokens: int, error: Exception = NO_MEMORY["cpu"]) -> list[int]:
+    """Rows of more tokens fail, after the layers have put them into the cache; the lengths that were tried."""
+    original, tried = Backbone.row_logprobs, []
+
+    def row_logprobs(self, row, *args, **kwargs):
+        tried.append(len(row.ids))
+        found = original(self, row, *args, **kwargs)
+        if len(row.ids) > tokens:
+            raise error
+        return found
+
+    monkeypatch.setattr(Backbone, "row_logprobs", row_logprobs)
+    return tried
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize("calibration", ["none", "contextual"])
+def test_rows_are_halved_where_memory_runs_out_and_scores_stay_the_same(
+    frozen, monkeypatch, caplog, error, calibration
+):
+    e = episode(toy_task(), queries=12)
+    expected = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration=calibration).scores(e.queries)
+    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration=calibration, row_tokens=256)
+    tried = memory_for(monkeypatch, 70, NO_MEMORY[error])
+    with caplog.at_level(logging.WARNING, "metaicl"):
+        found = scorer.scores(e.queries)
+    assert np.allclose(found, expected, atol=1e-5)
+    said = [record.args[0] for record in caplog.records]
+    assert 128 >= said[0] > said[-1] == scorer.row_tokens >= 35
+    assert all(b <= a // 2 for a, b in pairwise(said))
+    assert sum(n > 70 for n in tried) == len(said)
+    tried.clear()
+    assert np.allclose(scorer.scores(e.queries), expected, atol=1e-5)
+    assert max(tried) <= 70 and len(caplog.records) == len(said)  # a later call keeps to the smaller rows
+
+
+def test_one_query_that_finds_no_memory_alone_is_a_clear_error(frozen, monkeypatch):
+    e = episode(toy_task())
+    memory_for(monkeypatch, 5)
+    with pytest.raises(UserError, match=r"task toy: no memory for one query.*a row of \d+ tokens.*Lower k"):
+        PromptScorer(frozen, PromptFormat(), e.task, e.support).scores(e.queries)
+
+
+def test_other_errors_pass_through(frozen, monkeypatch):
+    e = episode(toy_task())
+    memory_for(monkeypatch, 5, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        PromptScorer(frozen, PromptFormat(), e.task, e.support).scores(e.queries)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("something else")], ids=["interrupt", "error"])
+def test_scores_after_an_interrupted_call_are_right(frozen, monkeypatch, error):
+    e = episode(toy_task())
+    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)
+    expected = scorer.scores(e.queries)
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        memory_for(patch, 5, error)
+        scorer.scores(e.queries)
+    assert np.allclose(scorer.scores(e.queries), expected, atol=1e-5)
+
+
+def test_scores_after_an_interrupted_generation_are_right(frozen, monkeypatch):
+    e = episode(toy_task())
+    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)
+    expected, steps = scorer.scores(e.queries), iter([False, True])
+    original = Backbone.next_logits
+
+    def next_logits(*args):
+        if next(steps):
+            raise KeyboardInterrupt
+        return original(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Backbone, "next_logits", next_logits)
+        scorer.generate(e.queries)
+    assert np.allclose(scorer.scores(e.queries), expected, atol=1e-5)
+
+
+# -- beam search ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stopping() -> Backbone:
+    """A backbone that ends its answers now and then: its output embedding has a bias for the two tokens that do."""
+    model, tokenizer, head = tiny_model(), tiny_tokenizer(), torch.nn.Linear(32, 257)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        head.weight.normal_(std=1.5, generator=generator)
+        head.bias.normal_(std=0.1, generator=generator)
+        head.bias[line_break(tokenizer)] += 4.0
+        head.bias[tokenizer.eos_token_id] += 3.7
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(head)
+    return Backbone(model, tokenizer, tiny_config(weights="frozen"))
+
+
+def line_break(tokenizer) -> int:
+    return tokenizer("\n", add_special_tokens=False).input_ids[0]
+
+
+def transformers_beam_search(backbone, e, query, beams: int, limit: int) -> tuple[str, bool]:
+    """(the answer, whether it ended before the limit) of `generate` on the whole prompt."""
+    segments = [s for d in e.support for s in PromptFormat().demonstration(d)] + [PromptFormat().question(query)]
+    ids = torch.tensor([[t for s in segments for t in backbone.encode(s.text)]])
+    tokenizer = backbone.tokenizer
+    found = backbone.model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        num_beams=beams,
+        early_stopping=beams > 1,
+        do_sample=False,
+        max_new_tokens=limit,
+        eos_token_id=[tokenizer.eos_token_id, line_break(tokenizer)],
+        pad_token_id=0,
+    )[0, ids.shape[1] :]
+    ended = bool({tokenizer.eos_token_id, line_break(tokenizer)} & set(found.tolist()))
+    return tokenizer.decode(found, skip_special_tokens=True).split("\n")[0].strip(), ended
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+def test_beam_search_finds_the_answers_of_transformers_own(stopping, beams):
+    e = episode(text_task(), k=3, queries=8)
+    found = PromptScorer(stopping, PromptFormat(), e.task, e.support).generate(e.queries, 8, beams)
+    expected = [transformers_beam_search(stopping, e, query, beams, 8) for query in e.queries]
+    assert found == [text for text, _ in expected]
+    if beams > 1:
+        assert {ended for _, ended in expected} == {True, False}
+
+
+def test_beams_find_other_answers_than_greedy_decoding(stopping):
+    e = episode(text_task(), k=3, queries=8)
+    scorer = PromptScorer(stopping, PromptFormat(), e.task, e.support)
+    assert scorer.generate(e.queries, 8, beams=1) == scorer.generate(e.queries, 8)
+    assert scorer.generate(e.queries, 8, beams=3) != scorer.generate(e.queries, 8)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_answers_do_not_depend_on_batches_order_or_shared_states(stopping, monkeypatch, beams):
+    e = episode(text_task(), k=3, queries=8)
+    found = PromptScorer(stopping, PromptFormat(), e.task, e.support).generate(e.queries, 8, beams)
+    small = PromptScorer(stopping, PromptFormat(), e.task, e.support, row_tokens=90)
+    order = random.Random(0).sample(range(8), 8)
+    assert small.generate([e.queries[i] for i in order], 8, beams) == [found[i] for i in order]
+    monkeypatch.setattr(stopping, "attention", "plain")
+    assert PromptScorer(stopping, PromptFormat(), e.task, e.support).generate(e.queries, 8, beams) == found
+
+
+HEADLINES = {
+    "World": ("Parliament votes on peace talks", "Floods force thousands out", "Rebels and army agree to a truce"),
+    "Sports": ("Striker signs a three-year deal", "Champions held to a draw at home", "Coach resigns after a defeat"),
+    "Business": (
+        "Oil prices fall as fears ease",
+        "Shares of the airline jumped",
+        "Retail sales slip for a third month",
+    ),
+    "Technology": ("New chip doubles phones' speed", "Virus spreads by servers", "Telescope finds water far away"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.real_model
+def test_the_default_models_bf16_scores_are_as_near_to_float32_as_those_of_plain_sequences(real_model):
+    """Errors of 96 options' log-probabilities, pooled: their mean is steady (0.8 to 1.2 for each prompt alone, 1 in
+    all); the largest is one draw (0.6 to 1.6), and bounded accordingly."""
+    settings = {"name": real_model, "weights": "frozen"}
+    exact, narrow = (Backbone.load(tiny_config(**settings, precision=p)) for p in ("fp32", "bf16"))
+    form, rng, errors = PromptFormat(), random.Random(0), []
+    for _ in range(3):
+        shown = [Example(texts[0], label) for label, texts in rng.sample(sorted(HEADLINES.items()), 4)]
+        tree = PromptTree()
+        after = -1
+        for segment in (s for example in shown for s in form.demonstration(example)):
+            after = tree.insert(after, exact.encode(segment.text))[-1]
+        queries = [Example(text) for texts in HEADLINES.values() for text in texts[1:]]
+        spans = [insert_branch(exact, tree, after, form.branch(q, label)) for q in queries for label in HEADLINES]
+        wanted = sorted({node for span in spans for node in span})
+        at = {node: i for i, node in enumerate(wanted)}
+        with torch.no_grad():
+            found = [b.logprobs([tree], [wanted]) for b in (exact, narrow)] + [_plain(narrow, tree, wanted)]
+        truth, ours, plain = (torch.stack([f[[at[n] for n in span]].sum() for span in spans]) for f in found)
+        errors.append(torch.stack([ours - truth, plain - truth]).abs())
+    ours, plain = torch.cat(errors, 1)
+    assert len(ours) == 96 and ours.mean() <= 1.2 * plain.mean() and ours.max() <= 1.6 * plain.max()
+
+
+def _plain(backbone, tree: PromptTree, wanted: list[int]) -> torch.Tensor:
+    found = {}
+    for leaf in set(wanted) - set(tree.parent):
+        path = tree.path(leaf)
+        ids = [tree.tokens[n] for n in path]
+        lp = backbone.plain_logits(ids[:-1]).log_softmax(-1)
+        found.update({n: lp[i - 1, tree.tokens[n]] for i, n in enumerate(path) if i})
+    return torch.stack([found[n] for n in wanted])

@@ -1,0 +1,237 @@
+"""Each model family scores a tree like its own plain forward pass, by whichever attention it can have."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from trees import plant
+
+from metaicl.backbone import Backbone
+from metaicl.prompt_tree import PromptTree, pack
+from metaicl.scoring import PromptScorer
+from metaicl.tiny import tiny_tokenizer
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+
+WINDOW = 256  # longer than the tree below is deep
+SIZES = {"vocab_size": 257, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+LLAMA = {
+    **SIZES,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
+GROUPED = {**LLAMA, "num_key_value_heads": 2}
+GPT2 = {**SIZES, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}
+OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32, "pad_token_id": 1}
+NEO = {"num_layers": 2, "num_heads": 4, "max_position_embeddings": 512, "attention_types": [[["global", "local"], 1]]}
+GEMMA = {**GROUPED, "head_dim": 8}
+LLAMA4 = {**GEMMA, "intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 512}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0}
+
+# transformers' configuration and its settings, and the attention that "auto" takes on CPU
+FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "llama": ("Llama", GROUPED, "tree"),
+    "llama4": ("Llama4Text", LLAMA4, "tree"),
+    "gpt2": ("GPT2", GPT2, "tree"),
+    "qwen2": ("Qwen2", GROUPED, "tree"),
+    "qwen3": ("Qwen3", {**GROUPED, "head_dim": 8}, "tree"),
+    "gemma": ("Gemma", {**GEMMA, "num_key_value_heads": 1}, "tree"),
+    "gemma2": ("Gemma2", {**GEMMA, "sliding_window": WINDOW}, "dense"),  # soft-capped
+    "gemma3": ("Gemma3Text", {**GEMMA, "sliding_window": WINDOW}, "tree"),
+    "mistral": ("Mistral", {**GROUPED, "sliding_window": WINDOW}, "tree"),
+    "opt": ("OPT", {**LLAMA, **OPT}, "tree"),
+    "gpt_neox": ("GPTNeoX", LLAMA, "tree"),
+    "gpt_neo": ("GPTNeo", {**SIZES, "hidden_size": 32, **NEO, "window_size": 512}, "plain"),
+    "bloom": ("Bloom", {**SIZES, "hidden_size": 32, "n_layer": 2, "n_head": 4}, "plain"),  # ALiBi
+    "mamba": ("Mamba", {**SIZES, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, "plain"),
+}
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def make(family: str, **changes: Any) -> Any:
+    """A tiny random model of the family, the same at each call."""
+    import transformers
+
+    name, settings, _ = FAMILIES[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**{**settings, **changes})
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def wrap(model: Any, attention: str = "auto") -> Backbone:
+    name = type(model).__name__
+    return Backbone(model, tiny_tokenizer(), tiny_config(name=name, weights="frozen", attention=attention))
+
+
+@cache
+def tree() -> PromptTree:
+    """A trunk, short branches, and a branch of more than 128 tokens that divides: 210 tokens deep, 534 in all."""
+    return plant(
+        (20, [(3, []), (4, [(2, []), (1, [])]), (150, [(40, []), (1, []), (30, [(5, []), (8, [])])]), *[(9, [])] * 30])
+    )
+
+
+@torch.no_grad()
+def own_logprobs(model: Any, of: PromptTree) -> torch.Tensor:
+    """Of all nodes but the first, from one plain forward pass of the model itself for each leaf."""
+    found = torch.zeros(len(of))
+    for leaf in set(range(len(of))) - set(of.parent):
+        path = of.path(leaf)
+        ids = torch.tensor([[of.tokens[n] for n in path]])
+        lp = model(ids).logits[0].float().log_softmax(-1)
+        found[path[1:]] = lp[range(len(path) - 1), ids[0, 1:]]
+    return found[1:]
+
+
+@torch.no_grad()
+def tree_logprobs(backbone: Backbone, of: PromptTree) -> torch.Tensor:
+    return backbone.logprobs([of], [range(1, len(of))])
+
+
+@every_family
+def test_a_tree_scores_like_the_models_own_plain_sequences(family):
+    backbone, expected = wrap(make(family)), own_logprobs(make(family), tree())
+    assert backbone.attention == FAMILIES[family][2]
+    assert backbone.shares(pack([tree()]).depth) is (backbone.attention != "plain")
+    assert (tree_logprobs(backbone, tree()) - expected).abs().max() < 1e-4
+    if backbone.attention == "tree":
+        dense = wrap(make(family), "dense")
+        assert (tree_logprobs(dense, tree()) - expected).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("family", [f for f, (_, _, attention) in FAMILIES.items() if attention != "plain"])
+def test_branches_behind_a_cached_prefix_score_like_plain_sequences(family):
+    backbone = wrap(make(family))
+    whole, trunk = tree(), tree().tokens[:20]
+    rest = PromptTree()
+    for leaf in sorted(set(range(len(whole))) - set(whole.parent)):
+        rest.insert(-1, [whole.tokens[n] for n in whole.path(leaf)[20:]])
+    wanted = [n for n, above in enumerate(rest.parent) if above >= 0]
+    with torch.no_grad():
+        row = pack([rest], start=len(trunk))
+        found = backbone.row_logprobs(row, [rest], [wanted], past=backbone.prefix(trunk))
+    assert len(rest) == len(whole) - 20 and row.depth == pack([whole]).depth
+    own = own_logprobs(make(family), whole)
+    expected = {tuple(whole.tokens[n] for n in whole.path(i + 1)): float(v) for i, v in enumerate(own)}
+    paths = [(*trunk, *(rest.tokens[n] for n in rest.path(node))) for node in wanted]
+    assert found.tolist() == pytest.approx([expected[path] for path in paths], abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma2", "gemma3"])
+def test_trees_deeper_than_a_sliding_window_run_as_plain_sequences(family):
+    backbone, own = wrap(make(family, sliding_window=64)), make(family, sliding_window=64)
+    assert backbone.window == 64 and backbone.attention == FAMILIES[family][2]
+    assert backbone.shares(64) and not backbone.shares(65)
+    assert (tree_logprobs(backbone, tree()) - own_logprobs(own, tree())).abs().max() < 1e-4
+    shallow = plant((20, [(3, []), (4, [(2, []), (1, [])]), (40, [(2, []), (1, [])]), *[(9, [])] * 30]))
+    before = backbone.tokens_run
+    assert (tree_logprobs(backbone, shallow) - own_logprobs(own, shallow)).abs().max() < 1e-4
+    assert backbone.tokens_run - before < len(shallow)  # shared, although the row is longer than the window
+
+
+def test_a_window_that_no_layer_has_does_not_count():
+    assert wrap(make("qwen2", sliding_window=64, use_sliding_window=False)).window is None
+    assert wrap(make("llama")).window is None
+
+
+def test_a_rotation_that_depends_on_the_length_shares_prefixes_within_the_original_context_alone():
+    dynamic = wrap(make("llama", max_position_embeddings=64, rope_parameters=DYNAMIC))
+    assert dynamic.shares(64) and not dynamic.shares(65)
+
+
+LOCAL: dict[str, dict[str, Any]] = {
+    "gpt_neo": {"window_size": 64},
+    "llama4": {"attention_chunk_size": 64},
+}
+
+
+@pytest.mark.parametrize("family", LOCAL)
+def test_other_ways_in_which_length_matters_score_like_plain_sequences(family):
+    found = tree_logprobs(wrap(make(family, **LOCAL[family])), tree())
+    assert (found - own_logprobs(make(family, **LOCAL[family]), tree())).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [
+        ("mamba", "dense"),
+        ("mamba", "tree"),
+        ("bloom", "dense"),
+        ("bloom", "flex"),
+        ("gemma2", "tree"),
+        ("gpt_neo", "tree"),
+    ],
+)
+def test_an_attention_that_the_model_cannot_have_is_refused(family, attention):
+    with pytest.raises(UserError, match=rf"does not run with the attention '{attention}' on cpu.*at auto"):
+        wrap(make(family), attention)
+
+
+def test_plain_sequences_are_run_where_they_are_asked_for(caplog):
+    with caplog.at_level(logging.WARNING, "metaicl"):
+        backbone = wrap(make("llama"), "plain")
+    assert backbone.attention == "plain" and not caplog.records
+    assert (tree_logprobs(backbone, tree()) - own_logprobs(make("llama"), tree())).abs().max() < 1e-4
+
+
+def test_the_fallback_is_said_once(caplog):
+    with caplog.at_level(logging.WARNING, "metaicl"):
+        backbone = wrap(make("mamba"))
+        for _ in range(3):
+            tree_logprobs(backbone, plant((3, [(2, []), (2, [])])))
+    (record,) = caplog.records
+    assert "MambaForCausalLM takes no tree mask" in record.getMessage()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mamba"])
+def test_scores_and_texts_behind_demonstrations_do_not_depend_on_the_attention(family):
+    from test_scoring import episode, plain_score
+    from toys import text_task, toy_task
+
+    e, backbone = episode(toy_task()), wrap(make(family))
+    plain = backbone if backbone.attention == "plain" else wrap(make(family), "plain")
+    found = PromptScorer(backbone, PromptFormat(), e.task, e.support[:2]).scores(e.queries)
+    for query, scores in zip(e.queries, found, strict=True):
+        expected = [plain_score(plain, PromptFormat(), e.task, e.support[:2], query, o) for o in query.options]
+        assert scores.tolist() == pytest.approx(expected, abs=1e-4)
+    t = episode(text_task(), k=1)
+    texts = [PromptScorer(b, PromptFormat(), t.task, t.support).generate(t.queries, 5) for b in (backbone, plain)]
+    assert texts[0] == texts[1]
+
+
+@pytest.fixture
+def uncompiled():
+    """FlexAttention as plain PyTorch calls: inductor's CPU code for it does not compile at every size."""
+    if not hasattr(torch.compiler, "set_stance"):
+        pytest.skip("this PyTorch compiles FlexAttention always")
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def test_flex_attention_scores_like_plain_sequences(uncompiled):
+    backbone, expected = wrap(make("llama"), "flex"), own_logprobs(make("llama"), tree())
+    assert backbone.attention == "flex"
+    assert (tree_logprobs(backbone, tree()) - expected).abs().max() < 1e-4
+
+
+def test_flex_attention_scores_and_generates_behind_a_cached_prefix(uncompiled):
+    from test_scoring import episode
+    from toys import text_task, toy_task
+
+    e, t = episode(toy_task()), episode(text_task(), k=2)
+    found = []
+    for attention in ("flex", "dense"):
+        backbone = wrap(make("llama", max_position_embeddings=4096), attention)
+        scores = PromptScorer(backbone, PromptFormat(), e.task, e.support).scores(e.queries)
+        texts = PromptScorer(backbone, PromptFormat(), t.task, t.support).generate(t.queries, 5)
+        found.append((np.stack(scores), texts))
+    assert np.allclose(found[0][0], found[1][0], atol=1e-5) and found[0][1] == found[1][1]

@@ -1,0 +1,154 @@
+"""The blockwise output embedding is log-softmax, its first two derivatives included; a tap takes states and goes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import make_learnable, tiny_config
+from torch import Tensor, nn
+
+from metaicl import output_head
+from metaicl.backbone import Backbone
+from metaicl.output_head import Tap, log_softmax_at, logits
+
+VOCABULARY = 2 * output_head.BLOCK + 37
+BIAS = pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])
+
+
+def problem(vocabulary: int = VOCABULARY, rows: int = 5, width: int = 6, biased: bool = True):
+    """(states, weight, bias), (rows, targets); targets at the edges of blocks and rows asked for more than once."""
+    generator = torch.Generator().manual_seed(0)
+    states, weight, bias = (
+        torch.randn(*s, generator=generator) for s in ((rows, width), (vocabulary, width), (vocabulary,))
+    )
+    which = torch.tensor([0, 3, 3, rows - 1, 1, 0])
+    block = min(output_head.BLOCK, vocabulary - 1)
+    targets = torch.tensor([0, block - 1, block, vocabulary - 1, vocabulary - 1, 7 % vocabulary])
+    return [3 * states, weight, 5 * bias if biased else None], (which, targets)
+
+
+def whole(inputs: list[Tensor | None], where: tuple[Tensor, Tensor]) -> Tensor:
+    states, weight, bias = inputs
+    all_logits = states @ weight.T + (0 if bias is None else bias)
+    return torch.log_softmax(all_logits, -1)[where]
+
+
+def learnt(inputs: list[Tensor | None], dtype: torch.dtype) -> list[Tensor | None]:
+    return [None if t is None else t.detach().to(dtype).requires_grad_() for t in inputs]
+
+
+@pytest.fixture
+def in_float64(monkeypatch):
+    """What the module computes in float32 is computed in float64, so that derivatives can be checked."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+
+
+@BIAS
+@pytest.mark.parametrize("vocabulary", [11, output_head.BLOCK, output_head.BLOCK + 1, VOCABULARY])
+def test_values_and_gradients_are_those_of_log_softmax(vocabulary, biased):
+    inputs, where = problem(vocabulary, biased=biased)
+    ours, exact = learnt(inputs, torch.float32), learnt(inputs, torch.float64)
+    found, expected = log_softmax_at(*ours, *where), whole(exact, where)
+    assert found.dtype == torch.float32 and torch.allclose(found.double(), expected, atol=2e-5)
+    weight = torch.arange(1.0, 7)
+    grads = torch.autograd.grad((found * weight).sum(), [t for t in ours if t is not None])
+    wanted = torch.autograd.grad((expected * weight).sum(), [t for t in exact if t is not None])
+    for a, b in zip(grads, wanted, strict=True):
+        assert torch.allclose(a.double(), b, atol=2e-5 * float(b.abs().max()))
+
+
+@BIAS
+def test_in_float64_values_and_both_derivatives_are_exact(in_float64, monkeypatch, biased):
+    monkeypatch.setattr(output_head, "BLOCK", 4)
+    inputs, where = problem(11, biased=biased)
+    exact = learnt(inputs, torch.float64)
+    assert (log_softmax_at(*exact, *where) - whole(exact, where)).abs().max() < 1e-12
+    given = [t for t in exact if t is not None]
+
+    def ours(*tensors: Tensor) -> Tensor:
+        return log_softmax_at(*tensors, *(() if biased else (None,)), *where)
+
+    assert torch.autograd.gradcheck(ours, given)
+    assert torch.autograd.gradgradcheck(ours, given)
+
+
+@pytest.mark.parametrize("frozen", ["states", "weight"])
+def test_what_is_frozen_gets_no_gradient_and_the_others_keep_theirs(frozen):
+    inputs, where = problem(11, biased=False)
+    ours, exact = learnt(inputs, torch.float32), learnt(inputs, torch.float64)
+    place = ["states", "weight"].index(frozen)
+    for tensors in (ours, exact):
+        tensors[place].requires_grad_(False)
+        (log_softmax_at if tensors is ours else lambda *a: whole([*a[:3]], a[3:]))(*tensors, *where).sum().backward()
+    assert ours[place].grad is None
+    assert torch.allclose(ours[1 - place].grad.double(), exact[1 - place].grad, atol=1e-4)
+
+
+def test_a_bias_learns_above_a_frozen_weight():
+    inputs, where = problem(11)
+    ours, exact = learnt(inputs, torch.float32), learnt(inputs, torch.float64)
+    ours[1].requires_grad_(False)
+    log_softmax_at(*ours, *where).sum().backward()
+    whole(exact, where).sum().backward()
+    assert torch.allclose(ours[2].grad.double(), exact[2].grad, atol=1e-4)
+
+
+def test_bf16_weights_are_multiplied_in_float32():
+    inputs, where = problem(biased=True)
+    narrow = [t.bfloat16() for t in inputs]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = log_softmax_at(*narrow, *where)
+    assert torch.allclose(found.double(), whole([t.double() for t in narrow], where), atol=2e-5)
+
+
+@BIAS
+def test_logits_are_those_of_the_linear_layer(biased):
+    (states, weight, bias), _ = problem(biased=biased)
+    assert torch.allclose(logits(states, weight, bias), nn.functional.linear(states, weight, bias), atol=1e-5)
+
+
+def test_a_tap_takes_the_states_and_the_head_multiplies_nothing():
+    head = nn.Linear(6, VOCABULARY)
+    states = torch.randn(1, 5, 6)
+    with Tap(head) as tap:
+        assert head(states).shape == (1, 0, VOCABULARY)
+    assert tap.states is states and tap.weight is head.weight and tap.bias is head.bias
+    assert head(states).shape == (1, 5, VOCABULARY)
+
+
+def test_a_tap_sees_the_weights_that_stand_in_for_the_models_own():
+    head = nn.Linear(6, 9)
+    other = torch.zeros(9, 6)
+    with Tap(head) as tap:
+        torch.func.functional_call(head, {"weight": other}, (torch.ones(2, 6),))
+    assert tap.weight is other
+
+
+def test_a_tap_is_gone_after_an_error_in_the_forward_pass(monkeypatch):
+    backbone = Backbone.load(tiny_config(weights="frozen"))
+    head = backbone.model.get_output_embeddings()
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(backbone.model.model.norm, "forward", broken)
+        backbone.plain_logits([5, 6, 7])
+    assert not head._forward_pre_hooks
+    with torch.no_grad():
+        assert backbone.model(torch.tensor([[5, 6, 7]])).logits.shape == (1, 3, 257)
+
+
+def test_scores_and_gradients_through_the_tap_are_the_models_own(monkeypatch):
+    """Llama ties its embeddings: the weight that is tapped is learned at both ends."""
+    ids = torch.tensor([[5, 11, 23, 7, 31]])
+    backbone = make_learnable()
+    model, weights = backbone.model, list(backbone.trainable().values())
+    own = model(ids).logits[0].log_softmax(-1)[range(4), ids[0, 1:]]
+    monkeypatch.setattr(output_head, "BLOCK", 100)
+    states = model.get_base_model().model(ids)[0][0]
+    head = model.get_output_embeddings()
+    tapped = log_softmax_at(states, head.weight, head.bias, torch.arange(4), ids[0, 1:])
+    assert torch.allclose(own, tapped, atol=1e-5)
+    for a, b in zip(*(torch.autograd.grad(lp.sum(), weights) for lp in (own, tapped)), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)

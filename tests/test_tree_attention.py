@@ -1,0 +1,206 @@
+"""The parts of a tree's attention show each row what the dense mask shows it, once; their sum is softmax attention."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from conftest import make_learnable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from trees import CASES, forests, packed_cases, plant
+
+from metaicl import tree_attention
+from metaicl.prompt_tree import Packed, pack
+from metaicl.tree_attention import Bundles, Span, TreeAttention, TreePlan, plan
+
+NAMES = ("FILL", "LARGEST", "CHAIN")
+LITTLE = {"FILL": 3, "LARGEST": 6, "CHAIN": 4}  # little trees meet all of these
+SIZES = [{name: getattr(tree_attention, name) for name in NAMES}, LITTLE]
+PREFIX = 70
+
+
+def seen(tree: TreePlan) -> tuple[Tensor, Tensor]:
+    """How often each row `[length]` is in an own part, and sees each key `[length, prefix + length]`."""
+    own = torch.zeros(tree.length, dtype=torch.int)
+    keys = torch.zeros(tree.length, tree.prefix + tree.length, dtype=torch.int)
+    for part in (*tree.own, *tree.above):
+        if isinstance(part, Span):
+            block = torch.ones(part.stop - part.start, part.last - part.first, dtype=torch.int)
+            keys[part.start : part.stop, part.first : part.last] += block.tril() if part.causal else block
+            own[part.start : part.stop] += int(part.causal)
+            assert not part.causal or len(block) == block.shape[1]
+        else:
+            for rows, mine, sees in zip(part.rows, part.own, part.sees, strict=True):
+                own.index_put_((rows[mine],), torch.tensor(1, dtype=torch.int), accumulate=True)
+                pairs = torch.nonzero(sees & mine[:, None])
+                at = (rows[pairs[:, 0]], tree.prefix + rows[pairs[:, 1]])
+                keys.index_put_(at, torch.tensor(1, dtype=torch.int), accumulate=True)
+    return own, keys
+
+
+def states(row: Packed, prefix: int, group: int, dtype: torch.dtype = torch.float64, width: int = 8) -> list[Tensor]:
+    """Random query, key and value of two key heads with `group` query heads each."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(len(row.ids), 2 * group), (prefix + len(row.ids), 2), (prefix + len(row.ids), 2)]
+    return [torch.randn(*s, width, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for s in shapes]
+
+
+def dense(query: Tensor, key: Tensor, value: Tensor, row: Packed, prefix: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Softmax attention with the whole mask: (output, log-sum-exp)."""
+    group = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    scores = torch.einsum("qhw,khw->hqk", query, key) * scale
+    scores = scores.masked_fill(row.mask(torch.float32, prefix)[0] != 0, float("-inf"))
+    return torch.einsum("hqk,khw->qhw", scores.softmax(-1), value), scores.logsumexp(-1).T
+
+
+@settings(max_examples=150, deadline=None)
+@given(forests(), st.sampled_from([0, 1, PREFIX]), st.booleans(), st.sampled_from(SIZES))
+def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
+    row = pack(forest, start=prefix, leaves=leaves)
+    with patch.multiple(tree_attention, **sizes):
+        own, keys = seen(plan(row.leave, prefix))
+    assert (own == 1).all()
+    assert torch.equal(keys, (row.mask(torch.float32, prefix)[0, 0] == 0).int())
+
+
+def test_the_cases_meet_every_kind_of_part():
+    """What the tests below are worth: chains cut in two, bundles of one subtree beyond FILL and of many, rows above."""
+    plans = [plan(row.leave, PREFIX) for row in packed_cases(PREFIX).values()]
+    bundles = [b for p in plans for b in p.own if isinstance(b, Bundles)]
+    assert any(b.rows.shape[1] > tree_attention.FILL for b in bundles) and any(len(b.rows) > 2 for b in bundles)
+    assert any(not b.own.all() for b in bundles)
+    chains = [c for p in plans for c in p.own if isinstance(c, Span)]
+    above = [a for p in plans for a in p.above]
+    assert any(a.last == c.first and a.start == c.start and a.stop == c.stop for c in chains for a in above)
+    assert {len({len(b.rows) for b in p.own if isinstance(b, Bundles)}) for p in plans} >= {0, 1, 2}
+
+
+@pytest.mark.parametrize(("prefix", "group"), [(0, 1), (PREFIX, 2), (PREFIX, 3)])
+@pytest.mark.parametrize("case", CASES)
+def test_output_and_gradients_are_those_of_dense_softmax_attention(case, prefix, group):
+    row = packed_cases(prefix)[case]
+    inputs = states(row, prefix, group)
+    out, lse = TreeAttention.apply(*inputs, plan(row.leave, prefix), 0.3)
+    expected, expected_lse = dense(*inputs, row, prefix, 0.3)
+    assert (out - expected).abs().max() < 1e-12 and (lse - expected_lse).abs().max() < 1e-12
+    weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
+    found, wanted = (torch.autograd.grad((o * weight).sum(), inputs) for o in (out, expected))
+    assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-10
+
+
+@settings(max_examples=30, deadline=None)
+@given(forests(), st.sampled_from([0, 3]), st.booleans(), st.sampled_from(SIZES), st.sampled_from([1, 2, 3]))
+def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest, prefix, leaves, sizes, group):
+    row = pack(forest, start=prefix, leaves=leaves)
+    inputs = states(row, prefix, group, width=4)
+    with patch.multiple(tree_attention, **sizes):
+        out, _ = TreeAttention.apply(*inputs, plan(row.leave, prefix), 0.5)
+    expected, _ = dense(*inputs, row, prefix, 0.5)
+    found, wanted = (torch.autograd.grad(o.square().sum(), inputs) for o in (out, expected))
+    assert (out - expected).abs().max() < 1e-12
+    assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-10
+
+
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_gradients_pass_gradcheck(prefix, monkeypatch):
+    for name, size in LITTLE.items():
+        monkeypatch.setattr(tree_attention, name, size)
+    row = packed_cases(prefix)["little"]
+    tree = plan(row.leave, prefix)
+    assert any(not s.causal for s in tree.above) and len({type(p) for p in tree.own}) == 2
+    inputs = states(row, prefix, group=2, width=2)
+    assert torch.autograd.gradcheck(lambda q, k, v: TreeAttention.apply(q, k, v, tree, 0.7)[0], inputs)
+
+
+def interface(inputs: list[Tensor], row: Packed, prefix: int, scale: float) -> Tensor:
+    """What a model calls, on states as `TreeAttention` takes them."""
+    query, key, value = (t.transpose(0, 1)[None] for t in inputs)
+    tree = plan(row.leave, prefix)
+    return tree_attention.tree_attention(torch.nn.Module(), query, key, value, None, scaling=scale, tree=tree)[0][0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bf16_output_and_gradients_are_as_near_as_those_of_the_fused_kernel_with_the_dense_mask(case):
+    row = packed_cases(PREFIX)[case]
+    inputs = states(row, PREFIX, group=3, dtype=torch.bfloat16, width=32)
+    exact = [t.detach().double().requires_grad_() for t in inputs]
+    query, key, value = (t.transpose(0, 1)[None] for t in inputs)
+    mask = row.mask(torch.bfloat16, PREFIX)
+    fused = scaled_dot_product_attention(query, key, value, mask, scale=0.2, enable_gqa=True)[0].transpose(0, 1)
+    ours, truth = interface(inputs, row, PREFIX, 0.2), dense(*exact, row, PREFIX, 0.2)[0]
+    weight = torch.randn(fused.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
+    found = [
+        [out.detach(), *torch.autograd.grad(out, of, weight.to(out.dtype))]
+        for out, of in ((ours, inputs), (fused, inputs), (truth, exact))
+    ]
+    for ours, fused, truth in zip(*found, strict=True):
+        assert ours.dtype == torch.bfloat16
+        error, allowed = (ours - truth).abs(), (fused - truth).abs()
+        assert error.mean() <= 0.9 * allowed.mean() and error.max() <= 1.05 * allowed.max()
+
+
+def test_a_second_backward_pass_is_refused():
+    row = packed_cases(0)["subtrees"]
+    inputs = states(row, 0, group=1)
+    out, _ = TreeAttention.apply(*inputs, plan(row.leave), 1.0)
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        torch.autograd.grad(out.square().sum(), inputs[:1], create_graph=True)
+
+
+def test_a_second_derivative_through_a_model_is_refused_and_not_wrong():
+    backbone = make_learnable()
+    tree = plant((30, [(40, [(5, [])]), (60, []), (50, [])]))
+    weights = list(backbone.trainable().values())
+    loss = backbone.logprobs([tree], [range(1, len(tree))]).sum()
+    with pytest.raises(RuntimeError, match="attention dense"):
+        torch.autograd.grad(loss, weights, create_graph=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", CASES)
+def test_other_states_in_one_branch_leave_all_rows_outside_it_bit_identical(case, dtype):
+    row = packed_cases(PREFIX)[case]
+    inputs = [t.detach() for t in states(row, PREFIX, group=2, dtype=dtype)]
+    before = interface(inputs, row, PREFIX, 0.3)
+    for top in (len(row.ids) // 3, len(row.ids) // 2, len(row.ids) - 1):
+        branch = slice(top, int(row.leave[top]))
+        changed = [t.clone() for t in inputs]
+        changed[0][branch] = 3.0
+        for t in changed[1:]:
+            t[PREFIX + branch.start : PREFIX + branch.stop] = -7.0
+        after = interface(changed, row, PREFIX, 0.3)
+        outside = torch.ones(len(row.ids), dtype=torch.bool)
+        outside[branch] = False
+        assert torch.equal(before[outside], after[outside])
+        assert not torch.equal(before[branch], after[branch])
+
+
+def test_without_a_plan_the_implementation_is_transformers_own():
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    q, k, v = torch.randn(3, 1, 4, 9, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
+    module = torch.nn.Module()
+    module.is_causal = True  # type: ignore[assignment]
+    found = tree_attention.tree_attention(module, q, k, v, None, scaling=0.2)[0]
+    assert torch.equal(found, sdpa_attention_forward(module, q, k, v, None, scaling=0.2)[0])
+
+
+REFUSED = {"dropout": 0.1, "softcap": 50.0, "s_aux": torch.zeros(2)}
+
+
+@pytest.mark.parametrize("asked", REFUSED)
+def test_what_tree_attention_does_not_compute_is_refused(asked):
+    row = packed_cases(0)["little"]
+    q, k, v = (t.transpose(0, 1)[None] for t in states(row, 0, group=1))
+    with pytest.raises(NotImplementedError, match="no dropout, soft cap or sinks"):
+        tree_attention.tree_attention(torch.nn.Module(), q, k, v, None, tree=plan(row.leave), **{asked: REFUSED[asked]})
+
+
+def test_a_log_sum_exp_of_another_layout_is_refused():
+    with pytest.raises(NotImplementedError, match="log-sum-exp"):
+        tree_attention._checked(torch.zeros(1, 5, 2), torch.zeros(1, 2, 5, 8))
