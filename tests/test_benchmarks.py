@@ -1,0 +1,44 @@
+"""The benchmarks run, agree with the slow ways, and end in one JSON line. Their times are not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "options", "keys"),
+    [
+        ("attention", ["--repeats", "1", "--demonstrations", "4", "--queries", "4"], ["speedup", "relative_error"]),
+        (
+            "scoring",
+            ["--quick", "--skip-backbone", "--skip-lm-eval"],
+            [
+                "speedup_vs_padded",
+                "speedup_vs_padded_channel",
+                "tokens_over_trie",
+                "padding_pct",
+                "max_abs_logprob_diff",
+            ],
+        ),
+        (
+            "training",
+            ["--quick", "--skip-backbone"],
+            ["queries_per_s_ratio_padded", "queries_per_s_ratio_packed", "max_gradient_diff"],
+        ),
+    ],
+)
+def test_a_benchmark_runs_agrees_with_the_slow_way_and_ends_in_one_json_line(script, options, keys):
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{script}.py", *options], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line["benchmark"] == script and set(keys) <= set(line)
