@@ -102,10 +102,10 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 140_000
+    train_tokens: int = 200_000
     k: int = 16
     seeds: int = 3
-    queries: int = 20
+    queries: int = 24
     tasks: int = 12
     finetune_cells: int = 3
     progress: bool = True

@@ -149,7 +149,7 @@ def training(
     trainer = TrainerConfig(k=run.k, log_every=5)
     trainer = replace(trainer, steps=steps_for(run.train_tokens, suite, trainer, run.backbone, backbones))
     if name == "protonet":  # it learns one linear map, which does not take long
-        trainer = replace(trainer, steps=max(1, trainer.steps // 5), arbitrary_labels=0.0)
+        trainer = replace(trainer, steps=max(1, trainer.steps // 8), arbitrary_labels=0.0)
     return TrainRun(
         name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
     )
