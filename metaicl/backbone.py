@@ -284,14 +284,15 @@ class Backbone(nn.Module):
         plain = self._plain_logprobs(tree, wanted, None)
         names = {"tree": tree_attention.NAME, "flex": "flex_attention", "dense": self._own_implementation}
         try:
-            if self._implement(names[kind]):
-                shared = self.row_logprobs(pack([tree]), [tree], [wanted])
-                if self._like(plain, shared):
-                    return True
-        except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
-            pass
-        self._implement(self._own_implementation)
-        return False
+            right = self._implement(names[kind]) and self._like(
+                plain, self.row_logprobs(pack([tree]), [tree], [wanted])
+            )
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # the ways in which models refuse
+            log.debug("%s does not run with the attention %s: %s", self.config.name, kind, error)
+            right = False
+        if not right:
+            self._implement(self._own_implementation)
+        return right
 
     def _implement(self, name: str) -> bool:
         """Set transformers' attention implementation; false where the model has no choice of it."""

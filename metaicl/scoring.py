@@ -19,6 +19,7 @@ from scipy.special import log_softmax, logsumexp
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
+from metaicl.methods.base import Predictor
 from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
 from task_suites.errors import UserError
 from task_suites.formats import STOP, PromptFormat, Segment
@@ -85,8 +86,8 @@ def prompt_prefix(
     return opening + [token for demo in kept for token in demo], len(demos) - len(kept)
 
 
-class PromptScorer:
-    """Answers queries of one task behind one support set.
+class PromptScorer(Predictor):
+    """Answers queries of one task behind one support set, whose states it keeps between calls.
 
     Args:
         length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);

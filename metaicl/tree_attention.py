@@ -80,9 +80,9 @@ def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
     above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
     chains: list[tuple[int, int]] = []
     bundles: list[list[int]] = []
-    todo = [(0, len(ends))]  # ranges of rows that hold whole subtrees
-    while todo:
-        start, stop = todo.pop()
+    ranges = [(0, len(ends))]  # each holds whole subtrees
+    while ranges:
+        start, stop = ranges.pop()
         bundle: list[int] = []
         while start < stop:
             end = ends[start]
@@ -98,7 +98,7 @@ def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
                 chains.append((start, tip))
                 if tip < end:
                     above.append(Span(tip, end, prefix + start, prefix + tip, causal=False))
-                    todo.append((tip, end))
+                    ranges.append((tip, end))
             start = end
         if bundle:
             bundles.append(bundle)

@@ -225,7 +225,7 @@ def test_finetuning_overfits_four_examples():
     method = FineTune(backbone, PromptFormat(), steps=60, lr=1e-2, dev_share=0.0)
     predictor = method.adapt(e.task, e.support)
     assert [a.text for a in predictor.answers([d.hidden() for d in e.support])] == [d.output for d in e.support]
-    loss, weight = method.model.loss([(e.task, (), e.support)], predictor.scorer.params)
+    loss, weight = method.model.loss([(e.task, (), e.support)], predictor.params)
     assert float(loss / weight) < 0.05
 
 

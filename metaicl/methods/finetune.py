@@ -15,7 +15,8 @@ from torch import Tensor
 
 from metaicl.backbone import Backbone
 from metaicl.methods.base import Method, support_keys
-from metaicl.methods.in_context import InContext, InContextPredictor, Objective
+from metaicl.methods.in_context import InContext, Objective
+from metaicl.scoring import PromptScorer
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -49,7 +50,7 @@ class FineTune(Method):
         self.model = InContext(backbone, form, demonstrations=False, objective=objective)
         self.serves = self.model.serves
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> InContextPredictor:
+    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
         self.check_serves(task)
         train, dev = self.split(support)
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from metaicl.backbone import Backbone
 from metaicl.methods.base import Method
-from metaicl.methods.in_context import InContext, InContextPredictor
+from metaicl.methods.in_context import InContext
+from metaicl.scoring import PromptScorer
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -89,6 +90,6 @@ class FOMAML(Method):
             fast = {n: (p - rate * g).detach().requires_grad_() for (n, p), g in zip(fast.items(), grads, strict=True)}
         return {n: p.detach() for n, p in fast.items()}
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> InContextPredictor:
+    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
         self.check_serves(task)
         return self.model.predictor(task, support, self.inner(task, support))

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
 from metaicl.scoring import Calibration, Length, Overflow, PromptScorer, insert_branch, length_rule, prompt_prefix
 from task_suites.episodes import Episode
@@ -24,23 +23,6 @@ from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
 
 Objective = Literal["tokens", "options", "both"]
-
-
-class InContextPredictor(Predictor):
-    """Scores and generates behind the demonstrations, whose states are kept between calls."""
-
-    def __init__(self, scorer: PromptScorer):
-        self.scorer = scorer
-
-    @property
-    def dropped(self) -> int:  # type: ignore[override]
-        return self.scorer.dropped
-
-    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        return self.scorer.scores(queries)
-
-    def generate(self, queries: Sequence[Example]) -> list[str]:
-        return self.scorer.generate(queries)
 
 
 class InContext(Method):
@@ -165,14 +147,14 @@ class InContext(Method):
                 start = stop
         return spans
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> InContextPredictor:
+    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
         self.check_serves(task)
         return self.predictor(task, support)
 
-    def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> InContextPredictor:
+    def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> PromptScorer:
         """The predictor behind these demonstrations, with other weights where `params` gives them."""
         shown = support if self.demonstrations else ()
-        scorer = PromptScorer(
+        return PromptScorer(
             self.backbone,
             self.form,
             task,
@@ -182,4 +164,3 @@ class InContext(Method):
             overflow=self.overflow,
             calibration=self.calibration,
         )
-        return InContextPredictor(scorer)
