@@ -143,7 +143,9 @@ class Trainer:
         return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
 
     def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rows = best_fit([self.method.tokens(episode) for episode in episodes], self.config.row_tokens)
+        alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
+        sizes = [0] if alone else [self.method.tokens(episode) for episode in episodes]
+        rows = best_fit(sizes, self.config.row_tokens)
         for row in rows:
             context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
             with context:

@@ -385,6 +385,8 @@ def test_dropped_demonstrations_are_counted_in_training_and_prediction(frozen, m
     predictor = method.adapt(e.task, e.support)
     predictor.scores([q.hidden() for q in e.queries])
     assert 0 < method.dropped < 8 and 0 < predictor.dropped < 8
+    before = method.dropped
+    assert method.tokens(e) > 0 and method.dropped == before  # asking for a size counts nothing
 
 
 def test_a_method_of_ones_own_is_named_by_module_and_class():

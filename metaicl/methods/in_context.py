@@ -74,12 +74,15 @@ class InContext(Method):
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]
-        nodes = [sorted({n for spans in (shown, *asked) for span in spans for n in span}) for _, shown, asked in built]
+        nodes = [
+            sorted({n for spans in (shown, *asked) for span in spans for n in span}) for _, shown, asked, _ in built
+        ]
         values = self.backbone.logprobs([tree for tree, *_ in built], nodes, params)
         start = 0
-        for (_, _, queries), (_, shown, asked), wanted in zip(prompts, built, nodes, strict=True):
+        for (_, _, queries), (_, shown, asked, dropped), wanted in zip(prompts, built, nodes, strict=True):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
+            self.dropped += dropped
             for span in shown:
                 scored = values[[place[n] for n in span]]
                 total.append(-scored.sum() if self.objective == "tokens" else -scored.mean())
@@ -119,9 +122,9 @@ class InContext(Method):
 
     def _tree(
         self, task: Task, support: Sequence[Example], queries: Sequence[Example]
-    ) -> tuple[PromptTree, list[list[int]], list[list[list[int]]]]:
+    ) -> tuple[PromptTree, list[list[int]], list[list[list[int]]], int]:
         """(tree of one episode, scored nodes of each supervised demonstration, for each query those of its answer or of
-        each of its options)."""
+        each of its options, demonstrations dropped)."""
         among = self.objective != "tokens" and queries[0].form == "options"
         answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
@@ -129,12 +132,11 @@ class InContext(Method):
             sum(len(self.backbone.encode(s.text)) for s in branch) for options in branches for branch in options
         )
         prefix, dropped = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
-        self.dropped += dropped
         tree = PromptTree()
         after = tree.insert(-1, prefix)[-1] if prefix else -1
         kept = support[: len(support) - dropped] if self.supervise == "all" else ()
         asked = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
-        return tree, self._answers_in_prefix(task, kept), asked
+        return tree, self._answers_in_prefix(task, kept), asked, dropped
 
     def _answers_in_prefix(self, task: Task, support: Sequence[Example]) -> list[list[int]]:
         """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
