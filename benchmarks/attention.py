@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import sys
@@ -21,8 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
+import scoring  # sets the environment, so before torch
 import torch
 from torch import Tensor
 
@@ -121,9 +119,9 @@ def main() -> int:
             if repeat:
                 seconds[name].append((forward, backward))
     medians = {n: [statistics.median(part) for part in zip(*s, strict=True)] for n, s in seconds.items()}
-    print(f"{length} tokens; milliseconds forward and backward", file=sys.stderr)
+    scoring.say(f"{length} tokens; milliseconds forward and backward")
     for name, (forward, backward) in medians.items():
-        print(f"{name:20s} {forward * 1e3:7.1f} {backward * 1e3:7.1f}   error {error[name]:.1e}", file=sys.stderr)
+        scoring.say(f"{name:20s} {forward * 1e3:7.1f} {backward * 1e3:7.1f}   error {error[name]:.1e}")
     whole = {name: sum(m) for name, m in medians.items()}
     line = {
         "benchmark": "attention",

@@ -92,7 +92,7 @@ class Packed:
         place = torch.arange(len(self.ids))
         q, k = place[:, None], place[None, :]
         sees = (k <= q) & (q < self.leave[None, :])
-        return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)
+        return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)[None, None]
 
     def block_mask(self, device: torch.device, prefix: int = 0) -> Any:
         """The same as FlexAttention's block mask: two comparisons a pair of tokens, evaluated block by block."""
@@ -109,8 +109,8 @@ class Packed:
 
 
 def additive_mask(sees: Tensor, dtype: torch.dtype) -> Tensor:
-    """`[1, 1, queries, keys]`: 0 where `sees` (`[queries, keys]`, boolean) is true, the least number elsewhere."""
-    return torch.zeros(1, 1, *sees.shape, dtype=dtype).masked_fill_(~sees, torch.finfo(dtype).min)
+    """0 where `sees` (`[..., queries, keys]`, boolean) is true, the least number elsewhere."""
+    return torch.zeros(sees.shape, dtype=dtype).masked_fill_(~sees, torch.finfo(dtype).min)
 
 
 def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> Packed:

@@ -336,7 +336,7 @@ class _TreeDecoder:
             longer.append(tuple(places))
         self.added += count
         packed = Packed(torch.tensor([t for new in tokens for t in new]), torch.tensor(positions), torch.empty(0), ())
-        mask = additive_mask(sees, self.backbone.mask_dtype)
+        mask = additive_mask(sees, self.backbone.mask_dtype)[None, None]
         ends = [places[-1] - start for places in longer]
         return longer, self.backbone.next_logits(packed, mask, self.past, ends, self.params)
 

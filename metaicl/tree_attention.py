@@ -18,10 +18,13 @@ Registered with transformers as the attention implementation "prompt_tree", so n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from metaicl.prompt_tree import additive_mask
 
 NAME = "prompt_tree"
 FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
@@ -38,6 +41,14 @@ class Span:
     last: int
     causal: bool
 
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def keys(self) -> slice:
+        return slice(self.first, self.last)
+
 
 @dataclass(frozen=True)
 class Bundles:
@@ -53,8 +64,15 @@ class Bundles:
     own: Tensor
     sees: Tensor
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        return torch.zeros(self.sees.shape, dtype=dtype).masked_fill_(~self.sees, float("-inf"))[:, None]
+    @cached_property
+    def mask(self) -> Tensor:
+        """`[bundles, 1, size, size]`, additive; made once for all layers, as is `placed`."""
+        return additive_mask(self.sees, torch.float32)[:, None]
+
+    @cached_property
+    def placed(self) -> Tensor:
+        """The rows of the bundles' own places, bundle by bundle."""
+        return self.rows[self.own]
 
 
 @dataclass(frozen=True)
@@ -165,8 +183,7 @@ class TreeAttention(torch.autograd.Function):
     """`(query [rows, heads, width], key and value [prefix + rows, key heads, width], plan, scale)`, contiguous and in
     float32 at least, to (output as query, log-sum-exp `[rows, heads]`).
 
-    In bf16 the kernels lose by a second thread (three times slower on two cores, PyTorch 2.13); float32 is exact, too.
-
+    Not in bf16: there the backward pass takes several times as long at the size of small subtrees (PyTorch 2.13).
     A kernel without a mask takes the query heads of one key head as so many more rows, which spares the repetition of
     keys, and larger blocks of rows are quicker.
     """
@@ -177,13 +194,13 @@ class TreeAttention(torch.autograd.Function):
         lse = query.new_empty(query.shape[:2])
         for part in tree.own:
             if isinstance(part, Span):
-                rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
+                rows, keys = part.rows, part.keys
                 out[rows], lse[rows] = _fused(query[rows], key[keys], value[keys], scale, causal=True)
             else:
-                o, s = _fused_bundles(*_gathered(query, key, value, part, tree.prefix), scale, part.mask(query.dtype))
-                out[part.rows[part.own]], lse[part.rows[part.own]] = o[part.own], s[part.own]
+                o, s = _fused_bundles(*_gathered(query, key, value, part, tree.prefix), scale, part.mask)
+                out[part.placed], lse[part.placed] = o[part.own], s[part.own]
         for part in tree.above:
-            rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
+            rows, keys = part.rows, part.keys
             o, s = _fused(query[rows], key[keys], value[keys], scale)
             before = lse[rows]
             out[rows] = torch.lerp(out[rows], o, torch.sigmoid(s - before)[..., None])
@@ -209,27 +226,27 @@ class TreeAttention(torch.autograd.Function):
             states[: tree.prefix] = 0
         for part in tree.own:
             if isinstance(part, Span):
-                rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
+                rows, keys = part.rows, part.keys
                 pieces = _fused_backward(
                     grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale, causal=True
                 )
                 for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
                     states[place] = piece
             else:
-                own, q_rows, k_rows = part.own, part.rows, part.rows + tree.prefix
+                q_rows, k_rows = part.placed, part.placed + tree.prefix
                 pieces = _fused_bundles_backward(
-                    torch.where(own[..., None, None], grad[q_rows], 0),
+                    torch.where(part.own[..., None, None], grad[part.rows], 0),
                     *_gathered(query, key, value, part, tree.prefix),
-                    out[q_rows],
-                    lse[q_rows],
+                    out[part.rows],
+                    lse[part.rows],
                     scale,
-                    part.mask(query.dtype),
+                    part.mask,
                     key.shape[1],
                 )
                 for states, place, piece in zip(into, (q_rows, k_rows, k_rows), pieces, strict=True):
-                    states[place[own]] = piece[own]
+                    states[place] = piece[part.own]
         for part in tree.above:
-            rows, keys = slice(part.start, part.stop), slice(part.first, part.last)
+            rows, keys = part.rows, part.keys
             pieces = _fused_backward(grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale)
             for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
                 states[place] += piece
@@ -296,7 +313,7 @@ def _rows_first(states: Tensor, rows: int, causal: bool) -> Tensor:
 def _fused_bundles(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor) -> tuple[Tensor, Tensor]:
     """(output `[bundles, size, heads, width]`, log-sum-exp `[bundles, size, heads]`)."""
     views = (t.transpose(1, 2) for t in (query, key, value))
-    out, lse = _kernel(*views, 0.0, False, attn_mask=mask, scale=scale)
+    out, lse = _kernel(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
     return out.transpose(1, 2), _checked(lse, out).transpose(1, 2)
 
 
@@ -312,7 +329,7 @@ def _fused_bundles_backward(
     key_heads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     views = (t.transpose(1, 2) for t in (grad, query, key, value, out, lse))
-    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask, scale=scale)
+    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
     gk, gv = (g.transpose(1, 2).unflatten(2, (key_heads, -1)).sum(3) for g in (gk, gv))
     return gq.transpose(1, 2), gk, gv
 
