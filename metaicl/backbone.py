@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from torch.func import functional_call
 
 from metaicl import output_head, tiny, tree_attention
 from metaicl.config import BackboneConfig
+from metaicl.lower_layers import LowerLayers
 from metaicl.models import resolve
 from metaicl.prompt_tree import Packed, PromptTree, pack
 from task_suites.errors import UserError
@@ -51,10 +52,13 @@ class Backbone(nn.Module):
             _checkpoint_layers(self.model)
         self.shape: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
+        self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
+        self.lower = LowerLayers(self.model)
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if found == tree_attention.NAME else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
+        self._twice = False  # whether a dense mask has been tried for second derivatives
         self.attention = self._choose_attention()
 
     @classmethod
@@ -94,7 +98,7 @@ class Backbone(nn.Module):
 
     @property
     def mask_dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+        return torch.bfloat16 if self.config.precision == "bf16" else next(self.model.parameters()).dtype
 
     def precision(self) -> AbstractContextManager[Any]:
         """The context in which matrix products run in the configured precision."""
@@ -141,7 +145,7 @@ class Backbone(nn.Module):
     def hidden(self, ids: Sequence[int], layer: int = -1, params: Params | None = None) -> Tensor:
         """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last)."""
         kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "output_hidden_states": True}
-        return self._call(params, {**kwargs, "use_cache": False}).hidden_states[layer][0].float()
+        return output_head.wide(self._call(params, {**kwargs, "use_cache": False}).hidden_states[layer][0])
 
     def prefix(self, ids: Sequence[int], params: Params | None = None) -> Any:
         """The key-value cache after `ids` (empty for no ids)."""
@@ -178,9 +182,46 @@ class Backbone(nn.Module):
             found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
 
+    @contextmanager
+    def twice_differentiable(self) -> Iterator[None]:
+        """A context in which log-probabilities have second derivatives in the learned weights: no fused attention.
+
+        PyTorch's fused kernels, ours among them, have first derivatives only; a dense mask through SDPA's plain
+        mathematics has both.
+
+        Raises:
+            UserError: `backbone.attention` asks for a fused kernel by name, or the model takes no dense mask.
+        """
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        before = self.attention
+        if before in ("tree", "flex"):
+            if self.config.attention == before:
+                raise UserError(
+                    "second derivatives are asked for, and a fused attention has none",
+                    found=f"backbone.attention {before}",
+                    expected="auto, dense or plain",
+                )
+            if not self._twice:
+                self._twice = self._takes("dense")
+                if not self._twice:
+                    self._takes(before)
+                    raise UserError(f"{self.config.name} takes no dense mask, so it has no second derivatives here")
+                log.info("Second order: attention runs with a dense mask, since fused kernels have one derivative")
+            self.attention = "dense"
+            self._implement(self._own_implementation)
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            if before != self.attention:
+                self.attention = before
+                self._implement({"tree": tree_attention.NAME, "flex": "flex_attention"}[before])
+
     def _row(self, row: Packed, past: Any) -> dict[str, Any]:
         """The model's arguments for a packed row, all but what its tokens see."""
         return {
+            "leave": row.leave,
             "input_ids": row.ids[None].to(self.device),
             "position_ids": row.positions[None].to(self.device),
             "use_cache": past is not None,
@@ -209,7 +250,7 @@ class Backbone(nn.Module):
     def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
         """Logits `[kept, vocabulary]` in float32; `keep` None keeps all places."""
         if self._head is None:
-            return self._call(params, {**kwargs, **self._kept(keep)}).logits[0].float()
+            return output_head.wide(self._call(params, {**kwargs, **self._kept(keep)}).logits[0])
         tap = self._tapped(self._head, kwargs, params, keep)
         return output_head.logits(tap.states[0], tap.weight, tap.bias)
 
@@ -224,8 +265,11 @@ class Backbone(nn.Module):
         return {} if keep is None else {"logits_to_keep": keep.to(self.device)}
 
     def _call(self, params: Params | None, kwargs: dict[str, Any]) -> Any:
+        kwargs = dict(kwargs)
         self.tokens_run += kwargs["input_ids"].numel()
-        with self.precision():
+        leave = kwargs.pop("leave", None)
+        row = None if kwargs.get("cache") is not None else (kwargs["input_ids"], kwargs.get("position_ids"), leave)
+        with self.precision(), self.lower.of(row):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
 
     def _like(self, one: Tensor, other: Tensor) -> bool:
@@ -344,7 +388,9 @@ def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
     layers = model.config.num_hidden_layers
     upper = list(range(max(0, layers - config.lora_layers), layers)) if config.lora_layers else None
     targets: str | list[str] = config.lora_targets
-    if targets != "all-linear":
+    if targets == "query-value":
+        targets = _query_value_names(model, config)
+    elif targets != "all-linear":
         targets = config.lora_targets.split(",")
     elif upper:  # peft takes a choice of layers for named modules only
         targets = sorted(_linear_names(model))
@@ -387,6 +433,19 @@ def _linear_names(model: Any) -> set[str]:
     head = model.get_output_embeddings()
     linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
     return {name.rpartition(".")[2] for name in linear}
+
+
+def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
+    """The query's and the value's projection, or the one that makes queries, keys and values together."""
+    names = _linear_names(model)
+    for wanted in (["q_proj", "v_proj"], ["c_attn"], ["query_key_value"], ["query", "value"]):
+        if names.issuperset(wanted):
+            return wanted
+    raise UserError(
+        f"{config.name} has no query and value projections of a known name",
+        found=sorted(names),
+        fix="Name modules in backbone.lora_targets.",
+    )
 
 
 def _shared_depth(shape: Any) -> int | None:

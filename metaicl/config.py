@@ -21,7 +21,7 @@ class BackboneConfig:
         weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none.
         lora_r: rank of the adapters.
         lora_alpha: their scale is lora_alpha / lora_r.
-        lora_targets: module names that get adapters, or "all-linear".
+        lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
         lora_layers: only the uppermost so many layers get adapters; 0 means all.
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32) or "fp32".
         attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.

@@ -43,19 +43,24 @@ class Tap:
         self.hook.remove()
 
 
+def wide(states: Tensor) -> Tensor:
+    """In float32, or in float64 where it is so already."""
+    return states.to(torch.promote_types(states.dtype, torch.float32))
+
+
 def logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`[rows, vocabulary]` in float32."""
+    """`[rows, vocabulary]` in float32 at least."""
     return torch.cat([_block(states, weight, bias, start) for start in range(0, len(weight), BLOCK)], -1)
 
 
 def log_softmax_at(states: Tensor, weight: Tensor, bias: Tensor | None, rows: Tensor, targets: Tensor) -> Tensor:
-    """log softmax after `states[rows]` at the tokens `targets`: float32, `[len(rows)]`."""
-    wide = states.float()
+    """log softmax after `states[rows]` at the tokens `targets`: float32 at least, `[len(rows)]`."""
+    inputs = wide(states)
     with torch.autocast(states.device.type, enabled=False):
-        chosen = (wide[rows] * weight[targets].float()).sum(-1)
+        chosen = (inputs[rows] * wide(weight[targets])).sum(-1)
         if bias is not None:
-            chosen = chosen + bias[targets].float()
-        return chosen - LogSumExp.apply(wide, weight, bias)[rows]
+            chosen = chosen + wide(bias[targets])
+        return chosen - LogSumExp.apply(inputs, weight, bias)[rows]
 
 
 class LogSumExp(torch.autograd.Function):
@@ -77,7 +82,7 @@ class LogSumExp(torch.autograd.Function):
         into_states, into_weight, into_bias = torch.zeros_like(states), [], []
         for start in range(0, len(weight), BLOCK):
             share = (_block(states, weight, bias, start) - lse[:, None]).exp() * grad[:, None]
-            into_states = into_states + share @ weight[start : start + BLOCK].float()
+            into_states = into_states + share @ wide(weight[start : start + BLOCK])
             if for_weight:
                 into_weight.append((share.T @ states).to(weight.dtype))
             if for_bias:
@@ -90,5 +95,5 @@ class LogSumExp(torch.autograd.Function):
 
 
 def _block(states: Tensor, weight: Tensor, bias: Tensor | None, start: int) -> Tensor:
-    part = states.float() @ weight[start : start + BLOCK].float().T
-    return part if bias is None else part + bias[start : start + BLOCK].float()
+    part = wide(states) @ wide(weight[start : start + BLOCK]).T
+    return part if bias is None else part + wide(bias[start : start + BLOCK])

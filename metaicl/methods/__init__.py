@@ -30,6 +30,7 @@ class MethodSpec:
         trained: whether it is meta-trained before it is evaluated.
         channel: whether it reads prompts in the channel format.
         weights: the backbone weights that it learns, meta-trained or adapted.
+        adapters: settings of `BackboneConfig` that the method takes where they were left at their defaults.
     """
 
     target: str
@@ -39,10 +40,14 @@ class MethodSpec:
     trained: bool = False
     channel: bool = False
     weights: str = "frozen"
+    adapters: Mapping[str, Any] = field(default_factory=dict)
 
     def backbone_config(self, config: BackboneConfig) -> BackboneConfig:
         """The backbone's configuration for this method: nothing is learned where the method learns nothing."""
-        return replace(config, weights="frozen") if self.weights == "frozen" else config
+        if self.weights == "frozen":
+            return replace(config, weights="frozen")
+        default = BackboneConfig()
+        return replace(config, **{n: v for n, v in self.adapters.items() if getattr(config, n) == getattr(default, n)})
 
     def build(self, backbone: Backbone, form: PromptFormat, **options: Any) -> Method:
         """The method; `options` go over the registry's.
@@ -63,7 +68,10 @@ class MethodSpec:
 
 
 _IN_CONTEXT = "metaicl.methods.in_context:InContext"
-_FOMAML = "metaicl.methods.fomaml:FOMAML"
+_MAML = "metaicl.methods.maml:MAML"
+# At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
+# optimisers that are models can hold on a small machine.
+_SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_layers": 10}
 _BASE = "metaicl.methods.baselines:"
 METHODS: dict[str, MethodSpec] = {
     "random": MethodSpec(_BASE + "RandomAnswer", "Random", "an answer drawn at random"),
@@ -93,15 +101,37 @@ METHODS: dict[str, MethodSpec] = {
         weights="lora",
     ),
     "fomaml": MethodSpec(
-        _FOMAML, "FOMAML", "meta-trained start, gradient steps on the demonstrations", trained=True, weights="lora"
+        _MAML,
+        "FOMAML",
+        "meta-trained start, gradient steps on the demonstrations",
+        {"order": 1},
+        trained=True,
+        weights="lora",
+    ),
+    "maml": MethodSpec(
+        _MAML,
+        "MAML",
+        "FOMAML with the second derivatives",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
     ),
     "fomaml_icl": MethodSpec(
-        _FOMAML,
+        _MAML,
         "FOMAML + prompt",
         "demonstrations in the prompt and gradient steps on them",
+        {"in_context": True, "order": 1},
+        trained=True,
+        weights="lora",
+    ),
+    "maml_icl": MethodSpec(
+        _MAML,
+        "MAML + prompt",
+        "FOMAML + prompt with the second derivatives",
         {"in_context": True},
         trained=True,
         weights="lora",
+        adapters=_SMALL,
     ),
     "metaicl_channel": MethodSpec(
         _IN_CONTEXT,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone
@@ -66,17 +67,41 @@ class Predictor:
         return [Answer((q.options or ())[int(s.argmax())], s) for q, s in scored]
 
 
+class AveragePredictor(Predictor):
+    """Several members of one predictive distribution (Bayesian methods): the mean of their options' probabilities.
+
+    Text and tags are the first member's: sequences have no mean.
+    """
+
+    def __init__(self, members: Sequence[Predictor]):
+        self.members = tuple(members)
+        self.dropped = members[0].dropped
+
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        """Log of the mean probability of each option, the probabilities of a member being its softmax over options."""
+        each = zip(*(member.scores(queries) for member in self.members), strict=True)
+        return [logsumexp([log_softmax(s) for s in scores], axis=0) - np.log(len(self.members)) for scores in each]
+
+    def generate(self, queries: Sequence[Example]) -> list[str]:
+        return self.members[0].generate(queries)
+
+    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+        return self.members[0].tag(queries)
+
+
 class Method(nn.Module, ABC):
     """A way of learning from a support set.
 
     Attributes:
         serves: the forms of example that it can answer.
         trainable: whether `forward` gives a loss for the outer loop.
+        order_free: whether answers are the same for any order of the support set.
         dropped: demonstrations left out of training prompts so far (only where the user allowed it).
     """
 
     serves: frozenset[Form] = frozenset({"options"})
     trainable: bool = False
+    order_free: bool = False
     dropped: int = 0
 
     def __init__(self, backbone: Backbone, form: PromptFormat):

@@ -1,0 +1,165 @@
+"""What the gradient-based methods share: an inner loop that takes steps on a support set, from the meta-learned weights
+to a task's own, and the losses inside and outside of it.
+
+The learned weights are the backbone's adapters (or all its weights). Without `in_context` a demonstration is a training
+item of its own, and queries are answered without demonstrations; with it the inner loss is the likelihood of all
+demonstrations' answers, each given those before it, in one pass, and queries are answered by the adapted weights with
+the demonstrations in the prompt too.
+
+An algorithm says how a step goes (`update`) and what the outer loss is (`outer`); the steps' graph is kept where
+`order` is 2. Layers below the first adapter run once an episode (metaicl/lower_layers.py).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from metaicl.backbone import Backbone, Params
+from metaicl.methods.base import Method
+from metaicl.methods.in_context import InContext, Objective
+from metaicl.scoring import PromptScorer
+from task_suites.episodes import Episode
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.task import Example, Task
+
+DIVERGED = 10.0  # an inner loss of so many times its first value (and more than one nat above it)
+
+
+class GradientMethod(Method):
+    """See the module's docstring.
+
+    Args:
+        in_context: keep the demonstrations in the prompt.
+        inner_steps: steps of the inner loop, in meta-training and at test; 0 leaves the weights as they are.
+        inner_lr: their rate.
+        clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
+        order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).
+        objective: of inner and outer loss (`InContext`).
+    """
+
+    trainable = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        in_context: bool = False,
+        inner_steps: int = 3,
+        inner_lr: float = 0.1,
+        clip: float = 1.0,
+        order: int = 1,
+        objective: Objective = "tokens",
+    ):
+        super().__init__(backbone, form)
+        if not backbone.trainable():
+            raise UserError(
+                f"{type(self).__name__} needs weights to adapt", found="a frozen backbone", expected="lora or full"
+            )
+        if order not in (1, 2):
+            raise UserError("order is out of range", found=order, expected="1 or 2")
+        self.in_context, self.inner_steps, self.inner_lr, self.clip = in_context, inner_steps, inner_lr, clip
+        self.order = order
+        self.order_free = not in_context
+        self.model = InContext(backbone, form, demonstrations=in_context, objective=objective)
+        self.serves = self.model.serves
+
+    def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
+        """The sum of `outer` over the episodes."""
+        losses, weights = [], []
+        for episode in episodes:
+            with self.learning(self.order):
+                loss, weight = self.outer(episode)
+            losses.append(loss)
+            weights.append(weight)
+        return torch.stack(losses).sum(), torch.stack(weights).sum()
+
+    @abstractmethod
+    def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
+        """(outer loss sum, its weight) of one episode."""
+
+    def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
+        """The weights after inner step number `step` (from 0), from those before it, their gradients (clipped) and
+        the inner loss; by default gradient descent at `inner_lr`."""
+        return {n: p - self.inner_lr * g for (n, p), g in zip(params.items(), grads, strict=True)}
+
+    def learning(self, order: int) -> ExitStack:
+        """The context of an inner loop: lower layers once; attention with second derivatives where `order` is 2."""
+        stack = ExitStack()
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(self.backbone.lower.once())
+        if order == 2:
+            stack.enter_context(self.backbone.twice_differentiable())
+        return stack
+
+    def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:
+        """The mean inner loss."""
+        if self.in_context:
+            loss, weight = self.model.demonstration_loss(task, support, params)
+        else:
+            loss, weight = self.model.loss([(task, (), support)], params)
+        return loss / weight
+
+    def query_loss(self, episode: Episode, params: Params) -> tuple[Tensor, Tensor]:
+        """(loss sum, weight) of the queries' answers by these weights."""
+        shown = episode.support if self.in_context else ()
+        return self.model.loss([(episode.task, shown, episode.queries)], params)
+
+    def steps(
+        self, task: Task, support: Sequence[Example], start: Params, order: int = 1, count: int | None = None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The weights after each inner step. At order 2 they stay in the graph of `start`; at order 1 they are new
+        leaves.
+
+        Raises:
+            UserError: the inner loop diverges: its loss is no longer finite, or ten times what it was.
+        """
+        params = dict(start) if order == 2 else _leaves(start)
+        first = None
+        for step in range((self.inner_steps if count is None else count) if support else 0):
+            loss = self.support_loss(task, support, params)
+            value = float(loss.detach())
+            first = value if first is None else first
+            if not value < max(DIVERGED * first, first + 1.0):
+                raise UserError(
+                    f"the inner loop diverged on task {task.name}",
+                    found=f"loss {value:.3g} at inner step {step + 1}, {first:.3g} at the first",
+                    fix="Lower inner_lr or inner_steps, or clip gradients.",
+                )
+            grads = torch.autograd.grad(loss, list(params.values()), create_graph=order == 2)
+            params = self.update(params, self.clipped(grads), step, loss)
+            if order == 1:
+                params = _leaves(params)
+            yield params
+
+    def clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Gradients scaled down to the norm `clip` where they are longer."""
+        if not self.clip:
+            return grads
+        norm = torch.sqrt(torch.stack([g.square().sum() for g in grads]).sum() + 1e-24)
+        scale = torch.clamp(self.clip / norm, max=1.0)
+        return [g * scale for g in grads]
+
+    def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
+        """The weights after all inner steps of order 1, from `start` (the meta-learned weights), as new leaves."""
+        start = self.start() if start is None else start
+        with self.learning(1):
+            after = [dict(start), *self.steps(task, support, start)]
+        return _leaves(after[-1])
+
+    def start(self) -> dict[str, Tensor]:
+        """The meta-learned weights from which the inner loop starts."""
+        return dict(self.backbone.trainable())
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
+        self.check_serves(task)
+        return self.model.predictor(task, support, self.inner(task, support))
+
+
+def _leaves(params: Params) -> dict[str, Tensor]:
+    return {n: p.detach().requires_grad_() for n, p in params.items()}
