@@ -59,12 +59,28 @@ def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episo
     return EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class).draw(task, "test", 0)
 
 
-def answer_episode(method: Method, episode: Episode) -> tuple[list[Answer], float, int]:
-    """(answers, score in [0, 1] by the task's metric, demonstrations dropped); queries go in without their answers."""
+@dataclass(frozen=True)
+class Answered:
+    """What a method did with one episode: its answers, their score in [0, 1] by the task's metric, the demonstrations
+    that it dropped, and the seconds of learning from the support set and of answering all queries afterwards."""
+
+    answers: list[Answer]
+    score: float
+    dropped: int
+    adapt_seconds: float
+    query_seconds: float
+
+
+def answer_episode(method: Method, episode: Episode) -> Answered:
+    """Adapt to the support set and answer the queries, which go in without their answers."""
+    started = time.monotonic()
     predictor = method.adapt(episode.task, episode.support)
+    predictor.prepare()
+    adapted = time.monotonic()
     answers = predictor.answers([q.hidden() for q in episode.queries])
+    ended = time.monotonic()
     value = score(episode.task.metric, [a.text for a in answers], [truth(q) for q in episode.queries])
-    return answers, value, predictor.dropped
+    return Answered(answers, value, predictor.dropped, adapted - started, ended - adapted)
 
 
 def truth(query: Example) -> str | tuple[str, ...]:
@@ -81,7 +97,7 @@ def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Meth
     ]
 
     def validate(method: Method) -> float:
-        return sum(answer_episode(method, e)[1] for e in episodes) / len(episodes)
+        return sum(answer_episode(method, e).score for e in episodes) / len(episodes)
 
     return validate
 
@@ -161,15 +177,15 @@ class Comparison:
         if reason := method.refusal(task):
             return {**head, "refused": reason}
         episode = protocol_episode(self.protocol, task, seed, k)
-        started = time.monotonic()
-        answers, value, dropped = answer_episode(method, episode)
+        done = answer_episode(method, episode)
         return {
             **head,
             "metric": task.metric,
-            "score": value,
+            "score": done.score,
             "n": len(episode.queries),
-            "seconds": time.monotonic() - started,
-            "dropped": dropped,
+            "seconds": done.adapt_seconds + done.query_seconds,
+            "adapt_seconds": done.adapt_seconds,
+            "dropped": done.dropped,
             "answers": [
                 {
                     "input": q.text,
@@ -178,7 +194,7 @@ class Comparison:
                     "answer": plain(a.text),
                     "truth": plain(truth(q)),
                 }
-                for q, a in zip(episode.queries, answers, strict=True)
+                for q, a in zip(episode.queries, done.answers, strict=True)
             ],
         }
 

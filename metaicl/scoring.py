@@ -132,6 +132,14 @@ class PromptScorer(Predictor):
         self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration takes off, by the list of options
 
     @torch.no_grad()
+    def prepare(self) -> None:
+        """Run the prompt's prefix (of a prompt that shares it)."""
+        prefix = self._prefix(0)
+        if prefix and self.backbone.shares(len(prefix)):
+            with self._states(prefix):
+                pass
+
+    @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One float array `[options]` a query, in their order: higher is more likely."""
         blanks, before = BLANKS[self.calibration], self.dropped

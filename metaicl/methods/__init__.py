@@ -28,7 +28,7 @@ class MethodSpec:
         note: what it does, in half a sentence.
         options: arguments of the class.
         trained: whether it is meta-trained before it is evaluated.
-        channel: whether it reads prompts in the channel format.
+        format: settings of `PromptFormat` that the method has of its own (the channel format, the instruction).
         weights: the backbone weights that it learns, meta-trained or adapted.
         adapters: settings of `BackboneConfig` that the method takes where they were left at their defaults.
     """
@@ -38,7 +38,7 @@ class MethodSpec:
     note: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     trained: bool = False
-    channel: bool = False
+    format: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "frozen"
     adapters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class MethodSpec:
         if not (isinstance(cls, type) and issubclass(cls, Method)):
             raise UserError(f"{self.target} is not a metaicl.methods.base.Method")
         try:
-            form = (replace(form, channel=True) if self.channel else form).resolved()
+            form = replace(form, **self.format).resolved()
             return cls(backbone, form, **{**self.options, **options})
         except TypeError as error:
             raise UserError(
@@ -80,6 +80,15 @@ METHODS: dict[str, MethodSpec] = {
         _IN_CONTEXT, "Zero-shot", "the plain backbone without demonstrations", {"demonstrations": False}
     ),
     "icl": MethodSpec(_IN_CONTEXT, "Raw ICL", "the plain backbone with the demonstrations in its prompt"),
+    "icl_contextual": MethodSpec(
+        _IN_CONTEXT,
+        "Raw ICL, calibrated",
+        "contextual calibration by content-free queries",
+        {"calibration": "contextual"},
+    ),
+    "icl_pmi": MethodSpec(
+        _IN_CONTEXT, "Raw ICL, PMI", "scores less those behind an empty query", {"calibration": "pmi"}
+    ),
     "finetune": MethodSpec(
         "metaicl.methods.finetune:FineTune",
         "Fine-tuning",
@@ -97,6 +106,13 @@ METHODS: dict[str, MethodSpec] = {
         "Multi-task",
         "meta-trained without demonstrations",
         {"demonstrations": False, "objective": "both"},
+        trained=True,
+        weights="lora",
+    ),
+    "transfer": MethodSpec(
+        "metaicl.methods.transfer:Transfer",
+        "Transfer",
+        "multi-task training, then fine-tuning on the demonstrations",
         trained=True,
         weights="lora",
     ),
@@ -138,7 +154,15 @@ METHODS: dict[str, MethodSpec] = {
         "MetaICL channel",
         "meta-trained to predict the input from the answer",
         trained=True,
-        channel=True,
+        format={"channel": True},
+        weights="lora",
+    ),
+    "ict": MethodSpec(
+        _IN_CONTEXT,
+        "ICT",
+        "in-context tuning: MetaICL behind the task's instruction",
+        format={"instruction": True},
+        trained=True,
         weights="lora",
     ),
     "metaicl": MethodSpec(

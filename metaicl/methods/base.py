@@ -38,6 +38,9 @@ class Predictor:
 
     dropped: int = 0
 
+    def prepare(self) -> None:
+        """Do now what serves all queries to come, where it was put off (a prompt's states), so that it can be timed."""
+
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One array `[options]` a query; higher is better. All queries have options."""
         raise UserError(f"{type(self).__name__} does not score options")
@@ -76,6 +79,10 @@ class AveragePredictor(Predictor):
     def __init__(self, members: Sequence[Predictor]):
         self.members = tuple(members)
         self.dropped = members[0].dropped
+
+    def prepare(self) -> None:
+        for member in self.members:
+            member.prepare()
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Log of the mean probability of each option, the probabilities of a member being its softmax over options."""

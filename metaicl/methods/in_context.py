@@ -58,7 +58,8 @@ class InContext(Method):
         self.calibration, self.supervise = calibration, supervise
         self.demonstrations, self.objective = demonstrations, objective
         self.length, self.overflow = length_rule(form, length), overflow
-        self.serves = frozenset[Form]({"options"} if form.channel else {"options", "text", "tags"})
+        options_alone = form.channel or calibration != "none"
+        self.serves = frozenset[Form]({"options"} if options_alone else {"options", "text", "tags"})
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: supervised tokens for the objective "tokens", else queries."""
