@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from metaicl.config import BackboneConfig
+from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -108,4 +108,73 @@ class QuickstartRun:
     queries: int = 24
     tasks: int = 12
     finetune_cells: int = 3
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class TuneRun:
+    """Find a method's recipe on the meta-validation tasks, by Optuna, every trial recorded.
+
+    Attributes:
+        name: of the study; its folder is output/name.
+        output: folder of runs.
+        suite: which tasks.
+        method: a registry name or `package.module:Name`.
+        method_options: arguments of its class that stay as they are.
+        backbone: the language model and which of its weights are learned.
+        format: how examples become prompts.
+        trainer: the outer loop, but for what is tuned.
+        validation: how a trial is valued.
+        trials: trials in all; a study that was stopped goes on.
+        space: what is tuned and how far: `trainer.lr: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
+            `options.NAME: [choice, a, b]`; empty takes the method's own.
+        seed: of the proposals.
+        progress: draw progress bars.
+    """
+
+    name: str = "tune"
+    output: str = "runs"
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    method: str = "metaicl"
+    method_options: dict[str, Any] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
+    format: PromptFormat = field(default_factory=PromptFormat)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    trials: int = 8
+    space: dict[str, list[Any]] = field(default_factory=dict)
+    seed: int = 0
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class MapRun:
+    """All methods on one task of each application, the same budget for each; finished cells are never done again.
+
+    Attributes:
+        name: of the map; its folder is output/name.
+        output: folder of runs.
+        suite: which tasks to meta-train on, and where the applications' tasks are.
+        applications: application -> task of the meta-test split.
+        methods: registry names; empty takes all.
+        recipes: a folder of recipes (`METHOD.yaml`, as `metaicl tune` writes them); empty takes the defaults.
+        backbone: the language model and which of its weights are learned.
+        protocol: shots, support sets and queries.
+        trainer: the outer loop; its steps come from the budget.
+        budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
+        max_minutes: begin no new method after so long; 0 goes on to the end.
+        progress: draw progress bars.
+    """
+
+    name: str = "map"
+    output: str = "runs"
+    suite: SuiteConfig = field(default_factory=lambda: SuiteConfig(max_words=40))
+    applications: dict[str, str] = field(default_factory=dict)
+    methods: list[str] = field(default_factory=list)
+    recipes: str = ""
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
+    protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(checkpoint_every=20))
+    budget_seconds: float = 600.0
+    max_minutes: float = 0.0
     progress: bool = True

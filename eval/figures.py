@@ -150,6 +150,46 @@ def score_by_k(lines: Sequence[Line], title: str) -> str:
         return _svg(figure, title)
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One application of the map: (seconds, points, label) of each method, and which of them none other beats."""
+
+    name: str
+    points: Sequence[tuple[float, float, str]]
+    front: Sequence[int]
+
+
+def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
+    """Score against cost on a logarithmic axis; methods on the front are joined and named, the others are dots."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, 3.1))
+        axes = figure.add_axes((0.09, 0.17, 0.87, 0.72))
+        costs = [cost for cost, _, _ in panel.points]
+        scores = [value for _, value, _ in panel.points]
+        axes.scatter(costs, scores, s=14, color=colour(6), zorder=2)
+        front = [panel.points[i] for i in panel.front]
+        axes.plot(
+            [p[0] for p in front], [p[1] for p in front], color=colour(0), linewidth=1.4, marker="o", markersize=5
+        )
+        low, high = axes.get_ylim()
+        axes.set(xscale="log", ylim=(low, high + 0.12 * (high - low)), xlabel=xlabel, ylabel="score (points)")
+        for number, (cost, value, label) in enumerate(front):
+            last = number == len(front) - 1 and len(front) > 1
+            axes.annotate(
+                _short(label, 22),
+                (cost, value),
+                xytext=(-4 if last else 4, 6),
+                textcoords="offset points",
+                ha="right" if last else "left",
+                fontsize=8,
+                color=colour(0),
+            )
+        axes.set_title(panel.name, loc="left", fontsize=9.5)
+        axes.margins(x=0.12)
+        axes.tick_params(length=0)
+        return _svg(figure, title)
+
+
 def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: str, smooth: bool = False) -> str:
     """One quantity against the outer step; with `smooth`, the raw values faintly behind an exponential average."""
     with matplotlib.rc_context(_STYLE):

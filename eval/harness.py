@@ -146,8 +146,8 @@ class Comparison:
         self._keep(cell)
         return cell.get("seconds", 0.0), len(missing) - 1
 
-    def _of(self, contender: Contender) -> list[dict[str, Any]]:
-        """The contender's finished cells, in the order of the plan."""
+    def finished(self, contender: Contender) -> list[dict[str, Any]]:
+        """The contender's finished cells with their answers, in the order of the plan."""
         keys = [self._key(contender, *cell) for cell in self.plan(contender)]
         return [self.cells[key] | {"method": contender.name} for key in keys if key in self.cells]
 
@@ -205,7 +205,7 @@ class Comparison:
 
     def _write_predictions(self, contender: Contender) -> None:
         lines = []
-        for cell in self._of(contender):
+        for cell in self.finished(contender):
             head = {name: cell[name] for name in ("method", "task", "seed", "k")}
             for i, answer in enumerate(cell.get("answers", ())):
                 lines.append(json.dumps({**head, "index": i, **answer}, ensure_ascii=False) + "\n")
@@ -215,7 +215,7 @@ class Comparison:
         """The machine-readable results (docs/results-format.md) of contenders that have run."""
         cells, methods, skipped = [], [], {}
         for contender in contenders:
-            mine = self._of(contender)
+            mine = self.finished(contender)
             done = [{n: v for n, v in c.items() if n not in ("answers", "key")} for c in mine if "refused" not in c]
             skipped.update({(contender.name, c["task"]): c["refused"] for c in mine if "refused" in c})
             cells += done

@@ -58,8 +58,8 @@ def write_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     results = load_results(run_dir)
     page = run_dir / "report.html"
-    _write(page, _page(run_dir, results))
-    _write(run_dir / "report.md", markdown(results))
+    write_page(page, _page(run_dir, results))
+    write_page(run_dir / "report.md", markdown(results))
     return page
 
 
@@ -111,14 +111,10 @@ def markdown(results: Results) -> str:
 
 
 def _page(run_dir: Path, results: Results) -> str:
-    from jinja2 import Environment, StrictUndefined
-
     made = rows(results)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"duration": duration, "signed": signed, "p": p_text, "minus": _minus, "time": _time}
-    template = environment.from_string(resources.files("eval").joinpath("report.html.jinja").read_text("utf-8"))
     dropped = [c for c in results["cells"] if c["dropped"]]
-    return template.render(
+    return render(
+        "report.html.jinja",
         results=results,
         rows=made,
         headline=headline(results, made),
@@ -139,6 +135,18 @@ def _page(run_dir: Path, results: Results) -> str:
         mistakes=_mistakes(run_dir, results, made),
         manifest=list(_flat(results["manifest"])),
     )
+
+
+def render(template: str, **values: Any) -> str:
+    """A page from one of the templates beside this file; every text is escaped."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    loader = FunctionLoader(lambda name: resources.files("eval").joinpath(name).read_text("utf-8"))
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"duration": duration, "signed": signed, "p": p_text, "minus": _minus, "time": _time}
+    return environment.get_template(template).render(**values)
 
 
 def _forest(made: Sequence[Row]) -> dict[str, Any] | None:
@@ -354,7 +362,8 @@ def _lines(path: Path) -> Iterator[Any]:
                     raise UserError(f"not JSON ({error})", where=f"{path}, line {number}") from None
 
 
-def _write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
+    """Writes beside the place and then moves there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, "utf-8", errors="backslashreplace")  # a lone surrogate must not cost the report

@@ -12,16 +12,17 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
-from eval.config import EvaluateRun, QuickstartRun
+from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.config import TrainRun
 from task_suites.errors import UserError, nearest
+from task_suites.formats import PRESETS, PromptFormat
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -47,7 +48,7 @@ class Predict:
 
 @dataclass(frozen=True)
 class Report:
-    """Write a finished run's report.html and report.md again.
+    """Write a finished run's report (or a map's page) again.
 
     Attributes:
         run: the run's folder.
@@ -66,8 +67,8 @@ class Suites:
         suite: a built-in suite, a folder, or package.module:function.
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
-        channel: show the channel format.
-        instruction: begin the prompt with the task's instruction.
+        format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
+        model: whose tokenizer's chat template is shown, where the format is a chat.
     """
 
     action: str
@@ -75,8 +76,8 @@ class Suites:
     suite: str = "embedded"
     k: int = 4
     seed: int = 0
-    channel: bool = False
-    instruction: bool = False
+    format: PromptFormat = field(default_factory=PromptFormat)
+    model: str = "smollm2-135m"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,18 @@ def run_evaluate(config: EvaluateRun) -> None:
     evaluate_run(config)
 
 
+def run_tune(config: TuneRun) -> None:
+    from eval.tune import tune_run
+
+    tune_run(config)
+
+
+def run_map(config: MapRun) -> None:
+    from eval.map import map_run
+
+    map_run(config)
+
+
 def run_predict(config: Predict) -> None:
     from metaicl.inference import open_method, predict_lines
 
@@ -120,9 +133,11 @@ def run_predict(config: Predict) -> None:
 
 
 def run_report(config: Report) -> None:
+    from eval.map_report import write_map
     from eval.report import write_report
+    from eval.summary import load_results
 
-    print(write_report(config.run))
+    print(write_map(config.run) if "map" in load_results(config.run) else write_report(config.run))
 
 
 def run_suites(config: Suites) -> None:
@@ -131,11 +146,23 @@ def run_suites(config: Suites) -> None:
     if config.action == "list":
         print(list_tasks(config.suite))
     elif config.action == "show":
-        print(show_prompt(config.suite, config.task, config.k, config.seed, config.channel, config.instruction))
+        chat = _chat_template(config.model) if config.format.chat else None
+        print(show_prompt(config.suite, config.task, config.k, config.seed, config.format, chat))
     elif config.action == "audit":
         print(audit(config.suite))
     else:
         raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, ("list", "show", "audit")))
+
+
+def _chat_template(model: str) -> Callable[..., Any]:
+    from transformers import AutoTokenizer
+
+    from metaicl.models import resolve
+
+    try:
+        return AutoTokenizer.from_pretrained(resolve(model)).apply_chat_template
+    except (OSError, ValueError) as error:
+        raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
 
 
 def run_models(config: Models) -> None:
@@ -160,6 +187,8 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None], tuple[str, ...]]] = {
     "models": (Models, run_models, ("action", "name")),
     "train": (TrainRun, run_train, ()),
     "evaluate": (EvaluateRun, run_evaluate, ()),
+    "tune": (TuneRun, run_tune, ()),
+    "map": (MapRun, run_map, ()),
     "predict": (Predict, run_predict, ()),
     "report": (Report, run_report, ("run",)),
 }
@@ -223,7 +252,7 @@ def parse(words: list[str]) -> tuple[str, Any]:
     command = next((word for word in words if not word.startswith("-")), "")
     if command and command not in COMMANDS:
         raise UserError(f"no command {command!r}", fix=nearest(command, COMMANDS))
-    words = _positional_to_flags(words, command)
+    words = _format_fields(_positional_to_flags(words, command))
     parser, parsers = build_parser([command] if command else list(COMMANDS))
     if command:
         words = _bare_switches(words, parsers[command])
@@ -249,6 +278,27 @@ def _positional_to_flags(words: list[str], command: str) -> list[str]:
     while rest and names and not rest[0].startswith("-"):
         result += [f"--{names.pop(0)}", rest.pop(0)]
     return result + rest
+
+
+def _format_fields(words: list[str]) -> list[str]:
+    """`--format letters` as `--format.choices letters`, the fields of that format; flags after it go over them."""
+    result: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name = word.removeprefix("--format=") if word.startswith("--format=") else None
+        if word == "--format" and rest:
+            name = rest.pop(0)
+        if name is None:
+            result.append(word)
+        elif name.lstrip().startswith("{") or Path(name).is_file():  # all fields at once
+            result += ["--format", name]
+        else:
+            if name not in PRESETS:
+                raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
+            for key, value in PRESETS[name].items():
+                result += [f"--format.{key}", value if isinstance(value, str) else json.dumps(value)]
+    return result
 
 
 def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:

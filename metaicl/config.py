@@ -60,6 +60,7 @@ class TrainerConfig:
         warmup_steps: steps of linear warm-up.
         weight_decay: AdamW's decoupled decay.
         clip: longest gradient norm.
+        average_last: the last weights are the mean over this share of the steps (0: those of the last step alone).
         seed: of all draws.
         validate_every: steps between validations; 0 validates never, and the last weights are the best.
         patience: validations without a better value before stopping; 0 never stops early.
@@ -81,6 +82,7 @@ class TrainerConfig:
     warmup_steps: int = 10
     weight_decay: float = 0.0
     clip: float = 1.0
+    average_last: float = 0.5
     seed: int = 0
     validate_every: int = 0
     patience: int = 0
@@ -91,6 +93,8 @@ class TrainerConfig:
         for name in ("steps", "episodes_per_step", "row_tokens", "k", "queries", "log_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"trainer.{name} must be at least 1", found=getattr(self, name))
+        if not 0 <= self.average_last <= 1:
+            raise UserError("trainer.average_last is no share", found=self.average_last, expected="from 0 to 1")
         if self.k_min > self.k:
             raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
 

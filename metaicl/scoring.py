@@ -68,6 +68,7 @@ def prompt_prefix(
     Raises:
         UserError: the prompt does not fit and `overflow` is "refuse", or a query alone does not fit.
     """
+    form = form.of(task, backbone.tokenizer.apply_chat_template)
     opening = encode(backbone, form.opening(task))
     demos = [encode(backbone, form.demonstration(e)) for e in support]
     room = backbone.context - longest_branch - len(opening)
@@ -123,7 +124,8 @@ class PromptScorer(Predictor):
             raise UserError(
                 f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
             )
-        self.backbone, self.form, self.task, self.support = backbone, form, task, tuple(support)
+        self.backbone, self.task, self.support = backbone, task, tuple(support)
+        self.form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.params, self.overflow, self.row_tokens = params, overflow, row_tokens
         self.calibration: Calibration = calibration
         self.length = length_rule(form, length)
@@ -233,7 +235,7 @@ class PromptScorer(Predictor):
         query has `beams` finished answers; the best log-probability a token wins (transformers' `early_stopping=True`).
         """
         if max_new_tokens is None:
-            answers = [len(self.backbone.encode(f" {self.form.answer_text(e)}")) for e in self.support]
+            answers = [len(self.backbone.encode(f" {self.form.written(e)}")) for e in self.support]
             max_new_tokens = 2 * max(answers, default=12) + 8
         if max_new_tokens < 1 or beams < 1:
             raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
@@ -245,13 +247,17 @@ class PromptScorer(Predictor):
             batch = max(1, self.row_tokens // (longest * beams))
             part = questions[len(texts) : len(texts) + batch]
             try:
-                texts += self._generated(prefix, part, max_new_tokens, beams)
+                texts += map(self.form.read, self._generated(prefix, part, max_new_tokens, beams))
                 continue
             except RuntimeError as error:
                 if not _out_of_memory(error) or len(part) == 1:
                     raise
             self._halve(longest * beams * len(part))
         return texts
+
+    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+        texts = self.generate(queries)
+        return [self.form.read_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
 
     def _generated(
         self, prefix: Sequence[int], questions: Sequence[Sequence[int]], limit: int, beams: int

@@ -109,6 +109,7 @@ class Trainer:
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.accelerator.register_save_state_pre_hook(self._save_learned)
         self.accelerator.register_load_state_pre_hook(self._load_learned)
+        self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
         self.best: tuple[float, int] | None = None
         self.seconds = 0.0
@@ -176,6 +177,7 @@ class Trainer:
         stale = 0
         while self.step < self.config.steps:
             values = self.take_step()
+            self._take_average()
             self.seconds = before + time.monotonic() - started
             speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
             bar.update()
@@ -193,6 +195,23 @@ class Trainer:
         trained = self._finish()
         self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
         return trained
+
+    def _take_average(self) -> None:
+        """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""
+        number = self.step - math.ceil(self.config.steps * (1 - self.config.average_last))
+        if number < 1:
+            return
+        for name, p in self.method.learned().items():
+            if number == 1 or name not in self.average:
+                self.average[name] = p.detach().clone()
+            else:
+                self.average[name].lerp_(p.detach(), 1 / number)
+
+    def _averaged(self) -> None:
+        """Put the mean weights into the method."""
+        with torch.no_grad():
+            for name, p in self.method.learned().items():
+                p.copy_(self.average[name])
 
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.config.steps)
@@ -213,9 +232,13 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:
+        if self.average and self.step == self.config.steps:
+            self._averaged()
+            if self.config.validate_every and self.validate:
+                self._validate()
         if self.best is None:
             self._save_best()
-        elif self.best[1] != self.step:
+        else:
             load_weights(self.method, self.run_dir / "best")
         value, step = self.best if self.best else (None, self.step)
         return Trained(self.run_dir / "best", self.step, step, value, self.seconds)
@@ -274,11 +297,15 @@ class Trainer:
     def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
         """Only what is learned goes into a checkpoint; the frozen base stays where it came from."""
         weights.clear()
-        torch.save({n: p.detach().cpu() for n, p in self.method.learned().items()}, Path(folder) / "learned.pt")
+        learned = {n: p.detach().cpu() for n, p in self.method.learned().items()}
+        average = {n: p.cpu() for n, p in self.average.items()}
+        torch.save({"learned": learned, "average": average}, Path(folder) / "learned.pt")
 
     def _load_learned(self, models: list[Any], folder: str) -> None:
         models.clear()
         saved = torch.load(Path(folder) / "learned.pt", weights_only=True)
         with torch.no_grad():
             for name, p in self.method.learned().items():
-                p.copy_(saved[name])
+                p.copy_(saved["learned"][name])
+                if name in saved["average"]:
+                    self.average[name] = saved["average"][name].to(p.device)

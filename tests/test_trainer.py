@@ -280,3 +280,18 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000002"]
     assert two["losses"] == pytest.approx(losses, rel=1e-5)
     assert equal(weights(one), two["weights"], 1e-5)
+
+
+def test_the_last_weights_are_the_mean_over_the_last_steps(tmp_path):
+    config = replace(CONFIG, steps=4, episodes_per_step=1, average_last=0.5)
+    stepwise = make(tmp_path / "a", config=config)
+    seen = []
+    for _ in range(4):
+        stepwise.take_step()
+        seen.append(weights(stepwise))
+    whole = make(tmp_path / "b", config=config)
+    whole.run()
+    assert equal(weights(whole), {n: (seen[2][n] + seen[3][n]) / 2 for n in seen[0]}, 1e-6)
+    last = make(tmp_path / "c", config=replace(config, average_last=0.0))
+    last.run()
+    assert equal(weights(last), seen[3])

@@ -6,11 +6,13 @@ own subclasses `Method`, in any module, and is named in a config as `package.mod
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
@@ -125,7 +127,8 @@ class Method(nn.Module, ABC):
 
     def tokens(self, episode: Episode) -> int:
         """The tokens that training on an episode runs, at least about: what it takes of a packed row."""
-        texts = (s.text for e in (*episode.support, *episode.queries) for s in self.form.demonstration(e))
+        form = self.form.of(episode.task, self.backbone.tokenizer.apply_chat_template)
+        texts = (s.text for e in (*episode.support, *episode.queries) for s in form.demonstration(e))
         return sum(len(self.backbone.encode(text)) for text in texts)
 
     @abstractmethod
@@ -150,6 +153,12 @@ class Method(nn.Module, ABC):
         """Raise a `UserError` when the method cannot answer this task."""
         if reason := self.refusal(task):
             raise UserError(f"{type(self).__name__} does not serve task {task.name}", found=reason)
+
+
+def seeded(*names: object) -> torch.Generator:
+    """A generator (CPU) for one purpose; what it gives is a function of the names alone."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def support_keys(examples: Sequence[Example]) -> str:

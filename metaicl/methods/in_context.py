@@ -127,12 +127,13 @@ class InContext(Method):
         """(tree of one episode, scored nodes of each supervised demonstration, for each query those of its answer or of
         each of its options, demonstrations dropped)."""
         among = self.objective != "tokens" and queries[0].form == "options"
-        answers = [self.form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
-        branches = [[self.form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
+        form = self.form.of(task, self.backbone.tokenizer.apply_chat_template)
+        answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
+        branches = [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
         longest = max(
             sum(len(self.backbone.encode(s.text)) for s in branch) for options in branches for branch in options
         )
-        prefix, dropped = prompt_prefix(self.backbone, self.form, task, support, longest, self.overflow)
+        prefix, dropped = prompt_prefix(self.backbone, form, task, support, longest, self.overflow)
         tree = PromptTree()
         after = tree.insert(-1, prefix)[-1] if prefix else -1
         kept = support[: len(support) - dropped] if self.supervise == "all" else ()
@@ -141,9 +142,10 @@ class InContext(Method):
 
     def _answers_in_prefix(self, task: Task, support: Sequence[Example]) -> list[list[int]]:
         """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
-        spans, start = list[list[int]](), sum(len(self.backbone.encode(s.text)) for s in self.form.opening(task))
+        form = self.form.of(task, self.backbone.tokenizer.apply_chat_template)
+        spans, start = list[list[int]](), sum(len(self.backbone.encode(s.text)) for s in form.opening(task))
         for example in support:
-            for segment in self.form.demonstration(example):
+            for segment in form.demonstration(example):
                 stop = start + len(self.backbone.encode(segment.text))
                 if segment.scored:
                     spans.append(list(range(max(1, start), stop)))  # nothing stands before the very first token

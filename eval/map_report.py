@@ -1,0 +1,137 @@
+"""The map of methods as a page and as Markdown, from its `results.json`: one table for each k, and score against cost.
+
+A place of the table that no cell fills is shown empty; it says so where the method does not serve the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from eval.figures import Panel, pareto_panel
+from eval.report import render, write_page
+from eval.summary import Results, duration, load_results
+from metaicl.methods import method_spec
+
+EMPTY, REFUSED = "·", "not served"
+
+
+def write_map(folder: Path) -> Path:
+    """Writes `map.html` and `map.md` into a map's folder and returns the path of the former.
+
+    Raises:
+        UserError: what `load_results` raises.
+    """
+    results = load_results(folder)
+    tables = [_table(results, k) for k in sorted(results["k"], reverse=True)]
+    page = render(
+        "map.html.jinja",
+        results=results,
+        tables=tables,
+        lead=_lead(results),
+        filled=len(results["map"]["cells"]),
+        possible=_possible(results),
+        panels=_panels(results),
+        notes=_notes(results),
+    )
+    write_page(folder / "map.html", page)
+    write_page(folder / "map.md", _markdown(results, tables))
+    return folder / "map.html"
+
+
+def _table(results: Results, k: int) -> dict[str, Any]:
+    found = {(c["method"], c["application"]): c for c in results["map"]["cells"] if c["k"] == k}
+    refused = {(s["method"], s["task"]) for s in results["skipped"]}
+    seconds = {m["name"]: m["train_seconds"] for m in results["methods"]}
+    applications: Mapping[str, str] = results["map"]["applications"]
+    best = {a: max((c["score"] for (_, b), c in found.items() if a == b), default=None) for a in applications}
+    rows = []
+    for name in results["map"]["methods"]:
+        spec = method_spec(name)
+        cells: list[Any] = []
+        for application, task in applications.items():
+            cell = found.get((name, application))
+            if cell is None:
+                cells.append(REFUSED if (name, task) in refused else EMPTY)
+            else:
+                cells.append(
+                    {
+                        "score": f"{cell['score']:.1f}",
+                        "low": f"{cell['low']:.1f}",
+                        "high": f"{cell['high']:.1f}",
+                        "best": cell["score"] == best[application],
+                        "cost": f"{duration(cell['adapt_seconds'])} + {1000 * cell['query_seconds']:.0f} ms",
+                    }
+                )
+        rows.append({"label": spec.label, "note": spec.note, "cells": cells, "train_seconds": seconds.get(name)})
+    seeds = sorted({c["seeds"] for (_, _), c in found.items()})
+    many = f"{seeds[0]} support sets" if seeds and seeds[0] > 1 else "one support set"
+    legend = (
+        f"Points (each task's own metric) over {many} of {results['protocol']['queries']} queries, with the 95 % "
+        "bootstrap interval over support sets and queries; below it the seconds of adapting and the time of one query."
+    )
+    return {"k": k, "rows": rows, "legend": legend}
+
+
+def _lead(results: Results) -> str:
+    k = results["headline_k"]
+    winners = []
+    for application in results["map"]["applications"]:
+        cells = [c for c in results["map"]["cells"] if c["k"] == k and c["application"] == application]
+        if cells:
+            best = max(cells, key=lambda c: c["score"])
+            winners.append(f"{application}: {method_spec(best['method']).label} ({best['score']:.0f})")
+    return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
+
+
+def _possible(results: Results) -> int:
+    """Places of all tables, those aside that a method is known not to serve."""
+    refused = {(s["method"], s["task"]) for s in results["skipped"]}
+    places = len(results["map"]["methods"]) * len(results["map"]["applications"]) - len(refused)
+    return places * len(results["k"])
+
+
+def _panels(results: Results) -> list[Any]:
+    from markupsafe import Markup
+
+    from eval.map import pareto
+
+    panels, k, queries = [], results["headline_k"], results["protocol"]["queries"]
+    for application in results["map"]["applications"]:
+        cells = [c for c in results["map"]["cells"] if c["k"] == k and c["application"] == application]
+        points = [
+            (
+                max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]),
+                c["score"],
+                method_spec(c["method"]).label,
+            )
+            for c in cells
+        ]
+        if points:
+            panel = Panel(application, points, pareto([(cost, value) for cost, value, _ in points]))
+            panels.append(Markup(pareto_panel(panel, "seconds for a new task", f"{application}: score against cost")))
+    return panels
+
+
+def _notes(results: Results) -> list[str]:
+    notes = [
+        "One task stands for an application: differences between neighbours say little about other tasks.",
+        "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
+        "Meta-training ran for the same time for each method, on this machine.",
+        "Seconds are those of the run that filled the cell; they depend on what else the machine did.",
+    ]
+    return notes + ([str(results["filtered"])] if results["filtered"] else [])
+
+
+def _markdown(results: Results, tables: list[dict[str, Any]]) -> str:
+    parts = [f"# {results['name']}", _lead(results)]
+    applications = list(results["map"]["applications"])
+    for table in tables:
+        lines = [("Method", *applications, "Meta-training"), (":--", *["--:"] * (len(applications) + 1))]
+        for row in table["rows"]:
+            texts = [c if isinstance(c, str) else f"{c['score']} [{c['low']}, {c['high']}]" for c in row["cells"]]
+            lines.append((row["label"], *texts, duration(row["train_seconds"])))
+        parts += [f"## k = {table['k']}", "\n".join("| " + " | ".join(line) + " |" for line in lines), table["legend"]]
+    parts += ["\n".join(f"- {note}" for note in _notes(results)), f"Made by:\n\n    {results['command']}"]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,192 @@
+"""`metaicl tune`: a method's recipe by Optuna on the meta-validation tasks, every trial recorded.
+
+A trial trains the method (where it is meta-trained) under one choice of settings and is valued by its mean score on
+meta-validation. The first trial is the method's defaults. A study goes on where it was stopped: each proposal is a pure
+function of the seed and of the trials that are finished. Meta-test tasks take no part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eval.config import TuneRun
+from eval.harness import make_validate
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig, write_text
+from metaicl.config import TrainerConfig, TrainRun
+from metaicl.methods import MethodSpec, method_spec
+from metaicl.runs import duration, plain, train_run, write_config
+from task_suites.errors import UserError, nearest
+from task_suites.task import TaskSuite
+
+log = logging.getLogger("metaicl")
+Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)
+TRAINING_SPACE: dict[str, Range] = {"trainer.lr": ("log", 1e-4, 3e-3)}
+
+
+def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Run the missing trials; the best recipe is written to `recipe.yaml` (for `metaicl train --config`) and returned.
+
+    Raises:
+        UserError: nothing to tune, a space that the method does not have, no meta-validation task, or no trial that
+            ended well.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    spec = method_spec(run.method)
+    space = checked_space(run.space or spec.space or (TRAINING_SPACE if spec.trained else {}), run.method)
+    suite, note = run.suite.open()
+    folder = Path(run.output) / run.name
+    write_config(folder / "config.yaml", asdict(run))
+    if note:
+        say(note)
+    storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
+    study = optuna.create_study(
+        study_name=run.method, storage=storage, direction="maximize", load_if_exists=True, sampler=_sampler(run, 0)
+    )
+    done = [t for t in study.trials if t.state.is_finished()]
+    say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space)} ({len(done)} are finished)")
+    backbone = None if spec.trained else Backbone.load(spec.backbone_config(run.backbone))
+    started = time.monotonic()
+    for number in range(len(done), run.trials):
+        study.sampler = _sampler(run, number)
+        if number == 0 and (defaults := _defaults(run, spec, space)):
+            study.enqueue_trial(defaults)
+        trial = study.ask()
+        settings = {name: _suggest(trial, name, limits) for name, limits in space.items()}
+        before = time.monotonic()
+        try:
+            value = _value(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone)
+        except UserError as error:  # a recipe that diverges is a result too
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            say(f"  trial {number + 1}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
+            _record(folder, number, settings, None, time.monotonic() - before)
+            continue
+        study.tell(trial, value)
+        _record(folder, number, settings, value, time.monotonic() - before)
+        say(f"  trial {number + 1}: {_shown(settings)}: {100 * value:.1f}")
+        if number == len(done):
+            left = (time.monotonic() - started) * (run.trials - number - 1)
+            say(f"  about {duration(left)} more on this machine") if left > 60 else None
+    good = [t for t in study.trials if t.value is not None]
+    if not good:
+        raise UserError(f"no trial of {run.method} ended well", where=folder, fix="Narrow the space, or lower rates.")
+    best = max(good, key=lambda t: (t.value, -t.number))
+    recipe = _recipe(run, dict(best.params))
+    write_text(folder / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
+    say(f"Best: trial {best.number + 1}, {100 * (best.value or 0):.1f} on meta-validation: {folder / 'recipe.yaml'}")
+    return recipe
+
+
+def checked_space(space: Mapping[str, Range], method: str) -> dict[str, Range]:
+    """The space, its names and ranges checked."""
+    if not space:
+        raise UserError(f"{method} has nothing to tune", fix="Give a space, such as {options.lr: [log, 1e-4, 1e-2]}.")
+    known = [f"trainer.{f.name}" for f in fields(TrainerConfig)]
+    for name, limits in space.items():
+        if name not in known and not name.startswith("options."):
+            raise UserError(f"space: unknown setting {name!r}", fix=f"{nearest(name, known)} Or options.NAME.")
+        kind = limits[0] if limits else None
+        right = len(limits) >= 2 if kind == "choice" else len(limits) == 3 and limits[1] < limits[2]
+        if kind not in ("float", "log", "int", "choice") or not right:
+            expected = "[float | log | int, low, high] or [choice, value, ...]"
+            raise UserError(f"space: {name} is no range", found=list(limits), expected=expected)
+    return dict(space)
+
+
+def _sampler(run: TuneRun, number: int) -> Any:
+    """The sampler of one trial: seeded by run and trial, so that a study that was stopped goes on as it would have."""
+    from optuna.samplers import TPESampler
+
+    seed = int.from_bytes(hashlib.sha256(f"{run.seed}/{run.method}/{number}".encode()).digest()[:4], "big")
+    return TPESampler(seed=seed, n_startup_trials=min(10, max(2, run.trials // 2)))
+
+
+def _suggest(trial: Any, name: str, limits: Range) -> Any:
+    kind, *values = limits
+    if kind == "choice":
+        return trial.suggest_categorical(name, values)
+    if kind == "int":
+        return trial.suggest_int(name, *values)
+    return trial.suggest_float(name, *values, log=kind == "log")
+
+
+def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dict[str, Any]:
+    """The settings that the method has without tuning, as far as they lie in the space and are known."""
+    given = {f"options.{n}": v for n, v in {**spec.options, **run.method_options}.items()}
+    given |= {f"trainer.{n}": v for n, v in asdict(run.trainer).items()}
+    given |= {f"options.{n}": v for n, v in spec.defaults().items() if f"options.{n}" not in given}
+    found = {}
+    for name, (kind, *values) in space.items():
+        if name in given and (given[name] in values if kind == "choice" else values[0] <= given[name] <= values[1]):
+            found[name] = given[name]
+    return found
+
+
+def _value(
+    run: TuneRun, spec: MethodSpec, suite: TaskSuite, settings: Mapping[str, Any], folder: Path, backbone: Any
+) -> float:
+    """The mean meta-validation score under these settings."""
+    training = _training(run, settings, folder)
+    config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
+    if spec.trained:
+        method, _ = train_run(training, make_validate, say=log.debug, suite=suite)
+    else:
+        method = config.build(backbone)
+    held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
+    if not held_out:
+        raise UserError(f"no meta-validation task that {run.method} serves")
+    value = make_validate(held_out, run.validation)(method)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return value
+
+
+def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:
+    of = {part: {n.split(".", 1)[1]: v for n, v in settings.items() if n.startswith(f"{part}.")} for part in _PARTS}
+    return TrainRun(
+        name=folder.name,
+        output=str(folder.parent),
+        suite=run.suite,
+        method=run.method,
+        method_options={**run.method_options, **of["options"]},
+        backbone=method_spec(run.method).backbone_config(run.backbone),
+        format=run.format,
+        trainer=replace(run.trainer, **of["trainer"]),
+        validation=run.validation,
+        resume=False,
+        progress=run.progress,
+    )
+
+
+_PARTS = ("trainer", "options")
+
+
+def _recipe(run: TuneRun, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a training configuration that was tuned."""
+    trainer = {n.removeprefix("trainer."): v for n, v in settings.items() if n.startswith("trainer.")}
+    options = {n.removeprefix("options."): v for n, v in settings.items() if n.startswith("options.")}
+    recipe: dict[str, Any] = {"method": run.method, "method_options": {**run.method_options, **options}}
+    return plain({**recipe, "trainer": trainer} if trainer else recipe)  # type: ignore[no-any-return]
+
+
+def _record(folder: Path, number: int, settings: Mapping[str, Any], value: float | None, seconds: float) -> None:
+    line = {"trial": number, "settings": dict(settings), "value": value, "seconds": round(seconds, 1)}
+    with (folder / "trials.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line) + "\n")
+
+
+def _shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n}={v:.3g}" if isinstance(v, float) else f"{n}={v}" for n, v in settings.items())

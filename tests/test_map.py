@@ -1,0 +1,113 @@
+"""The map: finished cells stay, empty ones are shown empty, costs beside scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config
+
+from eval import map as map_module
+from eval.config import MapRun, Protocol
+from eval.map import map_run, pareto, query_interval
+from metaicl import trainer
+from metaicl.checkpoint import read_card
+from metaicl.config import TrainerConfig
+from task_suites.errors import UserError
+from task_suites.sources import SuiteConfig
+
+
+@pytest.fixture
+def run(tmp_path) -> MapRun:
+    return MapRun(
+        output=str(tmp_path),
+        suite=SuiteConfig("toys:toy_suite"),
+        applications={"fruit": "test0", "tools": "test1"},
+        methods=["random", "icl", "protonet"],
+        backbone=tiny_config(),
+        protocol=Protocol([1, 2], 2, 4, curve_seeds=1),
+        trainer=TrainerConfig(k=2, queries=2, checkpoint_every=1),
+        budget_seconds=0.2,
+        progress=False,
+    )
+
+
+def quiet(text: str) -> None:
+    pass
+
+
+def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path):
+    results = map_run(run, quiet)
+    cells = results["map"]["cells"]
+    assert {(c["method"], c["application"], c["k"]) for c in cells} == {
+        (m, a, k) for m in run.methods for a in run.applications for k in (1, 2)
+    }
+    assert all(c["low"] <= c["score"] <= c["high"] and c["adapt_seconds"] >= 0 for c in cells)
+    page = (tmp_path / "map" / "map.html").read_text()
+    assert "Prototypical" in page and page.count("<svg") == 2 and "12 of 12 places" in page
+
+
+def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, monkeypatch):
+    first = map_run(run, quiet)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
+        patch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
+        assert map_run(run, quiet)["map"]["cells"] == first["map"]["cells"]
+    wider = map_run(replace(run, methods=[*run.methods, "majority"]), quiet)
+    assert [c for c in wider["map"]["cells"] if c["method"] != "majority"] == first["map"]["cells"]
+
+
+def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch):
+    times = iter([0.0, *[1e6] * 1000])
+    monkeypatch.setattr(map_module.time, "monotonic", lambda: next(times))
+    with pytest.raises(UserError, match="the map has no cell yet"):
+        map_run(replace(run, max_minutes=1.0), quiet)
+    monkeypatch.undo()
+    map_run(replace(run, methods=["random"]), quiet)
+    times = iter([0.0, *[1e6] * 1000])
+    monkeypatch.setattr(map_module.time, "monotonic", lambda: next(times))
+    results = map_run(replace(run, max_minutes=1.0, methods=["random", "protonet"]), quiet)
+    assert {c["method"] for c in results["map"]["cells"]} == {"random"}
+    assert "| Prototypical | · | · | - |" in (tmp_path / "map" / "map.md").read_text()
+
+
+def test_the_steps_of_a_training_are_measured_once_and_kept(run, tmp_path):
+    map_run(replace(run, methods=["protonet"]), quiet)
+    plan = json.loads((Path(tmp_path) / "map" / "protonet" / "plan.json").read_text())
+    done = json.loads((Path(tmp_path) / "map" / "protonet" / "finished.json").read_text())
+    assert plan["steps"] == done["steps"] >= 1 and plan["config"] == done["config"]
+
+
+def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path):
+    recipes = tmp_path / "recipes"
+    recipes.mkdir()
+    (recipes / "protonet.yaml").write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {lr: 0.01}\n")
+    map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
+    config, _ = read_card(tmp_path / "map" / "protonet" / "best")
+    assert config.options == {"layer": 1}
+    (recipes / "protonet.yaml").write_text("method: maml\n")
+    with pytest.raises(UserError, match="the recipe is another method's"):
+        map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
+
+
+def test_an_application_wants_a_held_out_task(run):
+    with pytest.raises(UserError, match=r"fruit wants a task of the meta-test split.*train0"):
+        map_run(replace(run, applications={"fruit": "train0"}), quiet)
+
+
+def test_the_front_holds_what_no_other_beats_in_cost_and_score():
+    points = [(1.0, 10.0), (2.0, 9.0), (3.0, 30.0), (3.0, 20.0), (0.5, 5.0)]
+    assert pareto(points) == [4, 0, 2]
+
+
+def test_intervals_over_queries_cover_the_score_and_narrow_with_more_of_them():
+    def cells(n: int) -> list[dict]:
+        answers = [{"answer": "ab"[i % 3 == 0], "truth": "a"} for i in range(n)]
+        score = sum(a["answer"] == a["truth"] for a in answers) / n
+        return [{"key": str(n), "metric": "accuracy", "score": score, "answers": answers}]
+
+    few, many = query_interval(cells(12)), query_interval(cells(300))
+    assert few.low < few.mean < few.high and many.high - many.low < (few.high - few.low) / 2
+    assert query_interval(cells(12)) == few

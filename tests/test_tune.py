@@ -1,0 +1,84 @@
+"""Tuning: every trial recorded, the defaults first, a stopped study goes on as it would have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+from conftest import tiny_config
+
+from eval.config import TuneRun
+from eval.tune import tune_run
+from metaicl.config import TrainerConfig, ValidationConfig
+from task_suites.errors import UserError
+from task_suites.sources import SuiteConfig
+
+TRAINER = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1)
+
+
+@pytest.fixture
+def run(tmp_path) -> TuneRun:
+    return TuneRun(
+        output=str(tmp_path),
+        suite=SuiteConfig("toys:toy_suite"),
+        backbone=tiny_config(),
+        trainer=TRAINER,
+        validation=ValidationConfig(k=2, queries=6),
+        trials=3,
+        progress=False,
+    )
+
+
+def trials(run: TuneRun) -> list[dict]:
+    from pathlib import Path
+
+    return [json.loads(line) for line in (Path(run.output) / run.name / "trials.jsonl").read_text().splitlines()]
+
+
+def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_path):
+    recipe = tune_run(run, say=lambda text: None)
+    lines = trials(run)
+    assert [line["trial"] for line in lines] == [0, 1, 2]
+    assert lines[0]["settings"] == {"trainer.lr": TRAINER.lr}
+    assert len({line["settings"]["trainer.lr"] for line in lines}) == 3
+    best = max(lines, key=lambda line: (line["value"], -line["trial"]))
+    assert recipe["trainer"]["lr"] == best["settings"]["trainer.lr"]
+    assert yaml.safe_load((tmp_path / "tune" / "recipe.yaml").read_text()) == recipe
+
+
+def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):
+    whole = replace(run, name="whole")
+    tune_run(whole, say=lambda text: None)
+    tune_run(replace(run, trials=2), say=lambda text: None)
+    tune_run(run, say=lambda text: None)
+    assert [(t["settings"], t["value"]) for t in trials(run)] == [(t["settings"], t["value"]) for t in trials(whole)]
+
+
+def test_a_method_without_meta_training_is_tuned_by_its_own_options(run):
+    recipe = tune_run(replace(run, method="finetune", trials=2), say=lambda text: None)
+    assert set(recipe) == {"method", "method_options"} and set(recipe["method_options"]) == {"lr", "steps"}
+    assert trials(run)[0]["settings"] == {"options.lr": 1e-3, "options.steps": 20}
+
+
+def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
+    space = {"options.inner_lr": ["choice", 0.1, 1e30]}
+    options = {"clip": 0.0, "inner_steps": 3}
+    recipe = tune_run(replace(run, method="fomaml", method_options=options, space=space, trials=6), say=lambda t: None)
+    values = {line["settings"]["options.inner_lr"]: line["value"] for line in trials(run)}
+    assert values[0.1] is not None and values.get(1e30) is None
+    assert recipe["method_options"]["inner_lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "icl"}, "icl has nothing to tune"),
+        ({"space": {"trainer.lrr": ["log", 1e-4, 1e-3]}}, "unknown setting 'trainer.lrr'.*trainer.lr"),
+        ({"space": {"trainer.lr": ["log", 1e-3, 1e-4]}}, "trainer.lr is no range"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):
+    with pytest.raises(UserError, match=message):
+        tune_run(replace(run, **changes))
