@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
             ["--quick", "--skip-backbone"],
             ["queries_per_s_ratio_padded", "queries_per_s_ratio_packed", "max_gradient_diff"],
         ),
+        ("methods", ["--quick"], ["methods"]),
     ],
 )
 def test_a_benchmark_runs_agrees_with_the_slow_way_and_ends_in_one_json_line(script, options, keys):

@@ -126,6 +126,11 @@ class EmbeddingPredictor(Predictor):
         self.names = method.classes(support)
 
     @torch.no_grad()
+    def prepare(self) -> None:
+        """Embed the support set (a frozen backbone keeps it)."""
+        self.method.embed(self.support)
+
+    @torch.no_grad()
     def logits(self, queries: Sequence[Example]) -> np.ndarray:
         """`[items, classes]` in float64; no column where there is no demonstration."""
         if not self.names:

@@ -1,0 +1,165 @@
+"""What each method costs: meta-training per episode, adapting to a task, answering a query afterwards.
+
+    python benchmarks/methods.py --data FOLDER            smollm2-135m on tasks of FOLDER (minutes)
+    python benchmarks/methods.py --quick                  the tiny model on a built-in task; its numbers mean nothing
+
+One classification task, 16 demonstrations and 16 queries. For each method of the registry that serves it:
+
+    train_gflop, train_s      forward and backward of one training episode
+    adapt_gflop, adapt_s      `adapt` and `prepare`: what is done once for a support set
+    query_gflop, query_s      one query of 16 answered together, after that
+
+Operations are PyTorch's own count (`torch.utils.flop_counter`: two for each multiply-add of matrix products), with the
+fused CPU attention added to it; a causal kernel counts as a full one. Seconds are the median of --repeats, on as many
+threads as PyTorch takes. Embeddings that a frozen backbone keeps are dropped before each measurement, so metric methods
+pay for theirs. The check is that answers are the same in every repeat. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli.py says why
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig
+from metaicl.methods import METHODS, method_spec
+from metaicl.methods.base import Method
+from metaicl.runs import manifest
+from task_suites.episodes import EpisodeSampler
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import open_suite
+
+
+def _attention_flops(query: Any, key: Any, *rest: Any, out_shape: Any = None, **options: Any) -> int:
+    batch, heads, rows, width = query
+    return int(4 * batch * heads * rows * key[2] * width)
+
+
+def _attention_backward_flops(
+    grad: Any, query: Any, key: Any, *rest: Any, out_shape: Any = None, **options: Any
+) -> int:
+    return int(2.5 * _attention_flops(query, key))  # five products where forward has two
+
+
+_ops = torch.ops.aten
+COUNTED = {
+    _ops._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+    _ops._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
+}
+
+
+def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -> tuple[float, float, list[Any]]:
+    """(GFLOP, median seconds, what each run gave); `before` runs before each, off the clock."""
+    before()
+    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
+        results = [work()]
+    seconds = []
+    for _ in range(repeats):
+        before()
+        started = time.perf_counter()
+        results.append(work())
+        seconds.append(time.perf_counter() - started)
+    return counter.get_total_flops() / 1e9, statistics.median(seconds), results
+
+
+def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float]:
+    """A method's numbers; see the module's docstring."""
+    training, asked = episodes
+    backbone = method.backbone
+    row = {}
+
+    def train() -> float:
+        loss, weight = method([training])
+        (loss / weight).backward()
+        method.zero_grad()
+        return float(loss.detach())
+
+    def adapt() -> Any:
+        predictor = method.adapt(asked.task, asked.support)
+        predictor.prepare()
+        return predictor
+
+    if trained:
+        row["train_gflop"], row["train_s"], losses = measured(train, backbone.memo.clear, repeats)
+        spread = (max(losses) - min(losses)) / max(1e-9, abs(losses[0]))
+        if spread > 1e-5:
+            raise SystemExit(f"{type(method).__name__}: the loss of one episode differs between runs by {spread:.1e}")
+    row["adapt_gflop"], row["adapt_s"], predictors = measured(adapt, backbone.memo.clear, repeats)
+
+    def forget_queries() -> None:
+        backbone.memo.clear()
+        predictors[-1].prepare()
+
+    queries = [q.hidden() for q in asked.queries]
+    gflop, seconds, answers = measured(lambda: predictors[-1].answers(queries), forget_queries, repeats)
+    row["query_gflop"], row["query_s"] = gflop / len(queries), seconds / len(queries)
+    if any([a.text for a in again] != [a.text for a in answers[0]] for again in answers):
+        raise SystemExit(f"{type(method).__name__}: answers differ between runs")
+    return {name: float(f"{value:.4g}") for name, value in row.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", default="embedded")
+    parser.add_argument("--train-task", default="", help="a meta-training task with fixed labels")
+    parser.add_argument("--task", default="", help="the task that is adapted to")
+    parser.add_argument("--methods", default="", help="names with commas; all by default")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    config = BackboneConfig(lora_layers=10)
+    k = queries = 16
+    if given.quick:
+        config, k, queries, given.repeats = BackboneConfig("tiny-random", precision="fp32", lora_layers=1), 4, 4, 1
+    suite = open_suite(given.data)
+    labelled = {s: [t for t in suite.split(s) if t.labels and t.form == "options"] for s in ("meta_train", "meta_test")}
+    train_task = suite[given.train_task or labelled["meta_train"][0].name]
+    task = suite[given.task or labelled["meta_test"][0].name]
+    episodes = (
+        EpisodeSampler(0, k, queries, max_classes=8).draw(train_task, "train", 0),
+        EpisodeSampler(0, k, queries).draw(task, "test", 0),
+    )
+    backbones: dict[BackboneConfig, Backbone] = {}
+    rows: dict[str, dict[str, float]] = {}
+    for name in given.methods.split(",") if given.methods else METHODS:
+        spec = method_spec(name)
+        wanted = spec.backbone_config(config)
+        if wanted not in backbones:
+            backbones[wanted] = Backbone.load(wanted)
+        backbone = backbones[wanted]
+        method = spec.build(backbone, PromptFormat()).to(backbone.device)
+        if method.refusal(task):
+            continue
+        try:
+            rows[name] = cost(method, episodes, spec.trained, given.repeats)
+        except UserError as error:
+            raise SystemExit(f"{name}: {error}") from None
+        print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in rows[name].items()), file=sys.stderr)
+    print(
+        json.dumps(
+            {
+                "benchmark": "methods",
+                "model": config.name,
+                "task": task.name,
+                "k": k,
+                "methods": rows,
+                "manifest": manifest(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
