@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
             ["queries_per_s_ratio_padded", "queries_per_s_ratio_packed", "max_gradient_diff"],
         ),
         ("methods", ["--quick"], ["methods"]),
+        ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
     ],
 )
 def test_a_benchmark_runs_agrees_with_the_slow_way_and_ends_in_one_json_line(script, options, keys):
