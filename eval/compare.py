@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, write
 from metaicl.config import BackboneConfig
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import duration, write_config
+from metaicl.runs import check_data, data_record, duration, write_config
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Task
@@ -109,7 +109,8 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
 def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any]:
     """The segments of one short prompt, for the report."""
     task = min(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text)))
-    episode, form = protocol_episode(protocol, task, 0, min(k, max(protocol.k))), form.resolved()
+    episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
+    form = replace(form.resolved(), chat=False).of(task)  # contents alone: no tokenizer is at hand here
     query = episode.queries[0]
     segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
     branch = form.branch(query, form.targets(query)[0])
@@ -133,6 +134,10 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     started = time.monotonic()
     suite, note = run.suite.open()
     tasks = suite.split(run.split)
+    data = data_record(run.suite, tasks)
+    trained = [Path(name).parent for name in run.methods if (Path(name) / CARD).is_file()]
+    for folder in (run.folder, *trained):
+        check_data(folder, data)
     backbones = Backbones()
     contenders = [
         contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods
@@ -141,7 +146,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"methods named twice: {sorted(twice)}", fix="Compare two trainings of one method in two runs.")
     comparison = Comparison(tasks, run.protocol, run.folder)
-    write_config(run.folder / "config.yaml", asdict(run))
+    write_config(run.folder / "config.yaml", asdict(run), data)
     say(
         f"{len(contenders)} methods on {len(tasks)} tasks of {suite.name} ({run.split}), "
         f"{run.protocol.seeds} support sets a task, k {run.protocol.k}"
@@ -158,7 +163,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
         run.format,
         name=run.name,
         seconds=time.monotonic() - started,
-        manifest={"suite": suite.name, "backbone": asdict(run.backbone)},
+        manifest={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,
         comparison={"method": run.highlight, "baseline": run.baseline},
         notes=[],

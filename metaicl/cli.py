@@ -59,16 +59,29 @@ class Report:
 
 @dataclass(frozen=True)
 class Suites:
-    """What tasks there are, what a prompt looks like, what leaks: list [SUITE], show TASK, audit.
+    """What tasks there are, how a prompt looks, what leaks: list [SUITE], show TASK, tree, audit, export.
 
     Attributes:
-        action: list tasks, show a task's prompt, or audit the meta-split for leaks.
+        action: list tasks, show a task's prompt, the lineage as a tree, audit for leaks (exit status 1 where there are
+            any), or export the suite.
         task: the task to show.
         suite: a built-in suite, a folder, or package.module:function.
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
         format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
         model: whose tokenizer's chat template is shown, where the format is a chat.
+        to: the layout to export to: metaicl, lm-eval or datasets.
+        output: the new folder to export into.
+        tasks: export these tasks only; empty exports all.
+        forms: export tasks whose examples have one of these forms: options, text, tags.
+        json: print the audit as JSON.
+        html: write the audit as a page to this file.
+        fix: write the suite without its leaks into this new folder.
+        near: whether the audit looks for near duplicates and contained inputs too.
+        context: a context size that the audit compares lengths with, in words; 0 for none.
+        tokens: take lengths in tokens of the model.
+        allow: sources that may lie on two sides of the meta-split.
+        setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
     """
 
     action: str
@@ -78,6 +91,18 @@ class Suites:
     seed: int = 0
     format: PromptFormat = field(default_factory=PromptFormat)
     model: str = "smollm2-135m"
+    to: str = ""
+    output: Path | None = None
+    tasks: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=lambda: ["options", "text", "tags"])
+    json: bool = False
+    html: Path | None = None
+    fix: Path | None = None
+    near: bool = True
+    context: int = 0
+    tokens: bool = False
+    allow: list[str] = field(default_factory=list)
+    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +166,8 @@ def run_report(config: Report) -> None:
 
 
 def run_suites(config: Suites) -> None:
-    from task_suites.describe import audit, list_tasks, show_prompt
+    from task_suites.describe import list_tasks, show_prompt
+    from task_suites.export import export_suite
 
     if config.action == "list":
         print(list_tasks(config.suite))
@@ -149,18 +175,67 @@ def run_suites(config: Suites) -> None:
         chat = _chat_template(config.model) if config.format.chat else None
         print(show_prompt(config.suite, config.task, config.k, config.seed, config.format, chat))
     elif config.action == "audit":
-        print(audit(config.suite))
+        run_audit(config)
+    elif config.action == "tree":
+        from task_suites.provenance import tree
+        from task_suites.sources import open_suite
+
+        print(tree(open_suite(config.suite)))
+    elif config.action == "export":
+        print(export_suite(config.suite, config.to, config.output, config.tasks, config.forms))
     else:
-        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, ("list", "show", "audit")))
+        known = ("list", "show", "tree", "audit", "export")
+        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, known))
+
+
+def run_audit(config: Suites) -> None:
+    """Print the audit, write what was asked for; exit status 1 where something leaks and nothing was fixed."""
+    from task_suites.audit import audit_suite
+    from task_suites.audit_fix import cleaned, write_fixed
+    from task_suites.audit_report import overlap_table, page, table
+    from task_suites.sources import open_suite
+    from task_suites.splits import load_split, overlaps
+
+    if config.setting:
+        found = overlaps(split := load_split(config.setting))
+        print(overlap_table(split, found))
+        sys.exit(1 if found else 0)
+    tokenizer = _tokenizer(config.model) if config.tokens else None
+    length = (lambda text: len(tokenizer(text).input_ids)) if tokenizer else None
+    settings: dict[str, Any] = {
+        "context": config.context,
+        "length": length,
+        "near": config.near,
+        "allow": config.allow,
+    }
+    suite = open_suite(config.suite)
+    report = audit_suite(suite, **settings)
+    print(json.dumps(report.to_json(), ensure_ascii=False) if config.json else table(report, suite))
+    if config.html:
+        config.html.parent.mkdir(parents=True, exist_ok=True)
+        config.html.write_text(page(report, suite), encoding="utf-8")
+    if config.fix:
+        fixed = cleaned(suite, report, **settings)
+        write_fixed(fixed, config.fix)
+        gone = f"{len(fixed.removed)} examples" + (
+            f" and the tasks {', '.join(fixed.dropped)}" if fixed.dropped else ""
+        )
+        print(f"{config.fix}: the suite without {gone} (removed.jsonl says which)", file=sys.stderr)
+    elif not report.clean:
+        sys.exit(1)
 
 
 def _chat_template(model: str) -> Callable[..., Any]:
+    return _tokenizer(model).apply_chat_template  # type: ignore[no-any-return]
+
+
+def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
     from metaicl.models import resolve
 
     try:
-        return AutoTokenizer.from_pretrained(resolve(model)).apply_chat_template
+        return AutoTokenizer.from_pretrained(resolve(model))
     except (OSError, ValueError) as error:
         raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
+from task_suites.chat import ChatTemplate
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat, Role
@@ -35,15 +36,32 @@ def list_tasks(suite_name: str) -> str:
     return "\n".join(lines)
 
 
-def show_prompt(suite_name: str, task_name: str, k: int, seed: int, channel: bool, instruction: bool) -> str:
-    """A prompt of the task with its parts coloured (plainly marked where the output is no terminal)."""
+def show_prompt(
+    suite_name: str,
+    task_name: str,
+    k: int,
+    seed: int,
+    form: PromptFormat | None = None,
+    chat: ChatTemplate | None = None,
+) -> str:
+    """A prompt of the task with its parts coloured (not where the output is no terminal), and above it which template
+    was drawn and which words stand for labels.
+
+    Args:
+        form: the format; None is the direct one.
+        chat: renders a conversation, where the format is a chat (`PromptFormat.of`).
+
+    Raises:
+        UserError: no such task, or one that the format cannot show.
+    """
     suite = open_suite(suite_name)
     if not task_name:
         raise UserError("suites show wants a task", fix=nearest("", suite.tasks))
     task = suite[task_name]
-    if channel and task.form != "options":
+    form = form or PromptFormat()
+    if form.channel and task.form != "options":
         raise UserError(f"task {task_name} has no options to score", fix="Show it in the direct format.")
-    form = PromptFormat(channel=channel, instruction=instruction)
+    form = form.resolved().of(task, chat)
     episode = EpisodeSampler(seed, k, 1).draw(task, "test", 0)
     query = episode.queries[0]
     segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
@@ -54,26 +72,17 @@ def show_prompt(suite_name: str, task_name: str, k: int, seed: int, channel: boo
         return f"\033[{COLOURS[role]}m{text}\033[0m" if coloured else text
 
     legend = "  ".join(paint(role, role) for role in COLOURS)
-    answers = ", ".join(query.options or ()) or form.answer_text(query)
-    head = f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}\n{legend}\n{'-' * 60}\n"
+    answers = ", ".join(query.options or ()) or form.written(query)
+    about = [f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}", *_bound_lines(form)]
+    head = "\n".join((*about, legend, "-" * 60, ""))
     return f"{head}{''.join(paint(s.role, s.text) for s in segments)}\n{'-' * 60}\noptions: {answers}"
 
 
-def audit(suite_name: str) -> str:
-    """Check that no example of a held-out task lies in a meta-training task, and none of test in train.
-
-    Raises:
-        UserError: the first leak that is found.
-    """
-    suite = open_suite(suite_name)
-    suite.assert_no_leak()
-    examples = 0
-    for task in suite.tasks.values():
-        train = {e.content for e in task.examples("train")}
-        both = [e.content for e in task.examples("test") if e.content in train]
-        if both:
-            raise UserError(f"task {task.name}: {len(both)} test examples are in train too", found=repr(both[0][:80]))
-        examples += len(task.examples("train")) + len(task.examples("test"))
-    return (
-        f"{suite.name}: {len(suite.tasks)} tasks, {examples} examples, no exact leak within tasks or across the split"
-    )
+def _bound_lines(form: PromptFormat) -> list[str]:
+    """What the format took from the task: the template that was named or drawn, the words for labels."""
+    if form.bound is None:
+        return []
+    template, words = form.bound.template, form.bound.words
+    how = "named" if form.template else f"drawn by seed {form.seed}"
+    named = [f"template: {template.name} ({how})"] if template else []
+    return named + (["words: " + ", ".join(f"{a} -> {b}" for a, b in words.items())] if words else [])

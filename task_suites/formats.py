@@ -5,20 +5,42 @@ shared part of two prompts is the same ids in both. Separators and the leading b
 
     direct     <input>\\nAnswer: <output>\\n\\n  ...  <input>\\nAnswer:| <option>           scored: the option
     channel    <output>\\n <input>\\n\\n         ...  <option>\\n| <input>                 scored: the input
+
+Everything else that can differ is a field whose values are functions in a table: how the instruction is given
+(`INSTRUCTIONS`), whether options are shown and answered by letter (`CHOICES`), which words stand for labels
+(task_suites/label_words.py), how tags are written (task_suites/tags_as_text.py); and templates
+(task_suites/templates.py) and the tokenizer's chat template (task_suites/chat.py). Options, answers and truth stay the
+task's own throughout: a format changes what a prompt shows for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal
+import copy
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
-from task_suites.errors import UserError
-from task_suites.task import Example, Task
+from task_suites.chat import ChatPieces, ChatTemplate, cut_chat
+from task_suites.errors import UserError, nearest
+from task_suites.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
+from task_suites.tags_as_text import NO_SPAN, STOP, TAGGING, list_spans, parse_tags, rename, spans
+from task_suites.task import Example, Illustration, Task
+from task_suites.templates import GENERAL, Template, choose_template
+
+__all__ = [
+    "NO_SPAN",
+    "PRESETS",
+    "STOP",
+    "PromptFormat",
+    "Role",
+    "Segment",
+    "parse_tags",
+    "preset",
+    "spans",
+]
 
 Role = Literal["instruction", "demo_input", "demo_output", "query", "option"]
-STOP = "\n"
-NO_SPAN = "none"
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,23 @@ class Segment:
     role: Role
     text: str
     scored: bool = False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a format takes from a task and a tokenizer (`PromptFormat.of`).
+
+    Attributes:
+        task: the task.
+        words: label, or type of a tag, -> the word that stands for it; those without one stand for themselves.
+        template: the template that was named or drawn.
+        chat: the pieces of the tokenizer's chat template.
+    """
+
+    task: Task
+    words: Mapping[str, str]
+    template: Template | None
+    chat: ChatPieces | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +80,23 @@ class PromptFormat:
         answer: what stands between an input and its answer in the direct format.
         separator: what ends a demonstration.
         target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
+        instruction_style: "line", or "definition" with positive and negative examples as Super-NaturalInstructions has
+            them.
+        positive: at most so many positive examples of the definition.
+        negative: at most so many negative examples of the definition.
+        explanations: give the explanations of the definition's examples.
+        choices: "text" scores the options' text; "listed" shows them in the question too; "letters" shows them with
+            letters, and the letter is the answer.
+        verbalizer: words for labels or for types of tags, `label: word`; or of one task, `task: {label: word}`.
+        label_words: "own"; "arbitrary" words, "random" strings or the "shuffled" labels, drawn by (seed, task).
+        tagging: tags as text: the "spans" listed, or the sentence with spans marked "inline".
+        templates: Jinja templates `question ||| {{ answer }}` by name; or of one task, `task: {name: template}`.
+        template: the name of the template to take; empty draws one for each task.
+        chat: give instruction, inputs and answers as a conversation by the tokenizer's chat template.
+        seed: of the draws of label words and templates.
+
+    Raises:
+        UserError: an unknown value, or fields that do not go together.
     """
 
     channel: bool = False
@@ -48,6 +104,41 @@ class PromptFormat:
     answer: str = "\nAnswer:"
     separator: str = "\n\n"
     target: str = ""
+    instruction_style: str = "line"
+    positive: int = 2
+    negative: int = 2
+    explanations: bool = False
+    choices: str = "text"
+    verbalizer: dict[str, Any] = field(default_factory=dict)
+    label_words: str = "own"
+    tagging: str = "spans"
+    templates: dict[str, Any] = field(default_factory=dict)
+    template: str = ""
+    chat: bool = False
+    seed: int = 0
+
+    # Set by `of` on a copy; not a field, so that it is no part of a config, a checkpoint's card or a comparison.
+    bound: ClassVar[Bound | None] = None
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("instruction_style", INSTRUCTIONS),
+            ("choices", CHOICES),
+            ("label_words", LABEL_WORDS),
+            ("tagging", TAGGING),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"unknown format.{name} {getattr(self, name)!r}", fix=nearest(getattr(self, name), known)
+                )
+        for first, second, both in (
+            ("channel", "chat", self.channel and self.chat),
+            ("verbalizer", "label_words", bool(self.verbalizer) and self.label_words != "own"),
+        ):
+            if both:
+                raise UserError(f"format.{first} and format.{second} do not go together", fix="Take one of the two.")
+        if self.template and not self.templates:
+            raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
 
     def resolved(self) -> PromptFormat:
         """The format itself, or the one that `target` names.
@@ -64,31 +155,74 @@ class PromptFormat:
             raise UserError(
                 f"{self.target} is no PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
             )
-        return cls(**{field.name: getattr(self, field.name) for field in fields(PromptFormat)})
+        return cls(**{f.name: getattr(self, f.name) for f in fields(PromptFormat)})
+
+    def of(self, task: Task, chat: ChatTemplate | None = None) -> PromptFormat:
+        """The format for one task: with its words, its template, and the pieces of the tokenizer's chat template.
+
+        Args:
+            chat: renders a conversation (`tokenizer.apply_chat_template`); needed where the format is a chat.
+
+        Raises:
+            UserError: words, templates or the chat template do not do for the task.
+        """
+        if not self._needs_task or (self.bound is not None and self.bound.task is task):
+            return self
+        words = verbalized(self.verbalizer, task) if self.verbalizer else drawn_words(self.label_words, task, self.seed)
+        template = choose_template(self.templates, self.template, task, self.seed) if self.templates else None
+        if template and self.choices != "text" and not template.uses & {"choices", "letters", "options"}:
+            raise UserError(
+                f"template {template.name} does not show the options",
+                where=f"task {task.name}",
+                expected=f"{{{{ choices }}}} in it, as format.choices is {self.choices}",
+            )
+        pieces = None
+        if self.chat and chat is None:
+            raise UserError("a chat format needs a tokenizer's chat template", fix="Name a model.")
+        if self.chat and chat is not None:
+            pieces = cut_chat(chat, bool(self._instruction(task)), self.separator)
+        copied = copy.copy(self)
+        object.__setattr__(copied, "bound", Bound(task, words, template, pieces))
+        return copied
 
     def opening(self, task: Task) -> list[Segment]:
         """The segments before the first demonstration."""
-        wanted = self.instruction and task.instruction
-        return [Segment("instruction", task.instruction + self.separator)] if wanted else []
+        text = self._instruction(task)
+        if pieces := self._bound.chat:
+            text = pieces.opening(text.strip())
+        return [Segment("instruction", text)] if text else []
 
     def demonstration(self, example: Example) -> list[Segment]:
-        """An answered example as two segments; `scored` marks the one that is supervised where demonstrations are."""
-        answer = self.answer_text(example)
+        """An answered example as segments; `scored` marks the one that is supervised where demonstrations are."""
+        answer, question = self._answer(self.written(example)), self._question(example)
+        if pieces := self._bound.chat:
+            turn = [Segment("demo_input", pieces.turn)] if pieces.turn else []
+            return [
+                Segment("demo_input", f"{question}{pieces.gap}"),
+                Segment("demo_output", f"{pieces.lead}{answer}{pieces.end}", scored=True),
+                *turn,
+            ]
         if self.channel:
             return [
                 Segment("demo_output", f"{answer}\n"),
-                Segment("demo_input", f" {example.text}{self.separator}", scored=True),
+                Segment("demo_input", f" {question}{self.separator}", scored=True),
             ]
         return [
-            Segment("demo_input", f"{example.text}{self.answer}"),
-            Segment("demo_output", f" {answer}{self.separator}", scored=True),
+            Segment("demo_input", question),
+            Segment("demo_output", f"{_blank(question)}{answer}{self.separator}", scored=True),
         ]
 
     def branch(self, query: Example, answer: str) -> list[Segment]:
         """What follows the demonstrations for one query and one candidate answer; exactly one segment is scored."""
+        stop = STOP if query.options is None and answer.endswith(STOP) else ""
+        text = self._answer(self._shown(answer.removesuffix(stop), query))
+        if pieces := self._bound.chat:
+            end = (pieces.end or STOP) if stop else ""
+            return [self.question(query), Segment("option", f"{pieces.lead}{text}{end}", scored=True)]
         if self.channel:
-            return [Segment("option", f"{answer}\n"), Segment("query", f" {query.text}", scored=True)]
-        return [self.question(query), Segment("option", f" {answer}", scored=True)]
+            return [Segment("option", f"{text}{stop}\n"), Segment("query", f" {self._question(query)}", scored=True)]
+        question = self.question(query)
+        return [question, Segment("option", f"{_blank(question.text)}{text}{stop}", scored=True)]
 
     def question(self, query: Example) -> Segment:
         """The query alone, where an answer is to be generated.
@@ -98,55 +232,201 @@ class PromptFormat:
         """
         if self.channel:
             raise UserError("a channel prompt cannot generate", fix="Use the direct format for tagging and free text.")
-        return Segment("query", f"{query.text}{self.answer}")
+        pieces = self._bound.chat
+        return Segment("query", self._question(query) + (pieces.ask if pieces else ""))
 
     def targets(self, example: Example) -> list[str]:
         """The candidate answers of an example: its options, else the one right answer (ended by a line break)."""
         if example.options is not None:
             return list(example.options)
-        return [self.answer_text(example) + STOP]
+        return [self.written(example) + STOP]
+
+    def written(self, example: Example) -> str:
+        """The right answer as a prompt shows it: an option by its word or letter, tags as text."""
+        if example.tokens is None:
+            return self._shown(self.answer_text(example), example)
+        if self.tagging == "spans" and not self.verbalizer:
+            return self.answer_text(example)
+        assert example.tags is not None, "the example is hidden"
+        return TAGGING[self.tagging][0](example.tokens, rename(example.tags, self._bound.words))
+
+    def read(self, text: str) -> str:
+        """The answer in generated text, without what the format puts around answers."""
+        bound = self._bound
+        if bound.chat and (end := bound.chat.end.strip()):
+            text = text.split(end)[0].strip()
+        return bound.template.read(text) if bound.template else text
+
+    def read_tags(self, text: str, tokens: Sequence[str]) -> tuple[str, ...]:
+        """BIO tags of a sentence from a generated answer (`read`)."""
+        labels = {word: label for label, word in self._bound.words.items()} if self.verbalizer else {}
+        return rename(TAGGING[self.tagging][1](text, tokens), labels)
 
     @staticmethod
     def answer_text(example: Example) -> str:
-        """The answer as text; spans of a tagged sentence as `words = type; words = type`."""
+        """The answer as plain text; spans of a tagged sentence as `words = type; words = type`."""
         if example.tokens is None:
             assert example.output is not None, "the example is hidden"
             return example.output
         assert example.tags is not None, "the example is hidden"
-        return "; ".join(f"{' '.join(example.tokens[a:b])} = {kind}" for kind, a, b in spans(example.tags)) or NO_SPAN
+        return list_spans(example.tokens, example.tags)
 
+    @property
+    def _bound(self) -> Bound:
+        """What `of` bound; nothing at all for a format that needs no task."""
+        if self.bound is not None:
+            return self.bound
+        assert not self._needs_task, "this format depends on the task: call of(task) first"
+        return _UNBOUND
 
-def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """(type, start, end) of each BIO span, end exclusive; an I- that continues nothing opens a span (CoNLL's rule)."""
-    found: list[tuple[str, int, int]] = []
-    for i, tag in enumerate(tags):
-        if tag == "O":
-            continue
-        prefix, kind = tag.split("-", 1)
-        if prefix == "I" and found and found[-1][0] == kind and found[-1][2] == i:
-            found[-1] = (kind, found[-1][1], i + 1)
+    @property
+    def _needs_task(self) -> bool:
+        return bool(self.verbalizer or self.label_words != "own" or self.templates or self.chat)
+
+    def _instruction(self, task: Task) -> str:
+        return INSTRUCTIONS[self.instruction_style](task, self) if self.instruction else ""
+
+    def _question(self, example: Example) -> str:
+        """The input with its options where they are shown, and in the direct format the sign for the answer."""
+        words = self._words(example)
+        listing, answers = CHOICES[self.choices](words) if words else ("", [])
+        bound = self._bound
+        if bound.template:
+            text = bound.template.question(
+                input=example.text,
+                options=words,
+                letters=answers if self.choices == "letters" else list(string.ascii_uppercase[: len(words)]),
+                choices=(listing or listed(words)[0]).removeprefix("\n") if words else "",
+                instruction=bound.task.instruction,
+                task=bound.task.name,
+            )
         else:
-            found.append((kind, i, i + 1))
-    return found
+            text = f"{example.text}{listing}" + ("" if self.channel or bound.chat else self.answer)
+        return text.strip() if bound.chat else text
+
+    def _answer(self, shown: str) -> str:
+        """An answer as shown, with what the template puts around it."""
+        template, chat = self._bound.template, self._bound.chat
+        text = template.answer(shown) if template else shown
+        return text.strip() if chat else text
+
+    def _shown(self, answer: str, example: Example) -> str:
+        """An option by its word or letter; what is no option of the example stays."""
+        if example.options is None or answer not in example.options:
+            return answer
+        shown = CHOICES[self.choices](self._words(example))[1]
+        return shown[example.options.index(answer)]
+
+    def _words(self, example: Example) -> list[str]:
+        """The options by their words."""
+        options, words = list(example.options or ()), self._bound.words
+        if not words:
+            return options
+        shown = [words.get(option, option) for option in options]
+        check_distinct(shown, f"task {self._bound.task.name}, {example.text[:40]!r}")
+        return shown
 
 
-def parse_tags(text: str, tokens: Sequence[str]) -> tuple[str, ...]:
-    """BIO tags from generated text `words = type; ...`.
+def _blank(question: str) -> str:
+    """What parts a question from its answer: a blank, or nothing after a line break."""
+    return "" if question.endswith("\n") else " "
 
-    Each item is looked for in the sentence from left to right, at the first place that no earlier item took; an item
-    that is not a run of the sentence's words is left out. So a span whose words also stand further left, untagged, is
-    put there, and a span that holds a semicolon is lost.
+
+# How an instruction is given: a function of task and format, whose text stands before the first demonstration.
+
+
+def line(task: Task, form: PromptFormat) -> str:
+    """The instruction by itself."""
+    return task.instruction + form.separator if task.instruction else ""
+
+
+def definition(task: Task, form: PromptFormat) -> str:
+    """Definition, positive and negative examples in the wording of Tk-Instruct (Wang et al. 2022, arXiv 2204.07705)."""
+    text = f"Definition: {_sentence(task.instruction)}\n\n" if task.instruction.strip() else ""
+    for kind, shown in (("Positive", task.positive[: form.positive]), ("Negative", task.negative[: form.negative])):
+        text += "".join(_illustration(kind, i, item, form.explanations) for i, item in enumerate(shown, 1))
+    return f"{text}Now complete the following example -\n" if text else ""
+
+
+def _illustration(kind: str, number: int, item: Illustration, explain: bool) -> str:
+    text = f" {kind} Example {number} -\nInput: {_sentence(item.input)}\n Output: {_sentence(item.output)}\n"
+    return text + (f" Explanation: {_sentence(item.explanation)}\n\n" if explain and item.explanation else "\n")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text[-1:] in string.punctuation else f"{text}."
+
+
+INSTRUCTIONS: dict[str, Callable[[Task, PromptFormat], str]] = {"line": line, "definition": definition}
+
+
+# How options are shown: a function of their words that gives (what is added to the question, the answer to each).
+
+
+def as_text(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Not at all; the answer is an option's text."""
+    return "", list(words)
+
+
+def listed(words: Sequence[str]) -> tuple[str, list[str]]:
+    """One a line; the answer is an option's text."""
+    return "".join(f"\n- {word}" for word in words), list(words)
+
+
+def letters(words: Sequence[str]) -> tuple[str, list[str]]:
+    """One a line behind a letter, which is the answer.
+
+    Raises:
+        UserError: more options than letters.
     """
-    tags = ["O"] * len(tokens)
-    for item in text.split(STOP)[0].split(";"):
-        words, equals, kind = (part.strip() for part in item.rpartition("="))
-        wanted = words.split()
-        if not (equals and wanted and kind):
-            continue
-        n = len(wanted)
-        for start in range(len(tokens) - n + 1):
-            free = all(tag == "O" for tag in tags[start : start + n])
-            if free and list(tokens[start : start + n]) == wanted:
-                tags[start : start + n] = [f"B-{kind}"] + [f"I-{kind}"] * (n - 1)
-                break
-    return tuple(tags)
+    names = list(string.ascii_uppercase[: len(words)])
+    if len(names) < len(words):
+        raise UserError(
+            "there are more options than letters",
+            found=f"{len(words)} options",
+            expected=f"at most {len(names)}",
+            fix="Take format.choices text or listed.",
+        )
+    return "".join(f"\n{name}. {word}" for name, word in zip(names, words, strict=True)), names
+
+
+CHOICES: dict[str, Callable[[Sequence[str]], tuple[str, list[str]]]] = {
+    "text": as_text,
+    "listed": listed,
+    "letters": letters,
+}
+
+_UNBOUND = Bound(Task("", "generation", lambda split: ()), {}, None, None)
+
+# Formats by name, as the fields in which they differ from the direct one (`metaicl suites show TASK --format NAME`).
+PRESETS: dict[str, dict[str, Any]] = {
+    "direct": {},
+    "channel": {"channel": True},
+    "instruction": {"instruction": True},
+    "definition": {"instruction": True, "instruction_style": "definition"},
+    "natural-instructions": {
+        "instruction": True,
+        "instruction_style": "definition",
+        "templates": {"natural-instructions": "Input: {{ input }}\nOutput: ||| {{ answer }}"},
+    },
+    "listed": {"choices": "listed"},
+    "letters": {"choices": "letters"},
+    "inline": {"tagging": "inline"},
+    "arbitrary": {"label_words": "arbitrary"},
+    "random": {"label_words": "random"},
+    "shuffled": {"label_words": "shuffled"},
+    "templates": {"templates": GENERAL},
+    "chat": {"chat": True},
+}
+
+
+def preset(name: str, **changes: Any) -> PromptFormat:
+    """The format of a name in `PRESETS`, with fields changed.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if name not in PRESETS:
+        raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
+    return PromptFormat(**{**PRESETS[name], **changes})

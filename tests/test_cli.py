@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metaicl.cli import main, parse
+from task_suites.formats import PRESETS, preset
 
 TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
 TOYS = ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
@@ -88,6 +89,45 @@ def test_suites_and_models_print_what_there_is(capsys):
     assert "smollm2-135m" in capsys.readouterr().out
     main(["models", "show"])
     assert "Apache-2.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--format", "letters"], "\nA. "),
+        (["--format=letters", "--format.answer", " =>"], " =>"),
+        (["--format", "instruction"], "Give the dish its colour."),
+        (["--format", "templates", "--format.template", "arrow"], "template: arrow (named)"),
+        (["--format.templates", '{"mine": "Eat: {{ input }} ||| {{ answer }}"}'], "Eat: "),
+        (["--format", '{"choices": "listed"}'], "\n- "),
+    ],
+    ids=str,
+)
+def test_a_prompt_is_shown_in_the_format_that_is_named_or_spelt_out(capsys, words, shown):
+    main(["suites", "show", "kitchen_taste", "--k", "1", *words])
+    assert shown in capsys.readouterr().out
+
+
+def test_a_named_format_is_a_value_of_every_command_with_a_format():
+    _, run = parse(["evaluate", "--format", "natural-instructions", "--format.positive", "1"])
+    assert run.format == preset("natural-instructions", positive=1)
+    for name in PRESETS:
+        assert parse(["train", "--format", name])[1].format == preset(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "leters"], "no format 'leters'. Did you mean letters"),
+        (["--format.choices", "leters"], "Did you mean letters"),
+        (["--format.chanel", "true"], "Did you mean format.channel"),
+        (["--format", "templates", "--format.template", "arow"], "Did you mean arrow"),
+        (["--format", "chat", "--model", "no/such/folder"], "no/such/folder"),
+    ],
+    ids=str,
+)
+def test_a_mistake_in_a_format_is_one_clear_line(capsys, words, message):
+    assert message in fails(capsys, "suites", "show", "kitchen_taste", *words)
 
 
 def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):

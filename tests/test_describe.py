@@ -8,8 +8,10 @@ import sys
 import pytest
 from helpers import LABELS, make_folder, rows, write_task
 
-from task_suites.describe import COLOURS, audit, list_tasks, show_prompt
+from task_suites.describe import COLOURS, list_tasks, show_prompt
 from task_suites.errors import UserError
+from task_suites.formats import PromptFormat, preset
+from task_suites.sources import open_suite
 
 
 @pytest.fixture
@@ -18,7 +20,7 @@ def folder(tmp_path):
 
 
 def show(suite: str, task: str, k: int = 2, seed: int = 0, channel: bool = False, instruction: bool = False) -> str:
-    return show_prompt(suite, task, k, seed, channel, instruction)
+    return show_prompt(suite, task, k, seed, PromptFormat(channel=channel, instruction=instruction))
 
 
 def test_the_list_has_a_line_for_each_task_with_its_side(folder):
@@ -72,6 +74,27 @@ def test_a_shown_prompt_begins_with_the_instruction_where_asked(tmp_path):
     assert "Name the mood." not in show(str(folder), "mood")
 
 
+def test_a_shown_prompt_says_which_template_was_drawn_and_which_words_stand_for_labels(folder):
+    form = preset("templates", label_words="arbitrary")
+    _, template, words, legend, *_ = show_prompt(folder, "mood", 2, 0, form).splitlines()
+    bound = form.of(open_suite(folder)["mood"]).bound
+    assert template == f"template: {bound.template.name} (drawn by seed 0)"
+    assert words == f"words: good -> {bound.words['good']}, bad -> {bound.words['bad']}"
+    assert legend.split() == list(COLOURS) and "Options: " + bound.words["good"] in show_prompt(
+        folder, "mood", 2, 0, preset("templates", label_words="arbitrary", template="choose")
+    )
+
+
+def test_a_shown_chat_is_cut_from_the_template_it_is_given(folder):
+    def render(conversation, *, tokenize, add_generation_prompt):
+        text = "".join(f"<{m['role']}>{m['content']}" for m in conversation)
+        return text + "<assistant>" * add_generation_prompt
+
+    body = show_prompt(folder, "mood", 1, 0, preset("chat"), render).split("-" * 60 + "\n")[1]
+    turn = r"<user>mood {} item \d<assistant>"
+    assert re.fullmatch(turn.format("train") + "(good|bad)" + turn.format("test") + "good\n", body)
+
+
 def test_colours_are_for_terminals_alone_and_change_no_text(folder, monkeypatch):
     plain = show(folder, "mood")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
@@ -98,27 +121,3 @@ def test_a_missing_or_unknown_task_offers_names(folder):
         show(folder, "")
     with pytest.raises(UserError, match=r"no task 'moud'. Did you mean mood"):
         show(folder, "moud")
-
-
-def test_the_audit_of_a_clean_suite_counts_what_it_read(folder):
-    assert audit(folder) == "small: 3 tasks, 36 examples, no exact leak within tasks or across the split"
-
-
-def test_the_embedded_suite_passes_the_audit():
-    assert "no exact leak" in audit("embedded")
-
-
-def test_the_audit_finds_a_planted_leak_across_the_split(tmp_path):
-    folder = make_folder(tmp_path)
-    leak = {"input": "Taste  train ITEM 2", "output": "bad", "options": LABELS}
-    write_task(folder, "mood", test=[*rows("mood", "test"), leak])
-    with pytest.raises(UserError, match=r"'taste train item 2' in mood \(meta_train\) and in taste"):
-        audit(str(folder))
-
-
-def test_the_audit_finds_a_test_example_in_train(tmp_path):
-    folder = make_folder(tmp_path)
-    leak = {"input": "topic train  ITEM 3", "output": "bad", "options": LABELS}
-    write_task(folder, "topic", test=[*rows("topic", "test"), leak])
-    with pytest.raises(UserError, match="task topic: 1 test examples are in train too; found 'topic train item 3'"):
-        audit(str(folder))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from task_suites.errors import UserError
-from task_suites.formats import PromptFormat, Segment, parse_tags, spans
-from task_suites.task import Example, Task
+from task_suites.formats import PromptFormat, Segment, parse_tags, preset, spans
+from task_suites.sources import open_suite
+from task_suites.task import Example, Illustration, Task
 
 DEMOS = (
     Example("A fine day.", "good", ("good", "bad")),
@@ -39,6 +42,64 @@ def test_the_instruction_comes_first_where_it_is_wanted(channel):
     plain = prompt(PromptFormat(channel=channel), QUERY, "good")
     assert prompt(PromptFormat(channel=channel, instruction=True), QUERY, "good") == "Name the mood.\n\n" + plain
     assert PromptFormat(instruction=True).opening(TASK.replace(instruction="")) == []
+
+
+def test_the_text_of_the_plain_formats_is_what_results_were_measured_with():
+    digest = hashlib.sha256()
+    for task in open_suite("embedded").tasks.values():
+        for form in (PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)):
+            if form.channel and task.form != "options":
+                continue
+            segments = [*form.opening(task), *(s for e in task.examples("train")[:5] for s in form.demonstration(e))]
+            for e in task.examples("test")[:2]:
+                segments += [s for answer in form.targets(e) for s in form.branch(e, answer)]
+            digest.update(repr([(s.role, s.text, s.scored) for s in segments]).encode())
+    assert digest.hexdigest() == "89142cca449ab6d395ea95a320d544e4a0296d5d066b44ad9e5b5e8c1db47cbf"
+
+
+DEFINED = TASK.replace(
+    positive=(Illustration("Sun!", "good", "Sun is fine"), Illustration("Ah.", "good"), Illustration("x", "bad")),
+    negative=(Illustration("Hail?", "good", "It is bad!"),),
+)
+
+
+def test_a_definition_is_shown_as_super_natural_instructions_has_it():
+    form = preset("natural-instructions", explanations=True).of(DEFINED)
+    assert form.opening(DEFINED) == [
+        Segment(
+            "instruction",
+            "Definition: Name the mood.\n\n"
+            " Positive Example 1 -\nInput: Sun!\n Output: good.\n Explanation: Sun is fine.\n\n"
+            " Positive Example 2 -\nInput: Ah.\n Output: good.\n\n"
+            " Negative Example 1 -\nInput: Hail?\n Output: good.\n Explanation: It is bad!\n\n"
+            "Now complete the following example -\n",
+        )
+    ]
+    assert [s.text for s in form.branch(QUERY, "bad")] == ["Input: Some sun.\nOutput:", " bad"]
+
+
+def test_a_definition_shows_as_many_examples_as_it_is_told():
+    def shown(**fields):
+        text = preset("definition", **fields).opening(DEFINED)[0].text
+        return text.count("Positive"), text.count("Negative"), text.count("Explanation")
+
+    assert [shown(), shown(positive=9), shown(positive=0, negative=0)] == [(2, 1, 0), (3, 1, 0), (0, 0, 0)]
+    assert shown(explanations=True) == (2, 1, 2)
+    assert preset("definition").opening(TASK.replace(instruction="")) == []
+
+
+def test_a_format_that_depends_on_the_task_is_not_shown_without_one():
+    for name in ("templates", "arbitrary", "chat"):
+        with pytest.raises(AssertionError, match="call of"):
+            preset(name).demonstration(DEMOS[0])
+
+
+def test_what_a_format_takes_from_a_task_is_no_part_of_its_value():
+    form = preset("arbitrary")
+    bound = form.of(TASK)
+    assert bound == form and bound.of(TASK) is bound and form.bound is None
+    assert bound.of(TASK.replace(name="other")).bound.task.name == "other"
+    assert PromptFormat().of(TASK) == PromptFormat()
 
 
 def test_the_answer_sign_and_the_separator_can_be_changed():
