@@ -22,6 +22,11 @@ class Protocol:
         queries: queries a support set (all methods get the same).
         per_class: k counts the demonstrations of each class.
         curve_seeds: support sets a task at each k but the largest, where the score is drawn against k; 0 takes all.
+        retrieval: show each query the train examples nearest to it: "bm25", or `package.module:function` from texts to
+            an array; empty draws one support set for all queries. Methods that learn do so for each query anew.
+        diversity: of what is retrieved: 0 takes the nearest, towards 1 it takes fewer that are alike.
+        demonstrations: fixed ones, by task: positions in its train examples (from 0), or inputs (one that is a number:
+            by its position); the first k are taken. For tasks that are not named they are drawn.
     """
 
     k: list[int] = field(default_factory=lambda: [16])
@@ -29,8 +34,16 @@ class Protocol:
     queries: int = 32
     per_class: bool = False
     curve_seeds: int = 0
+    retrieval: str = ""
+    diversity: float = 0.0
+    demonstrations: dict[str, list[int | str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        asked = [name for name in ("per_class", "retrieval", "demonstrations") if getattr(self, name)]
+        if len(asked) > 1:
+            raise UserError("protocol settings exclude each other", found=" and ".join(asked), expected="one of them")
+        if not 0 <= self.diversity <= 1 or (self.diversity and not self.retrieval):
+            raise UserError("protocol.diversity", found=self.diversity, expected="0 to 1, and above 0 with retrieval")
         if not self.k or min(self.k) < 1 or self.seeds < 1 or self.queries < 1:
             raise UserError(
                 "protocol: k, seeds and queries must be at least 1", found=f"{self.k}, {self.seeds}, {self.queries}"
@@ -80,7 +93,7 @@ class QuickstartRun:
 
     Attributes:
         suite: a built-in suite, a folder of tasks, or package.module:function.
-        full: train and compare all methods (much longer; it says how long).
+        full: meta-train six methods and compare eleven (much longer; it says how long).
         json: print one JSON line last.
         output: folder of runs.
         name: of the run; empty makes one from the suite's name.

@@ -22,8 +22,9 @@ from metaicl.checkpoint import write_text
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
 from metaicl.runs import manifest, plain
-from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
+from task_suites.episodes import Episode, EpisodeSampler, fixed_support
+from task_suites.errors import UserError, nearest
+from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.task import Example, Task
 
 VALIDATION_SEED = 1_000_000  # meta-validation draws its own support sets
@@ -54,9 +55,22 @@ class Contender:
     train_seconds: float | None = None
 
 
+def protocol_episodes(
+    protocol: Protocol, task: Task, seed: int, k: int, retriever: Retriever | None = None
+) -> list[Episode]:
+    """The episodes of one cell, the same for every method: one, or one for each query where demonstrations are
+    retrieved (by `retriever`, which is made where none is given)."""
+    sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class)
+    if protocol.retrieval:
+        retriever = retriever or Retriever(task, protocol.retrieval, protocol.diversity)
+        return retrieved_episodes(sampler, task, "test", 0, retriever)
+    fixed = protocol.demonstrations.get(task.name)
+    return [sampler.draw(task, "test", 0, None if fixed is None else fixed_support(task, fixed, k))]
+
+
 def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episode:
-    """The episode of one cell; the same for every method."""
-    return EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class).draw(task, "test", 0)
+    """The episode of one cell, or its first one."""
+    return protocol_episodes(protocol, task, seed, k)[0]
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,18 @@ def answer_episode(method: Method, episode: Episode) -> Answered:
     ended = time.monotonic()
     value = score(episode.task.metric, [a.text for a in answers], [truth(q) for q in episode.queries])
     return Answered(answers, value, predictor.dropped, adapted - started, ended - adapted)
+
+
+def answer_episodes(method: Method, episodes: Sequence[Episode]) -> Answered:
+    """`answer_episode` for each of a cell's episodes, put together: one score over all queries, times added up."""
+    done = [answer_episode(method, episode) for episode in episodes]
+    if len(done) == 1:
+        return done[0]
+    answers = [a for part in done for a in part.answers]
+    truths = [truth(q) for episode in episodes for q in episode.queries]
+    value = score(episodes[0].task.metric, [a.text for a in answers], truths)
+    dropped = sum(part.dropped for part in done)
+    return Answered(answers, value, dropped, sum(p.adapt_seconds for p in done), sum(p.query_seconds for p in done))
 
 
 def truth(query: Example) -> str | tuple[str, ...]:
@@ -108,8 +134,13 @@ class Comparison:
     def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path):
         if not tasks:
             raise UserError("no task to evaluate on", fix="Look at suite.forms, suite.tasks and split.")
+        for name in protocol.demonstrations:
+            if name not in (names := [task.name for task in tasks]):
+                raise UserError(f"protocol.demonstrations: no task {name!r} is evaluated", fix=nearest(name, names))
         self.tasks, self.protocol, self.folder = list(tasks), protocol, folder
         self.prints = {task.name: task.fingerprint() for task in tasks}
+        self._retrievers: dict[str, Retriever] = {}
+        self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
         self.cells: dict[str, dict[str, Any]] = {}
@@ -166,23 +197,34 @@ class Comparison:
         """What a cell's answers and score depend on, hashed: the contender, the task's head, the episode as drawn."""
         name = (contender.fingerprint, task.name, seed, k)
         if name not in self._keys:
-            e = protocol_episode(self.protocol, task, seed, k)
+            episodes = self._episodes(task, seed, k)
             head = [contender.fingerprint, task.name, task.instruction, task.metric, task.labels, seed, k]
-            text = json.dumps([*head, [asdict(x) for x in (*e.support, *e.queries)]])
+            text = json.dumps([*head, [asdict(x) for e in episodes for x in (*e.support, *e.queries)]])
             self._keys[name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[name]
+
+    def _episodes(self, task: Task, seed: int, k: int) -> list[Episode]:
+        if not self.protocol.retrieval:
+            return protocol_episodes(self.protocol, task, seed, k)
+        if task.name not in self._retrievers:
+            self._retrievers[task.name] = Retriever(task, self.protocol.retrieval, self.protocol.diversity)
+        cell = (task.name, seed, k)
+        if cell not in self._retrieved:  # every contender asks, and an embedding may be slow
+            self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, self._retrievers[task.name])
+        return self._retrieved[cell]
 
     def _cell(self, contender: Contender, method: Method, task: Task, seed: int, k: int) -> dict[str, Any]:
         head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}
         if reason := method.refusal(task):
             return {**head, "refused": reason}
-        episode = protocol_episode(self.protocol, task, seed, k)
-        done = answer_episode(method, episode)
+        episodes = self._episodes(task, seed, k)
+        queries = [q for episode in episodes for q in episode.queries]
+        done = answer_episodes(method, episodes)
         return {
             **head,
             "metric": task.metric,
             "score": done.score,
-            "n": len(episode.queries),
+            "n": len(queries),
             "seconds": done.adapt_seconds + done.query_seconds,
             "adapt_seconds": done.adapt_seconds,
             "dropped": done.dropped,
@@ -194,7 +236,7 @@ class Comparison:
                     "answer": plain(a.text),
                     "truth": plain(truth(q)),
                 }
-                for q, a in zip(episode.queries, done.answers, strict=True)
+                for q, a in zip(queries, done.answers, strict=True)
             ],
         }
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.mixing import Mixing
 from task_suites.sources import SuiteConfig
 
 
@@ -51,6 +52,11 @@ class TrainerConfig:
         row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
         k: demonstrations of a training episode.
         k_min: draw k anew for each episode from k_min to k; 0 keeps k.
+        curriculum_steps: the most demonstrations grow from k_min (or 1) to k over so many steps; 0 begins with k.
+        mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
+            "temperature" (to their number ^ (1 / temperature)) or "weights".
+        temperature: of mixing temperature.
+        weights: of mixing weights, by the task's name; a task that is not named is never drawn.
         queries: queries behind each support set, in one row.
         max_classes: at most so many classes in a training episode.
         arbitrary_labels: share of episodes with arbitrary label words.
@@ -73,6 +79,10 @@ class TrainerConfig:
     row_tokens: int = 2048
     k: int = 16
     k_min: int = 0
+    curriculum_steps: int = 0
+    mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
+    temperature: float = 2.0
+    weights: dict[str, float] = field(default_factory=dict)
     queries: int = 16
     max_classes: int = 8
     arbitrary_labels: float = 0.25
@@ -97,6 +107,20 @@ class TrainerConfig:
             raise UserError("trainer.average_last is no share", found=self.average_last, expected="from 0 to 1")
         if self.k_min > self.k:
             raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
+        if self.curriculum_steps < 0:
+            raise UserError("trainer.curriculum_steps must be 0 or more", found=self.curriculum_steps)
+        self.task_mixing()  # its settings are checked now, not at the first step
+
+    def task_mixing(self) -> Mixing:
+        """How often tasks are drawn."""
+        return Mixing(self.mixing, self.temperature, self.weights)
+
+    def most_demonstrations(self, step: int) -> int:
+        """The upper bound of k at a step (counted from 0)."""
+        if not self.curriculum_steps:
+            return self.k
+        least = self.k_min or 1
+        return least + (self.k - least) * min(step, self.curriculum_steps) // self.curriculum_steps
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (counted from 0)."""

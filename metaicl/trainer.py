@@ -27,7 +27,7 @@ from metaicl.config import TrainerConfig
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import best_fit
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
+from task_suites.errors import UserError, nearest
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
@@ -35,14 +35,13 @@ Validate = Callable[[Method], float]
 
 
 def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -> list[Episode]:
-    """The episodes of one step: every task once a round, in an order drawn for the round."""
+    """The episodes of one step: their tasks by the mixing, their k by its bounds; functions of (seed, number, step)."""
+    numbers = range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step)
     episodes = []
-    for number in range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step):
-        round_, place = divmod(number, len(tasks))
-        order = sorted(task.name for task in tasks)
-        random.Random(f"{config.seed}/order/{round_}").shuffle(order)
-        task = next(t for t in tasks if t.name == order[place])
-        k = random.Random(f"{config.seed}/k/{number}").randint(config.k_min, config.k) if config.k_min else config.k
+    for number, task in zip(numbers, config.task_mixing().choose(tasks, config.seed, numbers), strict=True):
+        k = most = config.most_demonstrations(step)
+        if config.k_min:
+            k = random.Random(f"{config.seed}/k/{number}").randint(config.k_min, most)
         sampler = EpisodeSampler(
             config.seed,
             k,
@@ -89,6 +88,9 @@ class Trainer:
 
         if not method.trainable:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
+        for name in config.weights:
+            if name not in (names := [task.name for task in tasks]):
+                raise UserError(f"trainer.weights: no meta-training task {name!r}", fix=nearest(name, names))
         self.tasks = [task for task in tasks if method.refusal(task) is None]
         if not self.tasks:
             raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks")
@@ -281,7 +283,8 @@ class Trainer:
             return
         state = json.loads(found[-1].read_text())
         now = asdict(self.config)
-        changed = sorted(k for k in now if k != "log_every" and state["config"].get(k) != now[k])
+        state["config"] = asdict(TrainerConfig()) | state["config"]  # it may be older than a setting
+        changed = sorted(k for k in now if k != "log_every" and state["config"][k] != now[k])
         if changed:
             raise UserError(
                 f"the checkpoint in {found[-1].parent} belongs to another configuration",

@@ -2,20 +2,27 @@
 
 A draw depends on (seed, task, meta-split role, index) and on nothing else: not on the call order, the number of
 processes, the batch size or the other tasks. Support sets are nested: the draw with k=4 is the start of that with k=16.
+
+Two algorithms, by the size of the part that is drawn from, whether it lies in memory or on disk: up to `LARGE`
+examples the whole part is shuffled; beyond it the shuffle goes only as far as the draw reaches (`_lazily_shuffled`), so
+that a draw costs as many steps as it has examples. Both give every order the same chance; their draws differ.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import accumulate, chain, islice
+from typing import Literal, overload
 
-from task_suites.errors import UserError
-from task_suites.task import Example, Task
+from task_suites.errors import UserError, nearest
+from task_suites.task import Example, PartIndex, Task
 
 EpisodeKey = tuple[int, str, str, int]
+LARGE = 2048  # the suites that were measured have parts of at most 1,500 examples: their draws are whole shuffles
 
 # Common, short, concrete words that stand for classes when labels are made arbitrary, so that a label's meaning can
 # only be read off the demonstrations.
@@ -119,59 +126,120 @@ class EpisodeSampler:
             if not sound:
                 raise UserError(f"{name} is out of range", found=repr(getattr(self, name)), expected=expected)
 
-    def draw(self, task: Task, role: str, index: int) -> Episode:
+    def draw(self, task: Task, role: str, index: int, support: Sequence[Example] | None = None) -> Episode:
         """The episode number `index` of a task.
 
         `role` is "test" (support from the task's train examples, queries from its test examples) or "train" (both from
-        its train examples).
+        its train examples). A `support` that is given (fixed or retrieved demonstrations) is taken as it is instead of
+        a draw by `k`, `balance` and `per_class`; queries are drawn beside it as always.
 
         Raises:
-            UserError: the task has too few examples for k, or none is left to be a query; or an unknown role.
+            UserError: the task has too few examples for k, or none is left to be a query; an unknown role; or a given
+                support set together with `max_classes`.
         """
         key = (self.seed, task.name, role, index)
         if role not in ("train", "test"):
             raise UserError(f"unknown role {role!r}", expected="train or test")
-        pool: Sequence[Example] = task.examples("train")
-        query_pool: Sequence[Example] = task.examples("test") if role == "test" else pool
-        classes = _classes(task)
+        if support is not None and self.max_classes:
+            raise UserError("a given support set and max_classes", expected="one of the two", fix="Unset max_classes.")
+        train = task.index("train")
+        part = task.index("test") if role == "test" else train
+        classes, only = _classes(task), None
         if self.max_classes and len(classes) > self.max_classes:
-            occurring = {e.output for e in pool}
-            classes = [c for c in classes if c in occurring]
+            classes = [c for c in classes if c in train.by_output]
             classes = _rng(key, "classes").sample(classes, min(len(classes), self.max_classes))
-            pool, query_pool = _only(pool, set(classes)), _only(query_pool, set(classes))
-        support = self._support(pool, classes, key)
-        seen = {e.content for e in support}
-        candidates = [e for e in query_pool if e.content not in seen]
-        if not candidates:
+            only = frozenset(classes)
+        if support is None:
+            places = self._support(train, classes, only is not None, key)
+            support = [train.examples[i] for i in places]
+        queries = self._queries(part, None if only is None else classes, {e.content for e in support}, key)
+        if not queries:
             raise UserError(f"task {task.name}: no query is left beside the {len(support)} demonstrations")
-        _rng(key, "queries").shuffle(candidates)
-        episode = Episode(key, task, support, tuple(candidates[: self.queries]))
-        return episode.relabelled() if _rng(key, "arbitrary").random() < self.arbitrary_labels else episode
+        if only is not None:
+            support, queries = [_shrunk(e, only) for e in support], [_shrunk(e, only) for e in queries]
+        episode = Episode(key, task, tuple(support), tuple(queries))
+        if self.arbitrary_labels and _rng(key, "arbitrary").random() < self.arbitrary_labels:
+            return episode.relabelled()
+        return episode
 
-    def _support(self, pool: Sequence[Example], classes: Sequence[str], key: EpisodeKey) -> tuple[Example, ...]:
-        order = list(pool)
-        _rng(key, "support").shuffle(order)
-        by_class: dict[str | None, list[Example]] = {c: [] for c in classes or (None,)}
-        for e in order:
-            by_class[e.output if classes else None].append(e)
+    def _support(self, part: PartIndex, classes: Sequence[str], limited: bool, key: EpisodeKey) -> Iterable[int]:
+        """The positions of the demonstrations."""
+        sizes = {c: len(part.by_output.get(c, ())) for c in classes}
+        size = sum(sizes.values()) if limited else len(part.examples)
         if self.per_class and classes:
-            name, size = min(((c, len(es)) for c, es in by_class.items()), key=lambda item: item[1])
-            if size < self.k:
+            name = min(sizes, key=sizes.__getitem__)
+            if sizes[name] < self.k:
                 raise UserError(
-                    f"task {key[1]}: class {name!r} has {size} examples",
+                    f"task {key[1]}: class {name!r} has {sizes[name]} examples",
                     expected=f"at least k={self.k}",
                     fix="Lower k.",
                 )
-        wanted = self.k * len(by_class) if self.per_class else self.k
-        if wanted > len(order):
+        wanted = self.k * max(1, len(classes)) if self.per_class else self.k
+        if wanted > size:
             raise UserError(
                 f"task {key[1]}: k={self.k} asks for {wanted} demonstrations",
-                found=f"{len(order)} examples",
+                found=f"{size} examples",
                 fix="Lower k.",
             )
-        if self.balance == "balanced" or self.per_class:
-            order = _in_turn(by_class, _rng(key, "turns"))
-        return tuple(order[:wanted])
+        rng, large = _rng(key, "support"), len(part.examples) > LARGE
+        balanced = bool(classes) and (self.balance == "balanced" or self.per_class)
+        if not balanced:
+            return islice(_shuffled(_positions(part, classes if limited else None), rng, large), wanted)
+        if large:  # the classes share the generator; their turns are the same for every k, so draws stay nested
+            queues = {c: _lazily_shuffled(part.by_output.get(c, ()), rng) for c in classes}
+        else:
+            outputs, by_class = part.outputs, {c: list[int]() for c in classes}
+            for i in _shuffled(_positions(part, classes if limited else None), rng, large):
+                by_class[outputs[i]].append(i)  # type: ignore[index]
+            queues = {c: iter(places) for c, places in by_class.items()}
+        return [next(queues[c]) for c in islice(_turns(sizes, _rng(key, "turns")), wanted)]
+
+    def _queries(
+        self, part: PartIndex, classes: Sequence[str] | None, seen: set[str], key: EpisodeKey
+    ) -> list[Example]:
+        rng, positions = _rng(key, "queries"), _positions(part, classes)
+        if len(part.examples) > LARGE:
+            found = (part.examples[i] for i in _lazily_shuffled(positions, rng))
+            return list(islice((e for e in found if e.content not in seen), self.queries))
+        taken = part.find(seen)
+        left = [i for i in positions if i not in taken] if taken else positions
+        return [part.examples[i] for i in islice(_shuffled(left, rng, False), self.queries)]
+
+
+def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) -> tuple[Example, ...]:
+    """Demonstrations that a user names, in the order named: train examples by position (from 0) or by content.
+
+    Args:
+        named: positions, or inputs (case and white space do not matter; the first example that has it).
+        k: only the first k of them; None takes all.
+
+    Raises:
+        UserError: nothing answers to a name, one example is named twice, or fewer than k are named.
+    """
+    part = task.index("train")
+    if k is not None and k > len(named):
+        raise UserError(
+            f"task {task.name}: k={k} asks for more demonstrations than are fixed",
+            found=f"{len(named)} fixed demonstrations",
+            fix="Lower k, or name more.",
+        )
+    places: list[int] = []
+    for name in named:
+        where = f"task {task.name}: demonstration {name!r}"
+        if isinstance(name, str):
+            content = Example(name).content
+            found = sorted(part.find([content]))
+            if not found:
+                texts = [e.content for e in part.examples[:LARGE]]
+                raise UserError(f"{where} is no train example's input", fix=nearest(content, texts))
+            places.append(found[0])
+        elif isinstance(name, bool) or not 0 <= name < len(part.examples):
+            raise UserError(f"{where} is not there", expected=f"a position from 0 to {len(part.examples) - 1}")
+        else:
+            places.append(name)
+        if places[-1] in places[:-1]:
+            raise UserError(f"{where} names an example for the second time", expected="distinct demonstrations")
+    return tuple(part.examples[i] for i in places[:k])
 
 
 def _rng(key: EpisodeKey, purpose: str) -> random.Random:
@@ -180,29 +248,70 @@ def _rng(key: EpisodeKey, purpose: str) -> random.Random:
 
 def _classes(task: Task) -> list[str]:
     """The classes that a draw is balanced over; empty where the examples have no options or each has its own."""
-    if task.form != "options":
-        return []
-    options = task.labels or task.examples("train")[0].options or ()
-    shared = task.labels or all(set(e.options or ()) == set(options) for e in task.examples("train"))
-    return list(options) if shared else []
+    return list(task.labels or task.index("train").common_options) if task.form == "options" else []
 
 
-def _only(examples: Sequence[Example], classes: set[str]) -> list[Example]:
-    """The examples of some classes, their options shrunk to them."""
-    return [
-        replace(e, options=tuple(o for o in e.options or () if o in classes)) for e in examples if e.output in classes
-    ]
+def _positions(part: PartIndex, classes: Sequence[str] | None) -> Sequence[int]:
+    """The positions of some classes' examples (of all with None); ascending in a small part, class by class in a
+    large one."""
+    if classes is None:
+        return range(len(part.examples))
+    runs = [part.by_output.get(c, ()) for c in classes]
+    return _Joined(runs) if len(part.examples) > LARGE else sorted(chain.from_iterable(runs))
 
 
-def _in_turn(by_class: dict[str | None, list[Example]], rng: random.Random) -> list[Example]:
-    """All examples, round by round: in each round one of each class that has one left, in random order."""
-    queues = {c: list(reversed(es)) for c, es in sorted(by_class.items(), key=lambda item: str(item[0])) if es}
-    order: list[Example] = []
-    while queues:
-        turn = list(queues)
+def _shrunk(example: Example, classes: frozenset[str]) -> Example:
+    """The example with its options shrunk to some classes."""
+    return replace(example, options=tuple(o for o in example.options or () if o in classes))
+
+
+def _shuffled(items: Sequence[int], rng: random.Random, large: bool) -> Iterable[int]:
+    if large:
+        return _lazily_shuffled(items, rng)
+    order = list(items)
+    rng.shuffle(order)
+    return order
+
+
+def _lazily_shuffled(items: Sequence[int], rng: random.Random) -> Iterator[int]:
+    """The items in random order, each place filled when it is asked for (Fisher and Yates' shuffle from the front; of
+    the list that it would permute, only the entries that have moved are kept)."""
+    moved: dict[int, int] = {}
+    size = len(items)
+    for place in range(size):
+        chosen = place + int(rng.random() * (size - place))  # half the time of randrange; uneven by some 2^-53
+        yield items[moved.get(chosen, chosen)]
+        moved[chosen] = moved.pop(place, place)
+
+
+class _Joined(Sequence[int]):
+    """Several sequences as one, without copying them."""
+
+    def __init__(self, runs: Sequence[Sequence[int]]):
+        self.runs, self.ends = runs, list(accumulate(map(len, runs)))
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[int]: ...
+    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        run = bisect_right(self.ends, at)
+        return self.runs[run][at - (self.ends[run - 1] if run else 0)]
+
+
+def _turns(sizes: Mapping[str, int], rng: random.Random) -> Iterator[str]:
+    """A class for each example, round by round: in each round each class that has one left, in random order."""
+    left = {c: size for c, size in sorted(sizes.items()) if size}
+    while left:
+        turn = list(left)
         rng.shuffle(turn)
         for c in turn:
-            order.append(queues[c].pop())
-            if not queues[c]:
-                del queues[c]
-    return order
+            yield c
+            left[c] -= 1
+            if not left[c]:
+                del left[c]

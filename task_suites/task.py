@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 from task_suites.errors import UserError, nearest
 
@@ -36,6 +38,9 @@ class Example:
     - ``tags``: `tokens` and `tags` of equal length (BIO).
 
     A query is an example without its answer (`hidden()`); a method is never given more.
+
+    Attributes:
+        accepted: of the ``text`` form: further right answers besides `output`; a metric takes the best of them.
     """
 
     input: str = ""
@@ -43,6 +48,7 @@ class Example:
     options: tuple[str, ...] | None = None
     tokens: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    accepted: tuple[str, ...] = ()
 
     @property
     def form(self) -> Form:
@@ -62,11 +68,14 @@ class Example:
 
         Neither the answer nor the options take part, so that a relabelled duplicate is still found.
         """
-        return " ".join(self.text.casefold().split())
+        kept: str | None = self.__dict__.get("_content")  # draws ask several times; no field, so equality is the same
+        if kept is None:
+            kept = self.__dict__["_content"] = " ".join(self.text.casefold().split())
+        return kept
 
     def hidden(self) -> Example:
         """The same example without its answer."""
-        return replace(self, output=None, tags=None)
+        return replace(self, output=None, tags=None, accepted=())
 
     def problem(self, labels: Sequence[str] = ()) -> tuple[str, object, object] | None:
         """(what is wrong, found, expected), or None for a sound, answered example."""
@@ -111,6 +120,83 @@ class Example:
         return ("not a BIO tag", repr(bad[0]), "O, B-TYPE or I-TYPE, the type without ; or =") if bad else None
 
 
+class StoredExamples(Sequence[Example]):
+    """Examples that lie on disk and are made when they are asked for. They were checked when they were stored, so that
+    opening them reads none (`task_suites.store`)."""
+
+    def outputs(self) -> list[str | None]:
+        """The outputs of all examples, in order."""
+        raise NotImplementedError
+
+    def content_keys(self) -> Any:
+        """`content_key` of each example: a NumPy array [examples] of uint64."""
+        raise NotImplementedError
+
+
+def content_key(content: str) -> int:
+    """64 bits that stand for an example's content."""
+    return int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True)
+class PartIndex:
+    """What draws ask of one part of a task; each answer is worked out once, and examples in memory or on disk give the
+    same."""
+
+    examples: Sequence[Example]
+
+    @cached_property
+    def outputs(self) -> list[str | None]:
+        """The output of each example."""
+        return self._read_outputs()
+
+    @cached_property
+    def by_output(self) -> dict[str | None, Sequence[int]]:
+        """The positions of each output, ascending."""
+        positions: dict[str | None, array[int]] = {}
+        for position, output in enumerate(self._read_outputs()):
+            if output not in positions:
+                positions[output] = array("i")  # four bytes each: millions of examples are indexed
+            positions[output].append(position)
+        return dict(positions)
+
+    def _read_outputs(self) -> list[str | None]:
+        if isinstance(self.examples, StoredExamples):
+            return self.examples.outputs()
+        return [e.output for e in self.examples]
+
+    @cached_property
+    def common_options(self) -> tuple[str, ...]:
+        """The options that every example has, in the first one's order; empty where they differ or there are none."""
+        first = self.examples[0].options or ()
+        return first if all(set(e.options or ()) == set(first) for e in self.examples) else ()
+
+    def find(self, contents: Iterable[str]) -> set[int]:
+        """The positions of the examples with one of these contents."""
+        if not isinstance(self.examples, StoredExamples):
+            return {position for content in contents for position in self._by_content.get(content, ())}
+        keys = self.examples.content_keys()
+        hits = ((content, int(p)) for content in contents for p in (keys == content_key(content)).nonzero()[0])
+        return {position for content, position in hits if self.examples[position].content == content}
+
+    @cached_property
+    def _by_content(self) -> dict[str, list[int]]:
+        positions: dict[str, list[int]] = {}
+        for position, example in enumerate(self.examples):
+            positions.setdefault(example.content, []).append(position)
+        return positions
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A right or wrong answer that belongs to a task's definition (Super-NaturalInstructions); never a demonstration
+    and never a query."""
+
+    input: str
+    output: str
+    explanation: str = ""
+
+
 @dataclass(frozen=True)
 class Task:
     """A named NLP problem.
@@ -122,7 +208,10 @@ class Task:
         labels: the label words where the task has a fixed list, else empty.
         metric: the task's own headline metric (`METRICS`).
         family: what it shares its origin with; a family lies on one side of the meta-split.
-        load: gives the examples of "train" or "test"; called at most once for each split.
+        load: gives the examples of "train" or "test"; called at most once for each split. `StoredExamples` stay on
+            disk; all others are checked and kept in memory.
+        positive: right answers that the definition shows.
+        negative: wrong answers that the definition shows.
 
     Raises:
         UserError: an unknown type or metric, or a label that occurs twice.
@@ -139,7 +228,10 @@ class Task:
     domain: str = ""
     source: str = ""
     licence: str = ""
-    _loaded: dict[str, tuple[Example, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    positive: tuple[Illustration, ...] = ()
+    negative: tuple[Illustration, ...] = ()
+    _loaded: dict[str, Sequence[Example]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _indices: dict[str, PartIndex] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for value, known, what in ((self.type, TASK_TYPES, "type"), (self.metric, METRICS, "metric")):
@@ -150,28 +242,36 @@ class Task:
                 f"task {self.name}: labels occur twice", found=list(self.labels), expected="distinct labels"
             )
 
-    def examples(self, split: str) -> tuple[Example, ...]:
-        """All examples of ``"train"`` or ``"test"``, loaded and checked on first use.
+    def examples(self, split: str) -> Sequence[Example]:
+        """All examples of ``"train"`` or ``"test"``, loaded and checked on first use: a tuple, or `StoredExamples`.
 
         Raises:
             UserError: an unsound example, none at all, or examples of different forms.
         """
         if split not in self._loaded:
-            examples = tuple(self.load(split))
-            for index, example in enumerate(examples):
+            given = self.load(split)
+            examples: Sequence[Example] = given if isinstance(given, StoredExamples) else tuple(given)
+            unchecked = examples[:1] if isinstance(given, StoredExamples) else examples
+            for index, example in enumerate(unchecked):
                 if wrong := example.problem(self.labels):
                     what, found, expected = wrong
                     where = f"task {self.name}, {split} example {index + 1}"
                     raise UserError(what, where=where, found=found, expected=expected)
             if not examples:
                 raise UserError(f"task {self.name}: the {split} split is empty", expected="at least one example")
-            forms = {e.form for e in examples} | {loaded[0].form for loaded in self._loaded.values()}
+            forms = {e.form for e in unchecked} | {loaded[0].form for loaded in self._loaded.values()}
             if len(forms) > 1:
                 raise UserError(
                     f"task {self.name}: examples of different forms", found=sorted(forms), expected="one form in a task"
                 )
             self._loaded[split] = examples
         return self._loaded[split]
+
+    def index(self, split: str) -> PartIndex:
+        """What draws ask of one part, worked out once and kept."""
+        if split not in self._indices:
+            self._indices[split] = PartIndex(self.examples(split))
+        return self._indices[split]
 
     @property
     def form(self) -> Form:
@@ -191,7 +291,7 @@ class Task:
         digest = hashlib.sha256()
         for split in ("train", "test"):
             for e in self.examples(split):
-                row = [split, e.input, e.output, e.options, e.tokens, e.tags]
+                row = [split, e.input, e.output, e.options, e.tokens, e.tags, *e.accepted]
                 digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         return digest.hexdigest()
 
@@ -255,6 +355,8 @@ class TaskSuite:
         Raises:
             UserError: names the first leaking pair and the number of leaks.
         """
+        if self._stored_apart():
+            return
         held_out: dict[str, str] = {}
         for split in ("meta_validation", "meta_test"):
             for task in self.split(split):
@@ -275,3 +377,18 @@ class TaskSuite:
                 expected="held-out examples that no meta-training task holds",
                 fix="Remove them from the meta-training task or move the task to the other side of suite.yaml.",
             )
+
+    def _stored_apart(self) -> bool:
+        """Whether all examples are stored ones and no content key lies on both sides; reads no example."""
+        keys: dict[bool, list[Any]] = {True: [], False: []}
+        for split in META_SPLITS:
+            for task in self.split(split):
+                for part in map(task.examples, ("train", "test")):
+                    if not isinstance(part, StoredExamples):
+                        return False
+                    keys[split == "meta_train"].append(part.content_keys())
+        if not keys[True] or not keys[False]:
+            return True
+        import numpy as np
+
+        return not np.isin(np.concatenate(keys[True]), np.concatenate(keys[False])).any()

@@ -33,6 +33,16 @@ ROOT = Path(__file__).resolve().parents[1]
             ["--quick", "--skip-backbone"],
             ["queries_per_s_ratio_padded", "queries_per_s_ratio_packed", "max_gradient_diff"],
         ),
+        (
+            "inner_loop",
+            ["--quick"],
+            ["speedup_vs_loop", "speedup_vs_clone", "max_rel_diff", "shared_lower_ratio", "peak_mib"],
+        ),
+        (
+            "suites",
+            ["--quick"],
+            ["open_s", "rss_mb", "episodes_per_s", "tokenised_episodes_per_s", "audit_examples_per_s", "audit_growth"],
+        ),
         ("methods", ["--quick"], ["methods"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
     ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_task
 
-from task_suites.episodes import ARBITRARY_WORDS, Episode, EpisodeSampler
+from task_suites.episodes import ARBITRARY_WORDS, LARGE, Episode, EpisodeSampler, _lazily_shuffled, fixed_support
 from task_suites.errors import UserError
+from task_suites.sources import open_suite
 from task_suites.task import Example, Task
 
 MAKERS = {"options": toy_task, "choice": choice_task, "text": text_task, "tags": tag_task}
@@ -331,3 +335,225 @@ def test_generators_of_an_episode_differ_by_purpose_alone():
     episodes = [EpisodeSampler(0, k, 4).draw(TASKS["text"], "test", 0) for k in (2, 8)]
     a, b = (e.rng("noise").random() for e in episodes)
     assert a == b != episodes[0].rng("other").random()
+
+
+# -- draws that must never change: all measured results were made with them ------------------------------------------
+
+FIXED_SETTINGS = {
+    "default": {},
+    "natural": {"balance": "natural"},
+    "per_class": {"k": 2, "per_class": True},
+    "max_classes": {"max_classes": 2},
+    "arbitrary": {"arbitrary_labels": 0.5, "max_classes": 3},
+    "everything": {
+        "k": 3,
+        "queries": 40,
+        "balance": "natural",
+        "per_class": True,
+        "max_classes": 3,
+        "arbitrary_labels": 1.0,
+    },
+}
+FIXED_DRAWS = {  # made by the sampler that shuffled whole lists of examples
+    ("embedded", "default"): "e1f8b4ee9179c4dc",
+    ("embedded", "natural"): "f82e3e72630c47de",
+    ("embedded", "per_class"): "93a1fe59340ffc8c",
+    ("embedded", "max_classes"): "b61d52f7f8028163",
+    ("embedded", "arbitrary"): "ab5df7ef3b50ed98",
+    ("embedded", "everything"): "604051e7507b9734",
+    ("toys", "default"): "6419223fc0f3c083",
+    ("toys", "natural"): "e7fb748925f4bda3",
+    ("toys", "per_class"): "ffcc55c20f0a743f",
+    ("toys", "max_classes"): "e276f90a16a997cd",
+    ("toys", "arbitrary"): "836d4958ac9910d6",
+    ("toys", "everything"): "d9d13bad42e09134",
+    ("realtasks", "default"): "16fe8748aa19c80e",
+    ("realtasks", "natural"): "8883fc5c873862a8",
+    ("realtasks", "per_class"): "9000849d65e5ec10",
+    ("realtasks", "max_classes"): "bb6a6804285f2b6d",
+    ("realtasks", "arbitrary"): "ef54710ac918b615",
+    ("realtasks", "everything"): "b9663aef455c1388",
+}
+
+
+opened = cache(open_suite)
+
+
+def fairness(counts: list[int], expected: list[float] | None = None) -> float:
+    """The p value of a chi-square test; every count equally likely without `expected`."""
+    from scipy.stats import chisquare
+
+    return float(chisquare(counts, expected).pvalue)
+
+
+def fixed_tasks(suite: str, realtasks: Path | None) -> list[Task]:
+    if suite == "toys":
+        sized = [sized_task({"a": 30, "b": 9, "c": 17, "d": 4})]
+        sized.append(sized_task(dict.fromkeys("abcdefgh", 90), test=700, name="wide"))
+        return [toy_task(), choice_task(), text_task(), tag_task(), *sized]
+    return list(opened(str(realtasks or suite)).tasks.values())[:: 1 if realtasks else 6]
+
+
+def digest_of_draws(tasks: list[Task], setting: str) -> str:
+    digest = hashlib.sha256()
+    for i, task in enumerate(tasks):
+        for role in ("train", "test"):
+            for seed, index in ((0, 0), (7, i + 1)):
+                sampler = EpisodeSampler(**{"seed": seed, "k": 8, "queries": 6, **FIXED_SETTINGS[setting]})
+                episode = sampler.draw(task, role, index)
+                for e in (*episode.support, *episode.queries):
+                    digest.update(json.dumps([e.input, e.output, e.options, e.tokens, e.tags]).encode())
+    return digest.hexdigest()[:16]
+
+
+@pytest.mark.parametrize("setting", FIXED_SETTINGS)
+@pytest.mark.parametrize("suite", ["embedded", "toys"])
+def test_draws_are_the_ones_that_they_always_were(suite, setting):
+    assert digest_of_draws(fixed_tasks(suite, None), setting) == FIXED_DRAWS[suite, setting]
+
+
+@pytest.mark.parametrize("setting", FIXED_SETTINGS)
+def test_draws_from_real_tasks_are_the_ones_that_they_always_were(realtasks, setting):
+    assert digest_of_draws(fixed_tasks("realtasks", realtasks), setting) == FIXED_DRAWS["realtasks", setting]
+
+
+def test_no_part_of_the_measured_suites_is_large(realtasks):
+    for name in ("embedded", str(realtasks)):
+        assert max(len(t.examples(part)) for t in opened(name).tasks.values() for part in ("train", "test")) < LARGE
+
+
+# -- parts too large to be shuffled whole ----------------------------------------------------------------------------
+
+WIDE = sized_task({"a": 2000, "b": 900, "c": 90, "d": 9}, test=LARGE + 500, name="large")
+
+
+class CountedReads(tuple):
+    """Examples that count how many of them a draw takes by position."""
+
+    reads = 0
+
+    def __getitem__(self, at):
+        CountedReads.reads += 1
+        return super().__getitem__(at)
+
+
+def test_a_draw_from_a_large_part_reads_about_as_many_examples_as_it_has():
+    task = WIDE.replace()
+    for part in ("train", "test"):
+        task._loaded[part] = CountedReads(WIDE.examples(part))
+    for setting in ({}, {"balance": "natural"}, {"max_classes": 2}):
+        sampler = EpisodeSampler(**{"seed": 0, "k": 16, "queries": 8, **setting})
+        for role in ("train", "test"):
+            sampler.draw(task, role, 0)  # the indices are made once
+            CountedReads.reads = 0
+            sampler.draw(task, role, 1)
+            assert CountedReads.reads <= 16 + 8 + 16
+
+
+@relaxed
+@given(seeds, st.integers(0, 40), st.sampled_from(["balanced", "natural"]), st.sampled_from([None, 2, 3]), roles)
+def test_draws_from_a_large_part_are_nested_disjoint_and_of_the_asked_size(seed, k, balance, classes, role):
+    small, large = (EpisodeSampler(seed, n, 9, balance, max_classes=classes).draw(WIDE, role, 3) for n in (k, 40))
+    assert small.support == large.support[:k] and len(large.support) == 40 and len(large.queries) == 9
+    assert len({e.content for e in (*large.support, *large.queries)}) == 49
+    if classes:
+        assert len({e.output for e in (*large.support, *large.queries)}) <= classes
+        assert {len(e.options) for e in (*large.support, *large.queries)} == {classes}
+
+
+@relaxed
+@given(seeds, st.integers(0, 30))
+def test_a_balanced_draw_from_a_large_part_is_as_even_as_the_class_sizes_allow(seed, k):
+    counts = Counter(e.output for e in EpisodeSampler(seed, k, 1).draw(WIDE, "test", 0).support)
+    assert all(abs(counts[c] - k / 4) < 1 for c in "abcd")
+    of_each = EpisodeSampler(seed, 9, 1, per_class=True).draw(WIDE, "train", 0).support
+    assert Counter(e.output for e in of_each) == dict.fromkeys("abcd", 9)
+
+
+def test_a_natural_draw_from_a_large_part_follows_the_class_sizes():
+    drawn = Counter(
+        e.output for i in range(60) for e in EpisodeSampler(0, 20, 1, "natural").draw(WIDE, "train", i).support
+    )
+    sizes = {"a": 2000, "b": 900, "c": 90 + 9}
+    found = [drawn["a"], drawn["b"], drawn["c"] + drawn["d"]]
+    assert fairness(found, [1200 * size / 2999 for size in sizes.values()]) > 0.001
+
+
+def test_a_large_part_refuses_what_a_small_one_refuses():
+    with pytest.raises(UserError, match=r"class 'd' has 9 examples; expected at least k=10"):
+        EpisodeSampler(0, 10, 1, per_class=True).draw(WIDE, "test", 0)
+    with pytest.raises(UserError, match=r"k=3000 asks for 3000 demonstrations; found 2999 examples"):
+        EpisodeSampler(0, 3000, 1).draw(WIDE, "test", 0)
+    with pytest.raises(UserError, match="no query is left beside the 2999 demonstrations"):
+        EpisodeSampler(0, 2999, 1).draw(WIDE, "train", 0)
+
+
+def test_a_duplicate_of_a_demonstration_in_a_large_part_is_never_a_query():
+    def load(part: str) -> list[Example]:
+        return [Example(f"{'ITEM' if i % 2 else 'item'} {i // 40}", "xy"[i % 2], ("x", "y")) for i in range(LARGE + 40)]
+
+    task = Task("repeats", "classification", load, labels=("x", "y"))
+    for index in range(20):
+        episode = EpisodeSampler(0, 16, 400).draw(task, "train", index)
+        assert not set(contents(episode.support)) & set(contents(episode.queries)) and len(episode.queries) == 400
+
+
+@given(st.integers(1, 60), seeds)
+def test_a_lazy_shuffle_carried_to_the_end_is_a_permutation(size, seed):
+    items = [f"item {i}" for i in range(size)]
+    assert sorted(_lazily_shuffled(items, random.Random(seed))) == sorted(items)
+
+
+def test_a_lazy_shuffle_gives_every_order_the_same_chance():
+    orders = Counter(tuple(_lazily_shuffled("abcd", random.Random(seed))) for seed in range(4800))
+    assert len(orders) == 24 and fairness(list(orders.values())) > 0.001
+
+
+# -- demonstrations that are given -----------------------------------------------------------------------------------
+
+
+def test_given_demonstrations_are_taken_as_they_are_and_never_come_as_queries():
+    task = TASKS["options"]
+    support = task.examples("train")[5:2:-1]
+    for role in ("train", "test"):
+        episode = EpisodeSampler(0, 16, 500).draw(task, role, 0, support)
+        assert episode.support == support and not set(episode.queries) & set(support)
+        assert episode.queries[:9] == EpisodeSampler(0, 1, 9).draw(task, role, 0, support).queries
+
+
+def test_given_demonstrations_leave_the_queries_of_role_test_as_they_were():
+    plain = EpisodeSampler(0, 4, 6).draw(TASKS["text"], "test", 2)
+    assert EpisodeSampler(0, 9, 6).draw(TASKS["text"], "test", 2, plain.support[::-1]).queries == plain.queries
+
+
+def test_given_demonstrations_and_max_classes_exclude_each_other():
+    with pytest.raises(UserError, match="a given support set and max_classes; expected one of the two"):
+        EpisodeSampler(0, 4, 4, max_classes=2).draw(TASKS["options"], "test", 0, ())
+
+
+def test_fixed_demonstrations_are_named_by_position_or_by_content():
+    task = TASKS["options"]
+    train = task.examples("train")
+    named = [3, f"  {train[7].input.upper()} ", 0]
+    assert fixed_support(task, named) == (train[3], train[7], train[0])
+    assert fixed_support(task, named, 2) == (train[3], train[7]) and fixed_support(task, named, 0) == ()
+
+
+@pytest.mark.parametrize(
+    ("named", "k", "message"),
+    [
+        ([60], None, r"demonstration 60 is not there; expected a position from 0 to 59"),
+        ([-1], None, r"demonstration -1 is not there"),
+        ([True], None, r"demonstration True is not there"),
+        (
+            ["train 3: the sew"],
+            None,
+            r"'train 3: the sew' is no train example's input. Did you mean train .*: the saw",
+        ),
+        ([1, 1], None, r"demonstration 1 names an example for the second time"),
+        ([1, 2], 3, r"k=3 asks for more demonstrations than are fixed; found 2 fixed demonstrations"),
+    ],
+)
+def test_a_fixed_demonstration_that_is_not_there_is_refused(named, k, message):
+    with pytest.raises(UserError, match=message):
+        fixed_support(TASKS["options"], named, k)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 
+import numpy as np
 import pytest
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from task_suites.errors import UserError, nearest
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Example, StoredExamples, Task, TaskSuite, content_key
 
 CHOICE = Example("Is it warm?", "yes", ("yes", "no"))
 TEXT = Example("Say hello.", "hello")
@@ -265,3 +266,82 @@ def test_nearest_lists_all_names_when_none_is_near():
     assert nearest("acuracy", ("accuracy", "rouge_l")) == "Did you mean accuracy?"
     assert nearest("zzz", ("b", "a")) == "Known: a, b."
     assert nearest("zzz", [f"n{i:02}" for i in range(20)]).endswith("n11, ....")
+
+
+# -- what draws ask of a part ----------------------------------------------------------------------------------------
+
+
+def test_an_index_finds_positions_by_output_and_by_content():
+    index = task_of(
+        Example("One", "a", ("a", "b")), Example("two", "b", ("a", "b")), Example(" one ", "b", ("b", "a"))
+    ).index("train")
+    assert {output: list(places) for output, places in index.by_output.items()} == {"a": [0], "b": [1, 2]}
+    assert index.outputs == ["a", "b", "b"] and index.common_options == ("a", "b")
+    assert index.find(["one"]) == {0, 2} and index.find(["two", "three"]) == {1} and index.find([]) == set()
+
+
+@pytest.mark.parametrize("options", [("a", "c"), ("a", "b", "c")])
+def test_options_that_differ_are_not_common(options):
+    other = Example("two", "a", options)
+    assert task_of(Example("one", "a", ("a", "b")), other).index("train").common_options == ()
+
+
+def test_an_index_is_made_once_and_belongs_to_its_task():
+    task = task_of(Example("one", "a", ("a", "b")))
+    assert task.index("train") is task.index("train")
+    assert task.replace().index("train") is not task.index("train")
+
+
+def test_a_kept_content_changes_neither_equality_nor_hash_nor_copies():
+    a, b = (Example(" The  Item", "a", ("a", "b")) for _ in range(2))
+    assert a.content == "the item" and a == b and hash(a) == hash(b) and repr(a) == repr(b)
+    assert replace(a, input="Other").content == "other" and a.hidden().content == "the item"
+    assert asdict(a).keys() == {field.name for field in fields(Example)}
+
+
+class Counted(StoredExamples):
+    """Examples on disk, as a task sees them; counts how many are made."""
+
+    def __init__(self, examples):
+        self.held, self.made = tuple(examples), 0
+
+    def __len__(self):
+        return len(self.held)
+
+    def __getitem__(self, at):
+        self.made += len(self.held[at]) if isinstance(at, slice) else 1
+        return self.held[at]
+
+    def outputs(self):
+        return [e.output for e in self.held]
+
+    def content_keys(self):
+        return np.array([content_key(e.content) for e in self.held], dtype=np.uint64)
+
+
+def test_stored_examples_stay_where_they_are_and_answer_as_those_in_memory():
+    made = [Example(f"item {i // 2}", "ab"[i % 2], ("a", "b")) for i in range(50)]
+    stored = Counted(made)
+    task = task_of(*made).replace(load=lambda split: stored)
+    assert task.examples("train") is stored and stored.made == 1 and task.form == "options"
+    memory = task_of(*made)
+    assert task.index("train").by_output == memory.index("train").by_output
+    assert task.index("train").find(["item 3", "item 20"]) == memory.index("train").find(["item 3", "item 20"])
+    assert stored.made < 10
+
+
+def test_stored_suites_are_checked_for_leaks_by_their_keys_alone():
+    def kept(name: str, *texts: str) -> tuple[Task, Counted]:
+        examples = Counted([Example(text, "a", ("a", "b")) for text in texts])
+        return Task(name, "classification", lambda split: examples), examples
+
+    (train, trained), (test, held) = (
+        kept("train", *map(str, range(99))),
+        kept("test", "three", *map(str, range(99, 200))),
+    )
+    splits = {"meta_train": ("train",), "meta_test": ("test",)}
+    TaskSuite("s", {"train": train, "test": test}, splits).assert_no_leak()
+    assert trained.made + held.made < 9  # the first of each part, whose form is looked at
+    leaky, _ = kept("train", "one", "THREE")
+    with pytest.raises(UserError, match="'three' in train"):
+        TaskSuite("s", {"train": leaky, "test": test}, splits).assert_no_leak()

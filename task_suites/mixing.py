@@ -1,0 +1,86 @@
+"""Which task an episode of meta-training comes from: a function of (seed, episode number) alone."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Literal, get_args
+
+from task_suites.errors import UserError
+from task_suites.task import Task
+
+MixingKind = Literal["uniform", "proportional", "temperature", "weights"]
+KINDS: tuple[str, ...] = get_args(MixingKind)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How often tasks are drawn.
+
+    Attributes:
+        kind: "uniform" takes every task once a round, in an order drawn for the round; "proportional" draws a task with
+            a chance proportional to its number n of train examples, "temperature" to n^(1/temperature) (Raffel et al.
+            2020, arXiv 1910.10683, section 3.5.2), "weights" to its weight.
+        temperature: 1 is proportional; the higher, the more even.
+        weights: of tasks by name; a task that is not named is never drawn.
+
+    Raises:
+        UserError: an unknown kind, a temperature that is not above 0, or weights that are negative, infinite, missing,
+            or given with another kind.
+    """
+
+    kind: MixingKind = "uniform"
+    temperature: float = 2.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError("unknown mixing of tasks", found=repr(self.kind), expected=" or ".join(KINDS))
+        if not 0 < self.temperature < float("inf"):
+            raise UserError("the temperature of mixing is out of range", found=self.temperature, expected="above 0")
+        if bool(self.weights) != (self.kind == "weights"):
+            raise UserError(
+                f"mixing {self.kind} with {len(self.weights)} weights", expected="weights with mixing weights alone"
+            )
+        if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
+            raise UserError("a task's weight is out of range", found=wrong, expected="0 or more")
+
+    def chances(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """The share of each task in the long run, by name; they sum to 1.
+
+        Raises:
+            UserError: no task has a weight above 0.
+        """
+        names = sorted(task.name for task in tasks)
+        if self.kind == "uniform":
+            return dict.fromkeys(names, 1 / len(names))
+        if self.kind == "weights":
+            raw = {name: float(self.weights.get(name, 0)) for name in names}
+        else:
+            power = 1 if self.kind == "proportional" else 1 / self.temperature
+            raw = {task.name: len(task.examples("train")) ** power for task in sorted(tasks, key=lambda t: t.name)}
+        if not (total := sum(raw.values())):
+            raise UserError("no task has a weight above 0", found=f"weights of {sorted(self.weights)}", expected=names)
+        return {name: value / total for name, value in raw.items()}
+
+    def choose(self, tasks: Sequence[Task], seed: int, numbers: Sequence[int]) -> list[Task]:
+        """The tasks of the episodes with these numbers; the order of `tasks` does not matter."""
+        by_name = {task.name: task for task in tasks}
+        names = sorted(by_name)
+        if self.kind == "uniform":
+            rounds = {number // len(names) for number in numbers}
+            orders = {round_: _shuffled(names, f"{seed}/order/{round_}") for round_ in rounds}
+            return [by_name[orders[number // len(names)][number % len(names)]] for number in numbers]
+        chances = {name: share for name, share in self.chances(tasks).items() if share}
+        drawable, ends = list(chances), list(accumulate(chances.values()))
+        places = (bisect_right(ends, random.Random(f"{seed}/mixing/{n}").random() * ends[-1]) for n in numbers)
+        return [by_name[drawable[min(place, len(drawable) - 1)]] for place in places]
+
+
+def _shuffled(names: Sequence[str], seed: str) -> list[str]:
+    order = list(names)
+    random.Random(seed).shuffle(order)
+    return order

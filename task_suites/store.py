@@ -1,0 +1,253 @@
+"""Suites too large for memory: a folder with `suite.json` and one memory-mapped Arrow file, opened without reading it.
+
+    write_store(suite, Path("stored"))        # once; the examples are checked here
+    open_suite("arrow:stored")                # later; tasks read the examples that a draw asks for
+
+`examples.arrow` (Arrow's IPC file format, which every Arrow library reads) has one record batch for each part of each
+task, in the order of `suite.json`: train and test of the first task, train and test of the second, and so on. Columns
+are those of `Example`, and `key`, 64 bits of a hash of its content. Options that are the task's labels are not stored.
+Draws from a stored suite are those from the same suite in memory (task_suites/episodes.py).
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, overload
+
+from task_suites.errors import UserError
+from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite, content_key
+
+HEADER, EXAMPLES = "suite.json", "examples.arrow"
+VERSION = 1
+PARTS = ("train", "test")
+COLUMNS = tuple(field.name for field in fields(Example))
+LISTS = frozenset(field.name for field in fields(Example) if "tuple" in str(field.type))
+TASK_KEYS = tuple(f.name for f in fields(Task) if f.init and f.name != "load")
+BLOCK = 4096  # examples that are made at once when all are gone through
+
+
+def write_store(suite: TaskSuite, folder: Path) -> None:
+    """Write a suite to a new folder, whole or not at all. One part of one task at a time is in memory.
+
+    Raises:
+        UserError: the folder is there already, or an example is unsound.
+    """
+    import pyarrow as pa
+
+    if folder.exists():
+        raise UserError(f"{folder} is there already", expected="a new folder", fix="Remove it or name another.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        heads = []
+        with pa.ipc.new_file(str(scratch / EXAMPLES), _schema()) as out:
+            for task in suite.tasks.values():
+                fresh = task.replace()  # what it loads is dropped with it
+                sizes = {part: _write_part(out, fresh, part) for part in PARTS}
+                heads.append({key: getattr(task, key) for key in TASK_KEYS} | sizes)
+        header = {"store": VERSION, "name": suite.name, "description": suite.description, "splits": dict(suite.splits)}
+        header |= {"bytes": (scratch / EXAMPLES).stat().st_size, "tasks": heads}
+        text = json.dumps(header, ensure_ascii=False, indent=1, default=asdict)
+        (scratch / HEADER).write_text(text + "\n", encoding="utf-8")
+        scratch.chmod(0o755)  # mkdtemp's folders are their maker's alone
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text, texts = pa.large_string(), pa.list_(pa.large_string())  # large: a part may have more than 2 GiB of text
+    columns = [(name, texts if name in LISTS else text) for name in COLUMNS]
+    return pa.schema([*columns, ("key", pa.uint64())])
+
+
+def _write_part(out: Any, task: Task, part: str) -> int:
+    import pyarrow as pa
+
+    examples = task.examples(part)
+    columns: dict[str, list[Any]] = {name: [getattr(e, name) or None for e in examples] for name in COLUMNS}
+    columns["input"] = [e.input for e in examples]
+    if task.labels:
+        columns["options"] = [None if options == task.labels else options for options in columns["options"]]
+    columns["key"] = [content_key(e.content) for e in examples]
+    out.write_batch(pa.RecordBatch.from_pydict(columns, schema=_schema()))
+    return len(examples)
+
+
+def open_store(folder: str | Path) -> TaskSuite:
+    """The suite that `write_store` wrote to a folder. No example is read; a part's bytes are checked when it is first
+    asked for.
+
+    Raises:
+        UserError: the folder or a file is missing, or they are not what `write_store` writes.
+    """
+    path = Path(folder) / HEADER
+    if not path.is_file():
+        raise UserError(f"no stored suite at {folder}", expected=f"a folder with {HEADER} and {EXAMPLES}")
+    header = _read_header(path)
+    store = _Store(path.with_name(EXAMPLES), header["bytes"], len(PARTS) * len(header["tasks"]))
+    try:
+        tasks = {head["name"]: _task(store, place, head) for place, head in enumerate(header["tasks"])}
+        splits = {side: tuple(names) for side, names in header["splits"].items()}
+        return TaskSuite(header["name"], tasks, splits, header["description"])
+    except UserError as error:
+        raise UserError(str(error), where=path) from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _no_header(path, error) from None
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        version, _, _ = header["store"], header["bytes"], len(header["tasks"])
+    except (ValueError, RecursionError, KeyError, TypeError, OSError) as error:
+        raise _no_header(path, error) from None
+    if version != VERSION:
+        raise UserError("a store of another version", where=path, found=repr(version), expected=str(VERSION))
+    return header  # type: ignore[no-any-return]
+
+
+def _no_header(path: Path, error: Exception) -> UserError:
+    found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return UserError("not the header of a stored suite", where=path, found=found, fix="Write the store again.")
+
+
+def _task(store: _Store, place: int, head: dict[str, Any]) -> Task:
+    values = {key: head[key] for key in TASK_KEYS}
+    values["labels"] = tuple(values["labels"])
+    for name in ("positive", "negative"):
+        values[name] = tuple(Illustration(**item) for item in values[name])
+    sizes = {part: int(head[part]) for part in PARTS}
+    return Task(load=partial(_load, store, place, values["labels"], sizes), **values)
+
+
+def _load(store: _Store, place: int, labels: tuple[str, ...], sizes: dict[str, int], part: str) -> StoredPart:
+    batch = store.batch(len(PARTS) * place + PARTS.index(part), sizes[part])
+    return StoredPart(batch, labels, (store, place, labels, sizes, part))
+
+
+class _Store:
+    """The Arrow file, mapped into memory when it is first asked for; travels to other processes as its name."""
+
+    def __init__(self, path: Path, size: int, batches: int):
+        self.path, self.size, self.batches = path, size, batches
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            raise UserError("the examples are missing or not whole", where=path, found=found, expected=f"{size} bytes")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Store, (self.path, self.size, self.batches)
+
+    @cached_property
+    def _map(self) -> mmap.mmap:
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @cached_property
+    def _reader(self) -> Any:
+        import pyarrow as pa
+
+        try:
+            reader = pa.ipc.open_file(pa.py_buffer(self._map))
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"not an Arrow file: {' '.join(str(error).split())}", where=self.path) from None
+        if reader.schema != _schema() or reader.num_record_batches != self.batches:
+            found = f"{reader.num_record_batches} parts"
+            raise UserError(
+                "other examples than suite.json's", where=self.path, found=found, fix="Write the store again."
+            )
+        return reader
+
+    def batch(self, number: int, size: int) -> Any:
+        """The record batch of one part, its bytes checked, none copied."""
+        import pyarrow as pa
+
+        reader = self._reader
+        try:
+            batch = reader.get_batch(number)
+            batch.validate(full=True)  # offsets and UTF-8: what is read later without a check
+        except (pa.ArrowException, OSError) as error:
+            what = f"part {number} is damaged: {' '.join(str(error).split())}"
+            raise UserError(what, where=self.path, fix="Write the store again.") from None
+        if not 0 < len(batch) == size or any(batch.column(name).null_count for name in ("input", "key")):
+            raise UserError(f"part {number} is not suite.json's", where=self.path, found=len(batch), expected=str(size))
+        if hasattr(self._map, "madvise"):  # give back what the check mapped; what a draw needs comes again by itself
+            self._map.madvise(mmap.MADV_DONTNEED)
+        return batch
+
+
+class StoredPart(StoredExamples):
+    """The examples of one part: a sequence that makes an `Example` each time that one is asked for.
+
+    Args:
+        batch: the record batch of the part.
+        labels: of the task; options that are not stored are these.
+        origin: what `_load` takes to open the part in another process.
+    """
+
+    def __init__(self, batch: Any, labels: tuple[str, ...], origin: tuple[Any, ...]):
+        self._batch, self._labels, self._size, self._origin = batch, labels, len(batch), origin
+        # a column without any value is never looked at, so its pages are never read
+        self._columns = {name: column for name in COLUMNS if (column := batch.column(name)).null_count < self._size}
+        whole = [name for name, column in self._columns.items() if name not in LISTS and not column.null_count]
+        # texts are decoded from a column's buffers: a draw does little else, and Arrow's scalars cost twice as much
+        self._texts = [(name, *_buffers(self._columns[name])) for name in whole]
+        self._others = [(name, column) for name, column in self._columns.items() if name not in whole]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, self._origin
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, at: int) -> Example: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Example]: ...
+    def __getitem__(self, at: int | slice) -> Example | Sequence[Example]:
+        if isinstance(at, slice):
+            return tuple(self[i] for i in range(*at.indices(len(self))))
+        if at < 0:
+            at += self._size
+        if not 0 <= at < self._size:
+            raise IndexError("no such example")
+        row: dict[str, Any] = {name: str(data[ends[at] : ends[at + 1]], "utf-8") for name, ends, data in self._texts}
+        for name, column in self._others:
+            if (value := column[at].as_py()) is not None:
+                row[name] = tuple(value) if name in LISTS else value
+        return self._example(row)
+
+    def __iter__(self) -> Iterator[Example]:
+        for start in range(0, len(self), BLOCK):
+            block = {name: column.slice(start, BLOCK).to_pylist() for name, column in self._columns.items()}
+            for values in zip(*block.values(), strict=True):
+                row = {name: value for name, value in zip(block, values, strict=True) if value is not None}
+                yield self._example({name: tuple(v) if name in LISTS else v for name, v in row.items()})
+
+    def outputs(self) -> list[str | None]:
+        return self._batch.column("output").to_pylist()  # type: ignore[no-any-return]
+
+    def content_keys(self) -> Any:
+        return self._batch.column("key").to_numpy()
+
+    def _example(self, row: dict[str, Any]) -> Example:
+        if self._labels and "tokens" not in row and "options" not in row:
+            row["options"] = self._labels
+        return Example(**row)
+
+
+def _buffers(column: Any) -> tuple[memoryview, memoryview]:
+    """(where each text begins and the last one ends, the bytes) of a column of large strings without nulls."""
+    _, ends, data = column.buffers()
+    first, after = column.offset, column.offset + len(column) + 1
+    return memoryview(ends)[8 * first : 8 * after].cast("q"), memoryview(data if data is not None else b"")

@@ -1,0 +1,194 @@
+"""Which task and how many demonstrations a training episode gets: functions of (seed, number), in the asked shares."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import sized_task
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from test_trainer import CONFIG as TRAINER
+from test_trainer import equal, make, weights
+
+from metaicl.config import TrainerConfig
+from metaicl.trainer import training_episodes
+from task_suites.errors import UserError
+from task_suites.mixing import Mixing
+
+SIZES = {"small": 10, "middle": 40, "large": 250}
+TASKS = [sized_task({"a": n // 2, "b": n - n // 2}, name=name) for name, n in SIZES.items()]
+MIXINGS = {
+    "uniform": Mixing(),
+    "proportional": Mixing("proportional"),
+    "temperature": Mixing("temperature", temperature=3.0),
+    "weights": Mixing("weights", weights={"small": 3, "large": 1.5}),
+}
+CONFIG = TrainerConfig(k=4, queries=2, episodes_per_step=4, max_classes=0)
+
+
+def names(mixing: Mixing, numbers, seed: int = 0, tasks=TASKS) -> list[str]:
+    return [task.name for task in mixing.choose(tasks, seed, numbers)]
+
+
+@pytest.mark.parametrize("kind", MIXINGS)
+def test_frequencies_are_the_shares_that_are_asked_for(kind):
+    mixing, n = MIXINGS[kind], 6000
+    shares = mixing.chances(TASKS)
+    assert sum(shares.values()) == pytest.approx(1)
+    counts = Counter(names(mixing, range(n)))
+    drawn = [name for name in shares if shares[name]]
+    assert set(counts) == set(drawn)
+    assert chisquare([counts[name] for name in drawn], [n * shares[name] for name in drawn]).pvalue > 0.001
+
+
+def test_shares_follow_size_to_the_power_of_one_over_the_temperature():
+    assert MIXINGS["proportional"].chances(TASKS) == pytest.approx({name: n / 300 for name, n in SIZES.items()})
+    roots = {name: n ** (1 / 3) for name, n in SIZES.items()}
+    expected = {name: root / sum(roots.values()) for name, root in roots.items()}
+    assert MIXINGS["temperature"].chances(TASKS) == pytest.approx(expected)
+    assert Mixing("temperature", 1.0).chances(TASKS) == pytest.approx(MIXINGS["proportional"].chances(TASKS))
+    assert max(Mixing("temperature", 1e6).chances(TASKS).values()) == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_uniform_takes_every_task_once_a_round_in_changing_order():
+    drawn = names(MIXINGS["uniform"], range(60))
+    rounds = [tuple(drawn[i : i + 3]) for i in range(0, 60, 3)]
+    assert all(sorted(r) == sorted(SIZES) for r in rounds) and len(set(rounds)) > 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(MIXINGS)), st.integers(0, 10**6), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_an_episodes_task_depends_on_seed_and_number_alone(kind, seed, batch, rng):
+    mixing, whole = MIXINGS[kind], names(MIXINGS[kind], range(42), seed)
+    cut = [name for at in range(0, 42, batch) for name in names(mixing, range(at, min(at + batch, 42)), seed)]
+    order = rng.sample(range(42), 42)
+    assert cut == whole and names(mixing, order, seed) == [whole[i] for i in order]
+    assert names(mixing, range(17, 42), seed, TASKS[::-1]) == whole[17:]
+
+
+def test_other_seeds_draw_other_tasks():
+    assert len({tuple(names(MIXINGS["proportional"], range(40), seed)) for seed in range(5)}) == 5
+
+
+@pytest.mark.parametrize("kind", MIXINGS)
+def test_training_episodes_are_the_same_for_any_batch_and_any_share_of_processes(kind):
+    mixing = MIXINGS[kind]
+    config = replace(CONFIG, mixing=kind, temperature=mixing.temperature, weights=dict(mixing.weights), k_min=1)
+    whole = [e for step in range(6) for e in training_episodes(TASKS, config, step)]
+    single = replace(config, episodes_per_step=1)
+    assert [e for step in range(24) for e in training_episodes(TASKS, single, step)] == whole
+    of_two = [[e for step in range(6) for e in training_episodes(TASKS, config, step)[rank::2]] for rank in range(2)]
+    assert [e for pair in zip(*of_two, strict=True) for e in pair] == whole  # ranks take turns
+    assert [e for step in (4, 5) for e in training_episodes(TASKS, config, step)] == whole[16:]  # a resumed run
+    assert [e.task.name for e in whole] == names(mixing, range(24))
+
+
+def drawn_in_order(order: list[int]) -> dict[int, str]:
+    config = replace(CONFIG, mixing="temperature", k=6, k_min=2, curriculum_steps=9, seed=3)
+    return {
+        step: repr([(e.key, e.support, e.queries) for e in training_episodes(TASKS, config, step)]) for step in order
+    }
+
+
+def test_training_episodes_are_the_same_in_a_fresh_process_and_any_order():
+    random.seed(5)
+    expected = drawn_in_order([0, 1, 2, 3])
+    assert drawn_in_order([3, 1, 0, 2]) == expected
+    code = "import test_mixing as t; print(sorted(t.drawn_in_order([2, 0, 3, 1]).items()))"
+    env = {**os.environ, "PYTHONHASHSEED": "7"}
+    fresh = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=env, capture_output=True, text=True
+    )
+    assert fresh.stdout.strip() == str(sorted(expected.items())), fresh.stderr
+
+
+def test_the_curriculum_raises_k_from_its_lower_bound_to_k_and_stays():
+    config = replace(CONFIG, k=9, curriculum_steps=4)
+    assert [config.most_demonstrations(step) for step in range(7)] == [1, 3, 5, 7, 9, 9, 9]
+    assert [len(training_episodes(TASKS, config, step)[0].support) for step in range(6)] == [1, 3, 5, 7, 9, 9]
+    assert [replace(config, k_min=5).most_demonstrations(step) for step in (0, 2, 4, 50)] == [5, 7, 9, 9]
+    assert replace(config, curriculum_steps=0).most_demonstrations(0) == 9
+
+
+def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
+    config = replace(CONFIG, k=8, k_min=2, curriculum_steps=10)
+    for step in range(14):
+        ks = {len(e.support) for e in training_episodes(TASKS, config, step)}
+        assert min(ks) >= 2 and max(ks) <= config.most_demonstrations(step)
+    late = {len(e.support) for step in range(10, 40) for e in training_episodes(TASKS, config, step)}
+    assert late == set(range(2, 9))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"kind": "even"}, "unknown mixing of tasks; found 'even'; expected uniform or proportional"),
+        ({"kind": "temperature", "temperature": 0.0}, "temperature of mixing is out of range"),
+        ({"kind": "weights"}, "mixing weights with 0 weights"),
+        ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights with mixing weights alone"),
+        ({"kind": "weights", "weights": {"small": -1}}, "a task's weight is out of range; found {'small': -1}"),
+        ({"kind": "weights", "weights": {"small": float("nan")}}, "a task's weight is out of range"),
+    ],
+)
+def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
+    with pytest.raises(UserError, match=message):
+        Mixing(**setting)
+
+
+def test_wrong_trainer_settings_are_refused_before_any_step():
+    with pytest.raises(UserError, match="mixing weights with 0 weights"):
+        TrainerConfig(mixing="weights")
+    with pytest.raises(UserError, match=r"trainer\.curriculum_steps must be 0 or more; found -1"):
+        TrainerConfig(curriculum_steps=-1)
+    with pytest.raises(UserError, match="no task has a weight above 0"):
+        Mixing("weights", weights={"else": 1}).chances(TASKS)
+
+
+# -- in the trainer --------------------------------------------------------------------------------------------------
+
+
+def test_a_weight_of_an_unknown_task_is_refused_by_the_trainer(tmp_path):
+    config = replace(TRAINER, mixing="weights", weights={"train0": 1.0, "trian1": 1.0})
+    with pytest.raises(UserError, match=r"trainer.weights: no meta-training task 'trian1'. Did you mean train1"):
+        make(tmp_path, config=config)
+
+
+def test_a_mixed_run_on_a_curriculum_resumes_to_the_same_weights(tmp_path):
+    mixed = {"mixing": "weights", "weights": {"train0": 1.0, "train2": 3.0}, "curriculum_steps": 3}
+    config = replace(TRAINER, episodes_per_step=2, checkpoint_every=2, **mixed)
+    straight = make(tmp_path / "straight", config=config)
+    straight.run()
+    broken = make(tmp_path / "broken", config=config)
+    for _ in range(2):
+        broken.take_step()
+    broken._checkpoint()
+    resumed = make(tmp_path / "broken", config=config)
+    resumed.run()
+    assert resumed.step == 4 and equal(weights(straight), weights(resumed))
+
+
+def test_a_checkpoint_from_before_a_setting_existed_goes_on_with_its_default(tmp_path):
+    config = replace(TRAINER, episodes_per_step=1, checkpoint_every=2)
+    first = make(tmp_path, config=config)
+    for _ in range(2):
+        first.take_step()
+    first._checkpoint()
+    (path,) = (tmp_path / "checkpoints").glob("step-*/trainer.json")
+    state = json.loads(path.read_text())
+    for name in ("mixing", "temperature", "weights", "curriculum_steps"):
+        del state["config"][name]
+    path.write_text(json.dumps(state))
+    resumed = make(tmp_path, config=config)
+    resumed.run()
+    assert resumed.step == 4
+    with pytest.raises(UserError, match=r"another configuration.*mixing=uniform.*mixing=proportional"):
+        make(tmp_path, config=replace(config, mixing="proportional")).run()
