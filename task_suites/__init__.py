@@ -3,6 +3,7 @@
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.sources import open_suite
+from task_suites.sources.lists import from_lists
 from task_suites.task import Example, Task, TaskSuite
 
-__all__ = ["Episode", "EpisodeSampler", "Example", "Task", "TaskSuite", "UserError", "open_suite"]
+__all__ = ["Episode", "EpisodeSampler", "Example", "Task", "TaskSuite", "UserError", "from_lists", "open_suite"]

@@ -1,5 +1,10 @@
 """Where tasks come from. `open_suite` finds the source by the form of its name; a source is one file here.
 
+    embedded                     the built-in suite
+    FOLDER                       the local layout (docs/data.md)
+    metaicl:FOLDER               another layout, by its scheme (`SCHEMES`); what follows the colon is the source's own
+    package.module:function      a function of one's own that returns a `TaskSuite`
+
 A source of one's own needs no entry: `package.module:function` names a callable that returns a `TaskSuite`.
 """
 
@@ -15,6 +20,19 @@ from task_suites.errors import UserError, nearest
 from task_suites.task import FORMS, Example, Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
+_HERE = "task_suites.sources."
+SCHEMES = {  # scheme -> a function of what follows the colon
+    "arrow": "task_suites.store:open_store",
+    "metaicl": _HERE + "metaicl_folder:open_metaicl",
+    "crossfit": _HERE + "metaicl_folder:open_crossfit",
+    "natural-instructions": _HERE + "natural_instructions:open_natural_instructions",
+    "big-bench": _HERE + "big_bench:open_big_bench",
+    "bbh": _HERE + "big_bench:open_big_bench_hard",
+    "conll": _HERE + "conll:open_conll",
+    "lm-eval": _HERE + "lm_eval_yaml:open_lm_eval",
+    "hf": _HERE + "hub:open_hub",
+    "table": _HERE + "table:open_table",
+}
 
 
 def load_named(name: str) -> Any:
@@ -38,12 +56,15 @@ def load_named(name: str) -> Any:
 
 
 def open_suite(name: str) -> TaskSuite:
-    """The suite with a built-in name ("embedded"), in a folder, or from `package.module:function`.
+    """The suite that a name means (module docstring).
 
     Raises:
         UserError: nothing answers to the name, or what does is not a `TaskSuite`.
     """
-    if name in BUILT_IN or (":" in name and not Path(name).exists()):
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme in SCHEMES:
+        return load_named(SCHEMES[scheme])(rest)  # type: ignore[no-any-return]
+    if name in BUILT_IN or (colon and not Path(name).exists()):
         source = load_named(BUILT_IN.get(name, name))
         if not callable(source):
             raise UserError(f"{name} is a {type(source).__name__}", expected="a function that returns a TaskSuite")

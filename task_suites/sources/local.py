@@ -19,9 +19,9 @@ from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
 PARTS = ("train.jsonl", "test.jsonl")
-LISTS = ("options", "tokens", "tags")
+LISTS = ("options", "tokens", "tags", "accepted")
 TASK_KEYS: dict[str, type] = {
-    **{field.name: str for field in fields(Task) if field.init and field.name != "load"},
+    **{field.name: str for field in fields(Task) if field.type == "str" or field.name in ("type", "metric")},
     "labels": list,
     "train_size": int,
     "test_size": int,

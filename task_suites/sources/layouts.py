@@ -1,0 +1,157 @@
+"""What the readers of other people's layouts share: fields of rows, sound items, a test part, sides of the split.
+
+Options that each of them takes: `unsound=skip` leaves out items that are unsound (no answer, options without the
+answer); else the first of them is an error. `licence=NAME` where the layout states none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from task_suites.errors import UserError
+from task_suites.sources.options import one_of
+from task_suites.task import META_SPLITS, Example, Task, TaskSuite
+
+COMMON = {"unsound": "refuse", "licence": ""}  # options and their defaults
+MAX_LABELS = 1000
+Item = tuple[object, Example]  # where it stands (file:line), the example
+
+
+def text_field(row: Mapping[str, Any], key: str, where: object, default: str | None = None) -> str:
+    """A text in a JSON object.
+
+    Raises:
+        UserError: it is absent and there is no default, or it is no text.
+    """
+    value = row.get(key, default)
+    if not isinstance(value, str):
+        what = f"{key} has a wrong type" if key in row else f"key {key!r} is missing"
+        raise UserError(what, where=where, found=repr(value)[:60] if key in row else None, expected="a string")
+    return value
+
+
+def texts_field(row: Mapping[str, Any], key: str, where: object, optional: bool = False) -> list[str]:
+    """A list of texts in a JSON object; a text alone is a list of one, and null none.
+
+    Raises:
+        UserError: it is absent and not optional, or it is something else.
+    """
+    value = row.get(key)
+    if value is None and (optional or key in row):
+        return []
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        what = f"{key} has a wrong type" if key in row else f"key {key!r} is missing"
+        found = repr(value)[:60] if key in row else None
+        raise UserError(what, where=where, found=found, expected="a list of strings")
+    return values
+
+
+def object_of(value: Any, where: object) -> dict[str, Any]:
+    """The value, which is a JSON object.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise UserError("not a JSON object", where=where, found=type(value).__name__)
+    return value
+
+
+def one_line(text: str) -> str:
+    """A text in one line: a run of white space that holds a line break becomes a blank."""
+    return " ".join(text.split()) if "\n" in text or "\r" in text else text
+
+
+def answered(text: str, answers: Sequence[str]) -> Example:
+    """An example of the text form with all its right answers, each in one line, the first of them the output."""
+    lines = list(dict.fromkeys(line for line in map(one_line, answers) if line.strip()))
+    return Example(text, lines[0] if lines else None, accepted=tuple(lines[1:]))
+
+
+def shared_options(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The options of the first example where all examples have the same ones, in any order; else none.
+
+    More than `MAX_LABELS` are no list of labels.
+    """
+    first = examples[0].options or ()
+    return (
+        first
+        if len(first) <= MAX_LABELS and all(e.options is not None and set(e.options) == set(first) for e in examples)
+        else ()
+    )
+
+
+def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, str], where: object) -> list[Example]:
+    """The examples, each checked where it stands; unsound ones are an error, or left out with `unsound=skip`.
+
+    Args:
+        where: the file, for an error about all of them.
+
+    Raises:
+        UserError: an unsound item, items of different forms, or none at all.
+    """
+    skip = one_of(options, "unsound", ("refuse", "skip")) == "skip"
+    examples: list[Example] = []
+    for place, example in items:
+        if wrong := example.problem(labels):
+            if skip:
+                continue
+            fix = "Mend it, or add the option unsound=skip to leave such items out."
+            found, expected = str(wrong[1])[:200], str(wrong[2])[:200]
+            raise UserError(wrong[0], where=place, found=found, expected=expected, fix=fix)
+        if examples and example.form != examples[0].form:
+            found = f"{example.form} after {examples[0].form}"
+            raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
+        examples.append(example)
+    if not examples:
+        raise UserError("no example", where=where, expected="at least one that is sound")
+    return examples
+
+
+def divided(examples: Sequence[Example], share: float, where: object) -> dict[str, list[Example]]:
+    """A train and a test part where the layout has none: the test part is about `share` of the items.
+
+    Which items these are depends on their text alone (by SHA-256), not on their order, and repeated items stay
+    together; both parts keep the order of the file.
+
+    Raises:
+        UserError: fewer than two different items.
+    """
+    contents = [e.content for e in examples]
+    order = sorted(set(contents), key=lambda content: hashlib.sha256(content.encode()).digest())
+    if len(order) < 2:
+        raise UserError("too few items for a train and a test part", where=where, found=len(order), expected="two")
+    test = set(order[: min(max(1, round(share * len(order))), len(order) - 1)])
+    parts: dict[str, list[Example]] = {"train": [], "test": []}
+    for content, example in zip(contents, examples, strict=True):
+        parts["test" if content in test else "train"].append(example)
+    return parts
+
+
+def make_suite(
+    name: str, tasks: Iterable[Task], splits: Mapping[str, Sequence[str]] | None, where: object, description: str = ""
+) -> TaskSuite:
+    """A suite of these tasks; without `splits` all are for meta-testing.
+
+    Raises:
+        UserError: no task, a task or a source on two sides of the split, a task in a split twice.
+    """
+    by_name = {task.name: task for task in tasks}
+    if not by_name:
+        raise UserError("no task", where=where)
+    sides = {"meta_test": list(by_name)} if splits is None else splits
+    try:
+        return TaskSuite(name, by_name, {s: tuple(sides[s]) for s in META_SPLITS if s in sides}, description)
+    except UserError as error:
+        message = str(error)
+        fix = " The option overlap=allow says that this is meant." if "family" in message else ""
+        raise UserError(message + fix, where=where) from None
+
+
+def folder_name(path: Path) -> str:
+    """A suite's name from its folder, also where that is given as `.` or `..`."""
+    return path.name if path.name not in ("", "..") else path.resolve().name or "suite"

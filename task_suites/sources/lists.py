@@ -1,0 +1,127 @@
+"""A task from Python lists, as scikit-learn takes them: `from_lists("mood", texts, labels)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from task_suites.errors import UserError
+from task_suites.sources.layouts import answered
+from task_suites.sources.table import as_text, divide
+from task_suites.task import Example, Metric, Task, TaskType
+
+FORM_TYPES: dict[str, TaskType] = {"tags": "tagging", "text": "generation"}
+FORM_METRICS: dict[str, Metric] = {"tags": "span_f1", "text": "exact_match", "options": "accuracy"}
+
+
+def from_lists(
+    name: str,
+    texts: Sequence[Any],
+    labels: Sequence[Any],
+    test_texts: Sequence[Any] | None = None,
+    test_labels: Sequence[Any] | None = None,
+    *,
+    options: Sequence[Sequence[Any]] | None = None,
+    test_options: Sequence[Sequence[Any]] | None = None,
+    label_names: Sequence[str] | None = None,
+    type: TaskType | None = None,
+    metric: Metric | None = None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    **head: str,
+) -> Task:
+    """A task of `n` items.
+
+    Args:
+        texts: `[n]` inputs; for tagging `[n]` lists of tokens.
+        labels: `[n]` answers: label words, numbers, or (type="generation") free text, a list of texts being all that
+            are right; for tagging `[n]` lists of BIO tags.
+        test_texts, test_labels: the items for testing; without them about `test_share` of the items is, chosen by
+            `seed` and the items' text.
+        options: `[n]` lists of each item's own options; a label is one of them, or the number of one.
+        test_options: the same for the items for testing.
+        label_names: the label words of numbers 0, 1, ...; for words, the label list where it is not simply all labels,
+            sorted.
+        type: deduced from the lists where it is not given: tagging, multiple_choice or classification.
+        metric: of `task_suites.task.METRICS`; by default accuracy, exact_match for free text, span_f1 for tags.
+        head: further fields of `Task`: instruction, description, domain, family, source, licence.
+
+    Raises:
+        UserError: lists that differ in length, fewer than two classes, an unsound item (named by its number).
+    """
+    if (test_texts is None) != (test_labels is None) or (test_options is not None and test_texts is None):
+        raise UserError(f"task {name}: test_texts and test_labels belong together")
+    if options is not None and test_texts is not None and test_options is None:
+        raise UserError(f"task {name}: test_options are missing", expected="options for the items for testing too")
+    if not 0 < test_share < 1:
+        raise UserError(f"task {name}: test_share is out of range", found=test_share, expected="between 0 and 1")
+    given = {"train": _items(name, "train", texts, labels, options)}
+    if test_texts is not None and test_labels is not None:
+        given["test"] = _items(name, "test", test_texts, test_labels, test_options)
+    tagged = any(not isinstance(text, str) for text, _, _ in given["train"])
+    free = type == "generation" and not tagged and options is None
+    words: tuple[str, ...] = ()
+    if not (tagged or free or options is not None):
+        answers = [_plain(label) for items in given.values() for _, label, _ in items]
+        words = tuple(label_names) if label_names is not None else tuple(sorted({as_text(a, name) for a in answers}))
+        if len(words) < 2:
+            fix = 'Free text as the answer? Say type="generation".'
+            raise UserError(f"task {name}: the labels are no classes", found=list(words), expected="two", fix=fix)
+
+    def example(text: Any, label: Any, own: Sequence[Any] | None, where: str) -> Example:
+        if tagged:
+            tags = (_named(tag, label_names or (), where) for tag in _sequence(label, where))
+            return Example(tokens=tuple(as_text(t, where) for t in _sequence(text, where)), tags=tuple(tags))
+        if free:
+            plain = _plain(label)
+            several = plain if isinstance(plain, (list, tuple)) else [plain]
+            return answered(text, [as_text(answer, where) for answer in several])
+        choices = words if own is None else tuple(as_text(_plain(o), where) for o in _sequence(own, where))
+        return Example(text, _named(label, choices, where), choices)
+
+    parts = {
+        part: [example(*item, f"task {name}, {part} example {number}") for number, item in enumerate(items, 1)]
+        for part, items in given.items()
+    }
+    for part, examples in parts.items():
+        for number, made in enumerate(examples, 1):
+            if wrong := made.problem(words):
+                where = f"task {name}, {part} example {number}"
+                raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
+    if "test" not in parts:
+        parts = divide(parts["train"], test_share, seed, f"task {name}")
+    form = "tags" if tagged else "text" if free else "options"
+    kind = type or FORM_TYPES.get(form) or ("classification" if words else "multiple_choice")
+    head.setdefault("family", head.get("source", ""))
+    return Task(name, kind, parts.__getitem__, labels=words, metric=metric or FORM_METRICS[form], **head)  # type: ignore[arg-type]
+
+
+def _items(
+    name: str, part: str, texts: Sequence[Any], labels: Sequence[Any], options: Sequence[Sequence[Any]] | None
+) -> list[tuple[Any, Any, Any]]:
+    lists = [list(texts), list(labels), [None] * len(texts) if options is None else list(options)]
+    if len({len(values) for values in lists}) > 1:
+        found = " and ".join(str(len(values)) for values in lists[: 2 if options is None else 3])
+        raise UserError(f"task {name}: the {part} lists differ in length", found=found, expected="one answer a text")
+    if not lists[0]:
+        raise UserError(f"task {name}: the {part} lists are empty", expected="at least one item")
+    return list(zip(*lists, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python's own."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def _named(label: Any, names: Sequence[str], where: str) -> str:
+    """The label's word: itself, or that of its number."""
+    label = _plain(label)
+    text = as_text(label, where)
+    whole = isinstance(label, int) and not isinstance(label, bool)
+    return names[label] if whole and text not in names and 0 <= label < len(names) else text
+
+
+def _sequence(value: Any, where: str) -> list[Any]:
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise UserError("no list", where=where, found=repr(value)[:60], expected="a list of tokens, tags or options")
+    return list(value)
