@@ -40,10 +40,8 @@ def test_a_second_run_repeats_no_finished_step_and_says_the_same(run, capsys, mo
 
 
 @pytest.mark.slow
-def test_the_full_story_compares_every_registered_method(run, capsys):
+def test_the_full_story_compares_nine_methods_with_random_and_majority(run, capsys):
     from dataclasses import replace
 
-    from metaicl.methods import METHODS
-
     summary = quickstart(replace(run, full=True, train_tokens=800))
-    assert set(summary["methods"]) == set(METHODS) == {*FULL, *UNTRAINED}
+    assert set(summary["methods"]) == {*FULL, *UNTRAINED} and len(summary["methods"]) == 11

@@ -4,7 +4,6 @@ most often set against."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -16,9 +15,6 @@ class Transfer(FineTune):
     """See the module's docstring; arguments are `FineTune`'s, whose `objective` both trainings use."""
 
     trainable = True
-
-    def __init__(self, *arguments: Any, objective: str = "both", **options: Any):
-        super().__init__(*arguments, objective=objective, **options)  # type: ignore[arg-type]
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """As multi-task learning: the queries' loss without demonstrations."""
