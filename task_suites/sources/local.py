@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from task_suites.errors import UserError, nearest
+from task_suites.sources.files import inside, read_yaml
 from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
@@ -63,12 +62,12 @@ def open_folder(folder: Path) -> TaskSuite:
 
 
 def _open_task(folder: Path) -> Task:
-    path = folder / "task.yaml"
+    path = inside(folder.parent, f"{folder.name}/task.yaml")
     header = _read_yaml(path, TASK_KEYS, required=("name", "type"))
     if header["name"] != folder.name:
         raise UserError("name differs from the folder's", where=path, found=header["name"], expected=folder.name)
     for part in PARTS:
-        if not (folder / part).is_file():
+        if not inside(folder.parent, f"{folder.name}/{part}").is_file():
             raise UserError(f"{part} is missing", where=folder, expected="task.yaml, train.jsonl and test.jsonl")
     sizes = {"train": header.pop("train_size", None), "test": header.pop("test_size", None)}
     labels = header.get("labels", [])
@@ -92,10 +91,7 @@ def are_texts(value: object) -> bool:
 
 def _read_yaml(path: Path, known: dict[str, type], required: tuple[str, ...]) -> dict[str, Any]:
     """The mapping in a file, its keys and types checked; a key without a value counts as absent."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"not readable as YAML: {' '.join(str(error).split())}", where=path) from None
+    value = read_yaml(path)
     if not isinstance(value, dict):
         raise UserError("not a mapping", where=path, found=type(value).__name__, expected=f"keys {sorted(known)}")
     value = {key: item for key, item in value.items() if item is not None}
