@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.calibration import calibration
 from eval.config import Protocol
-from eval.metrics import score
+from eval.metrics import closest, score
 from metaicl.checkpoint import write_text
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
@@ -93,7 +94,7 @@ def answer_episode(method: Method, episode: Episode) -> Answered:
     adapted = time.monotonic()
     answers = predictor.answers([q.hidden() for q in episode.queries])
     ended = time.monotonic()
-    value = score(episode.task.metric, [a.text for a in answers], [truth(q) for q in episode.queries])
+    value = _score(episode.task, answers, episode.queries)
     return Answered(answers, value, predictor.dropped, adapted - started, ended - adapted)
 
 
@@ -103,15 +104,19 @@ def answer_episodes(method: Method, episodes: Sequence[Episode]) -> Answered:
     if len(done) == 1:
         return done[0]
     answers = [a for part in done for a in part.answers]
-    truths = [truth(q) for episode in episodes for q in episode.queries]
-    value = score(episodes[0].task.metric, [a.text for a in answers], truths)
+    value = _score(episodes[0].task, answers, [q for episode in episodes for q in episode.queries])
     dropped = sum(part.dropped for part in done)
     return Answered(answers, value, dropped, sum(p.adapt_seconds for p in done), sum(p.query_seconds for p in done))
 
 
 def truth(query: Example) -> str | tuple[str, ...]:
-    """The right answer of a query: its output, or its tags."""
+    """The right answer of a query: its output, or its tags. Others may be in `accepted`."""
     return (query.tags if query.form == "tags" else query.output) or ""
+
+
+def _score(task: Task, answers: Sequence[Answer], queries: Sequence[Example]) -> float:
+    accepted = [q.accepted for q in queries]
+    return score(task.metric, [a.text for a in answers], [truth(q) for q in queries], accepted)
 
 
 def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], float]:
@@ -234,7 +239,7 @@ class Comparison:
                     "options": list(q.options) if q.options else None,
                     "scores": None if a.scores is None else [round(float(s), 5) for s in a.scores],
                     "answer": plain(a.text),
-                    "truth": plain(truth(q)),
+                    "truth": plain(closest(task.metric, a.text, truth(q), q.accepted)),
                 }
                 for q, a in zip(queries, done.answers, strict=True)
             ],
@@ -258,7 +263,7 @@ class Comparison:
         cells, methods, skipped = [], [], {}
         for contender in contenders:
             mine = self.finished(contender)
-            done = [{n: v for n, v in c.items() if n not in ("answers", "key")} for c in mine if "refused" not in c]
+            done = [_recorded(c) for c in mine if "refused" not in c]
             skipped.update({(contender.name, c["task"]): c["refused"] for c in mine if "refused" in c})
             cells += done
             methods.append(
@@ -287,6 +292,13 @@ class Comparison:
             "cells": cells,
             "skipped": [{"method": m, "task": t, "reason": reason} for (m, t), reason in skipped.items()],
         }
+
+
+def _recorded(cell: dict[str, Any]) -> dict[str, Any]:
+    """A finished cell as results.json has it: without its answers, with their calibration where they have scores."""
+    found = calibration(cell["answers"])
+    own = {n: v for n, v in cell.items() if n not in ("answers", "key")}
+    return own | ({"ece": found.ece, "brier": found.brier} if found else {})
 
 
 def _described_task(task: Task) -> dict[str, Any]:

@@ -25,7 +25,9 @@ Texts = Sequence[str]
 Tags = Sequence[Sequence[str]]
 
 
-def score(metric: str, predictions: Sequence[Any], references: Sequence[Any]) -> float:
+def score(
+    metric: str, predictions: Sequence[Any], references: Sequence[Any], accepted: Sequence[Texts] | None = None
+) -> float:
     """A metric's value over all queries of one cell, in [0, 1].
 
     Calls the metric's function and not `evaluate.Metric.compute`: that writes the lists to an Arrow file and reads
@@ -35,6 +37,8 @@ def score(metric: str, predictions: Sequence[Any], references: Sequence[Any]) ->
         metric: a name of `task_suites.task.METRICS`.
         predictions: the answers given, `[n]` texts; for ``span_f1``, `[n]` lists of BIO tags.
         references: the right answers, in the same order and form.
+        accepted: further right answers, `[n]` lists of texts, mostly empty; each prediction is compared with the
+            `closest` of its reference and these.
 
     Raises:
         UserError: an unknown metric, no predictions, lists that differ in length, items of the wrong form.
@@ -42,7 +46,23 @@ def score(metric: str, predictions: Sequence[Any], references: Sequence[Any]) ->
     if metric not in FUNCTIONS:
         raise UserError(f"unknown metric {metric!r}", fix=nearest(metric, FUNCTIONS))
     _check(metric, predictions, references)
+    if accepted is not None:
+        if len(accepted) != len(references):
+            found = f"{len(accepted)} lists of accepted answers and {len(references)} references"
+            raise UserError(f"{metric}: accepted answers differ in number", found=found, expected="a list for each")
+        references = [closest(metric, *of) for of in zip(predictions, references, accepted, strict=True)]
     return FUNCTIONS[metric](predictions, references)
+
+
+def closest(metric: str, prediction: Any, reference: Any, accepted: Texts) -> Any:
+    """Of all right answers, the one that gives the prediction the highest score; the reference where none is better.
+
+    With ``macro_f1`` that is an answer equal to the prediction, which so counts as a hit of the predicted class.
+    """
+    if not accepted:
+        return reference
+    one = FUNCTIONS["accuracy" if metric == "macro_f1" else metric]
+    return max((reference, *accepted), key=lambda answer: one([prediction], [answer]))
 
 
 def right(metric: str, answer: Any, truth: Any) -> bool:

@@ -16,8 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from eval.calibration import calibration
 from eval.metrics import right
-from eval.statistics import mean_interval, task_means
+from eval.statistics import Interval, mean_interval, task_means
 from eval.summary import (
     Results,
     Row,
@@ -133,6 +134,7 @@ def _page(run_dir: Path, results: Results) -> str:
         prompt=_prompt(run_dir / "prompt.json"),
         roles=ROLES,
         mistakes=_mistakes(run_dir, results, made),
+        calibrations=_calibrations(run_dir, results, made),
         manifest=list(_flat(results["manifest"])),
     )
 
@@ -277,6 +279,24 @@ def _mistakes(run_dir: Path, results: Results, made: Sequence[Row]) -> dict[str,
     }
 
 
+def _calibrations(run_dir: Path, results: Results, made: Sequence[Row]) -> list[dict[str, Any]]:
+    """For each method with option scores: its calibration over all its answers at the headline k, and its Brier score's
+    mean over tasks with interval."""
+    k, found = results["headline_k"], []
+    for row in made:
+        lines = _lines(run_dir / "predictions" / f"{row.method['name']}.jsonl")
+        scored = calibration(line for line in lines if isinstance(line, dict) and line.get("k") == k and _sound(line))
+        cells = [{**c, "score": c["brier"] / 2} for c in row.cells if c["brier"] is not None]  # from 0 to 2
+        if scored:
+            found.append({"row": row, "pooled": scored, "brier": _twice(mean_interval(cells)) if cells else None})
+    return found
+
+
+def _twice(points: Interval) -> Interval:
+    """Halved Brier scores in points as Brier scores."""
+    return Interval(*(value / 50 for value in (points.mean, points.low, points.high)))
+
+
 def _spread(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first entries, at most `PER_TASK` of a task."""
     kept: list[dict[str, Any]] = []
@@ -288,15 +308,18 @@ def _spread(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _margin(line: Mapping[str, Any]) -> float | None:
     """Score of the answer less score of the truth; None where options or scores are absent or do not fit together."""
+    if not _sound(line) or line.get("answer") not in line["options"]:
+        return None
+    options, scores = line["options"], line["scores"]
+    return float(scores[options.index(line["answer"])] - scores[options.index(line["truth"])])
+
+
+def _sound(line: Mapping[str, Any]) -> bool:
+    """Whether a prediction has one finite score for each option, and the truth among the options."""
     options, scores = line.get("options"), line.get("scores")
     if not (isinstance(options, list) and isinstance(scores, list) and len(options) == len(scores)):
-        return None
-    if line.get("answer") not in options or line.get("truth") not in options:
-        return None
-    answer, truth = scores[options.index(line["answer"])], scores[options.index(line["truth"])]
-    if not all(isinstance(s, int | float) and math.isfinite(s) for s in (answer, truth)):
-        return None
-    return float(answer - truth)
+        return False
+    return line.get("truth") in options and all(isinstance(s, int | float) and math.isfinite(s) for s in scores)
 
 
 def _text(value: Any) -> str:

@@ -26,7 +26,7 @@ _FILLED: dict[str, dict[str, Any]] = {
     "results": {"seconds": None, "k": [], "skipped": [], "filtered": None, "comparison": None, "notes": []},
     "method": {"note": "", "trained": False, "train_seconds": None, "eval_seconds": None},
     "task": {"type": "", "family": "", "chance": None},
-    "cell": {"dropped": 0},
+    "cell": {"dropped": 0, "ece": None, "brier": None},
 }
 
 

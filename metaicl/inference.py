@@ -117,8 +117,9 @@ def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: 
 def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
     """Answers to the rows of `inputs` (JSON lines without answers) from those of `demos` (with answers).
 
-    Demonstrations with an output and no options are a classification over the outputs that occur when these repeat,
-    else free text. One dictionary a row: what was given, `answer`, and `scores` by option.
+    Demonstrations with an output and no options are a classification over the outputs that occur when these repeat and
+    none has further `accepted` answers, else free text. One dictionary a row: what was given, `answer`, and `scores`
+    by option.
 
     Raises:
         UserError: names file and line of what is wrong.
@@ -128,7 +129,8 @@ def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = 
         raise UserError("no demonstrations", where=demos, expected="one JSON object a line, with input and output")
     outputs = sorted({e.output for e in support if e.output is not None})
     labels: tuple[str, ...] = ()
-    if support[0].form == "text" and 1 < len(outputs) < len(support):
+    several = any(e.accepted for e in support)  # a class has one name
+    if support[0].form == "text" and 1 < len(outputs) < len(support) and not several:
         labels = tuple(outputs)
         support = [Example(e.input, e.output, labels) for e in support]
     form = support[0].form

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
+from task_suites.provenance import Record, check_unchanged, record
+from task_suites.sources import SuiteConfig, open_suite
 from task_suites.task import Task, TaskSuite
 
 PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
@@ -38,6 +40,9 @@ def train_run(
     note = None
     if suite is None:
         suite, note = run.suite.open()
+    data = data_record(run.suite, suite.tasks.values())
+    if run.resume:
+        check_data(run.folder, data)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(seed=run.trainer.seed)
     validate = None
@@ -46,7 +51,7 @@ def train_run(
         validate = make_validate(held_out, run.validation) if held_out else None
     trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
     if trainer.accelerator.is_main_process:
-        write_config(run.folder / "config.yaml", asdict(run))
+        write_config(run.folder / "config.yaml", asdict(run), data)
         if note:
             say(note)
         say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps")
@@ -80,11 +85,34 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def write_config(path: Path, config: dict[str, Any]) -> None:
-    """The run's configuration with the versions that it ran on (as a comment-free second document)."""
+def data_record(config: SuiteConfig, tasks: Iterable[Task]) -> Record:
+    """Source, licence and fingerprint of tasks as they lie in their files, before long examples are left out."""
+    tasks = list(tasks)
+    if config.max_words:
+        whole = open_suite(config.name)
+        tasks = [whole.tasks.get(task.name, task) for task in tasks]
+    return record(tasks)
+
+
+def check_data(folder: Path, now: Record) -> None:
+    """Raise when the data is not what the run in `folder` recorded; a folder without a record is passed over.
+
+    Raises:
+        UserError: names the tasks that changed.
+    """
+    path = folder / "config.yaml"
+    documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8"))) if path.is_file() else []
+    manifests = [d["manifest"] for d in documents if isinstance(d, dict) and isinstance(d.get("manifest"), dict)]
+    for one in manifests:
+        check_unchanged(one.get("tasks") or {}, now, path)
+
+
+def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
+    """The run's configuration, and in a second document the versions that it ran on and the data that it used."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    about = manifest() | ({"tasks": data} if data is not None else {})
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
-    write_text(path, text + "---\n" + yaml.safe_dump({"manifest": manifest()}, sort_keys=False))
+    write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from helpers import LABELS, make_folder, rows, write_task
+from helpers import make_folder, write_task
 
 from task_suites.describe import COLOURS, list_tasks, show_prompt
 from task_suites.errors import UserError

@@ -10,7 +10,10 @@ from conftest import tiny_config
 from toys import toy_task
 
 from metaicl.backbone import Backbone
+from metaicl.methods.in_context import InContext
 from metaicl.methods.maml import MAML
+from metaicl.methods.meta_sgd import MetaSGD
+from metaicl.methods.reptile import Reptile
 from metaicl.tiny import tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
@@ -57,7 +60,25 @@ def gradient_error(
     return worst
 
 
-@pytest.mark.parametrize("options", [{}, {"in_context": True}, {"outer_loss": "every"}, {"learn_rates": True}])
+def gradients(method, episodes=(EPISODE,)) -> dict[str, torch.Tensor]:
+    learned = method.learned()
+    return dict(zip(learned, torch.autograd.grad(method(episodes)[0], list(learned.values())), strict=True))
+
+
+def flat(tensors) -> torch.Tensor:
+    return torch.cat([t.flatten() for t in tensors])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"in_context": True},
+        {"outer_loss": "every"},
+        {"outer_loss": "every", "anneal": 7},
+        {"learn_rates": True},
+    ],
+)
 def test_the_maml_gradient_equals_central_differences(options):
     backbone = double_backbone()
     method = MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, **options).double()
@@ -114,3 +135,152 @@ def test_lower_layers_run_once_an_episode_and_change_nothing():
     assert inside < len(calls) - inside == 4  # three inner steps and the outer loss
     assert inside == 2  # the support's row and the queries' row
     assert all(torch.equal(a, b) for a, b in zip(gradient, plain, strict=True))
+
+
+def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_language_model():
+    backbone = double_backbone()
+    method = MAML(backbone, PromptFormat(), inner_steps=1, inner_lr=0.3)
+    names = list(backbone.trainable())
+
+    def support_loss(*tensors: torch.Tensor) -> torch.Tensor:
+        return method.support_loss(EPISODE.task, EPISODE.support, dict(zip(names, tensors, strict=True)))
+
+    inputs = tuple(p.detach().clone().requires_grad_() for p in backbone.trainable().values())
+    with method.learning(2):
+        assert torch.autograd.gradgradcheck(support_loss, inputs, fast_mode=True)
+
+
+def test_at_rate_zero_maml_is_joint_training_on_the_queries():
+    backbone = double_backbone()
+    joint = InContext(backbone, PromptFormat(), demonstrations=False)
+    expected = torch.autograd.grad(joint([EPISODE])[0], list(backbone.trainable().values()))
+    for order in (1, 2):
+        found = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.0, order=order))
+        assert torch.allclose(flat(found.values()), flat(expected), rtol=1e-9, atol=1e-12)
+
+
+def test_the_first_order_gradient_is_that_of_a_model_that_holds_the_adapted_weights():
+    backbone, copy = double_backbone(), double_backbone()
+    method = MAML(backbone, PromptFormat(), inner_steps=3, order=1)
+    adapted = method.inner(EPISODE.task, EPISODE.support)
+    with torch.no_grad():
+        for name, p in copy.trainable().items():
+            p.copy_(adapted[name])
+    loss, _ = InContext(copy, PromptFormat(), demonstrations=False)([EPISODE])
+    expected = torch.autograd.grad(loss, list(copy.trainable().values()))
+    assert torch.allclose(flat(gradients(method).values()), flat(expected), rtol=1e-9, atol=1e-12)
+
+
+def test_the_weights_of_the_steps_outer_losses_go_from_equal_ones_to_the_last_alone():
+    method = MAML(double_backbone(), PromptFormat(), outer_loss="every", anneal=100)
+    assert method.importance(4, 0) == [0.25] * 4
+    assert method.importance(4, 50) == [0.125, 0.125, 0.125, 0.625]
+    assert method.importance(4, 100) == method.importance(4, 5000) == [0.0, 0.0, 0.0, 1.0]
+    last = MAML(method.backbone, PromptFormat(), order=1)
+    annealed = MAML(method.backbone, PromptFormat(), order=1, outer_loss="every", anneal=1)
+    late = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 1)
+    assert torch.equal(last([late])[0], annealed([late])[0])
+
+
+def test_rates_are_learned_at_first_order_as_products_of_gradients():
+    method = MAML(double_backbone(), PromptFormat(), inner_steps=1, order=1, learn_rates=True, clip=0.0).double()
+    found = gradients(method)
+    slopes = dict(zip(method.start(), _support_gradient(method), strict=True))
+    expected = torch.stack([-(found[f"backbone.model.{n}"] * g).sum() for n, g in slopes.items()])
+    assert torch.allclose(found["rates"][0], expected, rtol=1e-9, atol=1e-12)
+
+
+def _support_gradient(method) -> tuple[torch.Tensor, ...]:
+    start = method.start()
+    return torch.autograd.grad(method.support_loss(EPISODE.task, EPISODE.support, start), list(start.values()))
+
+
+def test_a_gradient_flows_to_every_learned_weight_without_inner_steps_too():
+    for cls, options in ((MetaSGD, {}), (MAML, {"learn_rates": True}), (Reptile, {})):
+        method = cls(double_backbone(), PromptFormat(), inner_steps=0, **options)
+        method([EPISODE])[0].backward()
+        assert all(p.grad is not None for p in method.learned().values())
+
+
+# -- Reptile
+
+
+def test_one_step_of_reptile_is_joint_training():
+    backbone = double_backbone()
+    method = Reptile(backbone, PromptFormat(), inner_steps=1, inner_lr=0.2, clip=0.0, batch=0)
+    both = (*EPISODE.support, *EPISODE.queries)
+    loss, weight = InContext(backbone, PromptFormat(), demonstrations=False).loss([(EPISODE.task, (), both)])
+    joint = torch.autograd.grad(loss / weight, list(backbone.trainable().values()))
+    assert torch.allclose(flat(gradients(method).values()), 0.2 * flat(joint), rtol=1e-9, atol=1e-13)
+
+
+def test_reptile_with_outer_rate_one_is_plain_fine_tuning_on_the_support_set():
+    method = Reptile(double_backbone(), PromptFormat(), inner_steps=3, use_queries=False, batch=0)
+    adapted = method.inner(EPISODE.task, EPISODE.support)
+    moved = [p - g for p, g in zip(method.start().values(), gradients(method).values(), strict=True)]
+    assert torch.allclose(flat(moved), flat(adapted.values()), rtol=1e-12, atol=1e-15)
+
+
+def test_reptile_leaves_weights_and_buffers_as_they_were_from_task_to_task():
+    method = Reptile(double_backbone(), PromptFormat(), inner_steps=2)
+    state = {n: t.clone() for n, t in method.state_dict().items()}
+    episodes = [EpisodeSampler(0, 3, 2).draw(toy_task(), "train", i) for i in range(2)]
+    alone = gradients(method, [episodes[1]])
+    both, first = gradients(method, episodes), gradients(method, [episodes[0]])
+    assert all(torch.equal(state[n], t) for n, t in method.state_dict().items())
+    assert all(torch.allclose(both[n], first[n] + alone[n], rtol=1e-12, atol=1e-15) for n in both)
+
+
+def test_reptiles_minibatches_go_through_the_shuffled_episode_and_are_a_function_of_its_key():
+    method = Reptile(double_backbone(), PromptFormat(), inner_steps=4, batch=3)
+    episode = EpisodeSampler(0, 4, 2).draw(toy_task(), "train", 0)
+    batches = list(method.batches(episode))
+    everything = {*episode.support, *episode.queries}
+    assert [len(b) for b in batches] == [3] * 4
+    assert {*batches[0], *batches[1]} == {*batches[2], *batches[3]} == everything
+    assert batches == list(method.batches(episode))
+    method.use_queries = False
+    assert {e for b in method.batches(episode) for e in b} == set(episode.support)
+
+
+def test_reptile_refuses_second_order():
+    with pytest.raises(UserError, match="Reptile has no second derivatives"):
+        Reptile(double_backbone(), PromptFormat(), order=2)
+
+
+# -- Meta-SGD
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_gradient_of_rates_is_minus_query_gradient_times_support_gradient(order):
+    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=1, order=order, clip=0.0, inner_lr=0.2)
+    found = gradients(method)
+    adapted = method.inner(EPISODE.task, EPISODE.support)
+    at_adapted = torch.autograd.grad(method.query_loss(EPISODE, adapted)[0], list(adapted.values()))
+    for i, (query, support) in enumerate(zip(at_adapted, _support_gradient(method), strict=True)):
+        assert torch.allclose(found[f"alpha.{i}"], -query * support, rtol=1e-6, atol=1e-11)
+        assert found[f"alpha.{i}"].shape == list(method.start().values())[i].shape
+
+
+def test_the_meta_sgd_gradient_equals_central_differences_in_weights_and_rates():
+    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3)
+    for group in (list(method.start().values()), list(method.alpha)):
+        assert gradient_error(lambda: method([EPISODE])[0], group) < 1e-5
+
+
+def test_constant_rates_are_maml_bit_for_bit():
+    backbone = double_backbone()
+    maml = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
+    found = gradients(MetaSGD(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
+    assert all(torch.equal(found[n], g) for n, g in maml.items())
+
+
+def test_a_negative_rate_goes_up_the_loss():
+    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=1, inner_lr=0.05)
+    before = float(method.support_loss(EPISODE.task, EPISODE.support, method.start()))
+    down = float(method.support_loss(EPISODE.task, EPISODE.support, method.inner(EPISODE.task, EPISODE.support)))
+    with torch.no_grad():
+        for alpha in method.alpha:
+            alpha.neg_()
+    up = float(method.support_loss(EPISODE.task, EPISODE.support, method.inner(EPISODE.task, EPISODE.support)))
+    assert down < before < up

@@ -18,6 +18,7 @@ from metaicl.methods.base import Method, Predictor
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
+from task_suites.task import Example, Task
 
 PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
 TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
@@ -166,6 +167,32 @@ def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp
     assert "seeds: 2" in (tmp_path / "toys" / "config.yaml").read_text()
     again = evaluate_run(run, said.append)
     assert again["cells"] == results["cells"]
+
+
+class Plural(Scripted):
+    def refusal(self, task):
+        return None
+
+    def adapt(self, task, support):
+        predictor = Predictor()
+        predictor.generate = lambda queries: ["hoofs" for _ in queries]
+        return predictor
+
+
+def test_an_accepted_answer_counts_as_the_output_does_and_is_the_recorded_truth(tmp_path):
+    def load(split):
+        return [
+            Example(f"{split} hoof {i}", "hooves", accepted=("horse feet", "hoofs")[: 2 * (i % 2)]) for i in range(6)
+        ]
+
+    task = Task("plural", "generation", load, metric="exact_match")
+    comparison = Comparison([task], Protocol([2], seeds=1, queries=6), tmp_path)
+    contenders = [Contender("plural", "Plural", Plural, "plural")]
+    run_all(comparison, contenders, progress=False)
+    (cell,) = comparison.results(contenders)["cells"]
+    assert cell["score"] == 0.5
+    rows = [json.loads(line) for line in (tmp_path / "predictions" / "plural.jsonl").read_text().splitlines()]
+    assert sorted(row["truth"] for row in rows) == 3 * ["hoofs"] + 3 * ["hooves"]
 
 
 def test_methods_named_twice_are_refused(tmp_path):

@@ -78,6 +78,13 @@ def test_distinct_outputs_make_free_text(tmp_path):
     assert isinstance(row["answer"], str) and "scores" not in row
 
 
+def test_demonstrations_with_accepted_answers_are_free_text(tmp_path):
+    rows = [{"input": str(i), "output": "one", "accepted": ["1"]} for i in range(3)] + [{"input": "2", "output": "two"}]
+    inputs = lines(tmp_path / "i.jsonl", [{"input": "3"}])
+    (row,) = predict_lines(open_method("tiny-random"), lines(tmp_path / "d.jsonl", rows), inputs)
+    assert isinstance(row["answer"], str) and "scores" not in row
+
+
 def test_tagged_demonstrations_make_tags(tmp_path):
     demos = lines(tmp_path / "d.jsonl", [{"tokens": ["in", "Rome"], "tags": ["O", "B-PLACE"]}])
     inputs = lines(tmp_path / "i.jsonl", [{"tokens": ["to", "Oslo", "now"]}])

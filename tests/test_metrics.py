@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eval import metrics
-from eval.metrics import FUNCTIONS, normalise, right, score
+from eval.metrics import FUNCTIONS, closest, normalise, right, score
 from task_suites.errors import UserError
 from task_suites.task import METRICS
 
@@ -68,6 +70,41 @@ def test_span_f1_of_sentences_without_spans():
     assert score("span_f1", [["O", "O"]], [["O", "O"]]) == 1.0
     assert score("span_f1", [["O", "O"]], [["O", "B-LOC"]]) == 0.0
     assert score("span_f1", [["B-LOC", "O"]], [["O", "O"]]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("accuracy", 0.5), ("exact_match", 0.75), ("rouge_l", (1 + 1 + 0.5 + 1) / 4)],
+)
+def test_the_best_of_all_right_answers_counts(metric, expected):
+    predictions, references = ["hooves", "geese", "red boat", "The Cat"], ["hoofs", "geese", "blue ship", "dog"]
+    accepted = [("hooves",), (), ("green boat", "x"), ("cow", "a cat")]
+    if metric == "rouge_l":
+        accepted[3] = ("the cat",)
+    assert score(metric, predictions, references, accepted) == pytest.approx(expected)
+
+
+def test_an_accepted_answer_is_a_hit_of_the_class_that_was_predicted():
+    assert score("macro_f1", ["a", "b"], ["b", "b"], [("a",), ()]) == 1.0
+    assert score("macro_f1", ["a", "b"], ["b", "b"], [(), ("a",)]) == score("macro_f1", ["a", "b"], ["b", "b"]) < 1.0
+
+
+@given(metric=st.sampled_from(["accuracy", "exact_match", "rouge_l"]), data=st.data())
+def test_more_right_answers_never_lower_a_score_and_their_order_is_free(metric, data):
+    text = st.sampled_from(["a cat", "the cat", "cat sat", "dog", "dogs sat down"])
+    n = data.draw(st.integers(1, 4))
+    predictions, references = (data.draw(st.lists(text, min_size=n, max_size=n)) for _ in "pr")
+    accepted = data.draw(st.lists(st.lists(text, max_size=3), min_size=n, max_size=n))
+    value = score(metric, predictions, references, accepted)
+    assert value >= score(metric, predictions, references)
+    assert value == score(metric, predictions, references, [list(reversed(a)) for a in accepted])
+    chosen = [closest(metric, *of) for of in zip(predictions, references, accepted, strict=True)]
+    assert value == score(metric, predictions, chosen)
+
+
+def test_accepted_answers_for_some_queries_only_are_refused():
+    with pytest.raises(UserError, match="1 lists of accepted answers and 2 references"):
+        score("accuracy", ["a", "b"], ["a", "b"], [()])
 
 
 def test_an_unknown_metric_names_the_nearest():

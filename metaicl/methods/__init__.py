@@ -6,7 +6,8 @@ else. A method of one's own needs no line: `package.module:Name` names it in any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ class MethodSpec:
         trained: whether it is meta-trained before it is evaluated.
         format: settings of `PromptFormat` that the method has of its own (the channel format, the instruction).
         weights: the backbone weights that it learns, meta-trained or adapted.
+        space: what `metaicl tune` looks through, and how far (`eval/tune.py`); empty is the outer loop's rate.
         adapters: settings of `BackboneConfig` that the method takes where they were left at their defaults.
     """
 
@@ -41,6 +43,16 @@ class MethodSpec:
     format: Mapping[str, Any] = field(default_factory=dict)
     weights: str = "frozen"
     adapters: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def defaults(self) -> dict[str, Any]:
+        """The class's arguments that have a default."""
+        found = {}
+        for cls in reversed(load_named(self.target).__mro__):  # subclasses pass **options on to their parents
+            if "__init__" in vars(cls):
+                parameters = inspect.signature(cls.__init__).parameters.values()
+                found.update({p.name: p.default for p in parameters if p.default is not p.empty})
+        return {**found, **self.options}
 
     def backbone_config(self, config: BackboneConfig) -> BackboneConfig:
         """The backbone's configuration for this method: nothing is learned where the method learns nothing."""
@@ -69,10 +81,12 @@ class MethodSpec:
 
 _IN_CONTEXT = "metaicl.methods.in_context:InContext"
 _MAML = "metaicl.methods.maml:MAML"
+_MATCHING = "metaicl.methods.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
 _SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_layers": 10}
 _BASE = "metaicl.methods.baselines:"
+_INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.01, 1.0)}
 METHODS: dict[str, MethodSpec] = {
     "random": MethodSpec(_BASE + "RandomAnswer", "Random", "an answer drawn at random"),
     "majority": MethodSpec(_BASE + "MajorityAnswer", "Majority", "the demonstrations' most frequent answer"),
@@ -94,12 +108,52 @@ METHODS: dict[str, MethodSpec] = {
         "Fine-tuning",
         "LoRA on the demonstrations, stopped early on part of them",
         weights="lora",
+        space={"options.lr": ("log", 1e-4, 1e-2), "options.steps": ("int", 5, 60)},
     ),
     "protonet": MethodSpec(
         "metaicl.methods.protonet:ProtoNet",
         "Prototypical",
         "nearest class mean of learned embeddings",
         trained=True,
+    ),
+    "protonet_cosine": MethodSpec(
+        "metaicl.methods.protonet:ProtoNet",
+        "Prototypical, cosine",
+        "the same by cosine",
+        {"distance": "cosine"},
+        trained=True,
+    ),
+    "matching": MethodSpec(
+        _MATCHING, "Matching", "attention over the demonstrations' learned embeddings", trained=True
+    ),
+    "matching_fce": MethodSpec(
+        _MATCHING, "Matching, FCE", "the same, each embedding in the context of all", {"fce": True}, trained=True
+    ),
+    "relation": MethodSpec(
+        "metaicl.methods.relation:RelationNet",
+        "Relation",
+        "a learned comparison of class means and query",
+        trained=True,
+    ),
+    "r2d2": MethodSpec(
+        "metaicl.methods.ridge:R2D2", "R2-D2", "ridge regression solved on learned embeddings", trained=True
+    ),
+    "lrd2": MethodSpec(
+        "metaicl.methods.ridge:LRD2", "LR-D2", "logistic regression solved on learned embeddings", trained=True
+    ),
+    "snail": MethodSpec(
+        "metaicl.methods.snail:SNAIL",
+        "SNAIL",
+        "attention and convolutions over embeddings and labels in sequence",
+        trained=True,
+    ),
+    "knn": MethodSpec("metaicl.methods.knn:NearestNeighbours", "Nearest neighbours", "votes of the nearest embeddings"),
+    "setfit": MethodSpec(
+        "metaicl.methods.setfit:SetFit",
+        "SetFit",
+        "adapters tuned on pairs of demonstrations, then logistic regression",
+        weights="lora",
+        space={"options.lr": ("log", 1e-4, 1e-2), "options.steps": ("int", 2, 30)},
     ),
     "multitask": MethodSpec(
         _IN_CONTEXT,
@@ -113,6 +167,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.transfer:Transfer",
         "Transfer",
         "multi-task training, then fine-tuning on the demonstrations",
+        {"objective": "both"},
         trained=True,
         weights="lora",
     ),
@@ -123,6 +178,7 @@ METHODS: dict[str, MethodSpec] = {
         {"order": 1},
         trained=True,
         weights="lora",
+        space=_INNER,
     ),
     "maml": MethodSpec(
         _MAML,
@@ -131,6 +187,52 @@ METHODS: dict[str, MethodSpec] = {
         trained=True,
         weights="lora",
         adapters=_SMALL,
+        space=_INNER,
+    ),
+    "reptile": MethodSpec(
+        "metaicl.methods.reptile:Reptile",
+        "Reptile",
+        "the start moves towards where each task's steps end",
+        trained=True,
+        weights="lora",
+        space=_INNER,
+    ),
+    "meta_sgd": MethodSpec(
+        "metaicl.methods.meta_sgd:MetaSGD",
+        "Meta-SGD",
+        "MAML with a learned rate for every weight",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space=_INNER,
+    ),
+    "tnet": MethodSpec(
+        "metaicl.methods.tnet:TNet",
+        "T-net",
+        "MAML under a learned linear map of each adapter's output",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space=_INNER,
+    ),
+    "mtnet": MethodSpec(
+        "metaicl.methods.tnet:TNet",
+        "MT-net",
+        "T-net with a learned choice of which units move",
+        {"mask": True},
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space=_INNER,
+    ),
+    "lstm_meta": MethodSpec(
+        "metaicl.methods.lstm_meta:LSTMMeta",
+        "LSTM meta-learner",
+        "the inner update is an LSTM's, learned",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space={"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.003, 0.3)},
     ),
     "fomaml_icl": MethodSpec(
         _MAML,
@@ -139,6 +241,7 @@ METHODS: dict[str, MethodSpec] = {
         {"in_context": True, "order": 1},
         trained=True,
         weights="lora",
+        space=_INNER,
     ),
     "maml_icl": MethodSpec(
         _MAML,
@@ -148,6 +251,25 @@ METHODS: dict[str, MethodSpec] = {
         trained=True,
         weights="lora",
         adapters=_SMALL,
+        space=_INNER,
+    ),
+    "platipus": MethodSpec(
+        "metaicl.methods.platipus:PLATIPUS",
+        "PLATIPUS",
+        "MAML from starts drawn from a learned Gaussian, answers averaged",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space=_INNER,
+    ),
+    "bmaml": MethodSpec(
+        "metaicl.methods.bmaml:BayesianMAML",
+        "Bayesian MAML",
+        "particles that repel each other, moved by SVGD, answers averaged",
+        trained=True,
+        weights="lora",
+        adapters=_SMALL,
+        space=_INNER,
     ),
     "metaicl_channel": MethodSpec(
         _IN_CONTEXT,

@@ -1,26 +1,31 @@
 """What the metric and closed-form methods share: items as vectors from the backbone, and a classifier that reads its
 classes off the support set.
 
-An item is a text (its hidden states' mean over tokens) or, for tagging, a word (the state at its last token); k counts
-sentences there. A causal model's word sees nothing to its right, so a sentence can be given `twice` and its words read
-off the second copy. Vectors are normalised over width and, while the backbone is frozen, kept in `backbone.memo`, so
-that each text is embedded once for all methods.
+An item is a text (the mean of its tokens' states, each normalised over width) or, for tagging, a word (the state at its
+last token); k counts sentences there, and most words are O. Vectors are normalised over width again and, while the
+backbone is frozen, kept in `backbone.memo`, so that each text is embedded once for all methods.
+
+A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
+times longer than any other and tells nothing of the text. So a token that begins a text goes before it and is left out.
 
 An algorithm is a map of (shots, their classes, queries) to logits (`logits`), and a loss where it is not cross-entropy.
 """
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metaicl.backbone import Backbone
-from metaicl.methods.base import Method, Predictor
+from metaicl.backbone import Backbone, Params
+from metaicl.methods.base import Method, Predictor, seeded
 from task_suites.episodes import Episode
+from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
 
@@ -31,18 +36,35 @@ class EmbeddingMethod(Method):
     """See the module's docstring.
 
     Args:
-        layer: hidden states of which layer (0: embeddings, -1: last).
-        twice: embed a sentence's words from its second copy in `sentence sentence` (tagging).
+        layer: hidden states of which layer: a share of the depth (0.8 is layer 24 of 30), or a number (0: embeddings,
+            -1: last). On `smollm2-135m` 0.8 is good for texts and for words, and the last is not (docs/experiments.md).
+        twice: embed a sentence's words from its second copy in `sentence sentence` (tagging), so that they have seen
+            what stands to their right. It brought nothing: span F1 of class means over four tasks was 34.3 without and
+            27.2 with it, and no layer gained more than a point (docs/experiments.md).
+        most: keep at most so many support items, class by class in turn and otherwise by their names (0: all); for
+            methods whose cost or length goes with their number, since sixteen tagged sentences have some 300 words.
+
+    Raises:
+        UserError: the model has no such layer.
     """
 
     trainable = True
     order_free = True
     serves = frozenset({"options", "tags"})
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, layer: int = -1, twice: bool = False):
+    def __init__(self, backbone: Backbone, form: PromptFormat, layer: float = 0.8, twice: bool = False, most: int = 0):
         super().__init__(backbone, form)
-        self.layer, self.twice = layer, twice
+        self.twice, self.most = twice, most
+        depth = int(backbone.shape.num_hidden_layers)
+        index = round(layer * depth) if 0 < layer < 1 else int(layer)
+        self.layer = index + depth + 1 if index < 0 else index
+        if not 0 <= self.layer <= depth:
+            raise UserError(
+                "the model has no such layer", found=f"layer {layer}", expected=f"a share of 1, or {-depth} to {depth}"
+            )
         self.width = int(backbone.shape.hidden_size)
+        special = [i for i in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id) if i is not None]
+        self.first = tuple(special[:1]) or backbone.encode("\n")[:1]
 
     @abstractmethod
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
@@ -59,33 +81,37 @@ class EmbeddingMethod(Method):
         fixed = task.form == "tags" or task.labels
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
 
-    def embed(self, examples: Sequence[Example]) -> Tensor:
-        """`[items, width]` float32: one row a text, or one a word, example by example."""
-        frozen = not self.backbone.trainable()
+    def embed(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
+        """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
+        backbone's learned weights."""
+        memo = {} if params or self.backbone.trainable() else self.backbone.memo
         rows = []
         for example in examples:
             key = (self.layer, self.twice, example.tokens or example.text)
-            rows.append(self.backbone.memo[key] if key in self.backbone.memo else self._states(example, frozen))
-            if frozen:
-                self.backbone.memo[key] = rows[-1]
+            if key not in memo:
+                with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
+                    memo[key] = self._states(example, params)
+            rows.append(memo[key])
         return torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
 
-    def _states(self, example: Example, frozen: bool) -> Tensor:
+    def _states(self, example: Example, params: Params | None) -> Tensor:
         """One example alone: no vector depends on what was embedded beside it."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            if example.tokens is None:
-                states = self.backbone.hidden(self.backbone.encode(example.text), self.layer).mean(0, keepdim=True)
-            else:
-                pieces = [self.backbone.encode(f" {word}") for word in example.tokens]
-                ids = [i for piece in pieces for i in piece]
-                ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1
-                if self.twice:
-                    ends, ids = ends + len(ids), ids + ids
-                states = self.backbone.hidden(ids, self.layer)[ends]
-            return nn.functional.layer_norm(states, states.shape[-1:])
+        start = len(self.first)
+        if example.tokens is None:
+            ids = self.backbone.encode(example.text)
+            states = normalised(self.backbone.hidden((*self.first, *ids), self.layer, params)[start:])
+            return normalised(states.mean(0, keepdim=True))
+        pieces = [self.backbone.encode(f" {word}") for word in example.tokens]
+        ids = tuple(i for piece in pieces for i in piece)
+        ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1 + start
+        if self.twice:
+            ends, ids = ends + len(ids), ids + ids
+        return normalised(self.backbone.hidden((*self.first, *ids), self.layer, params)[ends.to(self.backbone.device)])
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: query items (those whose class has a demonstration)."""
+        if not self.trainable:
+            return super().forward(episodes)
         total = torch.stack([p.sum() * 0.0 for p in self.learned().values()]).sum()  # tied to every learned weight
         weight = 0
         for episode in episodes:
@@ -108,10 +134,17 @@ class EmbeddingMethod(Method):
         """The classes that have a demonstration, sorted."""
         return sorted(set(item_labels(support)))
 
-    def classify(self, support: Sequence[Example], queries: Tensor, names: Sequence[str]) -> Tensor:
-        """`[queries, classes]`: the logits of embedded queries over the support set's classes."""
+    def classify(
+        self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
+    ) -> Tensor:
+        """`[queries, classes]`: the logits of embedded queries over the support set's classes; `shots` is the support
+        set embedded, where that is done."""
+        shots = self.embed(support) if shots is None else shots
         labels = torch.tensor([names.index(label) for label in item_labels(support)], device=queries.device)
-        return self.logits(self.embed(support), labels, queries, len(names))
+        if self.most and len(labels) > self.most:
+            kept = in_turn(support, self.most)
+            shots, labels = shots[kept], labels[kept]
+        return self.logits(shots, labels, queries, len(names))
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
         self.check_serves(task)
@@ -121,21 +154,25 @@ class EmbeddingMethod(Method):
 class EmbeddingPredictor(Predictor):
     """Scores are the classes' logits; an option without a demonstration gets `ABSENT`, and a word a tag that occurs."""
 
-    def __init__(self, method: EmbeddingMethod, support: Sequence[Example]):
-        self.method, self.support = method, tuple(support)
+    def __init__(self, method: EmbeddingMethod, support: Sequence[Example], params: Params | None = None):
+        self.method, self.support, self.params = method, tuple(support), params
         self.names = method.classes(support)
+        self.shots: Tensor | None = None
 
     @torch.no_grad()
     def prepare(self) -> None:
-        """Embed the support set (a frozen backbone keeps it)."""
-        self.method.embed(self.support)
+        """Embed the support set."""
+        if self.shots is None:
+            self.shots = self.method.embed(self.support, self.params)
 
     @torch.no_grad()
     def logits(self, queries: Sequence[Example]) -> np.ndarray:
         """`[items, classes]` in float64; no column where there is no demonstration."""
         if not self.names:
             return np.empty((sum(len(q.tokens or "1") for q in queries), 0))
-        return self.method.classify(self.support, self.method.embed(queries), self.names).double().cpu().numpy()
+        self.prepare()
+        embedded = self.method.embed(queries, self.params)
+        return self.method.classify(self.support, embedded, self.names, self.shots).double().cpu().numpy()
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         column = {name: i for i, name in enumerate(self.names)}
@@ -154,3 +191,37 @@ class EmbeddingPredictor(Predictor):
 def item_labels(examples: Sequence[Example]) -> list[str]:
     """The class of each item: an example's output, or its words' tags."""
     return [label for e in examples for label in (e.tags or () if e.tokens is not None else (e.output or "",))]
+
+
+def in_turn(support: Sequence[Example], most: int) -> list[int]:
+    """The places of at most `most` items, rising: each class's first, each class's second, and so on, where an item's
+    rank in its class goes by its own name, not by its place."""
+    names = [f"{e.content}/{i}" for e in support for i in range(len(e.tokens or "1"))]
+    labels = item_labels(support)
+    ranked = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    seen: dict[str, int] = {}
+    turns = []
+    for i in ranked:
+        seen[labels[i]] = seen.get(labels[i], 0) + 1
+        turns.append((seen[labels[i]], labels[i], i))
+    return sorted(i for _, _, i in sorted(turns)[:most])
+
+
+def normalised(states: Tensor) -> Tensor:
+    """Of mean 0 and variance 1 over the last axis."""
+    return nn.functional.layer_norm(states, states.shape[-1:])
+
+
+@contextmanager
+def initial_weights(name: str) -> Iterator[None]:
+    """A context in which new modules get weights that are a function of the name, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded("initial weights", name).initial_seed())
+        yield
+
+
+def identity_map(width: int) -> nn.Linear:
+    """A linear map to be learned that starts at the identity: untrained, a method works on the vectors as they are."""
+    linear = nn.Linear(width, width, bias=False)
+    nn.init.eye_(linear.weight)  # type: ignore[arg-type]
+    return linear

@@ -57,7 +57,7 @@ class FineTune(Method):
         best = {n: p.detach().clone() for n, p in params.items()}
         best_loss, best_step = self._dev_loss(task, dev, params), 0
         optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0, fused=True)
-        for step in range(1, self.steps + 1):
+        for step in range(1, self.steps + 1 if train else 1):  # nothing is learned from no demonstrations
             loss, weight = self.model.loss([(task, (), train)], params)
             optimizer.zero_grad()
             (loss / weight).backward()

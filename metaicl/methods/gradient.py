@@ -6,8 +6,9 @@ item of its own, and queries are answered without demonstrations; with it the in
 demonstrations' answers, each given those before it, in one pass, and queries are answered by the adapted weights with
 the demonstrations in the prompt too.
 
-An algorithm says how a step goes (`update`) and what the outer loss is (`outer`); the steps' graph is kept where
-`order` is 2. Layers below the first adapter run once an episode (metaicl/lower_layers.py).
+An algorithm says how a step goes (`update`, or `rule` where the steps of a loop share something) and what the outer
+loss is (`outer`); the loop itself, and what `order` means, is metaicl/methods/inner_loop.py. Layers below the first
+adapter run once an episode (metaicl/lower_layers.py).
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import Method
+from metaicl.methods.base import Method, Predictor
 from metaicl.methods.in_context import InContext, Objective
-from metaicl.scoring import PromptScorer
+from metaicl.methods.inner_loop import Update, clipped, descend, gradient_step, leaves
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
-
-DIVERGED = 10.0  # an inner loss of so many times its first value (and more than one nat above it)
 
 
 class GradientMethod(Method):
@@ -70,14 +70,16 @@ class GradientMethod(Method):
         self.serves = self.model.serves
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """The sum of `outer` over the episodes."""
+        """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero: with several
+        processes all weights must have one."""
         losses, weights = [], []
         for episode in episodes:
             with self.learning(self.order):
                 loss, weight = self.outer(episode)
             losses.append(loss)
             weights.append(weight)
-        return torch.stack(losses).sum(), torch.stack(weights).sum()
+        nothing = torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
+        return torch.stack(losses).sum() + nothing, torch.stack(weights).sum()
 
     @abstractmethod
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
@@ -86,7 +88,15 @@ class GradientMethod(Method):
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         """The weights after inner step number `step` (from 0), from those before it, their gradients (clipped) and
         the inner loss; by default gradient descent at `inner_lr`."""
-        return {n: p - self.inner_lr * g for (n, p), g in zip(params.items(), grads, strict=True)}
+        return gradient_step(params, grads, self.inner_lr)
+
+    def rule(self, support: Sequence[Example]) -> Update:
+        """The update of one inner loop; what its steps share (a mask, a memory) is made here. Clips, then `update`."""
+
+        def step(params: Params, grads: Sequence[Tensor], number: int, loss: Tensor) -> dict[str, Tensor]:
+            return self.update(params, self.clipped(grads), number, loss)
+
+        return step
 
     def learning(self, order: int) -> ExitStack:
         """The context of an inner loop: lower layers once; attention with second derivatives where `order` is 2."""
@@ -113,53 +123,32 @@ class GradientMethod(Method):
     def steps(
         self, task: Task, support: Sequence[Example], start: Params, order: int = 1, count: int | None = None
     ) -> Iterator[dict[str, Tensor]]:
-        """The weights after each inner step. At order 2 they stay in the graph of `start`; at order 1 they are new
-        leaves.
+        """The weights after each inner step (`descend`); none without a support set.
 
         Raises:
             UserError: the inner loop diverges: its loss is no longer finite, or ten times what it was.
         """
-        params = dict(start) if order == 2 else _leaves(start)
-        first = None
-        for step in range((self.inner_steps if count is None else count) if support else 0):
-            loss = self.support_loss(task, support, params)
-            value = float(loss.detach())
-            first = value if first is None else first
-            if not value < max(DIVERGED * first, first + 1.0):
-                raise UserError(
-                    f"the inner loop diverged on task {task.name}",
-                    found=f"loss {value:.3g} at inner step {step + 1}, {first:.3g} at the first",
-                    fix="Lower inner_lr or inner_steps, or clip gradients.",
-                )
-            grads = torch.autograd.grad(loss, list(params.values()), create_graph=order == 2)
-            params = self.update(params, self.clipped(grads), step, loss)
-            if order == 1:
-                params = _leaves(params)
-            yield params
+        count = (self.inner_steps if count is None else count) if support else 0
+        loss_of = partial(self.support_loss, task, support)
+        return descend(loss_of, start, self.rule(support), count, order, task.name)
 
     def clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         """Gradients scaled down to the norm `clip` where they are longer."""
-        if not self.clip:
-            return grads
-        norm = torch.sqrt(torch.stack([g.square().sum() for g in grads]).sum() + 1e-24)
-        scale = torch.clamp(self.clip / norm, max=1.0)
-        return [g * scale for g in grads]
+        return clipped(grads, self.clip)
 
     def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
-        """The weights after all inner steps of order 1, from `start` (the meta-learned weights), as new leaves."""
+        """The weights after all inner steps, from `start` (the meta-learned weights), as new leaves."""
         start = self.start() if start is None else start
+        after = dict(start)
         with self.learning(1):
-            after = [dict(start), *self.steps(task, support, start)]
-        return _leaves(after[-1])
+            for params in self.steps(task, support, start, order=0):
+                after = params
+        return leaves(after)
 
     def start(self) -> dict[str, Tensor]:
         """The meta-learned weights from which the inner loop starts."""
         return dict(self.backbone.trainable())
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         return self.model.predictor(task, support, self.inner(task, support))
-
-
-def _leaves(params: Params) -> dict[str, Tensor]:
-    return {n: p.detach().requires_grad_() for n, p in params.items()}

@@ -2,12 +2,12 @@
 over the learned weights, alone or on top of in-context prompts.
 
 The inner loop goes from the meta-weights theta to theta'; the outer loss is the queries' at theta'. At order 2 its
-gradient flows back through the steps: (I - a H_S) g_Q for one. At order 1 the outer loss is
-`L(theta + stop_gradient(theta' - theta))`, whose gradient at theta is the query gradient at theta'.
+gradient flows back through the steps: (I - a H_S) g_Q for one. At order 1 the steps' gradients are constants, and the
+outer gradient at theta is the query gradient at theta'.
 
-Two options of MAML++ (Antoniou et al. 2019, arXiv 1810.09502): the outer loss after every inner step rather than the
-last one alone, and rates learned for each step and each weight tensor. The third, cosine annealing of the outer rate,
-is `trainer.schedule: cosine`.
+Three options of MAML++ (Antoniou et al. 2019, arXiv 1810.09502): the outer loss after every inner step rather than the
+last one alone, its weights annealed towards the last; and rates learned for each step and each weight tensor. A fourth,
+cosine annealing of the outer rate, is `trainer.schedule: cosine`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
+from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 
 
@@ -29,8 +31,9 @@ class MAML(GradientMethod):
 
     Args:
         outer_loss: "last" is the loss after the last inner step; "every" the mean of those after each step.
-        learn_rates: learn a rate for each step and weight tensor, started at `inner_lr` (order 2 only: at order 1 no
-            gradient reaches the rates).
+        anneal: with "every", the training episodes (by their number in the run) over which the weights of the steps
+            go evenly from equal ones to the last step alone; 0 leaves them equal.
+        learn_rates: learn a rate for each step and weight tensor, started at `inner_lr`.
     """
 
     def __init__(
@@ -38,29 +41,37 @@ class MAML(GradientMethod):
         backbone: Backbone,
         form: PromptFormat,
         outer_loss: Literal["last", "every"] = "last",
+        anneal: int = 0,
         learn_rates: bool = False,
         order: int = 2,
         **options: Any,
     ):
         super().__init__(backbone, form, order=order, **options)
-        self.outer_loss = outer_loss
+        if outer_loss not in ("last", "every"):
+            raise UserError("outer_loss is out of range", found=outer_loss, expected="last or every")
+        self.outer_loss, self.anneal = outer_loss, anneal
         self.rates: nn.Parameter | None = None
-        if learn_rates and order == 2:
+        if learn_rates:
             self.rates = nn.Parameter(torch.full((max(1, self.inner_steps), len(self.start())), self.inner_lr))
 
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         if self.rates is None:
             return super().update(params, grads, step, loss)
-        pairs = zip(params.items(), grads, self.rates[step], strict=True)
-        return {n: p - rate * g for (n, p), g, rate in pairs}
+        return gradient_step(params, grads, self.rates[step].unbind())
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: the queries' supervised tokens (queries, for other objectives)."""
         theta = self.start()
         after = list(self.steps(episode.task, episode.support, theta, self.order)) or [theta]
-        if self.order == 1:
-            after = [{n: p + (fast[n] - p).detach() for n, p in theta.items()} for fast in after]
-        if self.outer_loss == "last":
-            after = after[-1:]
-        losses, weights = zip(*(self.query_loss(episode, params) for params in after), strict=True)
-        return torch.stack(losses).mean(0), weights[0]
+        shares = self.importance(len(after), episode.key[3])
+        losses, weights = zip(
+            *(self.query_loss(episode, params) for params, share in zip(after, shares, strict=True) if share),
+            strict=True,
+        )
+        total = torch.stack([share * loss for share, loss in zip(filter(None, shares), losses, strict=True)]).sum()
+        return total, weights[-1]
+
+    def importance(self, steps: int, number: int) -> list[float]:
+        """The weight of the outer loss after each step in training episode `number`; they sum to 1."""
+        done = 1.0 if self.outer_loss == "last" else min(1.0, number / self.anneal) if self.anneal else 0.0
+        return [(1 - done) / steps + (done if step == steps - 1 else 0.0) for step in range(steps)]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone
-from metaicl.methods.embedding import EmbeddingMethod
+from metaicl.methods.embedding import EmbeddingMethod, identity_map
 from task_suites.formats import PromptFormat
 
 
@@ -30,7 +30,7 @@ class ProtoNet(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: int = -1,
+        layer: float = 0.8,
         twice: bool = False,
         distance: Literal["euclidean", "cosine"] = "euclidean",
         learn_map: bool = True,
@@ -39,8 +39,7 @@ class ProtoNet(EmbeddingMethod):
         self.distance = distance
         self.map: nn.Module = nn.Identity()
         if learn_map:
-            self.map = nn.Linear(self.width, self.width, bias=False)  # a bias would cancel in every distance
-            nn.init.eye_(self.map.weight)  # type: ignore[arg-type]
+            self.map = identity_map(self.width)  # a bias would cancel in every distance
         self.log_scale = nn.Parameter(torch.tensor(0.0))
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:

@@ -105,7 +105,7 @@ def _task(
     parsed: Parsed,
     options: Mapping[str, str],
     metric: str = "",
-    **head: str,
+    **head: Any,
 ) -> Task:
     """A task whose type is read off its items: the same options in all, each its own, or none."""
     examples = sound(items(path, parsed), (), options, path)
@@ -161,8 +161,9 @@ def _big_bench_task(name: str, family: str, path: Path, parsed: Parsed, options:
     head, _ = parsed
     described = text_field(head, "description", path, "")
     prefix = text_field(head, "task_prefix", path, "")
-    score = " ".join([text_field(head, "preferred_score", path, ""), *texts_field(head, "metrics", path, True)])
-    generated = "rouge_l" if score.lower().startswith(("rouge", "bleu")) else ""
+    scores = [text_field(head, "preferred_score", path, ""), *texts_field(head, "metrics", path, optional=True)]
+    first = next((score for score in scores if score), "")
+    generated = "rouge_l" if first.lower().startswith(("rouge", "bleu")) else ""
     return _task(
         name,
         family,

@@ -152,9 +152,12 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         UserError: see `read_text` and `parse_json`; or an empty line.
     """
-    for number, line in read_lines(path):
+    lines = read_lines(path)
+    for number, line in lines:
         where = f"{path}:{number}"
         if not line.strip():
+            if number == 1 and next(lines, None) is None:
+                return  # a line break alone is an empty file
             raise UserError("empty line", where=where, expected="one JSON object a line")
         yield where, parse_json(line, where, lines=False)
 
@@ -240,7 +243,7 @@ def _line_of(text: str, twice: str | None, keys: Sequence[str | int] = ()) -> in
     if len(text) > LOCATED:
         return None
     starts: dict[int, int] = {}
-    decoder = json.JSONDecoder(object_pairs_hook=unique)
+    decoder: Any = json.JSONDecoder(object_pairs_hook=unique)
     parse = decoder.parse_object
 
     def parse_object(at: tuple[str, int], *rest: Any) -> Any:

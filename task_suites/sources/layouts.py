@@ -1,7 +1,8 @@
 """What the readers of other people's layouts share: fields of rows, sound items, a test part, sides of the split.
 
 Options that each of them takes: `unsound=skip` leaves out items that are unsound (no answer, options without the
-answer); else the first of them is an error. `licence=NAME` where the layout states none.
+answer, another form than the first item's); else the first of them is an error. `licence=NAME` where the layout states
+none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from task_suites.sources.options import one_of
 from task_suites.task import META_SPLITS, Example, Task, TaskSuite
 
 COMMON = {"unsound": "refuse", "licence": ""}  # options and their defaults
+OVERLAP = "The option overlap=allow says that this is meant."
 MAX_LABELS = 1000
 Item = tuple[object, Example]  # where it stands (file:line), the example
 
@@ -104,6 +106,8 @@ def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, st
             found, expected = str(wrong[1])[:200], str(wrong[2])[:200]
             raise UserError(wrong[0], where=place, found=found, expected=expected, fix=fix)
         if examples and example.form != examples[0].form:
+            if skip:
+                continue
             found = f"{example.form} after {examples[0].form}"
             raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
         examples.append(example)
@@ -133,9 +137,17 @@ def divided(examples: Sequence[Example], share: float, where: object) -> dict[st
 
 
 def make_suite(
-    name: str, tasks: Iterable[Task], splits: Mapping[str, Sequence[str]] | None, where: object, description: str = ""
+    name: str,
+    tasks: Iterable[Task],
+    splits: Mapping[str, Sequence[str]] | None,
+    where: object,
+    description: str = "",
+    fix: str | None = None,
 ) -> TaskSuite:
     """A suite of these tasks; without `splits` all are for meta-testing.
+
+    Args:
+        fix: what to do about a source on two sides of the split.
 
     Raises:
         UserError: no task, a task or a source on two sides of the split, a task in a split twice.
@@ -144,12 +156,18 @@ def make_suite(
     if not by_name:
         raise UserError("no task", where=where)
     sides = {"meta_test": list(by_name)} if splits is None else splits
+    side_of: dict[str, str] = {}
+    for side, names in sides.items():
+        for task in names:
+            if task in side_of:
+                found = f"{side_of[task]} and {side}"
+                raise UserError(f"task {task} stands twice in the split", where=where, found=found, expected="one side")
+            side_of[task] = side
     try:
-        return TaskSuite(name, by_name, {s: tuple(sides[s]) for s in META_SPLITS if s in sides}, description)
+        order = [*(s for s in META_SPLITS if s in sides), *(s for s in sides if s not in META_SPLITS)]
+        return TaskSuite(name, by_name, {s: tuple(sides[s]) for s in order}, description)
     except UserError as error:
-        message = str(error)
-        fix = " The option overlap=allow says that this is meant." if "family" in message else ""
-        raise UserError(message + fix, where=where) from None
+        raise UserError(str(error), where=where, fix=fix if "family" in str(error) else None) from None
 
 
 def folder_name(path: Path) -> str:

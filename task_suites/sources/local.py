@@ -5,15 +5,13 @@ docs/data.md says what the files hold. Every error names file and line.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
-from task_suites.sources.files import inside, read_yaml
+from task_suites.sources.files import inside, read_json_lines, read_yaml
 from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
@@ -49,7 +47,9 @@ def open_folder(folder: Path) -> TaskSuite:
     tasks = {name: _open_task(folder / name) for name in names}
     header: dict[str, Any] = {"name": folder.name, "splits": {"meta_test": names}}
     if (folder / "suite.yaml").exists():
-        header = _read_yaml(folder / "suite.yaml", SUITE_KEYS, required=("name", "splits"))
+        header = _read_yaml(inside(folder, "suite.yaml"), SUITE_KEYS, required=("name", "splits"))
+        if not are_texts(list(header["splits"])):
+            raise UserError("the name of a split is not text", where=folder / "suite.yaml")
         for split, members in header["splits"].items():
             if not are_texts(members or []):
                 where, found = folder / "suite.yaml", repr(members)[:60]
@@ -97,7 +97,7 @@ def _read_yaml(path: Path, known: dict[str, type], required: tuple[str, ...]) ->
     value = {key: item for key, item in value.items() if item is not None}
     for key, item in value.items():
         if key not in known:
-            raise UserError(f"unknown key {key!r}", where=path, fix=nearest(str(key), known))
+            raise UserError(f"unknown key {key!r}", where=path, fix=nearest(str(key)[:60], known))
         if type(item) is not known[key]:
             raise UserError(f"{key} has a wrong type", where=path, found=repr(item)[:60], expected=KINDS[known[key]])
     for key in required:
@@ -110,7 +110,7 @@ def _read_examples(
     folder: Path, labels: tuple[str, ...], sizes: dict[str, int | None], spans: bool, split: str
 ) -> list[Example]:
     path = folder / f"{split}.jsonl"
-    examples = list(_parse_lines(path, labels))
+    examples = [parse_example(row, labels, where) for where, row in read_json_lines(path)]
     wanted = sizes.get(split)
     if wanted is not None and wanted != len(examples):
         raise UserError(
@@ -135,25 +135,6 @@ def _read_examples(
             expected="metric span_f1 for tokens and tags, and for these alone",
         )
     return examples
-
-
-def _parse_lines(path: Path, labels: tuple[str, ...]) -> Iterable[Example]:
-    try:
-        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", where=path) from None
-    for number, line in enumerate(lines if lines != [b""] else [], 1):
-        where = f"{path}:{number}"
-        if not line.strip():
-            raise UserError("empty line", where=where, expected="one JSON object a line")
-        try:
-            text = line.decode("utf-8-sig")  # some editors begin a file with a byte order mark
-            row = json.loads(text)
-        except UnicodeDecodeError as error:
-            raise UserError("not UTF-8", where=where, found=f"{error.object[error.start : error.end]!r}") from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"not JSON ({error})", where=where, found=repr(text[:60])) from None
-        yield parse_example(row, labels, where)
 
 
 def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) -> Example:

@@ -23,6 +23,7 @@ from task_suites.errors import UserError, nearest
 from task_suites.sources.files import inside, listing, read_json, read_json_lines, read_lines
 from task_suites.sources.layouts import (
     COMMON,
+    OVERLAP,
     Item,
     answered,
     divided,
@@ -90,7 +91,7 @@ def open_metaicl(rest: str) -> TaskSuite:
         if side_of.get(name) == "meta_test" and "test" not in parts.splits:
             raise UserError("the test file of a target task is missing", where=parts.path("test"))
         tasks.append(_metaicl_task(root, name, parts, options))
-    return make_suite(folder_name(root), tasks, sides, root)
+    return make_suite(folder_name(root), tasks, sides, root, fix=OVERLAP)
 
 
 def open_crossfit(rest: str) -> TaskSuite:
@@ -121,7 +122,7 @@ def open_crossfit(rest: str) -> TaskSuite:
     for name in found if sides is None else [name for names in sides.values() for name in names]:
         ks = [k] if k else sorted({k for k, s in found[name] if s == seed}, key=lambda k: (k != "16", int(k)))
         tasks.append(_crossfit_task(name, _chosen(found[name], [(k, seed) for k in ks], data / name), options))
-    return make_suite(folder_name(root), tasks, sides, root)
+    return make_suite(folder_name(root), tasks, sides, root, fix=OVERLAP)
 
 
 def source_of(name: str) -> str:
@@ -268,9 +269,9 @@ def _crossfit_task(name: str, parts: Parts, options: Mapping[str, str]) -> Task:
 
 def _crossfit_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     """(file:line, input, outputs) of each line."""
-    for number, line in read_lines(path):
+    for row, line in read_lines(path):
         text, *outputs = line.split("\t")
-        yield f"{path}:{number}", text, [output.strip() for output in outputs] or [""]
+        yield f"{path}:{row}", text, [output.strip() for output in outputs] or [""]
 
 
 def _crossfit_items(path: Path, labels: tuple[str, ...] = (), choices: bool = False) -> Iterator[Item]:

@@ -31,6 +31,7 @@ from task_suites.sources.files import (
 )
 from task_suites.sources.layouts import (
     COMMON,
+    OVERLAP,
     Item,
     answered,
     folder_name,
@@ -77,7 +78,7 @@ def open_natural_instructions(rest: str) -> TaskSuite:
     heads = {name: _head(path) for name, path in paths.items()}
     families = _families({name: _sources(heads[name], paths[name]) for name in names})
     tasks = [_task(name, paths[name], heads[name], families[name] if shared else name, options) for name in names]
-    return make_suite(folder_name(root), tasks, sides, root)
+    return make_suite(folder_name(root), tasks, sides, root, fix=OVERLAP)
 
 
 def _sides(root: Path, track: str, names: list[str]) -> dict[str, list[str]] | None:

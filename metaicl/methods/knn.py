@@ -1,0 +1,44 @@
+"""k-nearest neighbours (scikit-learn's) among the support set's embeddings, each neighbour's vote weighed by the
+inverse of its distance. Nothing is learned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metaicl.backbone import Backbone
+from metaicl.methods.embedding import EmbeddingMethod
+from task_suites.formats import PromptFormat
+
+
+class NearestNeighbours(EmbeddingMethod):
+    """See the module's docstring.
+
+    Args:
+        layer, twice, most: as in `EmbeddingMethod`.
+        neighbours: k, or as many as there are.
+    """
+
+    trainable = False
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        layer: float = 0.8,
+        twice: bool = False,
+        most: int = 0,
+        neighbours: int = 1,
+    ):
+        super().__init__(backbone, form, layer, twice, most)
+        self.neighbours = neighbours
+
+    def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
+        """Log of the votes' shares; a class without a vote is behind all others."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        count = min(self.neighbours, len(shots))
+        model = KNeighborsClassifier(count, weights="distance", algorithm="brute")
+        model.fit(shots.double().cpu().numpy(), labels.cpu().numpy())
+        votes = torch.from_numpy(model.predict_proba(queries.double().cpu().numpy()))
+        return votes.clamp_min(1e-6).log().to(queries)

@@ -1,0 +1,189 @@
+"""A cleaned suite: without the examples that leak, in the local layout (docs/data.md), with a log of what went."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from task_suites.audit import PARTS, AuditReport, Pair, audit_suite
+from task_suites.errors import UserError
+from task_suites.task import Example, Task, TaskSuite
+
+LOG = "removed.jsonl"
+ROUNDS = 10  # an example that was removed may have hidden a pair in a crowded bucket
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A suite without leaks.
+
+    Attributes:
+        suite: the cleaned suite.
+        report: its audit.
+        removed: the pairs because of which `drop` went, in the numbering of the original suite.
+        dropped: tasks that had no example left in a split.
+    """
+
+    suite: TaskSuite
+    report: AuditReport
+    removed: list[Pair]
+    dropped: list[str]
+
+
+def cleaned(suite: TaskSuite, report: AuditReport, **settings: Any) -> Fixed:
+    """The suite without the example of each leaking pair that counts less (`Pair.drop`), until no leak is left.
+
+    Args:
+        report: the suite's audit.
+        settings: as for `audit_suite`.
+
+    Raises:
+        UserError: a source lies on two sides, which no removal of examples mends; or no task is left.
+    """
+    if report.sources:
+        names = ", ".join(source.source for source in report.sources)
+        raise UserError(
+            f"suite {suite.name}: sources on two sides of the split",
+            found=names,
+            fix="Move their tasks to one side, or allow them by name.",
+        )
+    numbers = {(task.name, part): range(len(task.examples(part))) for task in suite.tasks.values() for part in PARTS}
+    kept: dict[tuple[str, str], list[int]] = {place: list(indices) for place, indices in numbers.items()}
+    removed: list[Pair] = []
+    dropped: list[str] = []
+    for _ in range(ROUNDS):
+        if report.clean:
+            return Fixed(suite, report, removed, dropped)
+        gone: set[tuple[str, str, int]] = set()
+        for pair in report.leaks:
+            if pair.drop not in gone and pair.keep not in gone:
+                gone.add(pair.drop)
+                removed.append(_renumbered(pair, kept))
+        for place in kept:
+            kept[place] = [n for i, n in enumerate(kept[place]) if (*place, i) not in gone]
+        dropped += [t for t in suite.tasks if t not in dropped and not all(kept[t, part] for part in PARTS)]
+        previous, touched = suite, {task for task, _, _ in gone}
+        suite = previous.replace_tasks(lambda task: _without(task, gone, dropped) if task.name in touched else task)  # noqa: B023
+        if not suite.tasks:
+            raise UserError(f"suite {suite.name}: no task is left without its leaks")
+        report = audit_suite(suite, **settings)
+    raise UserError(f"suite {suite.name}: leaks are left after {ROUNDS} rounds")
+
+
+def _without(task: Task, gone: set[tuple[str, str, int]], dropped: list[str]) -> Task | None:
+    if task.name in dropped:
+        return None
+
+    def load(part: str) -> list[Example]:
+        return [e for i, e in enumerate(task.examples(part)) if (task.name, part, i) not in gone]
+
+    return task.replace(load=load)
+
+
+def _renumbered(pair: Pair, kept: dict[tuple[str, str], list[int]]) -> Pair:
+    """The pair in the numbers of the original suite."""
+    (a, a_part, i), (b, b_part, j) = pair.keep, pair.drop
+    keep, drop = (a, a_part, kept[a, a_part][i]), (b, b_part, kept[b, b_part][j])
+    return Pair(pair.kind, pair.relation, keep, drop, pair.similarity)
+
+
+def write_fixed(fixed: Fixed, folder: Path) -> None:
+    """The cleaned suite and its log into a new folder, whole or not at all.
+
+    The log, `removed.jsonl`, has a line for each example that went: task, split, index in the original, what it was a
+    duplicate of and how.
+
+    Raises:
+        UserError: the folder exists and is not empty, cannot be written, or a task's name is no name of a folder.
+    """
+    log = [
+        {
+            "task": p.drop[0],
+            "split": p.drop[1],
+            "index": p.drop[2],
+            "why": p.kind,
+            "where": p.relation,
+            "kept": {"task": p.keep[0], "split": p.keep[1], "index": p.keep[2]},
+        }
+        for p in fixed.removed
+    ]
+    log += [{"task": name, "why": "no example left in a split"} for name in fixed.dropped]
+
+    def fill(target: Path) -> None:
+        write_suite(fixed.suite, target)
+        _lines(target / LOG, log)
+
+    _whole(folder, fill)
+
+
+def write_suite(suite: TaskSuite, folder: Path) -> None:
+    """The suite's files in the local layout, into an existing folder.
+
+    Raises:
+        UserError: a task's name is no name of a folder, or a task has what the layout does not hold.
+    """
+    header = {"name": suite.name, "description": suite.description}
+    splits = {split: list(names) for split, names in suite.splits.items()}
+    (folder / "suite.yaml").write_text(_yaml({**header, "splits": splits}), encoding="utf-8")
+    for task in suite.tasks.values():
+        if task.name in (".", "..") or {"/", "\\", "\0"} & set(task.name):
+            raise UserError(f"task {task.name!r} cannot be written", expected="a name that a folder can have")
+        if task.positive or task.negative:
+            raise UserError(
+                f"task {task.name}: the layout does not hold the examples of a definition",
+                fix="Clean the suite in its own files, by the log of --json.",
+            )
+        (folder / task.name).mkdir()
+        texts = {f.name: getattr(task, f.name) for f in fields(Task) if f.type in ("str", "TaskType", "Metric")}
+        sizes = {f"{part}_size": len(task.examples(part)) for part in PARTS}
+        keys = {
+            **{k: v for k, v in texts.items() if v},
+            **({"labels": list(task.labels)} if task.labels else {}),
+            **sizes,
+        }
+        (folder / task.name / "task.yaml").write_text(_yaml(keys), encoding="utf-8")
+        for part in PARTS:
+            _lines(folder / task.name / f"{part}.jsonl", [_row(e, task) for e in task.examples(part)])
+
+
+def _row(example: Example, task: Task) -> dict[str, Any]:
+    row = {f.name: getattr(example, f.name) for f in fields(Example)}
+    if task.labels and example.options == task.labels:
+        del row["options"]  # the task's own
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items() if v not in (None, "", ())}
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _whole(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a folder beside the target, then move it there; a failure leaves nothing."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError("exists already", where=folder, fix="Name a new or an empty folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", where=folder) from None
+    try:
+        fill(temporary)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", where=folder) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

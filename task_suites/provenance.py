@@ -1,0 +1,86 @@
+"""Where a suite's tasks come from, and whether they are still what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from task_suites.errors import UserError
+from task_suites.task import META_SPLITS, Task, TaskSuite
+
+Record = dict[str, dict[str, str]]  # task -> source, licence, fingerprint
+
+
+def record(tasks: Iterable[Task]) -> Record:
+    """task -> its source, licence and the fingerprint of its content, for a run's manifest."""
+    return {t.name: {"source": t.source, "licence": t.licence, "fingerprint": t.fingerprint()} for t in tasks}
+
+
+def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any], where: object) -> None:
+    """Raise when a task's content is not what a run recorded.
+
+    Args:
+        recorded: task -> fingerprint, or a `Record`, of an earlier run; tasks on one side alone are passed over.
+        now: the same of today's data.
+        where: the earlier run's file, for the error.
+
+    Raises:
+        UserError: names the tasks whose content changed.
+    """
+    changed = sorted(n for n in recorded.keys() & now.keys() if fingerprint_of(recorded[n]) != fingerprint_of(now[n]))
+    if changed:
+        first = changed[0]
+        raise UserError(
+            f"the data of {len(changed)} tasks changed since the run: {', '.join(changed[:5])}"
+            + (", ..." if len(changed) > 5 else ""),
+            where=where,
+            found=f"{first} with fingerprint {fingerprint_of(now[first])[:12]}",
+            expected=fingerprint_of(recorded[first])[:12],
+            fix="Put the data back as it was, or begin a run under another --name (and train again).",
+        )
+
+
+def fingerprint_of(entry: Any) -> str:
+    return str(entry["fingerprint"] if isinstance(entry, Mapping) else entry)
+
+
+def tree(suite: TaskSuite) -> str:
+    """The lineage as text: suite, sides, sources, tasks, each with a fingerprint; that of a node is over those below.
+
+    Two suites with the same data have the same fingerprints, wherever they lie and in whatever order they come.
+    """
+    side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
+    prints = {name: task.fingerprint() for name, task in suite.tasks.items()}
+    lines: list[str] = []
+    sides = [s for s in (*META_SPLITS, "in no split") if any(side.get(n, "in no split") == s for n in suite.tasks)]
+    for s_index, name in enumerate(sides):
+        members = [t for t in suite.tasks.values() if side.get(t.name, "in no split") == name]
+        last_side = s_index == len(sides) - 1
+        lines.append(f"{'└' if last_side else '├'}─ {name}  {_short(combined(prints[t.name] for t in members))}")
+        bar = "   " if last_side else "│  "
+        sources: dict[str, list[Task]] = {}
+        for t in members:
+            sources.setdefault(t.source or "source unstated", []).append(t)
+        for o_index, (source, tasks) in enumerate(sources.items()):
+            last_source = o_index == len(sources) - 1
+            licences = ", ".join(dict.fromkeys(t.licence or "licence unstated" for t in tasks))
+            print_ = _short(combined(prints[t.name] for t in tasks))
+            lines.append(f"{bar}{'└' if last_source else '├'}─ {source}  [{licences}]  {print_}")
+            stem = bar + ("   " if last_source else "│  ")
+            for t_index, t in enumerate(tasks):
+                mark = "└" if t_index == len(tasks) - 1 else "├"
+                sizes = f"{len(t.examples('train'))} train, {len(t.examples('test'))} test"
+                lines.append(f"{stem}{mark}─ {t.name}  {t.type}, {sizes}  {_short(prints[t.name])}")
+    head = f"{suite.name}  {len(suite.tasks)} tasks  {_short(combined(prints.values()))}"
+    return "\n".join([head, *lines])
+
+
+def combined(prints: Iterable[str]) -> str:
+    """One fingerprint of several, in whatever order they come."""
+    import hashlib
+
+    return hashlib.sha256("\n".join(sorted(prints)).encode()).hexdigest()
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint[:12]

@@ -1,0 +1,366 @@
+"""One set of promises, kept by all registered methods."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config
+from learning_toys import SHORT, copy_episode, cue_episode, meta_train, recipe, share_right
+from scipy.special import softmax
+from test_methods import TASKS, answers, build, draw, fresh_backbone
+from toys import toy_suite
+
+from eval import harness
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig, load_method, save_method
+from metaicl.config import TrainerConfig
+from metaicl.methods import METHODS
+from metaicl.methods.base import Method, Predictor
+from metaicl.methods.baselines import MajorityAnswer, RandomAnswer
+from metaicl.methods.embedding import ABSENT, EmbeddingMethod
+from metaicl.methods.finetune import FineTune
+from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.in_context import InContext
+from metaicl.methods.setfit import SetFit
+from metaicl.trainer import Trainer
+from task_suites.episodes import Episode
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.task import Example
+
+FAST: dict[str, dict[str, Any]] = {n: {"inner_steps": 2} for n, s in METHODS.items() if "inner_steps" in s.defaults()}
+FAST |= {"platipus": {"inner_steps": 1, "members": 2}, "bmaml": {"inner_steps": 1, "particles": 2}}
+FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
+TRAINED = [n for n, s in METHODS.items() if s.trained]
+every_method = pytest.mark.parametrize("name", sorted(METHODS))
+every_trained_method = pytest.mark.parametrize("name", TRAINED)
+
+
+def fast(name: str, **options: Any) -> Method:
+    return build(name, **{**FAST.get(name, {}), **options})
+
+
+def scores(method: Method, e: Episode, support: tuple[Example, ...] | None = None) -> np.ndarray:
+    return np.array(
+        method.adapt(e.task, e.support if support is None else support).scores([q.hidden() for q in e.queries])
+    )
+
+
+@every_method
+def test_every_method_answers_what_it_serves_and_refuses_the_rest_with_one_error(name):
+    method = fast(name)
+    for task in TASKS.values():
+        e = draw(task)
+        if method.refusal(task) is None:
+            found = answers(method, e)
+            assert len(found) == len(e.queries)
+            if task.form == "options":
+                assert all(a.text in q.options for a, q in zip(found, e.queries, strict=True))
+            if task.form == "tags":
+                assert all(len(a.text) == len(q.tokens) for a, q in zip(found, e.queries, strict=True))
+        else:
+            with pytest.raises(UserError, match="does not serve"):
+                method.adapt(task, e.support)
+
+
+@every_method
+def test_evaluation_leaves_meta_parameters_unchanged_and_repeats_itself(name):
+    method = fast(name)
+    before = {n: p.detach().clone() for n, p in method.named_parameters()}
+    first = answers(method, draw(TASKS["options"]))
+    second = answers(method, draw(TASKS["options"]))
+    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(before[n], p) for n, p in method.named_parameters())
+
+
+@every_method
+def test_answers_do_not_depend_on_the_other_queries(name):
+    method, e = fast(name), draw(TASKS["options"])
+    together = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
+    alone = [method.adapt(e.task, e.support).scores([q.hidden()])[0] for q in e.queries[:2]]
+    assert np.allclose(together[:2], alone, atol=1e-4)
+
+
+@every_method
+def test_support_sets_with_a_class_missing_or_one_example_are_answered(name):
+    method, e = fast(name), draw(TASKS["options"], k=8)
+    one_class = tuple(d for d in e.support if d.output == "fruit")
+    for support in (one_class, e.support[:1], (*one_class, e.support[0], e.support[1])):
+        unique = tuple(dict.fromkeys(support))
+        scores = method.adapt(e.task, unique).scores([q.hidden() for q in e.queries])
+        assert all(np.isfinite(s).all() for s in scores)
+
+
+@every_trained_method
+def test_every_trained_method_gives_a_loss_that_reaches_all_that_it_learns(name):
+    method = fast(name)
+    episodes = [draw(TASKS["options"], role="train", index=i) for i in range(2)]
+    loss, weight = method(episodes)
+    assert float(method(episodes)[0]) == float(loss)  # and the same once more
+    loss.backward()
+    assert float(weight) > 0 and torch.isfinite(loss)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in method.learned().values())
+    assert any(p.grad.abs().max() > 0 for p in method.learned().values())
+
+
+@every_trained_method
+def test_losses_add_up_over_episodes(name):
+    method = fast(name)
+    episodes = [draw(TASKS["options"], role="train", index=i) for i in range(2)]
+    both = method(episodes)
+    apart = [method([e]) for e in episodes]
+    assert float(both[0]) == pytest.approx(sum(float(a[0]) for a in apart), rel=1e-4)
+    assert float(both[1]) == sum(float(a[1]) for a in apart)
+
+
+# -- it learns from the support set -------------------------------------------------------------------------------
+
+PROMPTED = [n for n, s in METHODS.items() if s.defaults().get("demonstrations") or s.defaults().get("in_context")]
+UNPROMPTED = [n for n in METHODS if n not in PROMPTED]
+
+
+@pytest.mark.parametrize("name", UNPROMPTED)
+def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(name):
+    options, training = recipe(name)
+    method = METHODS[name].build(fresh_backbone(METHODS[name]), SHORT, **options)
+    if training:
+        meta_train(method, cue_episode, **training)
+    adapted, before = (share_right(method, cue_episode, with_support=w) for w in (True, False))
+    if name in ("zero_shot", "multitask", "majority"):  # by nature: no answer depends on demonstrations and query both
+        assert adapted == before == 0.5
+    elif name == "random":
+        assert 0.25 < adapted < 0.75 and 0.25 < before < 0.75
+    else:
+        assert before == 0.5 and adapted >= 0.8
+
+
+@pytest.mark.parametrize("name", ["zero_shot", "multitask"])
+def test_methods_without_demonstrations_do_not_look_at_them(name):
+    method, e = fast(name), draw(TASKS["options"])
+    assert np.array_equal(scores(method, e), scores(method, e, ()))
+
+
+def test_majority_beats_no_demonstrations_where_all_answers_are_alike():
+    method = fast("majority")
+    assert share_right(method, copy_episode) == 1.0 > share_right(method, copy_episode, with_support=False)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Backbone:
+    """A tiny model that has learned to read its prompt, by MetaICL."""
+    backbone = Backbone.load(tiny_config(weights="full"))
+    meta_train(METHODS["metaicl"].build(backbone, SHORT), copy_episode, 120)
+    return backbone
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
+    if METHODS[name].format.get("channel"):  # it scores inputs, and these are likelier behind demonstrations
+        method = METHODS[name].build(Backbone.load(tiny_config(weights="full")), SHORT)
+        meta_train(method, copy_episode, 120)
+        episodes = [copy_episode(f"test {i}") for i in range(4)]
+        bare = [Episode(e.key, e.task, (), e.queries) for e in episodes]
+        (with_them, n), (without, m) = method(episodes), method(bare)
+        assert float(with_them / n) < 0.5 * float(without / m)
+        return
+    options = {"inner_steps": 2, "inner_lr": 0.05} if "inner_steps" in METHODS[name].defaults() else {}
+    method = METHODS[name].build(reader, SHORT, **options)
+    assert share_right(method, copy_episode) >= 0.9
+    assert share_right(method, copy_episode, with_support=False) <= 0.6
+
+
+# -- zero steps are the named special case ------------------------------------------------------------------------
+
+STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0}}  # a start of no width
+
+
+@every_method
+def test_zero_steps_are_the_named_special_case(name):
+    """Gradient steps: the model as it is, behind its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
+    defaults, e = METHODS[name].defaults(), draw(TASKS["options"])
+    steps = {s: 0 for s in ("inner_steps", "steps") if s in defaults}
+    method = build(name, **{**STILL.get(name, {}), **steps})
+    if isinstance(method, SetFit):
+        with torch.no_grad():
+            shots, asked = method.embed(e.support), method.embed(e.queries)
+        expected = _logistic(shots, [d.output for d in e.support], asked)
+        assert np.allclose(scores(method, e), expected, atol=1e-5)
+    elif isinstance(method, GradientMethod | FineTune):
+        plain = InContext(method.backbone, method.form, demonstrations=getattr(method, "in_context", False))
+        assert np.allclose(softmax(scores(method, e), axis=1), softmax(scores(plain, e), axis=1), atol=1e-5)
+        assert steps
+    elif isinstance(method, InContext):
+        options = {"length": method.length, "calibration": method.calibration, "demonstrations": False}
+        zero_shot = InContext(method.backbone, method.form, **options)
+        assert np.allclose(scores(method, e, ()), scores(zero_shot, e), atol=1e-6)
+    elif isinstance(method, EmbeddingMethod):
+        assert (scores(method, e, ()) == ABSENT).all()
+    elif isinstance(method, MajorityAnswer):
+        assert not scores(method, e, ()).any()
+    else:
+        assert isinstance(method, RandomAnswer)  # it learns nothing: there is no step to leave out
+
+
+def _logistic(shots: torch.Tensor, labels: list[str | None], asked: torch.Tensor) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    head = LogisticRegression(C=1.0, max_iter=1000).fit(
+        shots.double().numpy(), labels
+    )  # classes sorted, as the options
+    return head.predict_log_proba(asked.double().numpy())
+
+
+# -- what is promised of order and kept apart ---------------------------------------------------------------------
+
+
+@every_method
+def test_permuting_the_support_set_changes_nothing_where_that_is_promised(name):
+    method, e = fast(name), draw(TASKS["options"], k=6)
+    turned = (*e.support[3:], *e.support[:3][::-1])
+    here, there = softmax(scores(method, e), axis=1), softmax(scores(method, e, turned), axis=1)
+    if method.order_free:
+        assert np.allclose(here, there, atol=2e-4)
+    else:
+        assert np.isfinite(here).all() and np.isfinite(there).all()
+
+
+def test_no_method_makes_a_promise_of_order_for_a_prompt():
+    kept = {n for n in METHODS if fast(n).order_free}
+    assert not kept & set(PROMPTED) and {"protonet", "maml", "platipus", "bmaml"} <= kept
+
+
+@dataclass(frozen=True)
+class Secret(Example):
+    """A query whose answer may not be looked at before it is scored."""
+
+    locked: ClassVar[bool] = True
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("output", "tags") and Secret.locked:
+            raise AssertionError("a query's answer was read")
+        return super().__getattribute__(name)
+
+    def hidden(self) -> Example:
+        return self
+
+
+def guarded(e: Episode) -> Episode:
+    return replace(e, queries=tuple(Secret(q.input, q.output, q.options, q.tokens, q.tags) for q in e.queries))
+
+
+@pytest.fixture
+def answers_open_for_scoring(monkeypatch):
+    def opened(query: Example) -> Any:
+        Secret.locked = False
+        try:
+            return truth(query)
+        finally:
+            Secret.locked = True
+
+    truth = harness.truth
+    monkeypatch.setattr(harness, "truth", opened)
+
+
+@every_method
+def test_no_method_reads_a_querys_answer_before_it_is_scored(name, answers_open_for_scoring):
+    method = fast(name)
+    for task in TASKS.values():
+        if method.refusal(task) is None:
+            done = harness.answer_episode(method, guarded(draw(task, queries=3)))
+            assert 0.0 <= done.score <= 1.0 and len(done.answers) == 3
+
+
+def test_a_method_that_reads_answers_is_caught(answers_open_for_scoring):
+    class Peeking(Predictor):
+        def scores(self, queries):
+            return [np.array([float(o == q.output) for o in q.options]) for q in queries]
+
+    class Cheat(RandomAnswer):
+        def adapt(self, task, support):
+            return Peeking()
+
+    cheat = Cheat(None, PromptFormat())  # type: ignore[arg-type]
+    assert harness.answer_episode(cheat, draw(TASKS["options"])).score < 1.0  # hidden() takes the answers away
+    with pytest.raises(AssertionError, match="answer was read"):
+        harness.answer_episode(cheat, guarded(draw(TASKS["options"])))
+
+
+# -- training: repeatable, saved whole, the same on two processes --------------------------------------------------
+
+
+@every_trained_method
+def test_a_trained_method_comes_back_from_its_folder_with_the_same_answers(name, tmp_path):
+    spec = METHODS[name]
+    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
+    method, e = config.build(), draw(TASKS["options"])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in method.learned().values():
+            p.add_(0.01 * torch.randn(p.shape, generator=generator))
+    save_method(method, config, tmp_path / "best")
+    again = load_method(tmp_path / "best")
+    assert again.learned().keys() == method.learned().keys()
+    assert np.array_equal(scores(method, e), scores(again, e))
+
+
+STEPS = TrainerConfig(steps=3, episodes_per_step=2, k=4, queries=3, lr=1e-3, warmup_steps=1, log_every=1)
+
+
+def trained(name: str, folder: Path) -> tuple[dict[str, Any], Trainer]:
+    """Losses of three steps, the weights after them and a prediction."""
+    spec = METHODS[name]
+    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
+    trainer = Trainer(config.build(), config, toy_suite().split("meta_train"), STEPS, folder / name, progress=False)
+    losses = [trainer.take_step()["loss"] for _ in range(3)]
+    learned = {n: p.detach().clone() for n, p in trainer.method.learned().items()}
+    found = softmax(scores(trainer.method, draw(TASKS["options"])), axis=1)
+    return {"losses": losses, "weights": learned, "scores": found}, trainer
+
+
+TWO_PROCESSES = """
+import sys, torch
+torch.set_num_threads(1)
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from test_every_method import TRAINED, trained
+folder, found = Path(sys.argv[1]), {}
+for name in TRAINED:
+    found[name], trainer = trained(name, folder)
+world, rank = trainer.accelerator.num_processes, trainer.accelerator.process_index
+torch.save({"world": world, "found": found}, folder / f"{rank}.pt")
+trainer.accelerator.wait_for_everyone()
+trainer.accelerator.end_training()  # gloo's threads abort a process that leaves with its group open
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_answer_as_one_does_with_every_trained_method(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    here = Path(__file__).resolve().parent
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), str(tmp_path)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=600)
+    both = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+    assert all(rank["world"] == 2 for rank in both)
+    wrong = []
+    for name in TRAINED:
+        one, _ = trained(name, tmp_path / "one")
+        first, second = (rank["found"][name] for rank in both)
+        assert all(torch.equal(p, second["weights"][n]) for n, p in first["weights"].items())
+        same = np.allclose(one["losses"], first["losses"], rtol=1e-5, atol=1e-7)
+        same = same and np.allclose(one["scores"], first["scores"], atol=1e-5)
+        # the mean, not the largest: where a gradient is rounding noise, AdamW's step has a random sign
+        drift = {n: float((p - first["weights"][n]).abs().mean()) for n, p in one["weights"].items()}
+        same = same and max(drift.values()) < 5e-5
+        if not (same and np.array_equal(first["scores"], second["scores"])):
+            wrong.append(name)
+    assert not wrong

@@ -1,0 +1,292 @@
+"""T-net, MT-net and the LSTM meta-learner: their special cases, masks, gates, and meta-gradients by differences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from conftest import tiny_config
+from hypothesis import given
+from hypothesis import strategies as st
+from test_gradient_methods import EPISODE, double_backbone, flat, gradient_error, gradients
+from torch import nn
+
+from metaicl.checkpoint import MethodConfig, load_method, save_method
+from metaicl.config import BackboneConfig
+from metaicl.methods.lstm_meta import CellOptimizer, LSTMMeta, preprocessed
+from metaicl.methods.maml import MAML
+from metaicl.methods.tnet import TNet
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+
+TASK, SUPPORT = EPISODE.task, EPISODE.support
+
+
+def tnet(backbone=None, bend: float = 0.0, **options) -> TNet:
+    """A T-net whose transforms are off the identity by `bend`."""
+    method = TNet(backbone or double_backbone(), PromptFormat(), **{"inner_steps": 2, "inner_lr": 0.3, **options})
+    with torch.no_grad():
+        for i, t in enumerate(method.transforms):
+            t.add_(bend * torch.randn(t.shape, generator=torch.Generator().manual_seed(i), dtype=t.dtype))
+    return method
+
+
+def test_a_t_net_at_the_identity_is_maml():
+    backbone = double_backbone()
+    maml = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
+    found = gradients(tnet(backbone))
+    assert all(torch.allclose(found[n], g, rtol=1e-12, atol=1e-15) for n, g in maml.items())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_product_moves_by_its_gradient_under_the_metric_t_t_transposed(order):
+    method = tnet(bend=0.3, inner_steps=1, clip=0.0, order=order)
+    (name,) = method.places
+    transform = method.transforms[0].detach()
+    start = method.start()
+    adapted = method.inner(TASK, SUPPORT)
+    product = {**start, name: (transform @ start[name]).detach().requires_grad_()}
+    loss = super(TNet, method).support_loss(TASK, SUPPORT, product)
+    (slope,) = torch.autograd.grad(loss, [product[name]])
+    moved = transform @ adapted[name] - product[name]
+    assert torch.allclose(moved, -0.3 * transform @ transform.T @ slope, rtol=1e-9, atol=1e-13)
+    assert float(moved.norm()) > 1e-4
+
+
+def test_the_t_net_gradient_equals_central_differences_in_weights_and_transforms():
+    method = tnet(bend=0.2)
+    for group in (list(method.start().values()), list(method.transforms)):
+        assert gradient_error(lambda: method([EPISODE])[0], group) < 1e-5
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_transforms_are_learned_outside_and_never_moved_inside(order):
+    method = tnet(order=order)
+    before = [t.detach().clone() for t in method.transforms]
+    assert all(g.abs().max() > 0 for n, g in gradients(method).items() if n.startswith("transforms"))
+    method.adapt(TASK, SUPPORT)
+    assert all(torch.equal(a, b) for a, b in zip(before, method.transforms, strict=True))
+
+
+def test_a_t_net_without_adapters_is_refused():
+    from metaicl.backbone import Backbone
+    from metaicl.tiny import tiny_model, tiny_tokenizer
+
+    full = Backbone(tiny_model(), tiny_tokenizer(), BackboneConfig("tiny", "full", precision="fp32", device="cpu"))
+    with pytest.raises(UserError, match="T-net transforms the output of adapters"):
+        TNet(full, PromptFormat())
+
+
+def set_masks(method: TNet, logit: float) -> TNet:
+    with torch.no_grad():
+        for logits in method.mask_logits:
+            logits.fill_(logit)
+    return method
+
+
+def test_masked_units_never_move_and_the_others_move_as_in_the_t_net():
+    backbone = double_backbone()
+    method, plain = tnet(backbone, mask=True, inner_steps=1), tnet(backbone, inner_steps=1)
+    masks = method.masks(SUPPORT)
+    units = torch.cat(masks).flatten()
+    assert set(units.tolist()) == {0.0, 1.0}
+    start, masked, free = method.start(), method.inner(TASK, SUPPORT), plain.inner(TASK, SUPPORT)
+    for (name, p), mask in zip(start.items(), masks, strict=True):
+        still = mask[:, 0] == 0
+        assert torch.equal(masked[name][still], p[still])
+        assert torch.allclose(masked[name][~still], free[name][~still], rtol=1e-12, atol=1e-15)
+    several = tnet(backbone, mask=True, inner_steps=4)
+    later = several.inner(TASK, SUPPORT)
+    assert all(torch.equal(later[n][m[:, 0] == 0], start[n][m[:, 0] == 0]) for n, m in zip(start, masks, strict=True))
+
+
+def test_all_units_moving_is_the_t_net_and_none_leaves_the_answers_as_they_were():
+    backbone = double_backbone()
+    everything, nothing = (set_masks(tnet(backbone, mask=True), logit) for logit in (60.0, -60.0))
+    plain = tnet(backbone)
+    adapted = [flat(m.inner(TASK, SUPPORT).values()) for m in (everything, plain, nothing)]
+    assert torch.allclose(adapted[0], adapted[1], rtol=1e-12, atol=1e-15)
+    assert torch.equal(adapted[2], flat(plain.start().values()))
+    queries = [q.hidden() for q in EPISODE.queries]
+    still = tnet(backbone, inner_steps=0).adapt(TASK, SUPPORT).scores(queries)
+    found = nothing.adapt(TASK, SUPPORT).scores(queries)
+    assert all((a == b).all() for a, b in zip(still, found, strict=True))
+
+
+def test_masks_are_a_function_of_the_support_set_whatever_its_order():
+    method = tnet(mask=True)
+    masks = flat(method.masks(SUPPORT))
+    assert torch.equal(masks, flat(method.masks(SUPPORT[::-1])))
+    assert torch.equal(masks, flat(tnet(mask=True).masks(SUPPORT)))
+    assert not torch.equal(masks, flat(method.masks(SUPPORT[:1])))
+
+
+def test_units_move_as_often_as_their_probability_says():
+    method = tnet(mask=True, moving=0.8)
+    drawn = torch.stack([flat(method.masks([e])) for e in TASK.examples("train")])
+    assert abs(float(drawn.mean()) - 0.8) < 4 * math.sqrt(0.8 * 0.2 / drawn.numel())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_probabilities_of_moving_are_learned_through_the_soft_mask(order):
+    found = gradients(tnet(mask=True, order=order))
+    assert all(torch.isfinite(g).all() for g in found.values())
+    assert all(g.abs().max() > 0 for n, g in found.items() if n.startswith("mask_logits"))
+
+
+# -- the LSTM meta-learner
+
+
+def lstm(backbone=None, **options) -> LSTMMeta:
+    method = LSTMMeta(backbone or double_backbone(), PromptFormat(), **{"hidden": 3, "inner_steps": 2, **options})
+    method.optimizer.double()
+    return method
+
+
+def test_open_gates_at_a_rate_are_gradient_descent_exactly():
+    backbone = double_backbone()
+    method, plain = lstm(backbone), MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.25)
+    with torch.no_grad():
+        for gate, bias in ((method.optimizer.forget_gate, 60.0), (method.optimizer.input_gate, -math.log(3.0))):
+            gate.weight.zero_()
+            gate.bias.fill_(bias)
+    found, expected = (flat(m.inner(TASK, SUPPORT).values()) for m in (method, plain))
+    assert torch.allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+@given(st.floats(-1e6, 1e6))
+def test_preprocessed_values_follow_the_paper(value):
+    size, sign = preprocessed(torch.tensor(value, dtype=torch.float64)).tolist()
+    if abs(value) >= math.exp(-10):
+        assert size == pytest.approx(math.log(abs(value)) / 10) and sign == math.copysign(1, value)
+    else:
+        assert size == -1 and sign == pytest.approx(math.exp(10) * value)
+    assert abs(sign) <= 1 + 1e-9
+
+
+def test_preprocessing_is_continuous_where_its_two_forms_meet():
+    edge = math.exp(-10)
+    below, above = preprocessed(torch.tensor([edge * (1 - 1e-9), edge * (1 + 1e-9)], dtype=torch.float64))
+    assert torch.allclose(below, above, atol=1e-8)
+
+
+def test_gates_start_near_forgetting_a_hundredth_and_taking_one():
+    cell = CellOptimizer()
+    weights, grads = torch.randn(200), torch.zeros(200)
+    step = cell.begin()
+    kept = step(weights, grads, torch.tensor(2.0)) / weights
+    taken = -cell.begin()(torch.zeros(200), torch.full((200,), 0.5), torch.tensor(2.0)) / 0.5
+    assert ((kept - 0.99).abs() < 2e-3).all() and ((taken - 0.01).abs() < 2e-3).all()
+
+
+def test_coordinates_are_treated_alike_whatever_their_order():
+    cell = CellOptimizer(hidden=3).double()
+    with torch.no_grad():
+        for name, p in cell.named_parameters():
+            if "weight" in name:
+                p.mul_(50)
+    generator = torch.Generator().manual_seed(0)
+    weights, first, second = torch.randn(3, 7, generator=generator, dtype=torch.float64)
+    order = torch.randperm(7, generator=generator)
+
+    def two_steps(chosen: torch.Tensor) -> torch.Tensor:
+        step, loss = cell.begin(), torch.tensor(1.5, dtype=torch.float64)
+        return step(step(weights[chosen], first[chosen], loss), second[chosen], loss / 2)
+
+    whole = two_steps(torch.arange(7))
+    assert torch.allclose(two_steps(order), whole[order], rtol=1e-12, atol=0)
+    assert not torch.allclose(whole, weights)
+
+
+def test_each_inner_loop_begins_with_an_empty_memory():
+    method = lstm()
+    first = flat(method.inner(TASK, SUPPORT).values())
+    assert torch.equal(first, flat(method.inner(TASK, SUPPORT).values()))
+
+
+def test_the_lstm_gradient_is_that_of_a_loop_whose_gradients_and_losses_are_constants():
+    """Central differences with the learner's gradients and losses replayed from one run: no graph goes through them."""
+    method = lstm()
+    with torch.no_grad():
+        for name, p in method.optimizer.named_parameters():
+            if "bias" not in name:
+                p.mul_(20)
+    seen: list[tuple[list[torch.Tensor], torch.Tensor]] = []
+    rule = method.rule
+
+    def recording(support):
+        step = rule(support)
+
+        def keep(params, grads, number, loss):
+            seen.append(([g.clone() for g in grads], loss.clone()))
+            return step(params, grads, number, loss)
+
+        return keep
+
+    method.rule = recording
+    found = gradients(method)
+    steps, method.rule = list(seen), rule
+
+    def replayed() -> torch.Tensor:
+        params, step = method.start(), method.rule(SUPPORT)
+        for number, (grads, loss) in enumerate(steps):
+            params = step(params, grads, number, loss)
+        return method.query_loss(EPISODE, params)[0]
+
+    learned = method.learned()
+    again = dict(zip(learned, torch.autograd.grad(replayed(), list(learned.values())), strict=True))
+    assert all(torch.allclose(found[n], g, rtol=1e-9, atol=1e-12) for n, g in again.items())
+    assert all(found[n].abs().max() > 0 for n in learned if not n.endswith("bias_hh"))
+    for group in (list(method.start().values()), list(method.optimizer.parameters())):
+        assert gradient_error(replayed, group) < 1e-5
+
+
+def test_the_lstm_meta_learner_trains_with_fused_attention_and_refuses_second_order():
+    method = LSTMMeta(double_backbone(attention="tree"), PromptFormat(), inner_steps=2)
+    method.double()([EPISODE])[0].backward()
+    assert all(p.grad is not None for p in method.learned().values())
+    for options in ({"order": 2}, {"learn_rates": True}):
+        with pytest.raises(UserError, match="takes gradients as constants"):
+            LSTMMeta(method.backbone, PromptFormat(), **options)
+    with pytest.raises(UserError, match="first value is out of range"):
+        LSTMMeta(method.backbone, PromptFormat(), inner_lr=1.0)
+
+
+def test_the_optimisers_first_weights_are_the_same_each_time_and_draw_from_no_global_generator():
+    torch.manual_seed(1)
+    first = nn.utils.parameters_to_vector(CellOptimizer().parameters())
+    torch.manual_seed(2)
+    assert torch.equal(first, nn.utils.parameters_to_vector(CellOptimizer().parameters()))
+
+
+# -- all of them, through the registry
+
+
+@pytest.mark.parametrize("name", ["reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta"])
+def test_what_a_method_learned_beside_the_backbone_is_saved_and_loaded(name, tmp_path):
+    config = MethodConfig(name, {"inner_steps": 1}, tiny_config(), PromptFormat())
+    method = config.build()
+    with torch.no_grad():
+        for i, p in enumerate(method.learned().values()):
+            p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))
+    save_method(method, config, tmp_path / "best")
+    loaded = load_method(tmp_path / "best")
+    queries = [q.hidden() for q in EPISODE.queries]
+    expected, found = (m.adapt(TASK, SUPPORT).scores(queries) for m in (method, loaded))
+    assert all((a == b).all() for a, b in zip(expected, found, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(method.learned().values(), loaded.learned().values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta"])
+def test_the_outer_loop_lowers_the_loss_of_an_episode_learned_again_and_again(name):
+    method = MethodConfig(name, {"inner_steps": 2}, tiny_config(), PromptFormat()).build()
+    optimizer = torch.optim.AdamW(method.learned().values(), lr=1e-2, weight_decay=0.0)
+    losses = []
+    for _ in range(12):
+        loss, weight = method([EPISODE])
+        losses.append(float((loss / weight).detach()))
+        optimizer.zero_grad()
+        (loss / weight).backward()
+        optimizer.step()
+    assert losses[-1] < 0.97 * losses[0]

@@ -1,0 +1,116 @@
+"""Where tasks come from: the lineage of a suite, what a run records of its data, and what it says when that changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+from helpers import make_folder, rows, write_task
+
+from eval.compare import evaluate_run
+from eval.config import EvaluateRun, Protocol
+from metaicl.cli import main
+from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
+from metaicl.runs import train_run
+from task_suites import open_suite
+from task_suites.errors import UserError
+from task_suites.provenance import check_unchanged, record, tree
+from task_suites.sources import SuiteConfig
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = make_folder(tmp_path)
+    write_task(folder, "mood", {"source": "Moods v1", "licence": "CC0-1.0"})
+    return folder
+
+
+def evaluation(folder, tmp_path, **changes) -> EvaluateRun:
+    run = EvaluateRun(
+        name="compared",
+        output=str(tmp_path / "runs"),
+        suite=SuiteConfig(str(folder)),
+        methods=["random", "majority"],
+        protocol=Protocol(k=[2], seeds=1, queries=2),
+        highlight="majority",
+        baseline="random",
+        progress=False,
+    )
+    return replace(run, **changes)
+
+
+def change(folder, name: str = "topic") -> None:
+    write_task(folder, name, test=[*rows(name, "test"), {"input": f"something new of {name}", "output": "good"}])
+
+
+def test_the_lineage_is_a_tree_of_sides_sources_and_tasks_with_fingerprints(folder, capsys):
+    main(["suites", "tree", "--suite", str(folder)])
+    text = capsys.readouterr().out
+    suite = open_suite(str(folder))
+    assert re.match(r"small  3 tasks  [0-9a-f]{12}\n├─ meta_train  [0-9a-f]{12}\n│  └─ Moods v1  \[CC0-1.0\]", text)
+    for name, task in suite.tasks.items():
+        assert f"└─ {name}  classification, 6 train, 6 test  {task.fingerprint()[:12]}" in text
+    assert "source unstated  [licence unstated]" in text
+
+
+def test_a_change_of_one_example_changes_the_fingerprints_above_it_alone(folder):
+    before = tree(open_suite(str(folder))).splitlines()
+    change(folder)
+    after = tree(open_suite(str(folder))).splitlines()
+    differ = [line.split("─ ")[-1].split()[0] for line, other in zip(before, after, strict=True) if line != other]
+    assert differ == ["small", "meta_test", "source", "topic"]
+
+
+def test_changed_data_is_named_and_tasks_that_one_side_lacks_are_passed_over(folder):
+    before = record(open_suite(str(folder)).tasks.values())
+    assert before["mood"]["source"] == "Moods v1" and before["mood"]["licence"] == "CC0-1.0"
+    change(folder)
+    now = record(open_suite(str(folder)).tasks.values())
+    check_unchanged({"mood": before["mood"], "gone": before["topic"]}, now, "run")
+    with pytest.raises(UserError, match=r"run: the data of 1 tasks changed since the run: topic; found topic with"):
+        check_unchanged(before, now, "run")
+
+
+def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(folder, tmp_path):
+    run = evaluation(folder, tmp_path)
+    results = evaluate_run(run, say=lambda text: None)
+    task = open_suite(str(folder))["topic"]
+    assert results["manifest"]["tasks"] == {"topic": {"source": "", "licence": "", "fingerprint": task.fingerprint()}}
+    _, about = yaml.safe_load_all((run.folder / "config.yaml").read_text())
+    assert about["manifest"]["tasks"] == results["manifest"]["tasks"]
+    evaluate_run(run, say=lambda text: None)  # the same data: nothing to say
+    change(folder)
+    with pytest.raises(UserError, match=r"compared/config.yaml: the data of 1 tasks changed since the run: topic"):
+        evaluate_run(run, say=lambda text: None)
+    evaluate_run(replace(run, name="afresh"), say=lambda text: None)
+
+
+def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
+    evaluate_run(evaluation(folder, tmp_path), say=lambda text: None)
+    shorter = SuiteConfig(str(folder), max_words=40, min_train=2, min_test=2)
+    evaluate_run(evaluation(folder, tmp_path, suite=shorter), say=lambda text: None)
+
+
+def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_training(folder, tmp_path):
+    run = TrainRun(
+        name="trained",
+        output=str(tmp_path / "runs"),
+        suite=SuiteConfig(str(folder)),
+        method="metaicl",
+        backbone=BackboneConfig(name="tiny-random", precision="fp32", device="cpu", lora_r=4),
+        trainer=TrainerConfig(steps=1, k=2, queries=2, episodes_per_step=1, validate_every=0),
+        progress=False,
+    )
+    train_run(run, lambda tasks, config: lambda method: 0.0, say=lambda text: None)
+    _, about = yaml.safe_load_all((run.folder / "config.yaml").read_text())
+    assert set(about["manifest"]["tasks"]) == {"mood", "taste", "topic"}
+    methods = ["random", str(run.folder / "best")]
+    evaluate_run(evaluation(folder, tmp_path, methods=methods), say=lambda text: None)
+    change(folder)
+    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 1 tasks changed since the run: topic"):
+        evaluate_run(evaluation(folder, tmp_path, methods=methods, name="again"), say=lambda text: None)
+    change(folder, "mood")
+    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 2 tasks changed since the run: mood, topic"):
+        train_run(replace(run, resume=True), lambda tasks, config: lambda method: 0.0, say=lambda text: None)
