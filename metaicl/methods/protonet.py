@@ -34,13 +34,14 @@ class ProtoNet(EmbeddingMethod):
         twice: bool = False,
         distance: Literal["euclidean", "cosine"] = "euclidean",
         learn_map: bool = True,
+        scale: float = 1.0,
     ):
         super().__init__(backbone, form, layer, twice)
         self.distance = distance
         self.map: nn.Module = nn.Identity()
         if learn_map:
             self.map = identity_map(self.width)  # a bias would cancel in every distance
-        self.log_scale = nn.Parameter(torch.tensor(0.0))
+        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         shots, queries = self.map(shots), self.map(queries)
