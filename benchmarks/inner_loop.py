@@ -1,6 +1,6 @@
 """The inner loops of a meta-batch: this project's against the usual ways, in one process, to the same adapted weights.
 
-    python benchmarks/inner_loop.py                                       a random 6-layer Llama, about two minutes
+    python benchmarks/inner_loop.py                                       a random 6-layer Llama, four minutes
     python benchmarks/inner_loop.py --model smollm2-135m --data FOLDER    the real one (once pulled) on real tasks
     python benchmarks/inner_loop.py --quick                               a smoke run; its numbers mean nothing
 

@@ -201,14 +201,21 @@ def test_matching_by_squared_distance_with_one_shot_is_a_prototypical_network(fr
     shots, labels, queries = items(3, width=width)
     matching = make("matching", frozen, distance="euclidean", scale=1.0)
     found = matching.logits(shots, labels, queries, 3)
-    assert torch.allclose(found, make("protonet", frozen).logits(shots, labels, queries, 3).log_softmax(1), atol=1e-12)
+    prototypes = make("protonet", frozen, scale=1.0).logits(shots, labels, queries, 3)
+    assert torch.allclose(found, prototypes.log_softmax(1), atol=1e-12)
+
+
+def test_by_cosine_and_by_distance_prototypes_of_one_shot_are_the_same_classifier(frozen, width):
+    shots, labels, queries = items(3, width=width)
+    one, other = (make(name, frozen).logits(shots, labels, queries, 3) for name in ("protonet", "cosine"))
+    assert torch.allclose(one.log_softmax(1), other.log_softmax(1), atol=1e-3)  # variances are 1 to the norm's epsilon
 
 
 def test_full_context_starts_near_the_plain_vectors(frozen, width):
     method, (shots, _, queries) = make("matching", frozen, fce=True), items(width=width)
     g, f = method.context(shots, queries)
     for new, old in ((g, shots), (f, queries)):
-        assert nn.functional.cosine_similarity(new, old).min() > 0.8
+        assert nn.functional.cosine_similarity(new, old).min() > 0.98
 
 
 # -- relation networks -------------------------------------------------------------------------------------------
@@ -476,9 +483,25 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
     assert np.allclose(scores, expected, atol=1e-5)
 
 
-def test_setfit_wants_weights_to_adapt(frozen):
+def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
     with pytest.raises(UserError, match="SetFit needs weights"):
         SetFit(frozen, FORM)
+    upper = make_learnable(lora_layers=1)
+    assert SetFit(upper, FORM, layer=-1).layer == 2
+    with pytest.raises(UserError, match="below all adapters"):
+        SetFit(upper, FORM, layer=1)
+
+
+def test_setfit_below_its_adapters_runs_once_and_changes_nothing():
+    backbone = make_learnable(lora_layers=1)
+    method, calls = SetFit(backbone, FORM, steps=3), []
+    backbone.lower.layers[0].mlp.register_forward_hook(lambda *a: calls.append(1))
+    tuned = method.tuned(EPISODE.support)
+    assert backbone.lower.count == 1 and len(calls) == len(EPISODE.support)
+    backbone.lower.count = 0  # the plain way
+    plain = method.tuned(EPISODE.support)
+    assert len(calls) == 4 * len(EPISODE.support)
+    assert all(torch.equal(tuned[n], p) for n, p in plain.items())
 
 
 @pytest.mark.parametrize("name", ["protonet", "matching", "matching_fce", "relation", "r2d2", "lrd2", "snail", "knn"])

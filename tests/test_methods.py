@@ -196,7 +196,7 @@ def test_a_diverging_inner_loop_is_one_clear_error(learnable):
 
 
 def test_prototypes_equal_a_linear_softmax_over_embeddings(frozen):
-    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"], k=6)
+    method, e = ProtoNet(frozen, PromptFormat(), scale=1.0), draw(TASKS["options"], k=6)
     with torch.no_grad():
         shots, asked = method.embed(e.support), method.embed(e.queries)
         centres = torch.stack([shots[[d.output == c for d in e.support]].mean(0) for c in ("fruit", "tool")])

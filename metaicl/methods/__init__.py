@@ -153,7 +153,8 @@ METHODS: dict[str, MethodSpec] = {
         "SetFit",
         "adapters tuned on pairs of demonstrations, then logistic regression",
         weights="lora",
-        space={"options.lr": ("log", 1e-4, 1e-2), "options.steps": ("int", 2, 30)},
+        adapters={"lora_layers": 14},  # eight of them below the layer that vectors come from
+        space={"options.lr": ("log", 3e-5, 1e-3), "options.steps": ("int", 2, 15)},
     ),
     "multitask": MethodSpec(
         _IN_CONTEXT,

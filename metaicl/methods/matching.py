@@ -76,7 +76,9 @@ class FullContext(nn.Module):
         self.reads = reads
         self.shots = nn.LSTM(width, width, bidirectional=True)
         self.query = nn.LSTMCell(2 * width, width)  # reads [f'(x), r]; of the paper's [h, r] h is the cell's own state
-        with torch.no_grad():  # a language model's vectors differ little: what is added to them must start smaller still
+        with (
+            torch.no_grad()
+        ):  # a language model's vectors differ little: what is added to them must start smaller still
             for name, p in self.named_parameters():
                 p.mul_(0.0 if "bias" in name else 0.1)
 

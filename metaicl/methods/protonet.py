@@ -2,7 +2,9 @@
 
 A class is the mean of its support vectors; a query goes to the nearest by squared Euclidean distance (or by cosine).
 Learned episodically: a linear map of the vectors (started at the identity, so that untrained it is the nearest class
-mean of the backbone's own vectors) and the distance's scale.
+mean of the backbone's own vectors) and the distance's scale. A language model's vectors lie close together, so the
+scale starts at 30: from 1 the first steps stretched the map instead, and training lost what it should gain
+(docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ class ProtoNet(EmbeddingMethod):
 
     Args:
         layer, twice: as in `EmbeddingMethod`.
-        distance: "euclidean" (squared, its mean over width) or "cosine" (times ten before the learned scale).
+        distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
+            length and variance that is the same but for a constant).
         learn_map: False learns the scale alone.
+        scale: of the distance, where it starts.
     """
 
     def __init__(
@@ -34,7 +38,7 @@ class ProtoNet(EmbeddingMethod):
         twice: bool = False,
         distance: Literal["euclidean", "cosine"] = "euclidean",
         learn_map: bool = True,
-        scale: float = 1.0,
+        scale: float = 30.0,
     ):
         super().__init__(backbone, form, layer, twice)
         self.distance = distance
@@ -47,9 +51,8 @@ class ProtoNet(EmbeddingMethod):
         shots, queries = self.map(shots), self.map(queries)
         centres = class_means(shots, labels, classes)
         if self.distance == "cosine":
-            return (
-                10.0 * nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1) * self.log_scale.exp()
-            )
+            cosines = nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1)
+            return 2.0 * cosines * self.log_scale.exp()
         distances = [(queries - centre).square().mean(1) for centre in centres]
         return -torch.stack(distances, 1) * self.log_scale.exp()
 

@@ -3,8 +3,8 @@ until those of a class lie together, then scikit-learn's logistic regression lea
 
 Nothing is meta-trained. A pair's loss is the squared error of its cosine against 1 (same class) or 0, as in the paper;
 the two kinds of pairs weigh the same. The paper samples pairs; here a step embeds the items once and takes all of
-their n (n - 1) / 2 pairs, which is the same loss in expectation and n / 2 times fewer embeddings a pair. Adapters from
-the method's layer on up have nothing to do with it and stay as they are.
+their n (n - 1) / 2 pairs, which is the same loss in expectation, and each text runs once. Adapters above the method's
+layer have nothing to do with it and stay as they are.
 """
 
 from __future__ import annotations
@@ -40,13 +40,19 @@ class SetFit(EmbeddingMethod):
         layer: float = 0.8,
         twice: bool = False,
         most: int = 128,
-        steps: int = 10,
-        lr: float = 1e-3,
+        steps: int = 5,
+        lr: float = 3e-4,
         inverse_ridge: float = 1.0,
     ):
         super().__init__(backbone, form, layer, twice, most)
         if not backbone.trainable():
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
+        if self.layer <= backbone.lower.count:
+            raise UserError(
+                "SetFit's vectors come from below all adapters",
+                found=f"layer {self.layer}, adapters from layer {backbone.lower.count + 1} on",
+                fix="Raise layer or backbone.lora_layers.",
+            )
         self.steps, self.lr, self.inverse_ridge = steps, lr, inverse_ridge
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
@@ -62,13 +68,13 @@ class SetFit(EmbeddingMethod):
         labels = torch.tensor([names.index(answers[i]) for i in kept], device=self.backbone.device)
         if len(kept) > 1:
             optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0)
-            for _ in range(self.steps):
-                with torch.enable_grad():
+            with torch.enable_grad(), self.backbone.lower.once():
+                for _ in range(self.steps):
                     loss = contrastive_loss(self.embed(support, params)[kept], labels)
                     optimizer.zero_grad()
                     loss.backward()
-                torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
-                optimizer.step()
+                    torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
+                    optimizer.step()
         return {n: p.detach() for n, p in params.items()}
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
