@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from task_suites.audit import PARTS, AuditReport, Pair, audit_suite
 from task_suites.errors import UserError
 from task_suites.task import Example, Task, TaskSuite
+from task_suites.writing import new_folder, occupied, write_lines, write_yaml
 
 LOG = "removed.jsonl"
 ROUNDS = 10  # an example that was removed may have hidden a pair in a crowded bucket
@@ -116,11 +111,11 @@ def write_fixed(fixed: Fixed, folder: Path) -> None:
     ]
     log += [{"task": name, "why": "no example left in a split"} for name in fixed.dropped]
 
-    def fill(target: Path) -> None:
+    if occupied(folder):
+        raise UserError("exists already", where=folder, fix="Name a new or an empty folder.")
+    with new_folder(folder) as target:
         write_suite(fixed.suite, target)
-        _lines(target / LOG, log)
-
-    _whole(folder, fill)
+        write_lines(target / LOG, log)
 
 
 def write_suite(suite: TaskSuite, folder: Path) -> None:
@@ -131,7 +126,7 @@ def write_suite(suite: TaskSuite, folder: Path) -> None:
     """
     header = {"name": suite.name, "description": suite.description}
     splits = {split: list(names) for split, names in suite.splits.items()}
-    (folder / "suite.yaml").write_text(_yaml({**header, "splits": splits}), encoding="utf-8")
+    write_yaml(folder / "suite.yaml", {**header, "splits": splits})
     for task in suite.tasks.values():
         if task.name in (".", "..") or {"/", "\\", "\0"} & set(task.name):
             raise UserError(f"task {task.name!r} cannot be written", expected="a name that a folder can have")
@@ -148,9 +143,9 @@ def write_suite(suite: TaskSuite, folder: Path) -> None:
             **({"labels": list(task.labels)} if task.labels else {}),
             **sizes,
         }
-        (folder / task.name / "task.yaml").write_text(_yaml(keys), encoding="utf-8")
+        write_yaml(folder / task.name / "task.yaml", keys)
         for part in PARTS:
-            _lines(folder / task.name / f"{part}.jsonl", [_row(e, task) for e in task.examples(part)])
+            write_lines(folder / task.name / f"{part}.jsonl", [_row(e, task) for e in task.examples(part)])
 
 
 def _row(example: Example, task: Task) -> dict[str, Any]:
@@ -158,32 +153,3 @@ def _row(example: Example, task: Task) -> dict[str, Any]:
     if task.labels and example.options == task.labels:
         del row["options"]  # the task's own
     return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items() if v not in (None, "", ())}
-
-
-def _yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
-
-
-def _lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _whole(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside the target, then move it there; a failure leaves nothing."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("exists already", where=folder, fix="Name a new or an empty folder.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", where=folder) from None
-    try:
-        fill(temporary)
-        temporary.chmod(0o755)
-        temporary.replace(folder)
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", where=folder) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

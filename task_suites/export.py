@@ -12,10 +12,7 @@ at all.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,9 +23,9 @@ import yaml
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources import open_suite
-from task_suites.sources.files import read_yaml
 from task_suites.sources.layouts import answered
 from task_suites.task import FORMS, META_SPLITS, Example, Task, TaskSuite
+from task_suites.writing import new_folder, occupied, write_lines, write_yaml
 
 PARTS = ("train", "test")
 HEAD = ("instruction", "description", "domain", "source", "licence", "family")
@@ -52,7 +49,7 @@ def export(suite: TaskSuite, to: str, output: Path) -> str:
     """
     if to not in WRITERS:
         raise UserError(f"unknown layout {to!r}", fix=nearest(to, WRITERS))
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if occupied(output):
         raise UserError("the target is there already", where=output, expected="a new or empty folder")
     for task in suite.tasks.values():
         if not _FILE_NAME.fullmatch(task.name):
@@ -69,20 +66,8 @@ def export(suite: TaskSuite, to: str, output: Path) -> str:
             f"the layout {to} cannot hold {'; '.join(problems[:5])}{more}",
             fix="Choose another layout, or leave them out (--tasks, --forms).",
         )
-    target = Path(os.path.realpath(output))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", where=output) from None
-    try:
+    with new_folder(output) as draft:
         opened = write(suite, draft)
-        draft.chmod(0o777 & ~_umask())  # a temporary folder is the user's alone
-        os.replace(draft, target)  # also onto an empty folder
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror or error})", where=output) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return opened.format(output)
 
 
@@ -107,30 +92,9 @@ def export_suite(name: str, to: str, output: Path | None, tasks: Sequence[str], 
     return f"{len(suite.tasks)} tasks are in {output}, which opens as --suite '{opened}'"
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def _json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _yaml(path: Path, value: Any) -> None:
-    """A YAML file that reads back as the value: in plain Unicode, or where that is folded wrongly (NEL) escaped."""
-    for plain in (True, False):
-        path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=120), encoding="utf-8")
-        if read_yaml(path) == value:
-            return
-    raise UserError("YAML cannot hold the texts of this task", where=path.name)
 
 
 def _examples(task: Task) -> list[Example]:
@@ -181,13 +145,15 @@ def _metaicl(suite: TaskSuite, folder: Path) -> str:
         _json(folder / "config/tasks" / f"{task.name}.json", {"task_type": kind, "options": list(task.labels) or None})
         parts = {part: [_metaicl_row(task.name, e) for e in task.examples(part)] for part in PARTS}
         for part in PARTS:
-            _lines(home / f"{task.name}_{TRAIN_K}_100_{part}.jsonl", parts[part])
+            write_lines(home / f"{task.name}_{TRAIN_K}_100_{part}.jsonl", parts[part])
         if task.name in trained or len({e.content for e in task.examples("train")}) < TARGET_K:
             continue
         for seed in SEEDS:
             shots = EpisodeSampler(seed, TARGET_K, 1, balance="natural").draw(task, "test", 0).support
-            _lines(home / f"{task.name}_{TARGET_K}_{seed}_train.jsonl", [_metaicl_row(task.name, e) for e in shots])
-            _lines(home / f"{task.name}_{TARGET_K}_{seed}_test.jsonl", parts["test"])
+            write_lines(
+                home / f"{task.name}_{TARGET_K}_{seed}_train.jsonl", [_metaicl_row(task.name, e) for e in shots]
+            )
+            write_lines(home / f"{task.name}_{TARGET_K}_{seed}_test.jsonl", parts["test"])
     sides = {side: [task.name for task in suite.split(side)] for side in META_SPLITS}
     _json(folder / "config/suite.json", {"train": sides["meta_train"], "test": sides["meta_test"]})
     if sides["meta_validation"]:
@@ -215,8 +181,8 @@ def _lm_eval(suite: TaskSuite, folder: Path) -> str:
     for task in suite.tasks.values():
         home = folder / task.name
         for part in PARTS:
-            _lines(home / f"{part}.jsonl", (_document(e) for e in task.examples(part)))
-        _yaml(
+            write_lines(home / f"{part}.jsonl", (_document(e) for e in task.examples(part)))
+        write_yaml(
             home / f"{task.name}.yaml",
             {
                 **_lm_eval_config(task),
@@ -301,7 +267,7 @@ def _datasets(suite: TaskSuite, folder: Path) -> str:
         files = {part: f"{task.name}/{part}.parquet" for part in PARTS}
         tables[task.name] = {**_head(task), **files, **columns}
         configs.append({"config_name": task.name, "data_files": [{"split": p, "path": f} for p, f in files.items()]})
-    _yaml(folder / "tables.yaml", {**_header(suite), "tasks": tables})
+    write_yaml(folder / "tables.yaml", {**_header(suite), "tasks": tables})
     card = yaml.safe_dump({"configs": configs}, sort_keys=False, allow_unicode=True)
     body = f"# {suite.name}\n\n{suite.description}\n"
     (folder / "README.md").write_text(f"---\n{card}---\n{body}", encoding="utf-8")

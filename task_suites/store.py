@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from functools import cached_property, partial
@@ -23,6 +21,7 @@ from typing import Any, overload
 
 from task_suites.errors import UserError
 from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite, content_key
+from task_suites.writing import new_folder
 
 HEADER, EXAMPLES = "suite.json", "examples.arrow"
 VERSION = 1
@@ -43,9 +42,7 @@ def write_store(suite: TaskSuite, folder: Path) -> None:
 
     if folder.exists():
         raise UserError(f"{folder} is there already", expected="a new folder", fix="Remove it or name another.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as scratch:
         heads = []
         with pa.ipc.new_file(str(scratch / EXAMPLES), _schema()) as out:
             for task in suite.tasks.values():
@@ -56,11 +53,6 @@ def write_store(suite: TaskSuite, folder: Path) -> None:
         header |= {"bytes": (scratch / EXAMPLES).stat().st_size, "tasks": heads}
         text = json.dumps(header, ensure_ascii=False, indent=1, default=asdict)
         (scratch / HEADER).write_text(text + "\n", encoding="utf-8")
-        scratch.chmod(0o755)  # mkdtemp's folders are their maker's alone
-        scratch.rename(folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def _schema() -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -124,13 +125,13 @@ class StoredExamples(Sequence[Example]):
     """Examples that lie on disk and are made when they are asked for. They were checked when they were stored, so that
     opening them reads none (`task_suites.store`)."""
 
+    @abstractmethod
     def outputs(self) -> list[str | None]:
         """The outputs of all examples, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def content_keys(self) -> Any:
         """`content_key` of each example: a NumPy array [examples] of uint64."""
-        raise NotImplementedError
 
 
 def content_key(content: str) -> int:

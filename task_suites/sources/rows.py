@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from task_suites.errors import UserError, nearest
 from task_suites.sources.files import open_file, read_json, read_json_lines, read_lines
+from task_suites.sources.layouts import object_of
 
 Row = Mapping[str, Any]
 Placed = tuple[object, Row]  # where it stands, the row
@@ -144,7 +145,7 @@ def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Ite
 
 def _read_jsonl(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:
     for where, value in read_json_lines(path):
-        yield where, _object(value, where)
+        yield where, object_of(value, where)
 
 
 def _read_json(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:
@@ -156,13 +157,7 @@ def _read_json(path: Path, table: FileRows, columns: Collection[str] | None) -> 
         return
     for number, value in enumerate(read_json(path), 1):
         where = f"{path}: item {number}"
-        yield where, _object(value, where)
-
-
-def _object(value: Any, where: object) -> Row:
-    if not isinstance(value, dict):
-        raise UserError("not a JSON object", where=where, found=type(value).__name__)
-    return value
+        yield where, object_of(value, where)
 
 
 # --- columnar ---------------------------------------------------------------------------------------------------------
