@@ -125,9 +125,17 @@ class Method(nn.Module, ABC):
         """
         raise UserError(f"{type(self).__name__} is not meta-trained", fix="Evaluate it as it is.")
 
+    def form_of(self, task: Task) -> PromptFormat:
+        """The prompt format bound to a task."""
+        return self.form.of(task, self.backbone.tokenizer.apply_chat_template)
+
+    def zero(self) -> Tensor:
+        """0, in the graph of every learned weight: with several processes all weights must have a gradient."""
+        return torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
+
     def tokens(self, episode: Episode) -> int:
         """The tokens that training on an episode runs, at least about: what it takes of a packed row."""
-        form = self.form.of(episode.task, self.backbone.tokenizer.apply_chat_template)
+        form = self.form_of(episode.task)
         texts = (s.text for e in (*episode.support, *episode.queries) for s in form.demonstration(e))
         return sum(len(self.backbone.encode(text)) for text in texts)
 
@@ -164,3 +172,8 @@ def seeded(*names: object) -> torch.Generator:
 def support_keys(examples: Sequence[Example]) -> str:
     """A name for a support set that two equal sets share, to seed what is random in an adaptation."""
     return "|".join(f"{e.content}={e.output or ' '.join(e.tags or ())}" for e in examples)
+
+
+def unordered_keys(examples: Sequence[Example]) -> str:
+    """`support_keys` of the same examples in any order."""
+    return support_keys(sorted(examples, key=lambda e: support_keys([e])))

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import AveragePredictor, seeded
 from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.inner_loop import flat, like
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -91,10 +92,9 @@ class BayesianMAML(GradientMethod):
         size = len(grads) // self.particles
         values = list(params.values())
         rows = [slice(m * size, (m + 1) * size) for m in self._numbers]
-        theta, ascent = (torch.stack([_flat(x[row]) for row in rows]) for x in (values, [-g for g in grads]))
+        theta, ascent = (torch.stack([flat(x[row]) for row in rows]) for x in (values, [-g for g in grads]))
         moved = theta + self.inner_lr * stein_direction(theta, ascent, kernel_width(theta))
-        parts = moved.flatten().split([p.numel() for p in values])
-        return {n: part.view_as(p) for (n, p), part in zip(params.items(), parts, strict=True)}
+        return like(moved.flatten(), params)
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 with the chaser, else the queries' supervised tokens (queries, for other objectives)."""
@@ -137,7 +137,3 @@ def kernel_width(theta: Tensor) -> Tensor:
     one, other = torch.triu_indices(count, count, 1)
     width = (theta[one] - theta[other]).square().sum(1).median() / math.log(count)
     return torch.where(width > 0, width, torch.ones_like(width))
-
-
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([t.flatten() for t in tensors])

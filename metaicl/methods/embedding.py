@@ -112,7 +112,7 @@ class EmbeddingMethod(Method):
         """Weight: query items (those whose class has a demonstration)."""
         if not self.trainable:
             return super().forward(episodes)
-        total = torch.stack([p.sum() * 0.0 for p in self.learned().values()]).sum()  # tied to every learned weight
+        total = self.zero()
         weight = 0
         for episode in episodes:
             names = self.classes(episode.support)

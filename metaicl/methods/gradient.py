@@ -70,16 +70,14 @@ class GradientMethod(Method):
         self.serves = self.model.serves
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero: with several
-        processes all weights must have one."""
+        """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
         losses, weights = [], []
         for episode in episodes:
             with self.learning(self.order):
                 loss, weight = self.outer(episode)
             losses.append(loss)
             weights.append(weight)
-        nothing = torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
-        return torch.stack(losses).sum() + nothing, torch.stack(weights).sum()
+        return torch.stack(losses).sum() + self.zero(), torch.stack(weights).sum()
 
     @abstractmethod
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:

@@ -127,7 +127,7 @@ class InContext(Method):
         """(tree of one episode, scored nodes of each supervised demonstration, for each query those of its answer or of
         each of its options, demonstrations dropped)."""
         among = self.objective != "tokens" and queries[0].form == "options"
-        form = self.form.of(task, self.backbone.tokenizer.apply_chat_template)
+        form = self.form_of(task)
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
         longest = max(
@@ -142,7 +142,7 @@ class InContext(Method):
 
     def _answers_in_prefix(self, task: Task, support: Sequence[Example]) -> list[list[int]]:
         """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
-        form = self.form.of(task, self.backbone.tokenizer.apply_chat_template)
+        form = self.form_of(task)
         spans, start = list[list[int]](), sum(len(self.backbone.encode(s.text)) for s in form.opening(task))
         for example in support:
             for segment in form.demonstration(example):

@@ -11,7 +11,7 @@ What the steps leave in the graph of the start is its `order`:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -78,3 +78,14 @@ def clipped(grads: Sequence[Tensor], norm: float) -> Sequence[Tensor]:
 def leaves(params: Params) -> dict[str, Tensor]:
     """The same values outside of any graph."""
     return {n: p.detach().requires_grad_() for n, p in params.items()}
+
+
+def flat(tensors: Iterable[Tensor]) -> Tensor:
+    """All entries as one vector."""
+    return torch.cat([t.flatten() for t in tensors])
+
+
+def like(vector: Tensor, params: Params) -> dict[str, Tensor]:
+    """`flat` taken back: the vector's entries in the names and shapes of some weights."""
+    parts = vector.split([p.numel() for p in params.values()])
+    return {n: part.view_as(p) for (n, p), part in zip(params.items(), parts, strict=True)}

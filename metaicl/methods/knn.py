@@ -3,6 +3,8 @@ inverse of its distance. Nothing is learned."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ class NearestNeighbours(EmbeddingMethod):
     """See the module's docstring.
 
     Args:
-        layer, twice, most: as in `EmbeddingMethod`.
+        options: `EmbeddingMethod`'s.
         neighbours: k, or as many as there are.
     """
 
@@ -25,12 +27,10 @@ class NearestNeighbours(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
-        most: int = 0,
         neighbours: int = 1,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice, most)
+        super().__init__(backbone, form, **options)
         self.neighbours = neighbours
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import seeded
-from metaicl.methods.inner_loop import Update
+from metaicl.methods.inner_loop import Update, flat, like
 from metaicl.methods.maml import MAML
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -62,10 +62,7 @@ class LSTMMeta(MAML):
         clip, cell = self.clipped, self.optimizer.begin()
 
         def step(params: Params, grads: Sequence[Tensor], number: int, loss: Tensor) -> dict[str, Tensor]:
-            before = torch.cat([p.flatten() for p in params.values()])
-            after = cell(before, torch.cat([g.flatten() for g in clip(grads)]), loss)
-            parts = after.split([p.numel() for p in params.values()])
-            return {n: part.view_as(p) for (n, p), part in zip(params.items(), parts, strict=True)}
+            return like(cell(flat(params.values()), flat(clip(grads)), loss), params)
 
         return step
 

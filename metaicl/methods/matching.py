@@ -11,7 +11,7 @@ it. f and g start close to the vectors themselves.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class MatchingNet(EmbeddingMethod):
     """See the module's docstring.
 
     Args:
-        layer, twice, most: as in `EmbeddingMethod`.
+        options: `EmbeddingMethod`'s.
         distance: "cosine", or "euclidean" (minus the squared distance, its mean over width).
         scale: s, where it starts.
         learn_scale: False keeps it.
@@ -38,17 +38,15 @@ class MatchingNet(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
-        most: int = 0,
         distance: Literal["cosine", "euclidean"] = "cosine",
         scale: float = 60.0,
         learn_scale: bool = True,
         learn_map: bool = True,
         fce: bool = False,
         reads: int = 5,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice, most)
+        super().__init__(backbone, form, **options)
         self.distance, self.reads, self.order_free = distance, reads, not fce
         self.map: nn.Module = identity_map(self.width) if learn_map else nn.Identity()
         self.log_scale = nn.Parameter(torch.tensor(float(scale)).log(), requires_grad=learn_scale)

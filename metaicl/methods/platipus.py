@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import AveragePredictor, seeded, support_keys
+from metaicl.methods.base import AveragePredictor, seeded, unordered_keys
 from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -73,10 +74,10 @@ class PLATIPUS(GradientMethod):
         """mu after one step at `rate` on the inner loss of the examples: the mean of the prior or of the posterior."""
         mu = self.start()
         if not examples:
-            return {n: p - rate * torch.zeros_like(p) for n, p in mu.items()}
+            return mu
         loss = self.support_loss(task, examples, mu)
         grads = torch.autograd.grad(loss, list(mu.values()), create_graph=order == 2)
-        return {n: p - rate * g for (n, p), g in zip(mu.items(), self.clipped(grads), strict=True)}
+        return gradient_step(mu, self.clipped(grads), [rate] * len(grads))
 
     def divergence(self, posterior: Params, prior: Params) -> Tensor:
         """KL(q || p) in nats, from the two means."""
@@ -88,7 +89,7 @@ class PLATIPUS(GradientMethod):
         self.check_serves(task)
         with self.learning(1):
             prior = {n: p.detach() for n, p in self.centre(task, support, self.prior_rate, order=1).items()}
-        names = support_keys(sorted(support, key=lambda e: support_keys([e])))
+        names = unordered_keys(support)
         starts = [drawn(prior, self.log_sigma, seeded("platipus", names, m)) for m in range(self.members)]
         return AveragePredictor(
             [self.model.predictor(task, support, self.inner(task, support, start)) for start in starts]

@@ -9,7 +9,7 @@ scale starts at 30: from 1 the first steps stretched the map instead, and traini
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ class ProtoNet(EmbeddingMethod):
     """See the module's docstring.
 
     Args:
-        layer, twice: as in `EmbeddingMethod`.
+        options: `EmbeddingMethod`'s.
         distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
             length and variance that is the same but for a constant).
         learn_map: False learns the scale alone.
@@ -34,13 +34,12 @@ class ProtoNet(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
         distance: Literal["euclidean", "cosine"] = "euclidean",
         learn_map: bool = True,
         scale: float = 30.0,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice)
+        super().__init__(backbone, form, **options)
         self.distance = distance
         self.map: nn.Module = nn.Identity()
         if learn_map:

@@ -9,7 +9,7 @@ code sums them, so that a class of twice the shots has twice the feature).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class RelationNet(EmbeddingMethod):
     """See the module's docstring.
 
     Args:
-        layer, twice, most: as in `EmbeddingMethod`.
+        options: `EmbeddingMethod`'s.
         feature: a class's feature, "mean" or "sum" of its shots.
         difference: whether g sees the squared difference too.
         hidden: g's hidden width.
@@ -34,14 +34,12 @@ class RelationNet(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
-        most: int = 0,
         feature: Literal["mean", "sum"] = "mean",
         difference: bool = True,
         hidden: int = 64,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice, most)
+        super().__init__(backbone, form, **options)
         self.feature, self.difference = feature, difference
         with initial_weights("relation"):
             self.relation: nn.Module = nn.Sequential(

@@ -13,6 +13,8 @@ the rest, as in the published code.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ class R2D2(EmbeddingMethod):
     """Ridge regression on one-hot classes.
 
     Args:
-        layer, twice, most: as in `EmbeddingMethod`.
+        options: `EmbeddingMethod`'s.
         ridge: lambda, where it starts.
         scale: of the logits, where it starts.
         ones: add the column of ones.
@@ -36,15 +38,13 @@ class R2D2(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
-        most: int = 0,
         ridge: float = 0.003,
         scale: float = 10.0,
         ones: bool = True,
         learn_map: bool = True,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice, most)
+        super().__init__(backbone, form, **options)
         self.ones = ones
         self.map: nn.Module = identity_map(self.width) if learn_map else nn.Identity()
         self.log_ridge = nn.Parameter(torch.tensor(float(ridge)).log())

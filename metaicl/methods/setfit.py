@@ -10,6 +10,7 @@ layer have nothing to do with it and stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ class SetFit(EmbeddingMethod):
     """See the module's docstring.
 
     Args:
-        layer, twice, most: as in `EmbeddingMethod`; `most` also caps the items that pairs are made of.
+        most: as in `EmbeddingMethod`; it also caps the items that pairs are made of.
+        options: `EmbeddingMethod`'s others.
         steps: of AdamW; 0 is logistic regression on the plain vectors.
         lr: its rate, constant.
         inverse_ridge: the logistic regression's C.
@@ -37,14 +39,13 @@ class SetFit(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
-        twice: bool = False,
         most: int = 128,
         steps: int = 5,
         lr: float = 3e-4,
         inverse_ridge: float = 1.0,
+        **options: Any,
     ):
-        super().__init__(backbone, form, layer, twice, most)
+        super().__init__(backbone, form, most=most, **options)
         if not backbone.trainable():
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
         if self.layer <= backbone.lower.count:

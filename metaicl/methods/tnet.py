@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import seeded, support_keys
+from metaicl.methods.base import seeded, unordered_keys
 from metaicl.methods.inner_loop import Update
 from metaicl.methods.maml import MAML
 from metaicl.scoring import PromptScorer
@@ -87,8 +87,7 @@ class TNet(MAML):
 
     def masks(self, support: Sequence[Example]) -> list[Tensor]:
         """0 or 1 for each output unit of each adapted weight `[units, 1]`, whatever the order of the support set."""
-        names = support_keys(sorted(support, key=lambda e: support_keys([e])))
-        generator = seeded("mtnet", names)
+        generator = seeded("mtnet", unordered_keys(support))
         found = []
         for logits in self.mask_logits:
             uniform = torch.rand(logits.shape, generator=generator, dtype=logits.dtype).to(logits.device)
