@@ -106,15 +106,21 @@ def mismatch(
     return {"tasks": rows, "spearman": round(float(rank.statistic), 3), "p": round(float(rank.pvalue), 3)}
 
 
+def refused(e: Episode) -> bool:
+    """Whether the episode with a query in the place of its last demonstration is an error."""
+    try:
+        Episode(e.key, e.task, (*e.support[:-1], e.queries[0]), e.queries)
+    except UserError:
+        return True
+    return False
+
+
 def leakage(method: Method, held_out: Sequence[Episode]) -> dict[str, float]:
     """Mean score as it is, and with each query in the place of the last demonstration."""
     leaked = []
     for e in held_out:
-        try:
-            Episode(e.key, e.task, (*e.support[:-1], e.queries[0]), e.queries)
+        if not refused(e):
             raise SystemExit("an episode with a query among its demonstrations was not refused")
-        except UserError:
-            pass
         answers = [method.adapt(e.task, (*e.support[:-1], q)).answers([q.hidden()])[0].text for q in e.queries]
         leaked.append(score(e.task.metric, answers, [truth(q) for q in e.queries]))
     return {"sound": round(mean_score(method, held_out), 2), "leaked": round(100 * sum(leaked) / len(leaked), 2)}

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvaluateRun, Protocol
-from eval.harness import Comparison, Contender, protocol_episode
+from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, write_text
-from metaicl.config import BackboneConfig
+from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import check_data, data_record, duration, write_config
+from metaicl.runs import check_data, data_record, duration, plain, train_run, write_config
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-from task_suites.task import Task
+from task_suites.task import Task, TaskSuite
+
+DONE = "finished.json"  # in the folder of a finished training
 
 
 class Backbones:
@@ -79,6 +81,29 @@ def trained_contender(folder: Path, train_seconds: float | None = None) -> Conte
     return Contender(
         config.name, spec.label, lambda: load_method(folder), print_, spec.note, trained=True, train_seconds=seconds
     )
+
+
+def training_print(run: TrainRun, *more: Any) -> str:
+    """A name for what a training depends on (and `more`); drawing a bar makes no difference."""
+    config = plain(asdict(replace(run, progress=True)))
+    return hashlib.sha256(json.dumps([config, *more] if more else config).encode()).hexdigest()
+
+
+def finished_training(run: TrainRun, print_: str) -> Contender | None:
+    """The trained contender in the run's folder, where `train_once` finished it under this name."""
+    best, done = run.folder / "best", run.folder / DONE
+    if not (done.is_file() and (best / CARD).is_file()):
+        return None
+    before = json.loads(done.read_text())
+    return trained_contender(best, before["seconds"]) if before["config"] == print_ else None
+
+
+def train_once(run: TrainRun, print_: str, suite: TaskSuite, say: Callable[[str], None] = print) -> Contender:
+    """Train, and leave word in the run's folder that it is finished."""
+    _, trained = train_run(run, make_validate, say=say, suite=suite)
+    done = {"config": print_, "seconds": trained.seconds, "steps": trained.steps}
+    write_text(run.folder / DONE, json.dumps(done) + "\n")
+    return trained_contender(trained.folder, trained.seconds)
 
 
 def _train_seconds(path: Path) -> float | None:

@@ -7,34 +7,32 @@ methods may be added at any time.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from eval.compare import Backbones, contender, trained_contender
+from eval.compare import Backbones, contender, finished_training, train_once, training_print
 from eval.config import MapRun
-from eval.harness import Comparison, Contender, make_validate
+from eval.harness import Comparison, Contender
 from eval.metrics import score
-from eval.statistics import Interval
-from metaicl.checkpoint import CARD, MethodConfig, write_text
+from eval.statistics import Interval, generator
+from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import duration, plain, train_run, write_config
+from metaicl.runs import duration, write_config
 from metaicl.trainer import training_episodes
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources.files import read_yaml
 from task_suites.task import TaskSuite
 
-DONE = "finished.json"
 RESAMPLES = 300
 
 
@@ -118,16 +116,10 @@ def _contender(
     training = TrainRun(
         name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress, resume=True
     )
-    print_ = hashlib.sha256(
-        json.dumps([plain(asdict(replace(training, progress=True))), run.budget_seconds]).encode()
-    ).hexdigest()
-    best, done, plan = training.folder / "best", training.folder / DONE, training.folder / "plan.json"
-    if done.is_file() and (best / CARD).is_file():
-        before = json.loads(done.read_text())
-        if before["config"] == print_:
-            return trained_contender(best, before["seconds"])
-    if not train:
-        return None
+    print_ = training_print(training, run.budget_seconds)
+    if (done := finished_training(training, print_)) or not train:
+        return done
+    plan = training.folder / "plan.json"
     planned = json.loads(plan.read_text()) if plan.is_file() else {}
     if planned.get("config") != print_:
         steps = steps_within(
@@ -137,9 +129,7 @@ def _contender(
         plan.parent.mkdir(parents=True, exist_ok=True)
         write_text(plan, json.dumps(planned) + "\n")
     trainer = replace(trainer, steps=planned["steps"], warmup_steps=min(trainer.warmup_steps, planned["steps"] // 4))
-    _, trained = train_run(replace(training, trainer=trainer), make_validate, say=say, suite=suite)
-    write_text(done, json.dumps({"config": print_, "seconds": trained.seconds, "steps": trained.steps}) + "\n")
-    return trained_contender(best, trained.seconds)
+    return train_once(replace(training, trainer=trainer), print_, suite, say)
 
 
 def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
@@ -198,8 +188,8 @@ def summaries(
                     "score": found.mean,
                     "low": found.low,
                     "high": found.high,
-                    "adapt_seconds": _mean([cell["adapt_seconds"] for cell in cells]),
-                    "query_seconds": _mean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]),
+                    "adapt_seconds": fmean([cell["adapt_seconds"] for cell in cells]),
+                    "query_seconds": fmean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]),
                 }
             )
     return entries
@@ -211,8 +201,7 @@ def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:
     Support sets are drawn with replacement, then queries inside each, and the metric is computed anew: 300 resamples,
     seeded by the cells' keys.
     """
-    seed = hashlib.sha256("/".join(sorted(str(cell["key"]) for cell in cells)).encode()).digest()[:8]
-    rng = np.random.default_rng(int.from_bytes(seed, "big"))
+    rng = generator("/".join(sorted(str(cell["key"]) for cell in cells)))
     answers = [([a["answer"] for a in cell["answers"]], [a["truth"] for a in cell["answers"]]) for cell in cells]
     means = []
     for _ in range(RESAMPLES):
@@ -222,13 +211,9 @@ def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:
             given, truth = answers[i]
             picks = rng.integers(len(given), size=len(given))
             values.append(score(cells[i]["metric"], [given[j] for j in picks], [truth[j] for j in picks]))
-        means.append(100 * _mean(values))
+        means.append(100 * fmean(values))
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(100 * _mean([cell["score"] for cell in cells]), float(low), float(high))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    return Interval(100 * fmean([cell["score"] for cell in cells]), float(low), float(high))
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -14,18 +13,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from eval.compare import Backbones, contender, finish, run_all, trained_contender
+from eval.compare import DONE, Backbones, contender, finish, finished_training, run_all, train_once, training_print
 from eval.config import Protocol, QuickstartRun
-from eval.harness import Comparison, Contender, make_validate, protocol_episode
+from eval.harness import Comparison, Contender, protocol_episode
 from eval.report import table
 from eval.statistics import gain_interval
 from metaicl import models
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import CARD, write_text
+from metaicl.checkpoint import write_text
 from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
-from metaicl.runs import duration, plain, train_run, write_config
+from metaicl.runs import duration, plain, write_config
 from metaicl.trainer import training_episodes
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -34,7 +33,6 @@ from task_suites.task import Task, TaskSuite
 UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
 TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
-DONE = "finished.json"
 # rough costs in forward passes, for the estimate of time: of a training token, and of a cell's tokens
 LEARNING = {"protonet": 0.25, "fomaml": 7.0, "fomaml_icl": 7.0}
 ADAPTING = {"finetune": 25.0, "fomaml": 5.0, "fomaml_icl": 5.0}
@@ -168,15 +166,8 @@ def steps_for(
 
 def _train(run: TrainRun, suite: TaskSuite) -> Contender:
     """The trained contender; a training that is finished under the same configuration is not repeated."""
-    best, done = run.folder / "best", run.folder / DONE
-    print_ = hashlib.sha256(json.dumps(plain(asdict(replace(run, progress=True)))).encode()).hexdigest()
-    if done.is_file() and (best / CARD).is_file():
-        before = json.loads(done.read_text())
-        if before["config"] == print_:
-            return trained_contender(best, before["seconds"])
-    _, trained = train_run(run, make_validate, suite=suite)
-    write_text(done, json.dumps({"config": print_, "seconds": trained.seconds}) + "\n")
-    return trained_contender(best, trained.seconds)
+    print_ = training_print(run)
+    return finished_training(run, print_) or train_once(run, print_, suite)
 
 
 def _say_time(

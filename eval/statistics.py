@@ -218,7 +218,8 @@ def _unpaired(only_a: set[tuple[str, Any]], only_b: set[tuple[str, Any]]) -> Use
     )
 
 
-def _generator(name: str) -> np.random.Generator:
+def generator(name: str) -> np.random.Generator:
+    """A generator seeded by a name."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
@@ -232,7 +233,7 @@ def _bootstrap(table: Table, name: str) -> Interval:
     values = np.zeros((len(rows), counts.max()))
     for index, row in enumerate(rows):
         values[index, : len(row)] = row
-    rng = _generator(f"bootstrap/{name}")
+    rng = generator(f"bootstrap/{name}")
     step = max(1, _CHUNK // values.size)
     sizes = [min(step, RESAMPLES - done) for done in range(0, RESAMPLES, step)]
     means = np.concatenate([_resample(values, counts, size, rng) for size in sizes])
@@ -265,6 +266,6 @@ def _sign_flip(differences: Sequence[float], name: str) -> float:
         vectorized=True,
         n_resamples=RESAMPLES,
         alternative="two-sided",
-        rng=_generator(f"sign flip/{name}"),
+        rng=generator(f"sign flip/{name}"),
     )
     return float(result.pvalue)

@@ -155,31 +155,36 @@ def _value(
 
 
 def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:
-    of = {part: {n.split(".", 1)[1]: v for n, v in settings.items() if n.startswith(f"{part}.")} for part in _PARTS}
+    trainer, options = _parted(settings)
     return TrainRun(
         name=folder.name,
         output=str(folder.parent),
         suite=run.suite,
         method=run.method,
-        method_options={**run.method_options, **of["options"]},
+        method_options={**run.method_options, **options},
         backbone=method_spec(run.method).backbone_config(run.backbone),
         format=run.format,
-        trainer=replace(run.trainer, **of["trainer"]),
+        trainer=replace(run.trainer, **trainer),
         validation=run.validation,
         resume=False,
         progress=run.progress,
     )
 
 
-_PARTS = ("trainer", "options")
-
-
 def _recipe(run: TuneRun, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training configuration that was tuned."""
-    trainer = {n.removeprefix("trainer."): v for n, v in settings.items() if n.startswith("trainer.")}
-    options = {n.removeprefix("options."): v for n, v in settings.items() if n.startswith("options.")}
+    trainer, options = _parted(settings)
     recipe: dict[str, Any] = {"method": run.method, "method_options": {**run.method_options, **options}}
     return plain({**recipe, "trainer": trainer} if trainer else recipe)  # type: ignore[no-any-return]
+
+
+def _parted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the outer loop's settings, the method's options), by their own names."""
+    parts: dict[str, dict[str, Any]] = {"trainer": {}, "options": {}}
+    for name, value in settings.items():
+        part, _, own = name.partition(".")
+        parts[part][own] = value
+    return parts["trainer"], parts["options"]
 
 
 def _record(folder: Path, number: int, settings: Mapping[str, Any], value: float | None, seconds: float) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,3 +64,12 @@ def sized_task(sizes: Mapping[str, int], test: int = 12, name: str = "sized") ->
         return [Example(f"{name} {label} {i}", label, labels) for label, n in sizes.items() for i in range(n)]
 
     return Task(name, "classification", load, labels=labels)
+
+
+def launch_two(script: str, folder: Path, timeout: int) -> None:
+    """Run a script on two processes on CPU; its arguments are the folder, this one and the project's."""
+    path, here = folder / "two.py", Path(__file__).resolve().parent
+    path.write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(path), str(folder)]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=timeout)

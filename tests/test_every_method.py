@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_config
+from helpers import launch_two
 from learning_toys import SHORT, copy_episode, cue_episode, meta_train, recipe, share_right
 from scipy.special import softmax
 from test_methods import TASKS, answers, build, draw, fresh_backbone
@@ -343,12 +341,7 @@ trainer.accelerator.end_training()  # gloo's threads abort a process that leaves
 
 @pytest.mark.slow
 def test_two_processes_train_and_answer_as_one_does_with_every_trained_method(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    here = Path(__file__).resolve().parent
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), str(tmp_path)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=600)
+    launch_two(TWO_PROCESSES, tmp_path, timeout=600)
     both = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
     assert all(rank["world"] == 2 for rank in both)
     wrong = []

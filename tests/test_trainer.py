@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_config
+from helpers import launch_two
 from toys import choice_task, toy_suite
 
 from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method, whole_folder
@@ -267,12 +266,7 @@ trainer.accelerator.end_training()  # gloo's threads abort a process that leaves
 
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    here = Path(__file__).resolve().parent
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), str(tmp_path)]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=300)
+    launch_two(TWO_PROCESSES, tmp_path, timeout=300)
     two = torch.load(tmp_path / "out.pt")
     one = make(tmp_path / "one")
     losses = [one.take_step()["loss"] for _ in range(3)]
