@@ -21,7 +21,7 @@ from metaicl.methods.base import Answer, Method
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.sources.local import are_texts, parse_example
-from task_suites.task import Example, Task
+from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
 
 
 def open_method(model: str, method: str | None = None) -> Method:
@@ -105,13 +105,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:
     """A task around a support set at hand."""
-    kinds = {
-        "options": ("classification", "accuracy"),
-        "text": ("generation", "exact_match"),
-        "tags": ("tagging", "span_f1"),
-    }
-    kind, metric = kinds[support[0].form]
-    return Task("user", kind, lambda split: support, instruction, labels, metric)  # type: ignore[arg-type]
+    form = support[0].form
+    return Task("user", default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
 
 
 def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:

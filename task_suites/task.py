@@ -27,6 +27,7 @@ TASK_TYPES: tuple[str, ...] = get_args(TaskType)
 METRICS: tuple[str, ...] = get_args(Metric)
 META_SPLITS: tuple[str, ...] = get_args(MetaSplit)
 FORMS: tuple[str, ...] = get_args(Form)
+DEFAULT_METRICS: dict[Form, Metric] = {"options": "accuracy", "text": "exact_match", "tags": "span_f1"}
 _BIO = re.compile(r"O|[BI]-[^\s;=]+( [^\s;=]+)*")  # "words = type; words = type" must be readable again
 
 
@@ -132,6 +133,13 @@ class StoredExamples(Sequence[Example]):
     @abstractmethod
     def content_keys(self) -> Any:
         """`content_key` of each example: a NumPy array [examples] of uint64."""
+
+
+def default_type(form: Form, labelled: bool) -> TaskType:
+    """The type of a task of this form of which nobody said more; `labelled`: it has a fixed list of labels."""
+    if form == "options":
+        return "classification" if labelled else "multiple_choice"
+    return "tagging" if form == "tags" else "generation"
 
 
 def content_key(content: str) -> int:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from task_suites import Example, UserError, open_suite
+from task_suites.sources.layouts import divided
 from task_suites.sources.row_template import render
 from task_suites.sources.rows import FileRows
-from task_suites.sources.table import divide
 
 ROWS = [{"text": f'Soup {i}, was it "fine"?\nYes', "mood": ["good", "bad"][i % 2]} for i in range(6)]
 LABELS = ("good", "bad")
@@ -168,7 +168,7 @@ def test_a_division_keeps_all_items_and_equal_ones_together(texts, share, seed):
     examples = [Example(text, "x") for text in texts]
     if len(set(texts)) < 2:
         return
-    parts = divide(examples, share, seed, "here")
+    parts = divided(examples, share, "here", seed)
     train, test = ({e.input for e in parts[part]} for part in ("train", "test"))
     assert train and test and not train & test
     assert sorted(e.input for e in parts["train"] + parts["test"]) == sorted(texts)

@@ -116,17 +116,20 @@ def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, st
     return examples
 
 
-def divided(examples: Sequence[Example], share: float, where: object) -> dict[str, list[Example]]:
+def divided(
+    examples: Sequence[Example], share: float, where: object, seed: int | None = None
+) -> dict[str, list[Example]]:
     """A train and a test part where the layout has none: the test part is about `share` of the items.
 
-    Which items these are depends on their text alone (by SHA-256), not on their order, and repeated items stay
-    together; both parts keep the order of the file.
+    Which items these are depends on their text (by SHA-256), and on the seed where there is one, not on their order;
+    repeated items stay together, and both parts keep the order of the file.
 
     Raises:
         UserError: fewer than two different items.
     """
     contents = [e.content for e in examples]
-    order = sorted(set(contents), key=lambda content: hashlib.sha256(content.encode()).digest())
+    salt = "" if seed is None else f"{seed}/"
+    order = sorted(set(contents), key=lambda content: hashlib.sha256(f"{salt}{content}".encode()).digest())
     if len(order) < 2:
         raise UserError("too few items for a train and a test part", where=where, found=len(order), expected="two")
     test = set(order[: min(max(1, round(share * len(order))), len(order) - 1)])

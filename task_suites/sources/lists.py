@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from task_suites.errors import UserError
-from task_suites.sources.layouts import answered
-from task_suites.sources.table import as_text, divide
-from task_suites.task import Example, Metric, Task, TaskType
-
-FORM_TYPES: dict[str, TaskType] = {"tags": "tagging", "text": "generation"}
-FORM_METRICS: dict[str, Metric] = {"tags": "span_f1", "text": "exact_match", "options": "accuracy"}
+from task_suites.sources.layouts import answered, divided
+from task_suites.sources.table import as_text
+from task_suites.task import DEFAULT_METRICS, Example, Form, Metric, Task, TaskType, default_type
 
 
 def from_lists(
@@ -89,11 +86,11 @@ def from_lists(
                 where = f"task {name}, {part} example {number}"
                 raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
     if "test" not in parts:
-        parts = divide(parts["train"], test_share, seed, f"task {name}")
-    form = "tags" if tagged else "text" if free else "options"
-    kind = type or FORM_TYPES.get(form) or ("classification" if words else "multiple_choice")
+        parts = divided(parts["train"], test_share, f"task {name}", seed)
+    form: Form = "tags" if tagged else "text" if free else "options"
+    kind = type or default_type(form, bool(words))
     head.setdefault("family", head.get("source", ""))
-    return Task(name, kind, parts.__getitem__, labels=words, metric=metric or FORM_METRICS[form], **head)  # type: ignore[arg-type]
+    return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **head)  # type: ignore[arg-type]
 
 
 def _items(

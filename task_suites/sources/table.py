@@ -5,7 +5,6 @@ docs/data.md, "Tables", has the keys. The same file may name a data set (`path`)
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +15,22 @@ from typing import Any
 
 from task_suites.errors import UserError, nearest
 from task_suites.sources.files import inside, read_yaml
-from task_suites.sources.layouts import Item, answered, make_suite, sound
+from task_suites.sources.layouts import Item, answered, divided, make_suite, sound
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import fields_of, is_template, render
 from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
-from task_suites.task import META_SPLITS, METRICS, TASK_TYPES, Example, Illustration, Task, TaskSuite
+from task_suites.task import (
+    DEFAULT_METRICS,
+    META_SPLITS,
+    METRICS,
+    TASK_TYPES,
+    Example,
+    Form,
+    Illustration,
+    Task,
+    TaskSuite,
+    default_type,
+)
 
 FROM_DATA = "*"  # as `labels`: the outputs that the train rows have
 TEXT = (str,)
@@ -144,10 +154,9 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
         parts = _file_parts(keys, path.parent, where)
     reading = Reading(parts, columns, limit, share, keys.get("seed", 0), keys.get("unsound", "refuse"), where)
     labels = reading.labels()
-    form = "tags" if columns.tokens else "options" if labels or columns.options else "text"
-    kinds = {"tags": "tagging", "text": "generation"}
-    kind: Any = keys.get("type") or kinds.get(form, "classification" if labels else "multiple_choice")
-    metric: Any = keys.get("metric") or {"tags": "span_f1", "text": "exact_match"}.get(form, "accuracy")
+    form: Form = "tags" if columns.tokens else "options" if labels or columns.options else "text"
+    kind: Any = keys.get("type") or default_type(form, bool(labels))
+    metric: Any = keys.get("metric") or DEFAULT_METRICS[form]
     if (metric == "span_f1") != (form == "tags"):
         raise UserError("the metric does not fit the columns", where=where, found=f"{metric} for the form {form}")
     head.setdefault("family", head.get("source", ""))
@@ -411,7 +420,7 @@ class Reading:
         """The examples of a split, checked."""
         part = split if split in self.parts else "train"
         examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, self.where)
-        return examples if "test" in self.parts else divide(examples, self.share, self.seed, self.where)[split]
+        return examples if "test" in self.parts else divided(examples, self.share, self.where, self.seed)[split]
 
     def _items(self, part: str, labels: tuple[str, ...]) -> Iterator[Item]:
         names = self._names(part)
@@ -426,26 +435,6 @@ class Reading:
 
     def _names(self, part: str) -> tuple[str, ...]:
         return self.parts[part].class_names(self.columns.tags or self.columns.output)
-
-
-def divide(examples: Sequence[Example], share: float, seed: int, where: object) -> dict[str, list[Example]]:
-    """A train and a test part of one table: about `share` of the items for testing.
-
-    Which items these are depends on the seed and on their text (by SHA-256), not on their order; repeated items stay
-    together, and both parts keep the order of the table.
-
-    Raises:
-        UserError: fewer than two different items.
-    """
-    contents = [e.content for e in examples]
-    order = sorted(set(contents), key=lambda content: hashlib.sha256(f"{seed}/{content}".encode()).digest())
-    if len(order) < 2:
-        raise UserError("too few items for a train and a test part", where=where, found=len(order), expected="two")
-    test = set(order[: min(max(1, round(share * len(order))), len(order) - 1)])
-    return {
-        "train": [e for e, c in zip(examples, contents, strict=True) if c not in test],
-        "test": [e for e, c in zip(examples, contents, strict=True) if c in test],
-    }
 
 
 def cell(row: Row, name: str, where: object) -> Any:
