@@ -68,7 +68,7 @@ def contender(
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    return Contender(name, spec.label, build, _hash(asdict(config)), spec.note, cells=cells, curve=curve)
+    return Contender(name, spec.label, build, hashed(asdict(config)), spec.note, cells=cells, curve=curve)
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None) -> Contender:
@@ -76,7 +76,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None) -> Conte
     config, _ = read_card(folder)
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
-    print_ = _hash([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
+    print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         config.name, spec.label, lambda: load_method(folder), print_, spec.note, trained=True, train_seconds=seconds
@@ -112,7 +112,8 @@ def _train_seconds(path: Path) -> float | None:
     return seconds[-1] if seconds else None
 
 
-def _hash(value: Any) -> str:
+def hashed(value: Any) -> str:
+    """The SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -190,6 +190,14 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
         return _svg(figure, title)
 
 
+def standalone(svg: str, style: str) -> str:
+    """A figure as a file of its own, with the style sheet `style` that defines its colours."""
+    own = "svg { background: var(--card); font-family: system-ui, sans-serif; }"
+    head, body = svg.split(">", 1)
+    head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
+    return f"{head}>\n<style>{style}\n{own}</style>{body}\n"
+
+
 def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: str, smooth: bool = False) -> str:
     """One quantity against the outer step; with `smooth`, the raw values faintly behind an exponential average."""
     with matplotlib.rc_context(_STYLE):

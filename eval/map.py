@@ -1,8 +1,9 @@
 """`metaicl map`: every method that serves an application, on one task of each, with equal budgets of meta-training.
 
-The map grows over many runs: a training that is finished is kept, a finished cell is never done again, and a cell that
-is not there yet is shown empty. What a method has already learned and answered depends on its own settings alone, so
-methods may be added at any time.
+The map grows over many runs. A place of it is one (method, application, k); as soon as it is filled it is appended to
+`map.jsonl` and never computed again, even where the trained weights are gone. Its key is a hash of the method's own
+settings, the protocol and the task's content, so methods and applications may be added at any time; delete a line where
+the code that made it has changed. Places that are not there yet are shown empty.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.compare import Backbones, contender, finished_training, train_once, training_print
+from eval.calibration import calibration
+from eval.compare import Backbones, contender, finished_training, hashed, train_once, training_print
 from eval.config import MapRun
 from eval.harness import Comparison, Contender
 from eval.metrics import score
@@ -26,18 +28,20 @@ from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import duration, write_config
+from metaicl.runs import duration, manifest, write_config
 from metaicl.trainer import training_episodes
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources.files import read_yaml
-from task_suites.task import TaskSuite
+from task_suites.task import Task, TaskSuite
 
 RESAMPLES = 300
+LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
+Place = tuple[str, int]  # application, k
 
 
 def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Do what is missing of the map, as far as `max_minutes` allows, and write results.json, map.html and map.md."""
+    """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
     from eval.map_report import write_map
 
     started = time.monotonic()
@@ -45,49 +49,116 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     for name in names:
         method_spec(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
-    tasks = [_application_task(suite, application, name) for application, name in run.applications.items()]
+    tasks = {a: _application_task(suite, a, name) for a, name in run.applications.items()}
     folder = Path(run.output) / run.name
-    comparison = Comparison(tasks, run.protocol, folder)
     write_config(folder / "config.yaml", asdict(run))
+    ledger = Ledger(folder / LEDGER)
     if note:
         say(note)
+    prints = {a: task.fingerprint() for a, task in tasks.items()}
+    places = [(a, k) for a in tasks for k in run.protocol.k]
+    keys = {(n, a, k): place_key(run, n, prints[a], k) for n in names for a, k in places}
     backbones = Backbones()
-    contenders = []
     for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
-        late = run.max_minutes and time.monotonic() - started > 60 * run.max_minutes
-        made = _contender(run, name, suite, backbones, folder, say, train=not late)
-        if made is None:
-            say(f"{name}: not trained yet")
+        missing = [place for place in places if keys[(name, *place)] not in ledger.lines]
+        if not missing:
             continue
-        left = len(comparison.unfinished(made))
-        if left and not late:
-            say(f"{name}: {left} cells")
-            comparison.run(made)
-        contenders.append(made)
-    if not any(comparison.finished(c) for c in contenders):
+        late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
+        made = None if late else _contender(run, name, suite, backbones, folder, say)
+        if made is None:
+            say(f"{name}: {len(missing)} places left empty")
+            continue
+        say(f"{name}: {len(missing)} places")
+        for line in filled(run, made, {a: tasks[a] for a, _ in missing}, missing, folder):
+            ledger.append({"key": keys[name, line["application"], line["k"]], **line})
+    found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
+    if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
-    results = comparison.results(
-        [c for c in contenders if comparison.finished(c)],
-        name=run.name,
-        command=f"metaicl map --name {run.name}",
-        seconds=time.monotonic() - started,
-        manifest={"suite": suite.name, "backbone": asdict(run.backbone)},
-        filtered=note,
-        comparison={"method": "metaicl", "baseline": "icl"},
-        notes=[],
-        map={
-            "applications": run.applications,
-            "budget_seconds": run.budget_seconds,
-            "methods": names,
-            "cells": summaries(comparison, contenders, run.applications),
-        },
-    )
-    write_text(folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    results = {
+        "schema": 1,
+        "name": run.name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": f"metaicl map --name {run.name}",
+        "manifest": {**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
+        "filtered": note,
+        "protocol": asdict(run.protocol),
+        "applications": run.applications,
+        "budget_seconds": run.budget_seconds,
+        "methods": names,
+        "cells": found,
+    }
+    write_text(folder / "map.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
     say(f"Map: {write_map(folder)}   ({duration(time.monotonic() - started)})")
     return results
 
 
-def _application_task(suite: TaskSuite, application: str, name: str) -> Any:
+class Ledger:
+    """The file of filled places, one JSON line each, by key."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lines: dict[str, dict[str, Any]] = {}
+        for number, text in enumerate(path.read_text("utf-8").splitlines() if path.is_file() else [], 1):
+            try:
+                line = json.loads(text)
+                self.lines[line["key"]] = line
+            except (ValueError, KeyError, TypeError):
+                found, fix = text[:80], "Delete the line; what it held is computed again."
+                raise UserError("no line of a map", where=f"{path}:{number}", found=found, fix=fix) from None
+
+    def append(self, line: dict[str, Any]) -> None:
+        self.lines[line["key"]] = line
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def place_key(run: MapRun, name: str, task_print: str, k: int) -> str:
+    """What a place of the map depends on, hashed."""
+    spec, recipe = method_spec(name), _recipe(run, name)
+    protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
+    parts: list[Any] = [name, spec.defaults(), recipe, asdict(spec.backbone_config(run.backbone)), protocol, task_print]
+    if spec.trained:
+        parts += [asdict(run.suite), asdict(run.trainer), run.budget_seconds]
+    return hashed(parts)[:24]
+
+
+def filled(
+    run: MapRun, made: Contender, tasks: Mapping[str, Task], missing: Sequence[Place], folder: Path
+) -> list[dict[str, Any]]:
+    """The missing places of a method: its cells are run (they are kept one by one in the folder's cells.jsonl)."""
+    comparison = Comparison(list(tasks.values()), run.protocol, folder)
+    comparison.run(made)
+    of = {task.name: application for application, task in tasks.items()}
+    cells: dict[Place, list[dict[str, Any]]] = {}
+    for cell in comparison.finished(made):
+        cells.setdefault((of[cell["task"]], cell["k"]), []).append(cell)
+    return [
+        {"method": made.name, "application": a, "task": tasks[a].name, "k": k, **summary(cells[a, k], made)}
+        for a, k in missing
+    ]
+
+
+def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, Any]:
+    """A place's numbers: score and interval in points, seconds of adapting and of one query (means over support sets),
+    calibration where its answers have scores; or why the method does not serve the task."""
+    if "refused" in cells[0]:
+        return {"refused": cells[0]["refused"]}
+    found = query_interval(cells)
+    trusted = calibration(answer for cell in cells for answer in cell["answers"])
+    return {
+        "score": round(found.mean, 2),
+        "low": round(found.low, 2),
+        "high": round(found.high, 2),
+        "seeds": len(cells),
+        "queries": sum(cell["n"] for cell in cells),
+        "adapt_seconds": round(fmean([cell["adapt_seconds"] for cell in cells]), 4),
+        "query_seconds": round(fmean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]), 5),
+        **({"ece": round(trusted.ece, 4), "brier": round(trusted.brier, 4)} if trusted else {}),
+        **({"train_seconds": round(made.train_seconds, 1)} if made.train_seconds is not None else {}),
+    }
+
+
+def _application_task(suite: TaskSuite, application: str, name: str) -> Task:
     """The task, which must be in the meta-test split."""
     held_out = [task.name for task in suite.split("meta_test")]
     if name not in held_out:
@@ -104,9 +175,8 @@ def _contender(
     backbones: Backbones,
     folder: Path,
     say: Callable[[str], None],
-    train: bool,
-) -> Contender | None:
-    """The method ready to be compared; None where its training is not finished and may not begin now."""
+) -> Contender:
+    """The method ready to be compared, meta-trained now where it has to be and is not."""
     spec, recipe = method_spec(name), _recipe(run, name)
     options = recipe.get("method_options", {})
     if not spec.trained:
@@ -117,7 +187,7 @@ def _contender(
         name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress, resume=True
     )
     print_ = training_print(training, run.budget_seconds)
-    if (done := finished_training(training, print_)) or not train:
+    if done := finished_training(training, print_):
         return done
     plan = training.folder / "plan.json"
     planned = json.loads(plan.read_text()) if plan.is_file() else {}
@@ -162,37 +232,6 @@ def _recipe(run: MapRun, name: str) -> dict[str, Any]:
     if recipe.get("method") != name:
         raise UserError("the recipe is another method's", where=path, found=recipe.get("method"), expected=name)
     return recipe
-
-
-def summaries(
-    comparison: Comparison, contenders: Sequence[Contender], applications: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """One entry for each (method, application, k) with finished cells: score and interval in points, seconds of
-    adapting and of one query (means over support sets)."""
-    of = {task: application for application, task in applications.items()}
-    entries = []
-    for c in contenders:
-        groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-        for cell in comparison.finished(c):
-            if "refused" not in cell:
-                groups.setdefault((cell["task"], cell["k"]), []).append(cell)
-        for (task, k), cells in groups.items():
-            found = query_interval(cells)
-            entries.append(
-                {
-                    "method": c.name,
-                    "application": of[task],
-                    "k": k,
-                    "seeds": len(cells),
-                    "queries": sum(cell["n"] for cell in cells),
-                    "score": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                    "adapt_seconds": fmean([cell["adapt_seconds"] for cell in cells]),
-                    "query_seconds": fmean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]),
-                }
-            )
-    return entries
 
 
 def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:

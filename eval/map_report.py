@@ -1,59 +1,76 @@
-"""The map of methods as a page and as Markdown, from its `results.json`: one table for each k, and score against cost.
+"""The map of methods as a page and as Markdown, from its `map.json`: one table for each k, and score against cost.
 
 A place of the table that no cell fills is shown empty; it says so where the method does not serve the application.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eval.figures import Panel, pareto_panel
-from eval.report import render, write_page
-from eval.summary import Results, duration, load_results
+from eval.figures import Panel, pareto_panel, standalone
+from eval.report import colours, render, write_page
+from eval.summary import Results, duration
 from metaicl.methods import method_spec
+from task_suites.errors import UserError
 
 EMPTY, REFUSED = "·", "not served"
 
 
 def write_map(folder: Path) -> Path:
-    """Writes `map.html` and `map.md` into a map's folder and returns the path of the former.
+    """Writes `map.html`, `map.md` and a picture for each application into a map's folder; returns the page's path.
 
     Raises:
-        UserError: what `load_results` raises.
+        UserError: no map in the folder.
     """
-    results = load_results(folder)
-    tables = [_table(results, k) for k in sorted(results["k"], reverse=True)]
+    from markupsafe import Markup
+
+    path = folder / "map.json"
+    if not path.is_file():
+        raise UserError("no map", where=path, fix="Run metaicl map first.")
+    results = json.loads(path.read_text("utf-8"))
+    results["refused"] = {(c["method"], c["application"]) for c in results["cells"] if "refused" in c}
+    results["cells"] = [c for c in results["cells"] if "refused" not in c]
+    tables = [_table(results, k) for k in sorted(results["protocol"]["k"], reverse=True)]
+    panels = _panels(results)
     page = render(
         "map.html.jinja",
         results=results,
+        headline=_headline(results),
         tables=tables,
         lead=_lead(results),
-        filled=len(results["map"]["cells"]),
+        filled=len(results["cells"]),
         possible=_possible(results),
-        panels=_panels(results),
+        panels=[Markup(panel) for panel in panels.values()],
         notes=_notes(results),
     )
+    for application, panel in panels.items():
+        name = f"map-{application.replace(' ', '-')}.svg"
+        write_page(folder / name, standalone(panel, colours()))
     write_page(folder / "map.html", page)
     write_page(folder / "map.md", _markdown(results, tables))
     return folder / "map.html"
 
 
+def _headline(results: Results) -> int:
+    return int(max(results["protocol"]["k"]))
+
+
 def _table(results: Results, k: int) -> dict[str, Any]:
-    found = {(c["method"], c["application"]): c for c in results["map"]["cells"] if c["k"] == k}
-    refused = {(s["method"], s["task"]) for s in results["skipped"]}
-    seconds = {m["name"]: m["train_seconds"] for m in results["methods"]}
-    applications: Mapping[str, str] = results["map"]["applications"]
+    found = {(c["method"], c["application"]): c for c in results["cells"] if c["k"] == k}
+    seconds = {c["method"]: c.get("train_seconds") for c in results["cells"]}
+    applications: Mapping[str, str] = results["applications"]
     best = {a: max((c["score"] for (_, b), c in found.items() if a == b), default=None) for a in applications}
     rows = []
-    for name in results["map"]["methods"]:
+    for name in results["methods"]:
         spec = method_spec(name)
         cells: list[Any] = []
-        for application, task in applications.items():
+        for application in applications:
             cell = found.get((name, application))
             if cell is None:
-                cells.append(REFUSED if (name, task) in refused else EMPTY)
+                cells.append(REFUSED if (name, application) in results["refused"] else EMPTY)
             else:
                 cells.append(
                     {
@@ -75,10 +92,10 @@ def _table(results: Results, k: int) -> dict[str, Any]:
 
 
 def _lead(results: Results) -> str:
-    k = results["headline_k"]
+    k = _headline(results)
     winners = []
-    for application in results["map"]["applications"]:
-        cells = [c for c in results["map"]["cells"] if c["k"] == k and c["application"] == application]
+    for application in results["applications"]:
+        cells = [c for c in results["cells"] if c["k"] == k and c["application"] == application]
         if cells:
             best = max(cells, key=lambda c: c["score"])
             winners.append(f"{application}: {method_spec(best['method']).label} ({best['score']:.0f})")
@@ -87,30 +104,24 @@ def _lead(results: Results) -> str:
 
 def _possible(results: Results) -> int:
     """Places of all tables, those aside that a method is known not to serve."""
-    refused = {(s["method"], s["task"]) for s in results["skipped"]}
-    places = len(results["map"]["methods"]) * len(results["map"]["applications"]) - len(refused)
-    return places * len(results["k"])
+    places = len(results["methods"]) * len(results["applications"]) - len(results["refused"])
+    return places * len(results["protocol"]["k"])
 
 
-def _panels(results: Results) -> list[Any]:
-    from markupsafe import Markup
-
+def _panels(results: Results) -> dict[str, str]:
+    """For each application with cells: score against the cost of a new task."""
     from eval.map import pareto
 
-    panels, k, queries = [], results["headline_k"], results["protocol"]["queries"]
-    for application in results["map"]["applications"]:
-        cells = [c for c in results["map"]["cells"] if c["k"] == k and c["application"] == application]
+    panels, k, queries = {}, _headline(results), results["protocol"]["queries"]
+    for application in results["applications"]:
+        cells = [c for c in results["cells"] if c["k"] == k and c["application"] == application]
         points = [
-            (
-                max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]),
-                c["score"],
-                method_spec(c["method"]).label,
-            )
+            (max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]), c["score"], method_spec(c["method"]).label)
             for c in cells
         ]
         if points:
             panel = Panel(application, points, pareto([(cost, value) for cost, value, _ in points]))
-            panels.append(Markup(pareto_panel(panel, "seconds for a new task", f"{application}: score against cost")))
+            panels[application] = pareto_panel(panel, "seconds for a new task", f"{application}: score against cost")
     return panels
 
 
@@ -126,7 +137,7 @@ def _notes(results: Results) -> list[str]:
 
 def _markdown(results: Results, tables: list[dict[str, Any]]) -> str:
     parts = [f"# {results['name']}", _lead(results)]
-    applications = list(results["map"]["applications"])
+    applications = list(results["applications"])
     for table in tables:
         lines = [("Method", *applications, "Meta-training"), (":--", *["--:"] * (len(applications) + 1))]
         for row in table["rows"]:

@@ -151,6 +151,12 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def colours() -> str:
+    """The page's colours, light and dark, as CSS."""
+    sheet = resources.files("eval").joinpath("page.css").read_text("utf-8")
+    return sheet[: sheet.index("* {")]
+
+
 def _forest(made: Sequence[Row]) -> dict[str, Any] | None:
     """Where gains and their intervals lie on a common axis, in percent of its width; `zero` is the line of no gain."""
     gains = {row.method["name"]: row.gain for row in made if row.gain}

@@ -160,46 +160,92 @@ def run_predict(config: Predict) -> None:
 def run_report(config: Report) -> None:
     from eval.map_report import write_map
     from eval.report import write_report
-    from eval.summary import load_results
 
-    print(write_map(config.run) if "map" in load_results(config.run) else write_report(config.run))
+    print(write_map(config.run) if (config.run / "map.json").is_file() else write_report(config.run))
 
 
 def run_suites(config: Suites) -> None:
-    from task_suites.describe import list_tasks, show_prompt
+    actions = {"list": run_list, "show": run_show, "audit": run_audit, "split": run_split, "export": run_export}
+    if config.action not in actions:
+        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, actions))
+    if config.action == "audit" and config.setting:
+        run_audit_of_names(config.setting)
+    name, task = suite_and_task(config)
+    suite = open_suite(name, config.split, config.allow)
+    actions[config.action](replace(config, suite=name, task=task), suite)
+
+
+def suite_and_task(config: Suites) -> tuple[str, str]:
+    """(the suite, the task to show); `suites list NAME` means a suite, and so does `show NAME` where the suite has no
+    such task and there is a suite of that name."""
+    default = Suites("").suite
+    if not config.task or (config.action == "show" and config.suite != default):
+        return config.suite, config.task
+    if config.action == "show" and (not is_suite(config.task) or config.task in open_suite(default).tasks):
+        return config.suite, config.task
+    if config.suite != default:
+        raise UserError("two suites are named", found=f"{config.task} and {config.suite}", expected="one")
+    return config.task, ""
+
+
+def run_list(config: Suites, suite: TaskSuite) -> None:
+    from task_suites.describe import list_tasks
+
+    print(list_tasks(suite))
+
+
+def run_show(config: Suites, suite: TaskSuite) -> None:
+    from task_suites.describe import show_prompt
+    from task_suites.provenance import tree
+
+    if not config.task:
+        print(tree(suite))
+        return
+    chat = _chat_template(config.model) if config.format.chat else None
+    print(show_prompt(suite, config.task, config.k, config.seed, config.format, chat))
+
+
+def run_export(config: Suites, suite: TaskSuite) -> None:
     from task_suites.export import export_suite
 
-    if config.action == "list":
-        print(list_tasks(config.suite))
-    elif config.action == "show":
-        chat = _chat_template(config.model) if config.format.chat else None
-        print(show_prompt(config.suite, config.task, config.k, config.seed, config.format, chat))
-    elif config.action == "audit":
-        run_audit(config)
-    elif config.action == "tree":
-        from task_suites.provenance import tree
-        from task_suites.sources import open_suite
+    print(export_suite(suite, config.to, config.output, config.tasks, config.forms))
 
-        print(tree(open_suite(config.suite)))
-    elif config.action == "export":
-        print(export_suite(config.suite, config.to, config.output, config.tasks, config.forms))
+
+def run_split(config: Suites, suite: TaskSuite) -> None:
+    """Print one split as JSON, folds as a list, or write them to files."""
+    from task_suites.splits import divide, nested, write_splits
+
+    if len(config.folds) not in (0, 2):
+        raise UserError("--folds", found=config.folds, expected="[outer folds, inner folds], as [5, 4]")
+    how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.allow}
+    if config.folds:
+        outer, inner = config.folds
+        splits = nested(suite, outer, inner, **how)
     else:
-        known = ("list", "show", "tree", "audit", "export")
-        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, known))
+        splits = [divide(suite, shares=config.shares, **how)]
+    if config.output:
+        print(write_splits(splits, config.output))
+    else:
+        values = [asdict(split) for split in splits]
+        print(json.dumps(values if config.folds else values[0], ensure_ascii=False, indent=1))
 
 
-def run_audit(config: Suites) -> None:
+def run_audit_of_names(setting: str) -> None:
+    """Print what of a split's names lies on two sides; exit status 1 where something does."""
+    from task_suites.audit_report import overlap_table
+    from task_suites.splits import load_split, overlaps
+
+    found = overlaps(split := load_split(setting))
+    print(overlap_table(split, found))
+    sys.exit(1 if found else 0)
+
+
+def run_audit(config: Suites, suite: TaskSuite) -> None:
     """Print the audit, write what was asked for; exit status 1 where something leaks and nothing was fixed."""
     from task_suites.audit import audit_suite
     from task_suites.audit_fix import cleaned, write_fixed
-    from task_suites.audit_report import overlap_table, page, table
-    from task_suites.sources import open_suite
-    from task_suites.splits import load_split, overlaps
+    from task_suites.audit_report import page, table
 
-    if config.setting:
-        found = overlaps(split := load_split(config.setting))
-        print(overlap_table(split, found))
-        sys.exit(1 if found else 0)
     tokenizer = _tokenizer(config.model) if config.tokens else None
     length = (lambda text: len(tokenizer(text).input_ids)) if tokenizer else None
     settings: dict[str, Any] = {

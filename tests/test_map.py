@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import tiny_config
@@ -40,23 +42,30 @@ def quiet(text: str) -> None:
 
 def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path):
     results = map_run(run, quiet)
-    cells = results["map"]["cells"]
+    cells = results["cells"]
     assert {(c["method"], c["application"], c["k"]) for c in cells} == {
         (m, a, k) for m in run.methods for a in run.applications for k in (1, 2)
     }
     assert all(c["low"] <= c["score"] <= c["high"] and c["adapt_seconds"] >= 0 for c in cells)
     page = (tmp_path / "map" / "map.html").read_text()
     assert "Prototypical" in page and page.count("<svg") == 2 and "12 of 12 places" in page
+    picture = ElementTree.parse(tmp_path / "map" / "map-fruit.svg").getroot()
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg" and "--series-0" in (picture[0].text or "")
 
 
-def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, monkeypatch):
+def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, tmp_path, monkeypatch):
     first = map_run(run, quiet)
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
         patch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
-        assert map_run(run, quiet)["map"]["cells"] == first["map"]["cells"]
+        assert map_run(run, quiet)["cells"] == first["cells"]
+    for place in (tmp_path / "map" / "protonet", tmp_path / "map" / "cells.jsonl"):  # only map.jsonl is kept for good
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
+        assert map_run(run, quiet)["cells"] == first["cells"]
     wider = map_run(replace(run, methods=[*run.methods, "majority"]), quiet)
-    assert [c for c in wider["map"]["cells"] if c["method"] != "majority"] == first["map"]["cells"]
+    assert [c for c in wider["cells"] if c["method"] != "majority"] == first["cells"]
 
 
 def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch):
@@ -69,8 +78,26 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
     times = iter([0.0, *[1e6] * 1000])
     monkeypatch.setattr(map_module.time, "monotonic", lambda: next(times))
     results = map_run(replace(run, max_minutes=1.0, methods=["random", "protonet"]), quiet)
-    assert {c["method"] for c in results["map"]["cells"]} == {"random"}
+    assert {c["method"] for c in results["cells"]} == {"random"}
     assert "| Prototypical | · | · | - |" in (tmp_path / "map" / "map.md").read_text()
+
+
+def test_an_application_and_a_k_are_added_without_running_the_others_again(run, tmp_path):
+    narrow = replace(run, applications={"fruit": "test0"}, methods=["majority"])
+    map_run(narrow, quiet)
+    before = (tmp_path / "map" / "map.jsonl").read_text()
+    map_run(replace(run, methods=["majority"]), quiet)
+    after = (tmp_path / "map" / "map.jsonl").read_text()
+    assert after.startswith(before)
+    assert [json.loads(line)["application"] for line in after[len(before) :].splitlines()] == ["tools"] * 2
+
+
+def test_a_broken_line_of_the_map_is_named(run, tmp_path):
+    map_run(replace(run, methods=["majority"]), quiet)
+    with (tmp_path / "map" / "map.jsonl").open("a") as lines:
+        lines.write('{"method": \n')
+    with pytest.raises(UserError, match=r"map.jsonl:5: no line of a map"):
+        map_run(replace(run, methods=["majority"]), quiet)
 
 
 def test_the_steps_of_a_training_are_measured_once_and_kept(run, tmp_path):

@@ -85,8 +85,9 @@ _MATCHING = "metaicl.methods.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
 _SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_layers": 10}
+_FAST = {"inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
 _BASE = "metaicl.methods.baselines:"
-_INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.01, 1.0)}
+_INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 3.0)}
 METHODS: dict[str, MethodSpec] = {
     "random": MethodSpec(_BASE + "RandomAnswer", "Random", "an answer drawn at random"),
     "majority": MethodSpec(_BASE + "MajorityAnswer", "Majority", "the demonstrations' most frequent answer"),
@@ -185,6 +186,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "MAML",
         "FOMAML with the second derivatives",
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -202,6 +204,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.meta_sgd:MetaSGD",
         "Meta-SGD",
         "MAML with a learned rate for every weight",
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -211,6 +214,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "T-net",
         "MAML under a learned linear map of each adapter's output",
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -220,7 +224,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "MT-net",
         "T-net with a learned choice of which units move",
-        {"mask": True},
+        {**_FAST, "mask": True},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -230,10 +234,11 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.lstm_meta:LSTMMeta",
         "LSTM meta-learner",
         "the inner update is an LSTM's, learned",
+        {"inner_lr": 0.7},
         trained=True,
         weights="lora",
         adapters=_SMALL,
-        space={"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.003, 0.3)},
+        space={"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 0.9)},
     ),
     "fomaml_icl": MethodSpec(
         _MAML,
@@ -248,7 +253,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "MAML + prompt",
         "FOMAML + prompt with the second derivatives",
-        {"in_context": True},
+        {**_FAST, "in_context": True},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -258,6 +263,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.platipus:PLATIPUS",
         "PLATIPUS",
         "MAML from starts drawn from a learned Gaussian, answers averaged",
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -267,6 +273,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.bmaml:BayesianMAML",
         "Bayesian MAML",
         "particles that repel each other, moved by SVGD, answers averaged",
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,

@@ -51,7 +51,7 @@ class GradientMethod(Method):
         form: PromptFormat,
         in_context: bool = False,
         inner_steps: int = 3,
-        inner_lr: float = 0.1,
+        inner_lr: float = 0.3,
         clip: float = 1.0,
         order: int = 1,
         objective: Objective = "tokens",
