@@ -12,9 +12,9 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
@@ -23,6 +23,8 @@ from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.config import TrainRun
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PRESETS, PromptFormat
+from task_suites.sources import is_suite, open_suite
+from task_suites.task import TaskSuite
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -59,19 +61,20 @@ class Report:
 
 @dataclass(frozen=True)
 class Suites:
-    """What tasks there are, how a prompt looks, what leaks: list [SUITE], show TASK, tree, audit, export.
+    """What tasks there are, how a prompt looks, what leaks: list, show TASK or SUITE, audit, split, export.
 
     Attributes:
-        action: list tasks, show a task's prompt, the lineage as a tree, audit for leaks (exit status 1 where there are
-            any), or export the suite.
-        task: the task to show.
+        action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
+            (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
+        task: the task to show, or in place of --suite a suite.
         suite: a built-in suite, a folder, or package.module:function.
+        split: a split file or a setting of MetaICL, in place of the suite's own sides.
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
         format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
         model: whose tokenizer's chat template is shown, where the format is a chat.
-        to: the layout to export to: metaicl, lm-eval or datasets.
-        output: the new folder to export into.
+        to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
+        output: the new folder to export into; the file (or folder, for folds) to write a split to.
         tasks: export these tasks only; empty exports all.
         forms: export tasks whose examples have one of these forms: options, text, tags.
         json: print the audit as JSON.
@@ -82,11 +85,15 @@ class Suites:
         tokens: take lengths in tokens of the model.
         allow: sources that may lie on two sides of the meta-split.
         setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
+        by: what a split keeps together: task, source, family or domain.
+        shares: of the tasks, for each side of a split.
+        folds: nested cross-validation in place of one split: [outer folds, inner folds].
     """
 
     action: str
     task: str = ""
     suite: str = "embedded"
+    split: str = ""
     k: int = 4
     seed: int = 0
     format: PromptFormat = field(default_factory=PromptFormat)
@@ -103,6 +110,11 @@ class Suites:
     tokens: bool = False
     allow: list[str] = field(default_factory=list)
     setting: str = ""
+    by: Literal["task", "source", "family", "domain"] = "family"
+    shares: dict[str, float] = field(
+        default_factory=lambda: {"meta_train": 0.7, "meta_validation": 0.1, "meta_test": 0.2}
+    )
+    folds: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -244,8 +256,11 @@ def run_audit(config: Suites, suite: TaskSuite) -> None:
     """Print the audit, write what was asked for; exit status 1 where something leaks and nothing was fixed."""
     from task_suites.audit import audit_suite
     from task_suites.audit_fix import cleaned, write_fixed
-    from task_suites.audit_report import page, table
+    from task_suites.audit_report import table, write_page
+    from task_suites.writing import check_free
 
+    if config.fix:
+        check_free(config.fix)
     tokenizer = _tokenizer(config.model) if config.tokens else None
     length = (lambda text: len(tokenizer(text).input_ids)) if tokenizer else None
     settings: dict[str, Any] = {
@@ -254,12 +269,10 @@ def run_audit(config: Suites, suite: TaskSuite) -> None:
         "near": config.near,
         "allow": config.allow,
     }
-    suite = open_suite(config.suite)
     report = audit_suite(suite, **settings)
     print(json.dumps(report.to_json(), ensure_ascii=False) if config.json else table(report, suite))
     if config.html:
-        config.html.parent.mkdir(parents=True, exist_ok=True)
-        config.html.write_text(page(report, suite), encoding="utf-8")
+        write_page(report, suite, config.html)
     if config.fix:
         fixed = cleaned(suite, report, **settings)
         write_fixed(fixed, config.fix)
@@ -376,7 +389,7 @@ def parse(words: list[str]) -> tuple[str, Any]:
     words = _format_fields(_positional_to_flags(words, command))
     parser, parsers = build_parser([command] if command else list(COMMANDS))
     if command:
-        words = _bare_switches(words, parsers[command])
+        words = _bare_lists(_bare_switches(words, parsers[command]), parsers[command])
         for path in _config_files(words):
             check_keys(path, _known_keys(parsers[command]))
     try:
@@ -430,6 +443,23 @@ def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
         f"{word}=true" if word in switches and following not in ("true", "false") else word
         for word, following in zip(words, after, strict=True)
     ]
+
+
+def _bare_lists(words: list[str], parser: ArgumentParser) -> list[str]:
+    """`--tasks mood` as `--tasks ["mood"]` for options that are lists."""
+    kinds = {f"--{action.dest}": str(getattr(action, "_typehint", None)) for action in parser._actions}
+    result: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if result and result[-1] in kinds and not word.startswith("--"):
+            name, equals, value = result[-1], "", word
+        elif not equals:
+            result.append(word)
+            continue
+        if kinds.get(name, "").startswith("list[") and not value.lstrip().startswith("["):
+            value = json.dumps([value]) if kinds[name] == "list[str]" else f"[{value}]"
+        result.append(f"{name}={value}" if equals else value)
+    return result
 
 
 def _config_files(words: list[str]) -> list[Path]:

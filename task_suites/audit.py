@@ -23,6 +23,8 @@ from typing import Any, Literal
 
 from task_suites.audit_answers import Notes, answers, note_task
 from task_suites.audit_duplicates import Corpus, permutation_key
+from task_suites.errors import UserError
+from task_suites.splits import own_names
 from task_suites.task import META_SPLITS, Example, TaskSuite
 
 Kind = Literal["exact", "permuted", "near", "contained"]
@@ -147,8 +149,10 @@ def audit_suite(
         say: is told which task is read.
 
     Raises:
-        UserError: an example cannot be read.
+        UserError: an example cannot be read, or a negative context.
     """
+    if context < 0:
+        raise UserError("context is out of range", found=context, expected="0 or more")
     started = time.monotonic()
     report = AuditReport(suite.name, len(suite.tasks), 0, context=context)
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
@@ -183,7 +187,7 @@ def shared_sources(suite: TaskSuite, allow: Iterable[str] = ()) -> list[SharedSo
 
     A source that has the suite's own name says that its tasks were made for the suite; it is no data set.
     """
-    allowed = {name.casefold() for name in (suite.name, *allow)}
+    allowed = {name.casefold() for name in allow} | own_names(suite)
     found: dict[str, dict[str, list[str]]] = {}
     for side in META_SPLITS:
         for task in suite.split(side):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from task_suites.audit import PARTS, AuditReport, Pair, audit_suite
 from task_suites.errors import UserError
+from task_suites.export import check, write_local
 from task_suites.task import Example, Task, TaskSuite
-from task_suites.writing import new_folder, occupied, write_lines, write_yaml
+from task_suites.writing import check_free, new_folder, write_lines
 
 LOG = "removed.jsonl"
 ROUNDS = 10  # an example that was removed may have hidden a pair in a crowded bucket
@@ -111,45 +112,8 @@ def write_fixed(fixed: Fixed, folder: Path) -> None:
     ]
     log += [{"task": name, "why": "no example left in a split"} for name in fixed.dropped]
 
-    if occupied(folder):
-        raise UserError("exists already", where=folder, fix="Name a new or an empty folder.")
+    check(fixed.suite, "local")
+    check_free(folder)
     with new_folder(folder) as target:
-        write_suite(fixed.suite, target)
+        write_local(fixed.suite, target)
         write_lines(target / LOG, log)
-
-
-def write_suite(suite: TaskSuite, folder: Path) -> None:
-    """The suite's files in the local layout, into an existing folder.
-
-    Raises:
-        UserError: a task's name is no name of a folder, or a task has what the layout does not hold.
-    """
-    header = {"name": suite.name, "description": suite.description}
-    splits = {split: list(names) for split, names in suite.splits.items()}
-    write_yaml(folder / "suite.yaml", {**header, "splits": splits})
-    for task in suite.tasks.values():
-        if task.name in (".", "..") or {"/", "\\", "\0"} & set(task.name):
-            raise UserError(f"task {task.name!r} cannot be written", expected="a name that a folder can have")
-        if task.positive or task.negative:
-            raise UserError(
-                f"task {task.name}: the layout does not hold the examples of a definition",
-                fix="Clean the suite in its own files, by the log of --json.",
-            )
-        (folder / task.name).mkdir()
-        texts = {f.name: getattr(task, f.name) for f in fields(Task) if f.type in ("str", "TaskType", "Metric")}
-        sizes = {f"{part}_size": len(task.examples(part)) for part in PARTS}
-        keys = {
-            **{k: v for k, v in texts.items() if v},
-            **({"labels": list(task.labels)} if task.labels else {}),
-            **sizes,
-        }
-        write_yaml(folder / task.name / "task.yaml", keys)
-        for part in PARTS:
-            write_lines(folder / task.name / f"{part}.jsonl", [_row(e, task) for e in task.examples(part)])
-
-
-def _row(example: Example, task: Task) -> dict[str, Any]:
-    row = {f.name: getattr(example, f.name) for f in fields(Example)}
-    if task.labels and example.options == task.labels:
-        del row["options"]  # the task's own
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items() if v not in (None, "", ())}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.audit import KINDS, AuditReport, Pair, Ref
-from task_suites.splits import Overlap, Split
+from task_suites.errors import UserError, counted
+from task_suites.splits import Overlap, Split, sizes
 from task_suites.task import TaskSuite
 
 SHOWN = {True: 8, False: 3}  # pairs of a relation and kind on the page: leaks, others
@@ -17,7 +18,7 @@ CUT = 400  # characters of a text shown
 
 def table(report: AuditReport, suite: TaskSuite, examples: int = 3) -> str:
     """The report for a terminal: counts, an example or three of each kind of leak, what is odd about tasks."""
-    lines = [f"{report.suite}: {report.tasks} tasks, {report.examples} examples"]
+    lines = [f"{report.suite}: {counted(report.tasks, 'task')}, {counted(report.examples, 'example')}"]
     counts = report.counts()
     if counts:
         width = max(map(len, counts))
@@ -42,19 +43,31 @@ def table(report: AuditReport, suite: TaskSuite, examples: int = 3) -> str:
 
 def verdict(report: AuditReport) -> str:
     """The last line: how many leaks there are."""
-    found = [f"{len(report.leaks)} leaking pairs"] * bool(report.leaks)
-    found += [f"{len(report.sources)} sources on two sides"] * bool(report.sources)
+    found = [counted(len(report.leaks), "leaking pair")] * bool(report.leaks)
+    found += [f"{counted(len(report.sources), 'source')} on two sides"] * bool(report.sources)
     return f"LEAKS: {', '.join(found)}" if found else "no leak"
 
 
 def overlap_table(split: Split, found: Sequence[Overlap]) -> str:
     """What of a split's names lies on two sides, for a terminal."""
-    sizes = ", ".join(f"{len(names)} {side}" for side, names in split.sides().items() if names)
-    lines = [f"{split.name}: {sizes}"]
+    lines = [f"{split.name}: {sizes(split)}"]
     for overlap in found:
         sides = "; ".join(f"{side}: {', '.join(names)}" for side, names in overlap.sides.items())
         lines.append(f"  {overlap.what} on two sides: {overlap.name} ({sides})")
     return "\n".join([*lines, f"LEAKS: {len(found)}" if found else "no task or source on two sides"])
+
+
+def write_page(report: AuditReport, suite: TaskSuite, path: Path) -> None:
+    """The page into a file; its folder is made where it is missing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(report, suite), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", where=path) from None
 
 
 def page(report: AuditReport, suite: TaskSuite) -> str:

@@ -7,10 +7,9 @@ import sys
 
 from task_suites.chat import ChatTemplate
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted
 from task_suites.formats import PromptFormat, Role
-from task_suites.sources import open_suite
-from task_suites.task import META_SPLITS
+from task_suites.task import META_SPLITS, TaskSuite
 
 COLOURS: dict[Role, str] = {
     "instruction": "35",
@@ -21,12 +20,11 @@ COLOURS: dict[Role, str] = {
 }
 
 
-def list_tasks(suite_name: str) -> str:
+def list_tasks(suite: TaskSuite) -> str:
     """One line a task: meta-split, name, type, metric, number of labels, description."""
-    suite = open_suite(suite_name)
     width = max(map(len, suite.tasks))
     limit = shutil.get_terminal_size((160, 24)).columns
-    lines = [f"{suite.name}: {len(suite.tasks)} tasks"]
+    lines = [f"{suite.name}: {counted(len(suite.tasks), 'task')}"]
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     for name in (*side, *(name for name in suite.tasks if name not in side)):
         task, split = suite[name], side.get(name, "in no split")
@@ -37,7 +35,7 @@ def list_tasks(suite_name: str) -> str:
 
 
 def show_prompt(
-    suite_name: str,
+    suite: TaskSuite,
     task_name: str,
     k: int,
     seed: int,
@@ -54,9 +52,6 @@ def show_prompt(
     Raises:
         UserError: no such task, or one that the format cannot show.
     """
-    suite = open_suite(suite_name)
-    if not task_name:
-        raise UserError("suites show wants a task", fix=nearest("", suite.tasks))
     task = suite[task_name]
     form = form or PromptFormat()
     if form.channel and task.form != "options":
@@ -72,10 +67,10 @@ def show_prompt(
         return f"\033[{COLOURS[role]}m{text}\033[0m" if coloured else text
 
     legend = "  ".join(paint(role, role) for role in COLOURS)
-    answers = ", ".join(query.options or ()) or form.written(query)
+    answers = f"options: {', '.join(query.options)}" if query.options else f"answer: {form.written(query)}"
     about = [f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}", *_bound_lines(form)]
     head = "\n".join((*about, legend, "-" * 60, ""))
-    return f"{head}{''.join(paint(s.role, s.text) for s in segments)}\n{'-' * 60}\noptions: {answers}"
+    return f"{head}{''.join(paint(s.role, s.text) for s in segments)}\n{'-' * 60}\n{answers}"
 
 
 def _bound_lines(form: PromptFormat) -> list[str]:

@@ -84,7 +84,8 @@ class Episode:
 
         def change(e: Example) -> Example:
             assert e.output is not None and e.options is not None
-            return replace(e, output=new[e.output], options=tuple(new[o] for o in e.options))
+            options, accepted = (tuple(new[o] for o in os) for os in (e.options, e.accepted))
+            return replace(e, output=new[e.output], options=options, accepted=accepted)
 
         return replace(self, support=tuple(map(change, self.support)), queries=tuple(map(change, self.queries)))
 
@@ -262,7 +263,8 @@ def _positions(part: PartIndex, classes: Sequence[str] | None) -> Sequence[int]:
 
 def _shrunk(example: Example, classes: frozenset[str]) -> Example:
     """The example with its options shrunk to some classes."""
-    return replace(example, options=tuple(o for o in example.options or () if o in classes))
+    options, accepted = (tuple(o for o in os if o in classes) for os in (example.options or (), example.accepted))
+    return replace(example, options=options, accepted=accepted)
 
 
 def _shuffled(items: Sequence[int], rng: random.Random, large: bool) -> Iterable[int]:

@@ -1,4 +1,4 @@
-"""The one error that a user's mistake raises, and the helper that says which name was probably meant."""
+"""The one error that a user's mistake raises, and what helps to word it: the name that was probably meant, a number."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class UserError(ValueError):
             parts.append(f"expected {expected}")
         message = "; ".join(parts)
         super().__init__(f"{message}. {fix}" if fix else message)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,8 +1,11 @@
-"""A suite written for other people's tools: MetaICL's folders, lm-evaluation-harness's YAML, Parquet for `datasets`.
+"""A suite written for other people's tools: MetaICL's folders, lm-evaluation-harness's YAML, Parquet for `datasets`; or
+for ours: folders to edit by hand, one Arrow file for what is larger than memory.
 
     metaicl     data/<task>/<task>_<k>_<seed>_<split>.jsonl, config/suite.json, config/tasks/<task>.json
     lm-eval     <task>/<task>.yaml with train.jsonl and test.jsonl, suite.json
     datasets    <task>/train.parquet and test.parquet, README.md for `load_dataset`, tables.yaml for our own source
+    local       <task>/task.yaml, train.jsonl and test.jsonl, suite.yaml (docs/data.md)
+    arrow       suite.json and examples.arrow (task_suites/store.py)
 
 What is written opens again, by the sources of the same names, as the same examples in the same order, and so gives the
 same episodes. A layout that cannot hold a task refuses it before anything is written. A folder is written whole or not
@@ -14,22 +17,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
-from task_suites.sources import open_suite
 from task_suites.sources.layouts import answered
+from task_suites.store import fill_store
 from task_suites.task import FORMS, META_SPLITS, Example, Task, TaskSuite
-from task_suites.writing import new_folder, occupied, write_lines, write_yaml
+from task_suites.writing import check_free, new_folder, write_lines, write_yaml
 
 PARTS = ("train", "test")
 HEAD = ("instruction", "description", "domain", "source", "licence", "family")
-_FILE_NAME = re.compile(r"[\w-][\w.,+ -]{0,120}")
+_FILE_NAME = re.compile(r"[\w-][\w.,:+@() -]{0,120}")
 TRAIN_K, TARGET_K = 16384, 16  # MetaICL's defaults for meta-training and target tasks
 SEEDS = (100, 13, 21, 42, 87)  # of MetaICL's target tasks
 
@@ -49,29 +52,38 @@ def export(suite: TaskSuite, to: str, output: Path) -> str:
     """
     if to not in WRITERS:
         raise UserError(f"unknown layout {to!r}", fix=nearest(to, WRITERS))
-    if occupied(output):
-        raise UserError("the target is there already", where=output, expected="a new or empty folder")
-    for task in suite.tasks.values():
-        if not _FILE_NAME.fullmatch(task.name):
-            raise UserError(f"{task.name!r} is no name of a file", expected="letters, digits, - _ . and blanks")
-    if len({name.casefold() for name in suite.tasks}) < len(suite.tasks):
-        raise UserError("names of tasks differ in case alone", found=sorted(suite.tasks)[:20])
+    check_free(output)
     if not suite.tasks:
         raise UserError(f"suite {suite.name}: no task is left to export")
-    check, write = WRITERS[to]
-    problems = [f"{task.name}: {wrong}" for task in suite.tasks.values() if (wrong := check(task))]
+    check(suite, to)
+    with new_folder(output) as draft:
+        opened = WRITERS[to].write(suite, draft)
+    return opened.format(output)
+
+
+def check(suite: TaskSuite, to: str) -> None:
+    """Raise a `UserError` where a layout cannot hold a task, or its name."""
+    writer = WRITERS[to]
+    problems = [f"{task.name}: {wrong}" for task in suite.tasks.values() if (wrong := writer.problem(task))]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(
             f"the layout {to} cannot hold {'; '.join(problems[:5])}{more}",
             fix="Choose another layout, or leave them out (--tasks, --forms).",
         )
-    with new_folder(output) as draft:
-        opened = write(suite, draft)
-    return opened.format(output)
+    for name in suite.tasks if writer.folders else ():
+        if not _FILE_NAME.fullmatch(name):
+            raise UserError(f"{name!r} is no name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )")
+    if writer.folders and len({_folder(name).casefold() for name in suite.tasks}) < len(suite.tasks):
+        raise UserError("names of tasks differ in case or signs alone", found=sorted(suite.tasks)[:20])
 
 
-def export_suite(name: str, to: str, output: Path | None, tasks: Sequence[str], forms: Sequence[str]) -> str:
+def _folder(name: str) -> str:
+    """A task's name as that of a folder which `datasets` finds, and as that of a config there: `a:b` as `a.b`."""
+    return name.replace(":", ".")
+
+
+def export_suite(suite: TaskSuite, to: str, output: Path | None, tasks: Sequence[str], forms: Sequence[str]) -> str:
     """What `metaicl suites export` prints: how the exported suite is opened.
 
     Args:
@@ -85,11 +97,11 @@ def export_suite(name: str, to: str, output: Path | None, tasks: Sequence[str], 
         raise UserError("suites export wants a folder", fix="Name a new one: --output FOLDER.")
     if unknown := [form for form in forms if form not in FORMS]:
         raise UserError(f"unknown form {unknown[0]!r}", fix=nearest(unknown[0], FORMS))
-    suite = open_suite(name)
     chosen = [suite[task].name for task in tasks] or suite.tasks
-    suite = suite.replace_tasks(lambda task: task if task.name in chosen and task.form in forms else None)
+    every = set(forms) == set(FORMS)  # then no example is read for its form
+    suite = suite.replace_tasks(lambda task: task if task.name in chosen and (every or task.form in forms) else None)
     opened = export(suite, to, output)
-    return f"{len(suite.tasks)} tasks are in {output}, which opens as --suite '{opened}'"
+    return f"{output} holds {counted(len(suite.tasks), 'task')} and opens as --suite '{opened}'"
 
 
 def _json(path: Path, value: Any) -> None:
@@ -109,10 +121,15 @@ def _head(task: Task) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value or key == "family"}
 
 
+def _none(task: Task) -> str | None:
+    """Nothing: the layout holds whatever a task may be."""
+    return None
+
+
 def _text_problem(task: Task) -> str | None:
     """Free answers that a reader would write otherwise."""
     if task.form == "text" and any(answered(e.input, [e.output or "", *e.accepted]) != e for e in _examples(task)):
-        return "answers that repeat, are empty or have line breaks"
+        return "answers that repeat or have line breaks"
     return None
 
 
@@ -123,7 +140,7 @@ def _metaicl_problem(task: Task) -> str | None:
     if task.form == "tags":
         return "tags (MetaICL has options and free text)"
     examples = _examples(task)
-    if any(e.accepted for e in examples):
+    if _several(task):
         return "further right answers"
     if task.labels and any(e.options != task.labels for e in examples):
         return "options that differ from the task's labels"
@@ -179,11 +196,12 @@ def _lm_eval(suite: TaskSuite, folder: Path) -> str:
     Data files are named relative to the folder: the harness is run in it.
     """
     for task in suite.tasks.values():
-        home = folder / task.name
+        home = folder / _folder(task.name)
+        several = _several(task)
         for part in PARTS:
-            write_lines(home / f"{part}.jsonl", (_document(e) for e in task.examples(part)))
+            write_lines(home / f"{part}.jsonl", (_document(e, several) for e in task.examples(part)))
         write_yaml(
-            home / f"{task.name}.yaml",
+            home / f"{home.name}.yaml",
             {
                 **_lm_eval_config(task),
                 "tag": [f"{suite.name}_{side}" for side in suite.splits if task in suite.split(side)],
@@ -201,20 +219,25 @@ def _header(suite: TaskSuite) -> dict[str, Any]:
     }
 
 
-def _document(example: Example) -> dict[str, Any]:
+def _several(task: Task) -> bool:
+    """Whether an example has more right answers than one."""
+    return any(e.accepted for e in _examples(task))
+
+
+def _document(example: Example, several: bool) -> dict[str, Any]:
     """A row that holds the example and, beside it, its answer as the harness wants it."""
     if example.tokens is not None:
         text = PromptFormat().answer_text(example)
         return {"input": example.text, "output": text, "tokens": list(example.tokens), "tags": list(example.tags or ())}
     row: dict[str, Any] = {"input": example.input, "output": example.output}
     if example.options is not None:
-        return {**row, "options": list(example.options), "label": example.options.index(example.output or "")}
-    return {**row, "accepted": list(example.accepted)}
+        row |= {"options": list(example.options), "label": example.options.index(example.output or "")}
+    return {**row, "accepted": list(example.accepted)} if several else row
 
 
 def _lm_eval_config(task: Task) -> dict[str, Any]:
     ours: dict[str, Any] = {**_head(task), "input": "input", "labels": list(task.labels)}
-    data = {part: f"{task.name}/{part}.jsonl" for part in PARTS}
+    data = {part: f"{_folder(task.name)}/{part}.jsonl" for part in PARTS}
     config: dict[str, Any] = {
         "task": task.name,
         "dataset_path": "json",
@@ -227,13 +250,14 @@ def _lm_eval_config(task: Task) -> dict[str, Any]:
         "target_delimiter": " ",
         "fewshot_delimiter": "\n\n",
     }
+    ours |= {"tags": ["tokens", "tags"]} if task.form == "tags" else {}
+    ours |= {"accepted": "accepted"} if _several(task) else {}
     if task.form == "options":
         same = bool(task.labels) and all(e.options == task.labels for e in _examples(task))
         config |= {"output_type": "multiple_choice", "doc_to_target": "label"}
         config["doc_to_choice"] = list(task.labels) if same else "options"
         config["metric_list"] = [_metric("acc"), _metric("acc_norm")]
     else:
-        ours |= {"tags": ["tokens", "tags"]} if task.form == "tags" else {"accepted": "accepted"}
         config |= {"output_type": "generate_until", "doc_to_target": "output"}
         config["generation_kwargs"] = {"until": ["\n"], "do_sample": False}
         config["metric_list"] = [
@@ -259,14 +283,15 @@ def _datasets(suite: TaskSuite, folder: Path) -> str:
     tables: dict[str, Any] = {}
     configs = []
     for task in suite.tasks.values():
-        home = folder / task.name
+        name = _folder(task.name)
+        home = folder / name
         home.mkdir()
         columns = _columns(task)
         for part in PARTS:
             _parquet(home / f"{part}.parquet", task, task.examples(part), columns)
-        files = {part: f"{task.name}/{part}.parquet" for part in PARTS}
+        files = {part: f"{name}/{part}.parquet" for part in PARTS}
         tables[task.name] = {**_head(task), **files, **columns}
-        configs.append({"config_name": task.name, "data_files": [{"split": p, "path": f} for p, f in files.items()]})
+        configs.append({"config_name": name, "data_files": [{"split": p, "path": f} for p, f in files.items()]})
     write_yaml(folder / "tables.yaml", {**_header(suite), "tasks": tables})
     card = yaml.safe_dump({"configs": configs}, sort_keys=False, allow_unicode=True)
     body = f"# {suite.name}\n\n{suite.description}\n"
@@ -280,8 +305,10 @@ def _columns(task: Task) -> dict[str, Any]:
     if task.form == "tags":
         return {"tokens": "tokens", "tags": "tags", **labels}
     columns: dict[str, Any] = {"input": "input", "output": "output", **labels}
+    if _several(task):
+        columns["accepted"] = "accepted"
     if task.form == "text":
-        return {**columns, "accepted": "accepted"}
+        return columns
     own = any(e.options != task.labels for e in _examples(task))
     return {**columns, "options": "options"} if own else columns
 
@@ -293,12 +320,10 @@ def _parquet(path: Path, task: Task, examples: Iterable[Example], columns: Mappi
     features: dict[str, Any] = {"input": text, "output": text}
     if task.form == "tags":
         features = {"tokens": List(text), "tags": List(text)}
-    elif task.form == "text":
-        features["accepted"] = List(text)
-    elif "options" in columns:
-        features["options"] = List(text)
     else:
-        features["output"] = ClassLabel(names=list(task.labels))
+        features |= {name: List(text) for name in ("options", "accepted") if name in columns}
+        if task.form == "options" and "options" not in columns:
+            features["output"] = ClassLabel(names=list(task.labels))
     values: dict[str, list[Any]] = {
         name: [list(v) if isinstance(v := getattr(e, name), tuple) else v for e in examples] for name in features
     }
@@ -310,8 +335,58 @@ def _parquet(path: Path, task: Task, examples: Iterable[Example], columns: Mappi
     parquet.write_table(table, path)  # `Dataset.to_parquet` would draw a progress bar
 
 
-WRITERS: dict[str, tuple[Callable[[Task], str | None], Callable[[TaskSuite, Path], str]]] = {
-    "metaicl": (_metaicl_problem, _metaicl),
-    "lm-eval": (_text_problem, _lm_eval),
-    "datasets": (_text_problem, _datasets),
+# --- our own ----------------------------------------------------------------------------------------------------------
+
+
+def _local_problem(task: Task) -> str | None:
+    spans, form = task.metric == "span_f1", task.form
+    return None if spans == (form == "tags") else f"the metric {task.metric} for examples of the form {form}"
+
+
+def write_local(suite: TaskSuite, folder: Path) -> str:
+    """The suite's files in the local layout, into an existing folder."""
+    write_yaml(folder / "suite.yaml", _header(suite))
+    for task in suite.tasks.values():
+        (folder / task.name).mkdir()
+        labels = {"labels": list(task.labels)} if task.labels else {}
+        sizes = {f"{part}_size": len(task.examples(part)) for part in PARTS}
+        write_yaml(folder / task.name / "task.yaml", {"name": task.name, **_head(task), **labels, **sizes})
+        for part in PARTS:
+            write_lines(folder / task.name / f"{part}.jsonl", [_local_row(e, task) for e in task.examples(part)])
+    return "{}"
+
+
+def _local_row(example: Example, task: Task) -> dict[str, Any]:
+    row = {f.name: getattr(example, f.name) for f in fields(Example)}
+    if task.labels and example.options == task.labels:
+        del row["options"]  # the task's own
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in row.items() if v not in (None, "", ())}
+
+
+def _arrow(suite: TaskSuite, folder: Path) -> str:
+    fill_store(suite, folder)
+    return "arrow:{}"
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a layout is written.
+
+    Attributes:
+        problem: what of a task the layout cannot hold, if anything.
+        write: writes a suite into an empty folder and says how that is opened, ``{}`` standing for it.
+        folders: whether each task lies in a folder of its name.
+    """
+
+    problem: Callable[[Task], str | None]
+    write: Callable[[TaskSuite, Path], str]
+    folders: bool = True
+
+
+WRITERS: dict[str, Writer] = {
+    "metaicl": Writer(_metaicl_problem, _metaicl),
+    "lm-eval": Writer(_text_problem, _lm_eval),
+    "datasets": Writer(_text_problem, _datasets),
+    "local": Writer(_local_problem, write_local),
+    "arrow": Writer(_none, _arrow, folders=False),
 }

@@ -245,10 +245,11 @@ class PromptFormat:
         """The right answer as a prompt shows it: an option by its word or letter, tags as text."""
         if example.tokens is None:
             return self._shown(self.answer_text(example), example)
-        if self.tagging == "spans" and not self.verbalizer:
+        words = self._bound.words
+        if self.tagging == "spans" and not words:
             return self.answer_text(example)
         assert example.tags is not None, "the example is hidden"
-        return TAGGING[self.tagging][0](example.tokens, rename(example.tags, self._bound.words))
+        return TAGGING[self.tagging][0](example.tokens, rename(example.tags, words))
 
     def read(self, text: str) -> str:
         """The answer in generated text, without what the format puts around answers."""
@@ -259,7 +260,7 @@ class PromptFormat:
 
     def read_tags(self, text: str, tokens: Sequence[str]) -> tuple[str, ...]:
         """BIO tags of a sentence from a generated answer (`read`)."""
-        labels = {word: label for label, word in self._bound.words.items()} if self.verbalizer else {}
+        labels = {word: label for label, word in self._bound.words.items()}
         return rename(TAGGING[self.tagging][1](text, tokens), labels)
 
     @staticmethod

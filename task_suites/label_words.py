@@ -53,22 +53,30 @@ def shuffled(labels: Sequence[str], rng: random.Random) -> list[str] | None:
 LABEL_WORDS: dict[str, Words] = {"own": own, "arbitrary": arbitrary, "random": nonsense, "shuffled": shuffled}
 
 
+def names_of(task: Task) -> list[str]:
+    """What words can stand for: the task's labels, or the types of its tags."""
+    if task.form != "tags":
+        return list(task.labels)
+    return sorted({t[2:] for s in ("train", "test") for e in task.examples(s) for t in e.tags or () if t != "O"})
+
+
 def drawn_words(name: str, task: Task, seed: int) -> dict[str, str]:
-    """label -> word, as `LABEL_WORDS[name]` draws them for a task; empty where the task has no fixed labels.
+    """label (or type of a tag) -> word, as `LABEL_WORDS[name]` draws them for a task; empty where it has no fixed ones.
 
     Raises:
         UserError: there are too few words for so many labels.
     """
-    if not task.labels or name == "own":
+    labels = [] if name == "own" else names_of(task)
+    if not labels:
         return {}
-    words = LABEL_WORDS[name](task.labels, random.Random(f"{seed}/{task.name}/label words/{name}"))
+    words = LABEL_WORDS[name](labels, random.Random(f"{seed}/{task.name}/label words/{name}"))
     if words is None:
         raise UserError(
             f"task {task.name}: too few {name} label words",
-            found=f"{len(task.labels)} labels",
+            found=f"{len(labels)} labels",
             fix="Take format.label_words random, which has enough for any number.",
         )
-    return dict(zip(task.labels, words, strict=True))
+    return dict(zip(labels, words, strict=True))
 
 
 def verbalized(verbalizer: Mapping[str, Any], task: Task) -> dict[str, str]:
@@ -87,13 +95,9 @@ def verbalized(verbalizer: Mapping[str, Any], task: Task) -> dict[str, str]:
     for label, word in words.items():
         if not isinstance(word, str) or not word or word != " ".join(word.split()):
             raise UserError(f"label {label!r} has no word", where=where, found=repr(word), expected="a word or phrase")
-    known = list(task.labels)
-    if task.form == "tags":
-        known = sorted({t[2:] for s in ("train", "test") for e in task.examples(s) for t in e.tags or () if t != "O"})
-        if bad := [word for word in words.values() if not _TYPE.fullmatch(word)]:
-            raise UserError(
-                "a word for a type cannot be read back", where=where, found=repr(bad[0]), expected="no ; or ="
-            )
+    known = names_of(task)
+    if task.form == "tags" and (bad := [word for word in words.values() if not _TYPE.fullmatch(word)]):
+        raise UserError("a word for a type cannot be read back", where=where, found=repr(bad[0]), expected="no ; or =")
     if special and known and (unknown := [label for label in words if label not in known]):
         raise UserError(f"no label {unknown[0]!r}", where=where, fix=nearest(unknown[0], known))
     check_distinct([words.get(label, label) for label in known], where)

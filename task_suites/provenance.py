@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from task_suites.errors import UserError
+from task_suites.errors import UserError, counted
 from task_suites.task import META_SPLITS, Task, TaskSuite
 
 Record = dict[str, dict[str, str]]  # task -> source, licence, fingerprint
@@ -31,7 +31,7 @@ def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any], where: 
     if changed:
         first = changed[0]
         raise UserError(
-            f"the data of {len(changed)} tasks changed since the run: {', '.join(changed[:5])}"
+            f"the data of {counted(len(changed), 'task')} changed since the run: {', '.join(changed[:5])}"
             + (", ..." if len(changed) > 5 else ""),
             where=where,
             found=f"{first} with fingerprint {fingerprint_of(now[first])[:12]}",
@@ -71,7 +71,7 @@ def tree(suite: TaskSuite) -> str:
                 mark = "└" if t_index == len(tasks) - 1 else "├"
                 sizes = f"{len(t.examples('train'))} train, {len(t.examples('test'))} test"
                 lines.append(f"{stem}{mark}─ {t.name}  {t.type}, {sizes}  {_short(prints[t.name])}")
-    head = f"{suite.name}  {len(suite.tasks)} tasks  {_short(combined(prints.values()))}"
+    head = f"{suite.name}  {counted(len(suite.tasks), 'task')}  {_short(combined(prints.values()))}"
     return "\n".join([head, *lines])
 
 

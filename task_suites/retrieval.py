@@ -10,6 +10,7 @@ shows: a comparison with drawn demonstrations is one of what k examples in the p
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -129,6 +130,7 @@ class _Words:
 
         self.words = [_words(text) for text in texts]
         self.known = {word for words in self.words for word in words}
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it says that it builds an index
         self.index = bm25s.BM25()
         if self.known:
             self.index.index(self.words, show_progress=False)

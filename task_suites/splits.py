@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.sources.files import read_json
 from task_suites.sources.metaicl_folder import source_of
 from task_suites.task import META_SPLITS, Task, TaskSuite
+from task_suites.writing import check_free, new_folder
 
 By = Literal["task", "source", "family", "domain"]
 KEYS: dict[str, Callable[[Task], str]] = {
@@ -79,7 +80,7 @@ class Overlap:
 
 
 def divide(
-    tasks: Iterable[Task],
+    tasks: TaskSuite | Iterable[Task],
     by: By = "family",
     shares: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -88,7 +89,8 @@ def divide(
     """Groups of tasks, in an order drawn by `seed`, cut by `shares` of the number of tasks.
 
     Args:
-        tasks: in any order; the result does not depend on it.
+        tasks: a suite's or any, in any order; the result does not depend on it. A source that has the suite's own name
+            says that its tasks were made for it, and ties none together.
         by: what a group is: tasks of one source, family or domain, or each task alone.
         shares: meta-split -> its share, by default 0.7, 0.1 and 0.2; a side with a share gets at least one group.
         seed: of the order.
@@ -105,7 +107,9 @@ def divide(
     wanted = [side for side in META_SPLITS if shares.get(side, 0) > 0]
     groups = _shuffled(grouped(tasks, by, allow), seed, "divide")
     if len(groups) < len(wanted):
-        raise UserError(f"{len(groups)} groups by {by}", expected=f"at least one for each of {', '.join(wanted)}")
+        raise UserError(
+            f"{counted(len(groups), 'group')} by {by}", expected=f"at least one for each of {', '.join(wanted)}"
+        )
     total, taken, sides = sum(map(len, groups)), 0, dict[str, list[str]]()
     bound = 0.0
     for number, side in enumerate(wanted):
@@ -123,7 +127,7 @@ def divide(
 
 
 def nested(
-    tasks: Iterable[Task],
+    tasks: TaskSuite | Iterable[Task],
     outer: int = 5,
     inner: int = 4,
     by: By = "family",
@@ -146,7 +150,7 @@ def nested(
     for i, test in enumerate(tests, 1):
         rest = _shuffled([group for group in groups if group not in test], seed, f"inner {i}")
         if not test or len(rest) < inner:
-            raise UserError(f"{len(groups)} groups by {by}", expected="enough for each fold to have one")
+            raise UserError(f"{counted(len(groups), 'group')} by {by}", expected="enough for each fold to have one")
         for j, validation in enumerate(_dealt(rest, inner), 1):
             train = [group for group in rest if group not in validation]
             sides = ([name for group in part for name in group] for part in (train, validation, test))
@@ -154,7 +158,7 @@ def nested(
     return splits
 
 
-def grouped(tasks: Iterable[Task], by: By, allow: Iterable[str] = ()) -> list[list[str]]:
+def grouped(tasks: TaskSuite | Iterable[Task], by: By, allow: Iterable[str] = ()) -> list[list[str]]:
     """Names of tasks that stay together, sorted: those of one key, and all that a shared source or family ties to them.
 
     Raises:
@@ -163,6 +167,9 @@ def grouped(tasks: Iterable[Task], by: By, allow: Iterable[str] = ()) -> list[li
     if by not in KEYS:
         raise UserError(f"no split by {by!r}", fix=nearest(by, KEYS))
     allowed = {name.casefold() for name in allow}
+    if isinstance(tasks, TaskSuite):
+        allowed |= own_names(tasks)
+        tasks = tasks.tasks.values()
     parent: dict[str, str] = {}
 
     def root(node: str) -> str:
@@ -237,6 +244,35 @@ def save_split(split: Split, path: Path) -> None:
     path.write_text(json.dumps(asdict(split), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
+def write_splits(splits: Sequence[Split], output: Path) -> str:
+    """One split as a file, several as files of their names in a new folder; the result says what lies where.
+
+    Raises:
+        UserError: the file or folder is there already or cannot be written.
+    """
+    if len(splits) == 1:
+        if output.exists():
+            raise UserError("the target is there already", where=output, expected="a new file")
+        paths = [output]
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            save_split(splits[0], output)
+        except OSError as error:
+            raise UserError(f"cannot be written ({error.strerror})", where=output) from None
+    else:
+        check_free(output)
+        paths = [output / f"{split.name}.json" for split in splits]
+        with new_folder(output) as folder:
+            for split, path in zip(splits, paths, strict=True):
+                save_split(split, folder / path.name)
+    return "\n".join(f"{path}: {sizes(split)}" for split, path in zip(splits, paths, strict=True))
+
+
+def sizes(split: Split) -> str:
+    """How many tasks each side has."""
+    return ", ".join(f"{len(names)} {side}" for side, names in split.sides().items() if names)
+
+
 def overlaps(split: Split, source: Callable[[str], Sequence[str]] | None = None) -> list[Overlap]:
     """Tasks, then sources, that lie on two sides.
 
@@ -263,6 +299,11 @@ def data_set(name: str) -> str:
     return OTHER_NAMES.get(name, source_of(OTHER_NAMES.get(source_of(name), name)))
 
 
+def own_names(suite: TaskSuite) -> set[str]:
+    """Sources that say that a task was made for the suite and is of no data set: its name, also without a split's."""
+    return {suite.name.casefold(), suite.name.casefold().rpartition("/")[0]} - {""}
+
+
 def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuite:
     """The suite's tasks on the sides of a split; tasks that the split does not name are left out.
 
@@ -277,13 +318,11 @@ def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuit
         for name in names:
             suite[name]  # an unknown name is an error with its nearest neighbours
 
+    own = own_names(suite)
+
     def origins(name: str) -> list[str]:
-        own = suite.name.casefold()  # made for the suite: no data set (task_suites/audit.py)
-        return list(
-            dict.fromkeys(
-                o for o in (suite[name].source.casefold(), suite[name].family.casefold()) if o not in ("", own)
-            )
-        )
+        named = dict.fromkeys((suite[name].source.casefold(), suite[name].family.casefold()))
+        return [origin for origin in named if origin and origin not in own]
 
     allowed = {name.casefold() for name in allow}
     shared = overlaps(split, origins)

@@ -38,21 +38,30 @@ def write_store(suite: TaskSuite, folder: Path) -> None:
     Raises:
         UserError: the folder is there already, or an example is unsound.
     """
-    import pyarrow as pa
-
     if folder.exists():
         raise UserError(f"{folder} is there already", expected="a new folder", fix="Remove it or name another.")
     with new_folder(folder) as scratch:
-        heads = []
-        with pa.ipc.new_file(str(scratch / EXAMPLES), _schema()) as out:
-            for task in suite.tasks.values():
-                fresh = task.replace()  # what it loads is dropped with it
-                sizes = {part: _write_part(out, fresh, part) for part in PARTS}
-                heads.append({key: getattr(task, key) for key in TASK_KEYS} | sizes)
-        header = {"store": VERSION, "name": suite.name, "description": suite.description, "splits": dict(suite.splits)}
-        header |= {"bytes": (scratch / EXAMPLES).stat().st_size, "tasks": heads}
-        text = json.dumps(header, ensure_ascii=False, indent=1, default=asdict)
-        (scratch / HEADER).write_text(text + "\n", encoding="utf-8")
+        fill_store(suite, scratch)
+
+
+def fill_store(suite: TaskSuite, folder: Path) -> None:
+    """The two files of a stored suite, into an existing folder.
+
+    Raises:
+        UserError: an example is unsound.
+    """
+    import pyarrow as pa
+
+    heads = []
+    with pa.ipc.new_file(str(folder / EXAMPLES), _schema()) as out:
+        for task in suite.tasks.values():
+            fresh = task.replace()  # what it loads is dropped with it
+            sizes = {part: _write_part(out, fresh, part) for part in PARTS}
+            heads.append({key: getattr(task, key) for key in TASK_KEYS} | sizes)
+    header = {"store": VERSION, "name": suite.name, "description": suite.description, "splits": dict(suite.splits)}
+    header |= {"bytes": (folder / EXAMPLES).stat().st_size, "tasks": heads}
+    text = json.dumps(header, ensure_ascii=False, indent=1, default=asdict)
+    (folder / HEADER).write_text(text + "\n", encoding="utf-8")
 
 
 def _schema() -> Any:

@@ -42,7 +42,8 @@ class Example:
     A query is an example without its answer (`hidden()`); a method is never given more.
 
     Attributes:
-        accepted: of the ``text`` form: further right answers besides `output`; a metric takes the best of them.
+        accepted: right answers besides `output`, in the ``options`` form further options, in the ``tags`` form none; a
+            metric takes the best of them.
     """
 
     input: str = ""
@@ -82,7 +83,8 @@ class Example:
     def problem(self, labels: Sequence[str] = ()) -> tuple[str, object, object] | None:
         """(what is wrong, found, expected), or None for a sound, answered example."""
         try:
-            "".join((self.text, self.output or "", *(self.options or ()), *(self.tags or ()))).encode()
+            texts = (self.text, self.output or "", *(self.options or ()), *(self.tags or ()), *self.accepted)
+            "".join(texts).encode()
         except UnicodeEncodeError as error:
             return "not Unicode text", f"half of a surrogate pair in {error.object[:60]!r}", "whole characters"
         if self.tokens is not None:
@@ -97,19 +99,23 @@ class Example:
         if self.options is None:
             if labels:
                 return "the options are missing", "labels in the task", f"options from {list(labels)}"
-            several = "\n" in self.output  # generation stops at a line break
-            return ("the output has several lines", repr(self.output[:60]), "one line") if several else None
+            if "\n" in self.output:  # generation stops at a line break
+                return "the output has several lines", repr(self.output[:60]), "one line"
+            bad = [answer for answer in self.accepted if "\n" in answer or not answer.strip()]
+            return ("an accepted answer is empty or has several lines", repr(bad[0][:60]), "one line") if bad else None
         if len(set(self.options)) != len(self.options) or len(self.options) < 2:
             return "options must be at least two and distinct", list(self.options), "distinct options"
         if not all(option.strip() for option in self.options):
             return "an option is empty", list(self.options), "some text in each"
         if self.output not in self.options:
             return "the options lack the answer", f"output {self.output!r}", f"one of {list(self.options)}"
+        if missing := [answer for answer in self.accepted if answer not in self.options]:
+            return "the options lack an accepted answer", repr(missing[0]), f"some of {list(self.options)}"
         unknown = [option for option in self.options if labels and option not in labels]
         return ("unknown label", repr(unknown[0]), f"one of {list(labels)}") if unknown else None
 
     def _tagging_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
-        if self.input or self.output is not None or self.options is not None:
+        if self.input or self.output is not None or self.options is not None or self.accepted:
             return "tokens beside input, output or options", "two forms in one example", "tokens and tags alone"
         if not tokens:
             return "no tokens", "an empty list", "at least one token"

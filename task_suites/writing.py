@@ -48,6 +48,12 @@ def occupied(target: Path) -> bool:
     return target.exists() and (not target.is_dir() or any(target.iterdir()))
 
 
+def check_free(target: Path) -> None:
+    """Raise a `UserError` where there is something at `target`."""
+    if occupied(target):
+        raise UserError("the target is there already", where=target, expected="a new or empty folder")
+
+
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSON lines; the folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,11 @@ from task_suites import audit_duplicates, open_suite
 from task_suites.audit import BETWEEN, WITHIN, audit_suite
 from task_suites.audit_answers import note_task
 from task_suites.audit_duplicates import Corpus, common_words, permutation_key, words_of
-from task_suites.audit_fix import cleaned, write_fixed, write_suite
+from task_suites.audit_fix import cleaned, write_fixed
 from task_suites.audit_report import page, table
 from task_suites.episodes import ARBITRARY_WORDS
 from task_suites.errors import UserError
+from task_suites.export import write_local
 from task_suites.task import Example, Task, TaskSuite
 
 WORDS = ARBITRARY_WORDS
@@ -391,13 +392,13 @@ def test_a_task_that_loses_a_whole_split_is_dropped_and_logged(tmp_path):
 
 def test_a_written_suite_is_whole_or_not_there(tmp_path):
     bad = suite(task("a", plain("a", 5)), task("b/c", plain("b", 5)), meta_test=["a", "b/c"])
-    with pytest.raises(UserError, match="task 'b/c' cannot be written"):
+    with pytest.raises(UserError, match="'b/c' is no name of a file"):
         write_fixed(cleaned(bad, audit_suite(bad)), tmp_path / "fixed")
     assert not list(tmp_path.iterdir())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
     good = suite(task("a", plain("a", 5)), meta_test=["a"])
-    with pytest.raises(UserError, match=r"full: exists already"):
+    with pytest.raises(UserError, match=r"full: the target is there already"):
         write_fixed(cleaned(good, audit_suite(good)), tmp_path / "full")
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
 
@@ -405,7 +406,7 @@ def test_a_written_suite_is_whole_or_not_there(tmp_path):
 def test_every_form_of_the_embedded_suite_is_written_and_read_again(tmp_path):
     embedded = open_suite("embedded")
     some = embedded.replace_tasks(lambda t: t if t.name in ("kitchen_taste", "harbour_log", "school_advice") else None)
-    write_suite(some, tmp_path)
+    write_local(some, tmp_path)
     again = open_suite(str(tmp_path))
     for name, one in some.tasks.items():
         assert again[name] == one and again[name].fingerprint() == one.fingerprint()

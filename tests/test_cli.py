@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import make_folder
 
 from metaicl.cli import main, parse
 from task_suites.formats import PRESETS, preset
@@ -39,6 +40,16 @@ def fails(capsys, *words: str) -> str:
         (["models", "pull", "smollm3"], "Did you mean smollm2-135m"),
         (["suites", "show", "ag_newz"], "has no task 'ag_newz'"),
         (["suites", "list", "--suite", "nowhere"], "no suite 'nowhere'"),
+        (["suites", "list", "nowhere"], "no suite 'nowhere'"),
+        (["suites", "audit", "embedded", "--suite", "nowhere"], "two suites are named; found embedded and nowhere"),
+        (["suites", "splt"], "unknown action 'splt'. Did you mean split"),
+        (["suites", "split", "--folds", "[3]"], "--folds; found [3]; expected [outer folds, inner folds]"),
+        (["suites", "list", "--split", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
+        (["suites", "audit", "--near=false", "--context", "-5"], "context is out of range; found -5"),
+        (["suites", "audit", "--near=false", "--html", "/dev/null/x.html"], "/dev/null/x.html: cannot be written"),
+        (["suites", "audit", "--fix", "/dev/null"], "/dev/null: the target is there already"),
+        (["suites", "split", "--output", "/dev/null/x.json"], "/dev/null/x.json: cannot be written"),
+        (["train", "--suite.split", "nowhere.json"], "no split 'nowhere.json'"),
         (["report", "nowhere"], "nowhere"),
         (["predict", "--demos", "x.jsonl", "--inputs", "y.jsonl", "--model", "tiny-random"], "cannot read x.jsonl"),
         (["predict", "--model", "runs/none", "--demos", "x", "--inputs", "y"], "runs/none"),
@@ -73,6 +84,29 @@ def test_switches_need_no_value():
     assert (config.json, config.full, config.suite) == (True, True, "x")
 
 
+@pytest.mark.parametrize("action", ["list", "show", "audit", "split"])
+def test_a_suite_is_named_by_a_flag_or_behind_the_action(capsys, tmp_path, action):
+    folder = str(make_folder(tmp_path))
+    main(["suites", action, "--suite", folder])
+    by_flag = capsys.readouterr().out
+    main(["suites", action, folder])
+    assert capsys.readouterr().out == by_flag and ("small" in by_flag or "by_family_0" in by_flag)
+
+
+def test_a_task_comes_before_a_suite_of_its_name(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kitchen_taste").mkdir()
+    main(["suites", "show", "kitchen_taste", "--k", "1"])
+    assert capsys.readouterr().out.startswith("kitchen_taste (classification")
+
+
+def test_a_list_of_one_needs_no_brackets():
+    words = ["--tasks", "mood, or so", "--forms=tags", "--allow", "[a, b]", "--folds", "3"]
+    _, config = parse(["suites", "export", *words])
+    assert (config.tasks, config.forms, config.allow, config.folds) == (["mood, or so"], ["tags"], ["a", "b"], [3])
+    assert parse(["evaluate", "--methods", "icl", "--protocol.k", "4"])[1].methods == ["icl"]
+
+
 def test_debug_shows_the_traceback():
     from task_suites.errors import UserError
 
@@ -83,6 +117,8 @@ def test_debug_shows_the_traceback():
 def test_suites_and_models_print_what_there_is(capsys):
     main(["suites", "list"])
     assert "meta_test" in capsys.readouterr().out
+    main(["suites", "show"])
+    assert capsys.readouterr().out.startswith("embedded  78 tasks  ")
     main(["suites", "show", "court_matter", "--k", "2"])
     assert "Answer:" in capsys.readouterr().out
     main(["models", "list"])

@@ -20,11 +20,11 @@ def folder(tmp_path):
 
 
 def show(suite: str, task: str, k: int = 2, seed: int = 0, channel: bool = False, instruction: bool = False) -> str:
-    return show_prompt(suite, task, k, seed, PromptFormat(channel=channel, instruction=instruction))
+    return show_prompt(open_suite(suite), task, k, seed, PromptFormat(channel=channel, instruction=instruction))
 
 
 def test_the_list_has_a_line_for_each_task_with_its_side(folder):
-    head, *lines = list_tasks(folder).splitlines()
+    head, *lines = list_tasks(open_suite(folder)).splitlines()
     assert head == "small: 3 tasks"
     assert [line.split() for line in lines] == [
         ["meta_train", "mood", "classification", "macro_f1", "2", "labels"],
@@ -35,7 +35,7 @@ def test_the_list_has_a_line_for_each_task_with_its_side(folder):
 
 def test_the_list_names_tasks_that_are_on_no_side(tmp_path):
     folder = make_folder(tmp_path, {"meta_test": ["topic"]})
-    assert [line[:16].strip() for line in list_tasks(str(folder)).splitlines()[1:]] == [
+    assert [line[:16].strip() for line in list_tasks(open_suite(str(folder))).splitlines()[1:]] == [
         "meta_test",
         "in no split",
         "in no split",
@@ -44,11 +44,11 @@ def test_the_list_names_tasks_that_are_on_no_side(tmp_path):
 
 def test_lines_are_cut_to_the_terminal(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
-    assert max(map(len, list_tasks(folder).splitlines())) == 30
+    assert max(map(len, list_tasks(open_suite(folder)).splitlines())) == 30
 
 
 def test_the_embedded_suite_is_listed_whole():
-    lines = list_tasks("embedded").splitlines()
+    lines = list_tasks(open_suite("embedded")).splitlines()
     assert lines[0] == f"embedded: {len(lines) - 1} tasks" and len(lines) > 50
     assert {line.split()[0] for line in lines[1:]} == {"meta_train", "meta_validation", "meta_test"}
 
@@ -76,12 +76,12 @@ def test_a_shown_prompt_begins_with_the_instruction_where_asked(tmp_path):
 
 def test_a_shown_prompt_says_which_template_was_drawn_and_which_words_stand_for_labels(folder):
     form = preset("templates", label_words="arbitrary")
-    _, template, words, legend, *_ = show_prompt(folder, "mood", 2, 0, form).splitlines()
+    _, template, words, legend, *_ = show_prompt(open_suite(folder), "mood", 2, 0, form).splitlines()
     bound = form.of(open_suite(folder)["mood"]).bound
     assert template == f"template: {bound.template.name} (drawn by seed 0)"
     assert words == f"words: good -> {bound.words['good']}, bad -> {bound.words['bad']}"
     assert legend.split() == list(COLOURS) and "Options: " + bound.words["good"] in show_prompt(
-        folder, "mood", 2, 0, preset("templates", label_words="arbitrary", template="choose")
+        open_suite(folder), "mood", 2, 0, preset("templates", label_words="arbitrary", template="choose")
     )
 
 
@@ -90,7 +90,7 @@ def test_a_shown_chat_is_cut_from_the_template_it_is_given(folder):
         text = "".join(f"<{m['role']}>{m['content']}" for m in conversation)
         return text + "<assistant>" * add_generation_prompt
 
-    body = show_prompt(folder, "mood", 1, 0, preset("chat"), render).split("-" * 60 + "\n")[1]
+    body = show_prompt(open_suite(folder), "mood", 1, 0, preset("chat"), render).split("-" * 60 + "\n")[1]
     turn = r"<user>mood {} item \d<assistant>"
     assert re.fullmatch(turn.format("train") + "(good|bad)" + turn.format("test") + "good\n", body)
 
@@ -101,6 +101,11 @@ def test_colours_are_for_terminals_alone_and_change_no_text(folder, monkeypatch)
     coloured = show(folder, "mood")
     assert "\033" not in plain and all(f"\033[{code}m" in coloured for code in COLOURS.values())
     assert re.sub(r"\033\[[\d;]*m", "", coloured) == plain
+
+
+def test_under_a_prompt_stand_the_options_or_the_answer():
+    assert show("embedded", "kitchen_taste").splitlines()[-1] == "options: teal, moss, brick, pearl"
+    assert show("embedded", "office_repairs").splitlines()[-1].startswith("answer: ")
 
 
 @pytest.mark.parametrize("task", ["harbour_log", "school_advice", "office_repairs"])
@@ -116,8 +121,6 @@ def test_a_task_without_options_has_no_channel_prompt(tmp_path):
         show(str(folder), "mood", channel=True)
 
 
-def test_a_missing_or_unknown_task_offers_names(folder):
-    with pytest.raises(UserError, match=r"suites show wants a task. Known: mood, taste, topic."):
-        show(folder, "")
+def test_an_unknown_task_offers_names(folder):
     with pytest.raises(UserError, match=r"no task 'moud'. Did you mean mood"):
         show(folder, "moud")

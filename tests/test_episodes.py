@@ -298,6 +298,16 @@ def test_relabelling_is_one_injective_map_that_uses_no_word_of_the_labels(words,
     assert changed == plain.relabelled() and changed.key == plain.key
 
 
+def test_options_that_are_right_too_follow_new_words_and_fewer_classes():
+    labels = ("one", "two", "three", "four")
+    items = [Example(f"item {i}", labels[i % 4], labels, accepted=(labels[(i + 1) % 4],)) for i in range(40)]
+    task = Task("ties", "classification", lambda part: items[:20] if part == "train" else items[20:], labels=labels)
+    sampler = EpisodeSampler(0, 8, 8, max_classes=3, arbitrary_labels=1.0)
+    drawn = [e for index in range(5) for ep in [sampler.draw(task, "train", index)] for e in (*ep.support, *ep.queries)]
+    assert all(e.problem() is None for e in drawn) and not {w for e in drawn for w in e.options} & set(labels)
+    assert {len(e.accepted) for e in drawn} == {0, 1}
+
+
 def test_relabelling_gives_other_words_to_other_episodes():
     task = TASKS["options"]
     words = {EpisodeSampler(0, 2, 1).draw(task, "test", i).relabelled().queries[0].options for i in range(20)}

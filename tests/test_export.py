@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import datasets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ def assert_same(before: TaskSuite, after: TaskSuite, k: int = 3) -> None:
     for name, other in after.tasks.items():
         mine = before[name]
         for part in ("train", "test"):
-            assert mine.examples(part) == other.examples(part)
+            assert list(mine.examples(part)) == list(other.examples(part))
         assert mine.fingerprint() == other.fingerprint() and mine.labels == other.labels
         for seed in (0, 7):
             sampler = EpisodeSampler(seed, k, 2, arbitrary_labels=0.5)
@@ -63,15 +64,47 @@ def assert_same(before: TaskSuite, after: TaskSuite, k: int = 3) -> None:
                 assert (drawn[0].support, drawn[0].queries) == (drawn[1].support, drawn[1].queries)
 
 
-@pytest.mark.parametrize("to", ["lm-eval", "datasets"])
+WHOLE = [to for to in WRITERS if to != "metaicl"]  # layouts that hold all there is
+
+
+@pytest.mark.parametrize("to", WHOLE)
 def test_all_forms_and_heads_come_back(tmp_path, to):
     before = suite()
     after = open_suite(export(before, to, tmp_path / "out"))
     assert (after.name, after.description, after.splits) == (before.name, before.description, before.splits)
-    assert list(after.tasks) == list(before.tasks) or to == "lm-eval"
+    assert list(after.tasks) == list(before.tasks) or to in ("lm-eval", "local"), "sorted there"
     assert_same(before, after)
     for name, mine in before.tasks.items():
         assert mine == after[name], "every field of the head"
+
+
+@pytest.mark.parametrize("to", WHOLE)
+def test_options_that_are_right_too_come_back(tmp_path, to):
+    ties = [Example(f"Which {i}?", "a", ("a", "b", "c"), accepted=("c",) * (i % 2)) for i in range(6)]
+    classes = {"labels": ("a", "b", "c")}
+    tasks = [task("ties", "multiple_choice", ties), task("sub:class", "classification", ties, **classes)]
+    before = TaskSuite("s", {t.name: t for t in tasks}, {"meta_test": tuple(t.name for t in tasks)})
+    assert_same(before, open_suite(export(before, to, tmp_path / "out")))
+    if to == "datasets":
+        loaded = datasets.load_dataset(str(tmp_path / "out"), "sub.class", cache_dir=str(tmp_path / "cache"))
+        assert loaded["test"]["accepted"] == [["c"] * (i % 2) for i in (4, 5)]
+    with pytest.raises(UserError, match="ties: further right answers"):
+        export(before, "metaicl", tmp_path / "metaicl")
+
+
+@pytest.mark.parametrize("names", [("a:b", "a.b"), ("a", "A")])
+def test_names_that_would_be_one_folder_are_refused(tmp_path, names):
+    made = {name: task(name, "multiple_choice", CHOICES) for name in names}
+    with pytest.raises(UserError, match="differ in case or signs alone"):
+        export(TaskSuite("s", made, {}), "datasets", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stored_suite_holds_tasks_of_any_name(tmp_path):
+    before = TaskSuite("s", {"../a": task("../a", "multiple_choice", CHOICES)}, {"meta_test": ("../a",)})
+    opened = export(before, "arrow", tmp_path / "out")
+    assert opened == f"arrow:{tmp_path / 'out'}"
+    assert_same(before, open_suite(opened))
 
 
 def test_metaicl_folders_come_back_with_their_sides(tmp_path):
@@ -105,18 +138,16 @@ def test_metaicl_target_tasks_have_sixteen_shots_at_its_five_seeds(tmp_path):
         ("metaicl", ["say"], "say: further right answers"),
         ("metaicl", [Example("a", "x", ("x", "y"))], "odd: options that differ from the task's labels"),
         ("lm-eval", [Example("a", "x", accepted=("x",))], "odd: answers that repeat"),
-        (
-            "datasets",
-            [Example("a", "x", accepted=("y\nz",))],
-            "odd: answers that repeat, are empty or have line breaks",
-        ),
+        ("datasets", [Example("a", "x", accepted=("y\r z",))], "odd: answers that repeat or have line breaks"),
+        ("local", [Example("a", "x", ("x", "y", "z"))], "odd: the metric span_f1 for examples of the form options"),
         ("metacil", ["mood"], "unknown layout 'metacil'. Did you mean metaicl"),
     ],
 )
 def test_what_a_layout_cannot_hold_is_refused_by_name_before_anything_is_written(tmp_path, to, tasks, message):
     if isinstance(tasks[0], Example):
         labels = ("x", "y", "z") if tasks[0].options else ()
-        odd = Task("odd", "generation", lambda part: tasks, labels=labels, metric="exact_match")
+        metric = "span_f1" if to == "local" else "exact_match"
+        odd = Task("odd", "generation", lambda part: tasks, labels=labels, metric=metric)
         made = TaskSuite("s", {"odd": odd}, {"meta_test": ("odd",)})
     else:
         made = suite(*tasks)
@@ -153,7 +184,7 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path, to, monkeypatch):
     assert not list((tmp_path / "new").iterdir())
 
 
-@pytest.mark.parametrize("to", ["lm-eval", "datasets"])
+@pytest.mark.parametrize("to", WHOLE)
 def test_an_exported_folder_can_be_moved(tmp_path, to):
     opened = export(suite(), to, tmp_path / "out")
     (tmp_path / "elsewhere").mkdir()
@@ -212,8 +243,6 @@ def test_the_harness_reads_the_same_documents_targets_and_choices(tmp_path, monk
 
 
 def test_datasets_loads_each_task_as_a_config(tmp_path):
-    import datasets
-
     before = suite()
     export(before, "datasets", tmp_path / "out")
     for name, mine in before.tasks.items():
@@ -241,7 +270,7 @@ def test_the_command_exports_and_says_how_the_folder_opens(tmp_path, capsys):
         ]
     )
     printed = capsys.readouterr().out
-    assert printed.startswith(f"1 tasks are in {out}, which opens as --suite 'metaicl:{out}?setting=suite")
+    assert printed.startswith(f"{out} holds 1 task and opens as --suite 'metaicl:{out}?setting=suite")
     before = open_suite("embedded")
     assert_same(before, open_suite(printed.split("'")[1]), k=8)
 
@@ -263,7 +292,7 @@ def test_the_command_names_a_mistake(tmp_path, monkeypatch, capsys, words, messa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to", ["lm-eval", "datasets"])
+@pytest.mark.parametrize("to", WHOLE)
 def test_real_tasks_come_back(realtasks, tmp_path, to):
     before = open_suite(str(realtasks))
     after = open_suite(export(before, to, tmp_path / "out"))

@@ -82,3 +82,15 @@ def test_types_are_written_by_their_words_and_read_as_themselves(kind):
     assert "a person" in form.written(example) and "Rome" in form.written(example).split("PER")[0]
     assert form.read_tags(form.written(example), TOKENS) == TAGS
     assert rename(TAGS, {}) == TAGS
+
+
+@pytest.mark.parametrize("kind", sorted(TAGGING))
+@pytest.mark.parametrize("words", ["arbitrary", "random", "shuffled"])
+def test_drawn_words_stand_for_types_and_are_read_as_the_types(kind, words):
+    example = Example(tokens=TOKENS, tags=TAGS)
+    task = Task("names", "tagging", lambda split: [example], metric="span_f1")
+    form = PromptFormat(tagging=kind, label_words=words).of(task)
+    own = PromptFormat(tagging=kind).written(example)
+    assert set(form.bound.words) == {"PER", "LOC"} and form.written(example) != own
+    assert all(word in form.written(example) for word in form.bound.words.values())
+    assert form.read_tags(form.written(example), TOKENS) == TAGS

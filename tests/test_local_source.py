@@ -106,6 +106,7 @@ def test_the_ways_of_editors_with_text_are_taken(tmp_path, content):
         (GOOD | {"ouput": "x"}, "unknown key 'ouput'. Did you mean output"),
         (GOOD | {"input": 5}, "input has a wrong type; found 5; expected a string"),
         (GOOD | {"output": None}, "output has a wrong type; found None; expected a string"),
+        (GOOD | {"accepted": ["so so"]}, "the options lack an accepted answer; found 'so so'"),
         (GOOD | {"options": "good"}, "options has a wrong type; found 'good'; expected a list of strings"),
         (GOOD | {"options": ["good", 1]}, "options has a wrong type; found ['good', 1]; expected a list of strings"),
         (GOOD | {"input": ""}, "the input is empty"),
@@ -220,6 +221,8 @@ def test_a_missing_examples_file_is_refused(tmp_path, part):
         ({"labels": ["good", "good"]}, "task mood: labels occur twice"),
         ({"train_size": "6"}, "train_size has a wrong type; found '6'; expected a number"),
         ({"instruction": ["a"]}, "instruction has a wrong type; found ['a']; expected text"),
+        ({"positive": [{"input": "a"}]}, "positive has a wrong value; found {'input': 'a'}; expected"),
+        ({"negative": "a"}, "negative has a wrong type; found 'a'; expected a list"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -396,7 +399,8 @@ def test_the_examples_of_the_documentation_work(tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("json", "yaml", "python")}
     rows_of = [[json.loads(line) for line in block.splitlines()] for block in blocks["json"]]
-    assert [parse_example(row).form for group in rows_of for row in group] == ["options", "options", "text", "tags"]
+    forms = [parse_example(row).form for group in rows_of for row in group]
+    assert forms == ["options", "options", "text", "text", "tags"]
     header, suite = map(yaml.safe_load, blocks["yaml"][:2])  # those of this layout come first
     for name in [name for side in suite["splits"].values() for name in side]:
         first = [{**rows_of[0][0], "input": name}]

@@ -46,7 +46,7 @@ def change(folder, name: str = "topic") -> None:
 
 
 def test_the_lineage_is_a_tree_of_sides_sources_and_tasks_with_fingerprints(folder, capsys):
-    main(["suites", "tree", "--suite", str(folder)])
+    main(["suites", "show", str(folder)])
     text = capsys.readouterr().out
     suite = open_suite(str(folder))
     assert re.match(r"small  3 tasks  [0-9a-f]{12}\n├─ meta_train  [0-9a-f]{12}\n│  └─ Moods v1  \[CC0-1.0\]", text)
@@ -69,7 +69,7 @@ def test_changed_data_is_named_and_tasks_that_one_side_lacks_are_passed_over(fol
     change(folder)
     now = record(open_suite(str(folder)).tasks.values())
     check_unchanged({"mood": before["mood"], "gone": before["topic"]}, now, "run")
-    with pytest.raises(UserError, match=r"run: the data of 1 tasks changed since the run: topic; found topic with"):
+    with pytest.raises(UserError, match=r"run: the data of 1 task changed since the run: topic; found topic with"):
         check_unchanged(before, now, "run")
 
 
@@ -82,7 +82,7 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
     assert about["manifest"]["tasks"] == results["manifest"]["tasks"]
     evaluate_run(run, say=lambda text: None)  # the same data: nothing to say
     change(folder)
-    with pytest.raises(UserError, match=r"compared/config.yaml: the data of 1 tasks changed since the run: topic"):
+    with pytest.raises(UserError, match=r"compared/config.yaml: the data of 1 task changed since the run: topic"):
         evaluate_run(run, say=lambda text: None)
     evaluate_run(replace(run, name="afresh"), say=lambda text: None)
 
@@ -109,7 +109,7 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     methods = ["random", str(run.folder / "best")]
     evaluate_run(evaluation(folder, tmp_path, methods=methods), say=lambda text: None)
     change(folder)
-    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 1 tasks changed since the run: topic"):
+    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 1 task changed since the run: topic"):
         evaluate_run(evaluation(folder, tmp_path, methods=methods, name="again"), say=lambda text: None)
     change(folder, "mood")
     with pytest.raises(UserError, match=r"trained/config.yaml: the data of 2 tasks changed since the run: mood, topic"):

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metaicl.cli import main
+from task_suites.audit import shared_sources
 from task_suites.errors import UserError
+from task_suites.sources import SuiteConfig, open_suite
 from task_suites.splits import (
     KEYS,
     SETTINGS,
@@ -83,7 +86,7 @@ def test_another_seed_is_another_split():
 
 def test_tasks_of_an_allowed_source_may_be_parted():
     tasks = [task(f"t{i}", "one source") for i in range(9)]
-    with pytest.raises(UserError, match="1 groups by task; expected at least one for each of"):
+    with pytest.raises(UserError, match="1 group by task; expected at least one for each of"):
         divide(tasks, "task")
     split = divide(tasks, "task", allow=["One source"])
     assert sorted(map(len, split.sides().values())) == [1, 2, 6]
@@ -137,6 +140,44 @@ def test_a_split_survives_its_file(tmp_path):
     split = divide(TASKS)
     save_split(split, tmp_path / "mine.json")
     assert load_split(tmp_path / "mine.json") == split == load_split(str(tmp_path / "mine.json"))
+
+
+def test_a_suite_that_names_itself_as_the_source_is_split_by_its_families():
+    embedded = open_suite("embedded")
+    split = divide(embedded, "family", seed=1)
+    sides = [{embedded[name].family for name in names} for names in split.sides().values()]
+    assert all(sides) and sum(map(len, sides)) == len({t.family for t in embedded.tasks.values()})
+    applied = apply(embedded, split)
+    assert shared_sources(applied) == [] and applied.name == "embedded/by_family_1"
+    assert {s: len(names) for s, names in applied.splits.items()} == {s: len(n) for s, n in split.sides().items()}
+
+
+def test_the_command_prints_a_split_and_writes_files_that_suites_open_with(tmp_path, capsys):
+    main(["suites", "split", "--by", "domain", "--seed", "3"])
+    printed = capsys.readouterr().out
+    main(["suites", "split", "--by", "domain", "--seed", "3", "--output", str(tmp_path / "mine.json")])
+    assert (tmp_path / "mine.json").read_text() == printed
+    split = divide(open_suite("embedded"), "domain", seed=3)
+    assert load_split(tmp_path / "mine.json") == split
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'mine.json'}: {len(split.meta_train)} meta_train, ")
+    suite, _ = SuiteConfig(split=str(tmp_path / "mine.json"), forms=["options"]).open()
+    assert {t.name for t in suite.split("meta_test")} <= set(split.meta_test) and suite.split("meta_train")
+    main(["suites", "list", "--split", str(tmp_path / "mine.json")])
+    assert capsys.readouterr().out.startswith("embedded/by_domain_3: 78 tasks\n")
+
+
+def test_the_command_writes_folds_into_a_new_folder(tmp_path, capsys):
+    words = ["suites", "split", "--folds", "[3, 2]"]
+    main(words)
+    assert [s["name"] for s in json.loads(capsys.readouterr().out)][:3] == ["fold1-1", "fold1-2", "fold2-1"]
+    main([*words, "--output", str(tmp_path / "folds")])
+    assert sorted(p.name for p in (tmp_path / "folds").iterdir()) == [
+        f"fold{i}-{j}.json" for i in (1, 2, 3) for j in (1, 2)
+    ]
+    assert load_split(tmp_path / "folds/fold3-2.json") == nested(open_suite("embedded"), 3, 2)[-1]
+    with pytest.raises(SystemExit):
+        main([*words, "--output", str(tmp_path / "folds")])
+    assert "the target is there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from task_suites.task import Example, StoredExamples, Task, TaskSuite, content_k
 
 CHOICE = Example("Is it warm?", "yes", ("yes", "no"))
 TEXT = Example("Say hello.", "hello")
+CHOICE_TIE = replace(CHOICE, accepted=("no",))
 TAGS = Example(tokens=("Ann", "Lee", "left"), tags=("B-PER", "I-PER", "O"))
 
 
@@ -39,7 +40,7 @@ def test_content_ignores_case_white_space_and_the_answer():
     assert Example(tokens=("STRASSE",), tags=("O",)).content == Example("straße").content
 
 
-@pytest.mark.parametrize("example", [CHOICE, TEXT, TAGS])
+@pytest.mark.parametrize("example", [CHOICE, TEXT, TAGS, replace(TEXT, accepted=("hi", "hello")), CHOICE_TIE])
 def test_a_sound_example_has_no_problem(example):
     assert example.problem() is None
 
@@ -71,6 +72,11 @@ def test_a_sound_example_has_no_problem(example):
         ),
         (replace(TAGS, tags=("O", "O", "")), "not a BIO tag"),
         (replace(TAGS, tags=("O", "O", "B- PER")), "not a BIO tag"),
+        (replace(TEXT, accepted=("hi", "one\ntwo")), "an accepted answer is empty or has several lines"),
+        (replace(TEXT, accepted=(" ",)), "an accepted answer is empty or has several lines"),
+        (replace(TEXT, accepted=("half \ud83d",)), "not Unicode"),
+        (replace(CHOICE, accepted=("maybe",)), "the options lack an accepted answer"),
+        (replace(TAGS, accepted=("O",)), "tokens beside input"),
     ],
 )
 def test_an_unsound_example_names_its_problem(example, problem):

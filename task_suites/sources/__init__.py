@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,25 @@ def load_named(name: str) -> Any:
     return getattr(module, attribute)
 
 
-def open_suite(name: str) -> TaskSuite:
-    """The suite that a name means (module docstring).
+def open_suite(name: str, split: str = "", allow: Iterable[str] = ()) -> TaskSuite:
+    """The suite that a name means (module docstring), on the sides of a split where one is named.
+
+    Args:
+        split: a split file or a setting of MetaICL (task_suites/splits.py); tasks that it does not name are left out.
+        allow: sources, families or tasks that may lie on two sides of it.
 
     Raises:
-        UserError: nothing answers to the name, or what does is not a `TaskSuite`.
+        UserError: nothing answers to the name, or what does is not a `TaskSuite`; or see `splits.apply`.
     """
+    suite = _open(name)
+    if not split:
+        return suite
+    from task_suites.splits import apply, load_split
+
+    return apply(suite, load_split(split), allow)
+
+
+def _open(name: str) -> TaskSuite:
     scheme, colon, rest = name.partition(":")
     if colon and scheme in SCHEMES:
         return load_named(SCHEMES[scheme])(rest)  # type: ignore[no-any-return]
@@ -82,6 +96,11 @@ def open_suite(name: str) -> TaskSuite:
     return open_folder(path)
 
 
+def is_suite(name: str) -> bool:
+    """Whether a name has the form of a suite's: a built-in one, a folder that is there, or something with a colon."""
+    return name in BUILT_IN or ":" in name or Path(name).is_dir()
+
+
 @dataclass(frozen=True)
 class SuiteConfig:
     """Which tasks a run uses.
@@ -93,6 +112,8 @@ class SuiteConfig:
         min_test: where max_words is set, leave out tasks of which fewer test examples are left.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
         tasks: keep these tasks only; empty keeps all.
+        split: a split file (`metaicl suites split`) or a setting of MetaICL, in place of the suite's own sides.
+        allow: sources, families or tasks that may lie on two sides of that split.
     """
 
     name: str = "embedded"
@@ -101,6 +122,8 @@ class SuiteConfig:
     min_test: int = 8
     forms: list[str] = field(default_factory=lambda: list(FORMS))
     tasks: list[str] = field(default_factory=list)
+    split: str = ""
+    allow: list[str] = field(default_factory=list)
 
     def open(self) -> tuple[TaskSuite, str | None]:
         """(the suite, a sentence on what was left out), checked for leaks across the meta-split.
@@ -111,7 +134,7 @@ class SuiteConfig:
         for form in self.forms:
             if form not in FORMS:
                 raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, FORMS))
-        suite = open_suite(self.name)
+        suite = open_suite(self.name, self.split, self.allow)
         for name in self.tasks:
             suite[name]  # an unknown name is an error with its nearest neighbours
         chosen = self.tasks or suite.tasks

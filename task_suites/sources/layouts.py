@@ -14,7 +14,7 @@ from typing import Any
 
 from task_suites.errors import UserError
 from task_suites.sources.options import one_of
-from task_suites.task import META_SPLITS, Example, Task, TaskSuite
+from task_suites.task import META_SPLITS, Example, Illustration, Task, TaskSuite
 
 COMMON = {"unsound": "refuse", "licence": ""}  # options and their defaults
 OVERLAP = "The option overlap=allow says that this is meant."
@@ -61,6 +61,20 @@ def object_of(value: Any, where: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError("not a JSON object", where=where, found=type(value).__name__)
     return value
+
+
+def illustrations(values: Sequence[Any], key: str, where: object) -> tuple[Illustration, ...]:
+    """Right or wrong answers that belong to a task's definition, from a list of mappings.
+
+    Raises:
+        UserError: other keys than input, output and explanation, or values that are no text.
+    """
+    for value in values:
+        right = isinstance(value, dict) and {"input", "output"} <= value.keys() <= {"input", "output", "explanation"}
+        if not right or not all(isinstance(text, str) for text in value.values()):
+            expected = "{input: ..., output: ..., explanation: ...}"
+            raise UserError(f"{key} has a wrong value", where=where, found=repr(value)[:60], expected=expected)
+    return tuple(Illustration(**value) for value in values)
 
 
 def one_line(text: str) -> str:

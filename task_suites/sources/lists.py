@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from task_suites.errors import UserError
 from task_suites.sources.layouts import answered, divided
 from task_suites.sources.table import as_text
 from task_suites.task import DEFAULT_METRICS, Example, Form, Metric, Task, TaskType, default_type
+
+Item = tuple[Any, Any, Any]
 
 
 def from_lists(
@@ -57,13 +59,8 @@ def from_lists(
         given["test"] = _items(name, "test", test_texts, test_labels, test_options)
     tagged = any(not isinstance(text, str) for text, _, _ in given["train"])
     free = type == "generation" and not tagged and options is None
-    words: tuple[str, ...] = ()
-    if not (tagged or free or options is not None):
-        answers = [_plain(label) for items in given.values() for _, label, _ in items]
-        words = tuple(label_names) if label_names is not None else tuple(sorted({as_text(a, name) for a in answers}))
-        if len(words) < 2:
-            fix = 'Free text as the answer? Say type="generation".'
-            raise UserError(f"task {name}: the labels are no classes", found=list(words), expected="two", fix=fix)
+    classes = not (tagged or free or options is not None)
+    words = _words(name, given, label_names) if classes else ()
 
     def example(text: Any, label: Any, own: Sequence[Any] | None, where: str) -> Example:
         if tagged:
@@ -76,14 +73,13 @@ def from_lists(
         choices = words if own is None else tuple(as_text(_plain(o), where) for o in _sequence(own, where))
         return Example(text, _named(label, choices, where), choices)
 
-    parts = {
-        part: [example(*item, f"task {name}, {part} example {number}") for number, item in enumerate(items, 1)]
-        for part, items in given.items()
-    }
-    for part, examples in parts.items():
-        for number, made in enumerate(examples, 1):
+    parts: dict[str, list[Example]] = {}
+    for part, items in given.items():
+        parts[part] = []
+        for number, item in enumerate(items, 1):
+            where = f"task {name}, {part} example {number}"
+            parts[part].append(made := example(*item, where))
             if wrong := made.problem(words):
-                where = f"task {name}, {part} example {number}"
                 raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
     if "test" not in parts:
         parts = divided(parts["train"], test_share, f"task {name}", seed)
@@ -95,7 +91,8 @@ def from_lists(
 
 def _items(
     name: str, part: str, texts: Sequence[Any], labels: Sequence[Any], options: Sequence[Sequence[Any]] | None
-) -> list[tuple[Any, Any, Any]]:
+) -> list[Item]:
+    """(text, label, its own options or None) of each item."""
     lists = [list(texts), list(labels), [None] * len(texts) if options is None else list(options)]
     if len({len(values) for values in lists}) > 1:
         found = " and ".join(str(len(values)) for values in lists[: 2 if options is None else 3])
@@ -103,6 +100,16 @@ def _items(
     if not lists[0]:
         raise UserError(f"task {name}: the {part} lists are empty", expected="at least one item")
     return list(zip(*lists, strict=True))
+
+
+def _words(name: str, given: Mapping[str, list[Item]], label_names: Sequence[str] | None) -> tuple[str, ...]:
+    """The label words: as they are named, or all labels, sorted."""
+    answers = {as_text(_plain(label), name) for items in given.values() for _, label, _ in items}
+    words = tuple(sorted(answers) if label_names is None else label_names)
+    if len(words) < 2:
+        fix = 'Free text as the answer? Say type="generation".'
+        raise UserError(f"task {name}: the labels are no classes", found=list(words), expected="two", fix=fix)
+    return words
 
 
 def _plain(value: Any) -> Any:

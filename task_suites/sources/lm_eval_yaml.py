@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,16 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
-from task_suites.sources.files import MAX_YAML, inside, read_text, read_yaml
+from task_suites.sources.files import inside
 from task_suites.sources.hub import find_dataset
-from task_suites.sources.layouts import COMMON, Item, answered, divided, folder_name, make_suite, one_line, sound
+from task_suites.sources.layouts import (
+    COMMON,
+    Item,
+    answered,
+    divided,
+    folder_name,
+    illustrations,
+    make_suite,
+    one_line,
+    sound,
+)
+from task_suites.sources.lm_eval_files import WHERE, YamlFiles
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import MAX_TEXT, render
 from task_suites.sources.rows import FileRows, Row, Rows
-from task_suites.sources.table import HEAD_KEYS, as_text, checked, illustrations
+from task_suites.sources.table import HEAD_KEYS, as_text, checked
 from task_suites.task import Example, Task, TaskSuite
 
-ENDINGS = (".yaml", ".yml")
 BUILDERS = {"json": "json", "csv": "csv", "parquet": "parquet", "arrow": "arrow"}  # dataset_path -> format
 DATA_KEYS: dict[str, tuple[type, ...]] = {
     "data_files": (dict, list, str),
@@ -45,8 +54,6 @@ METRICS = {
     "rougeL": "rouge_l",
 }
 TEST_SHARE = 0.8  # of the documents, where one split is all there is
-MAX_DEPTH = 20  # of includes and groups
-MAX_MEMBERS = 100_000  # of groups, in all
 OURS = "metaicl"  # key in `metadata` under which task_suites/export.py keeps what the harness has no place for
 
 
@@ -62,7 +69,7 @@ def open_lm_eval(rest: str) -> TaskSuite:
     """
     path, options = split_options(rest, COMMON)
     root = path if os.path.isdir(path) else path.parent
-    files = _Files(root)
+    files = YamlFiles(root)
     if os.path.isdir(path):
         configs = [files.merged(file) for file in files.all()]
         configs = [config for config in configs if "task" in config or "group" in config]
@@ -78,134 +85,6 @@ def open_lm_eval(rest: str) -> TaskSuite:
     header = files.header() if os.path.isdir(path) else {}
     name = header.get("name") or (path.stem if os.path.isfile(path) else folder_name(path))
     return make_suite(name, tasks.values(), header.get("splits"), path, header.get("description", ""))
-
-
-WHERE = "\0where"  # the key, which no file can hold, that says which file a config is from
-
-
-class _Files:
-    """The YAML files below a folder, each read once."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self._merged: dict[Path, dict[Any, Any]] = {}
-        self._names: dict[str, dict[Any, Any]] | None = None
-        self._members = 0
-
-    def all(self) -> list[Path]:
-        """The YAML files, sorted; folders that are links are passed over, files that lead out are refused."""
-        found = []
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            here = [Path(folder, name) for name in sorted(names) if name.endswith(ENDINGS) and name[0] != "."]
-            found += [inside(self.root, path.relative_to(self.root)) for path in here]
-        return found
-
-    def merged(self, path: Path, above: tuple[Path, ...] = ()) -> dict[Any, Any]:
-        """The mapping in a file, under which lie those that it includes.
-
-        Raises:
-            UserError: includes go in a circle or out of the folder; a file is no mapping; `!function` stands in it.
-        """
-        if path in self._merged:
-            return self._merged[path]
-        if path in above or len(above) > MAX_DEPTH:
-            circle = " -> ".join(p.name for p in (*above[-4:], path))
-            raise UserError("includes go in a circle", where=above[-1], found=circle)
-        try:
-            config = read_yaml(path)
-        except UserError:
-            _refuse_functions(path)
-            raise
-        if not isinstance(config, dict):
-            raise UserError("not a mapping", where=path, found=type(config).__name__, expected="key: value lines")
-        config = dict(config)
-        includes = config.pop("include", [])
-        below: dict[Any, Any] = {}
-        for name in includes if isinstance(includes, list) else [includes]:
-            if not isinstance(name, str):
-                raise UserError(
-                    "include has a wrong type", where=path, found=repr(name)[:60], expected="names of files"
-                )
-            below.update(self.merged(self._beside(path, name), (*above, path)))
-        merged = {**below, **config, WHERE: path}
-        self._merged[path] = merged
-        return merged
-
-    def _beside(self, path: Path, name: str) -> Path:
-        """A file that another names, relative to it and within the folder."""
-        if os.path.isabs(name) or "\0" in name:
-            raise UserError("not a name within the folder", where=path, found=repr(name[:80]))
-        relative = os.path.normpath(os.path.join(os.path.relpath(path.parent, self.root), name))
-        return inside(self.root, relative)
-
-    def members(self, config: Mapping[Any, Any], depth: int = 0) -> Iterator[dict[Any, Any]]:
-        """The tasks of a config: itself, or those of a group, by name or written out.
-
-        Raises:
-            UserError: no such task, groups in a circle, or a member of a wrong type.
-        """
-        where, task = config[WHERE], config.get("task")
-        if isinstance(task, str):
-            yield dict(config)
-            return
-        if not isinstance(task, list):
-            raise UserError("task has a wrong type", where=where, found=repr(task)[:60], expected="a name, or a list")
-        if depth > MAX_DEPTH:
-            raise UserError("groups go in a circle", where=where, found=repr(config.get("group"))[:60])
-        self._members += len(task)
-        if self._members > MAX_MEMBERS:
-            raise UserError("the groups have too many members", where=where, expected=f"at most {MAX_MEMBERS}")
-        for member in task:
-            if isinstance(member, dict) and isinstance(member.get("task"), str) and "dataset_path" in member:
-                yield {**member, WHERE: where}
-            elif isinstance(member, dict) and isinstance(member.get("task"), list):
-                yield from self.members({**member, WHERE: where}, depth + 1)
-            else:
-                changes = member if isinstance(member, dict) else {}
-                yield from self._named(changes.get("task", member), changes, where, depth)
-
-    def _named(self, name: Any, changes: Mapping[Any, Any], where: object, depth: int) -> Iterator[dict[Any, Any]]:
-        if self._names is None:
-            self._names = {}
-            for path in self.all():
-                config = self.merged(path)
-                for key in ("task", "group"):
-                    if isinstance(config.get(key), str):
-                        self._names.setdefault(config[key], config)
-        if not isinstance(name, str) or name not in self._names:
-            fix = nearest(name[:60], self._names) if isinstance(name, str) else None
-            raise UserError(f"no task {str(name)[:60]!r} beside this file", where=where, fix=fix)
-        for single in self.members(self._names[name], depth + 1):
-            yield {**single, **changes, "task": single["task"]}
-
-    def header(self) -> dict[str, Any]:
-        """Name and sides of the split of a folder that task_suites/export.py wrote."""
-        path = self.root / "suite.json"
-        if not os.path.isfile(path):
-            return {}
-        from task_suites.sources.files import read_json
-
-        value = read_json(inside(self.root, "suite.json"))
-        splits = value.get("splits") if isinstance(value, dict) else None
-        texts = isinstance(splits, dict) and all(
-            isinstance(names, list) and all(isinstance(n, str) for n in names) for names in splits.values()
-        )
-        heads = texts and isinstance(value.get("name"), str) and isinstance(value.get("description", ""), str)
-        if not heads:
-            raise UserError("no header of a suite", where=path, expected='{"name": ..., "splits": {side: [tasks]}}')
-        return dict(value)
-
-
-def _refuse_functions(path: Path) -> None:
-    for number, line in enumerate(read_text(path, MAX_YAML).splitlines(), 1):
-        if re.search(r"(^|[\s\[{,:-])!function\b", line):
-            raise UserError(
-                "!function names Python code, which is not run",
-                where=f"{path}:{number}",
-                found=repr(line.strip()[:80]),
-                fix="Write it as a template, or as a function that returns a TaskSuite (docs/data.md).",
-            )
 
 
 # --- one task ---------------------------------------------------------------------------------------------------------
@@ -254,8 +133,8 @@ class _Documents:
         if isinstance(target, int) and not isinstance(target, bool):
             if not 0 <= target < len(options):
                 raise UserError("no such choice", where=where, found=target, expected=f"0 to {len(options) - 1}")
-            return Example(text, options[target], options)
-        return Example(text, as_text(target, where), options)
+            target = options[target]
+        return Example(text, as_text(target, where), options, accepted=tuple(self._accepted(row)))
 
     def _target(self, row: Row, where: object) -> Any:
         """`doc_to_target`: a field as it is; what a template writes may be the number of a choice or a list."""
@@ -271,8 +150,11 @@ class _Documents:
             options = list(self._options(row, where))
             target = options[target] if 0 <= target < len(options) else target
         answers = [as_text(t, where) for t in (target if isinstance(target, (list, tuple)) else [target])]
-        more = row.get(self.accepted, []) if self.accepted else []
-        return answered(text, [*answers, *map(str, more if isinstance(more, list) else [])])
+        return answered(text, [*answers, *self._accepted(row)])
+
+    def _accepted(self, row: Row) -> list[str]:
+        more = row.get(self.accepted) if self.accepted else None
+        return list(map(str, more)) if isinstance(more, list) else []
 
     def _options(self, row: Row, where: object) -> list[str]:
         choices = self.choices
@@ -341,18 +223,7 @@ def _ours(config: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     where = f"{path} (metadata.{OURS})"
     if not isinstance(ours, dict):
         raise UserError("not a mapping", where=where, found=repr(ours)[:60])
-    texts = (
-        "type",
-        "metric",
-        "instruction",
-        "description",
-        "domain",
-        "source",
-        "licence",
-        "family",
-        "input",
-        "accepted",
-    )
+    texts = ("type", "metric", *HEAD_KEYS, "input", "accepted")
     lists = ("labels", "tags", "positive", "negative")
     given = checked(ours, {**dict.fromkeys(texts, (str,)), **dict.fromkeys(lists, (list,))}, where)
     for key in {"positive", "negative"} & given.keys():

@@ -12,6 +12,7 @@ from typing import Any
 
 from task_suites.errors import UserError, nearest
 from task_suites.sources.files import inside, read_json_lines, read_yaml
+from task_suites.sources.layouts import illustrations
 from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
@@ -19,7 +20,7 @@ PARTS = ("train.jsonl", "test.jsonl")
 LISTS = ("options", "tokens", "tags", "accepted")
 TASK_KEYS: dict[str, type] = {
     **{field.name: str for field in fields(Task) if field.type == "str" or field.name in ("type", "metric")},
-    "labels": list,
+    **dict.fromkeys(("labels", "positive", "negative"), list),
     "train_size": int,
     "test_size": int,
 }
@@ -77,6 +78,7 @@ def _open_task(folder: Path) -> Task:
             "a label is not text", where=path, found=found, fix="Put the labels in quotes: YAML reads yes as true."
         )
     header["labels"] = tuple(labels)
+    header |= {key: illustrations(header[key], key, path) for key in ("positive", "negative") if key in header}
     header.setdefault("family", header.get("source", ""))
     spans = header.get("metric") == "span_f1"
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from task_suites.errors import UserError, nearest
 from task_suites.sources.files import inside, read_yaml
-from task_suites.sources.layouts import Item, answered, divided, make_suite, sound
+from task_suites.sources.layouts import Item, answered, divided, illustrations, make_suite, sound
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import fields_of, is_template, render
 from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
@@ -26,7 +26,6 @@ from task_suites.task import (
     TASK_TYPES,
     Example,
     Form,
-    Illustration,
     Task,
     TaskSuite,
     default_type,
@@ -169,20 +168,6 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
         raise UserError(str(error), where=where) from None
 
 
-def illustrations(values: Sequence[Any], key: str, where: object) -> tuple[Illustration, ...]:
-    """Right or wrong answers that belong to a task's definition, from a list of mappings.
-
-    Raises:
-        UserError: other keys than input, output and explanation, or values that are no text.
-    """
-    for value in values:
-        sound = isinstance(value, dict) and {"input", "output"} <= value.keys() <= {"input", "output", "explanation"}
-        if not sound or not all(isinstance(text, str) for text in value.values()):
-            expected = "{input: ..., output: ..., explanation: ...}"
-            raise UserError(f"{key} has a wrong value", where=where, found=repr(value)[:60], expected=expected)
-    return tuple(Illustration(**value) for value in values)
-
-
 def _file_parts(keys: Mapping[str, Any], folder: Path, where: object) -> dict[str, Rows]:
     """ "train" and perhaps "test" -> its rows."""
     if "train" not in keys:
@@ -300,16 +285,16 @@ class Columns:
         text = as_text(cell(row, self.input, where), where)
         output = cell(row, self.output, where)
         options = self._options(row, where)
+        more = cell(row, self.accepted, where) if self.accepted else None
+        more = [] if more is None else _list(self._parts(more), self.accepted, where)
         if self.labels or self.label_map or names or self.labels_from_data:
-            label = self.label(output, names, where)
-            return Example(text, label, options or self.labels or tuple(names) or None)
+            label, *others = (self.label(value, names, where) for value in (output, *more))
+            return Example(text, label, options or self.labels or tuple(names) or None, accepted=tuple(others))
         if options:
-            return Example(text, self._choice(output, options, row, where), options)
-        outputs = _texts(output if isinstance(output, (list, tuple)) else [output], where)
-        if self.accepted:
-            more = cell(row, self.accepted, where)
-            outputs += [] if more is None else _texts(_list(self._parts(more), self.accepted, where), where)
-        return answered(text, outputs)
+            choice, *others = (self._choice(value, options, row, where) for value in (output, *more))
+            return Example(text, choice, options, accepted=tuple(others))
+        outputs = output if isinstance(output, (list, tuple)) else [output]
+        return answered(text, _texts([*outputs, *more], where))
 
     def label(self, value: Any, names: Sequence[str], where: object) -> str:
         """The label word of a cell: a class by its number or name, then the map; a number counts in the list of labels.
@@ -427,7 +412,7 @@ class Reading:
         for where, row in self._rows(part):
             example = self.columns.example(row, names, where)
             if not (self.columns.options or self.columns.tokens) and (labels or names):
-                example = Example(example.input, example.output, labels or None)
+                example = replace(example, options=labels or None)
             yield where, example
 
     def _rows(self, part: str) -> Iterator[tuple[object, Row]]:
