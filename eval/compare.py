@@ -20,7 +20,7 @@ from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, write
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import check_data, data_record, duration, plain, train_run, write_config
+from metaicl.runs import check_data, check_held_out, data_record, duration, plain, train_run, write_config
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
@@ -164,6 +164,8 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     trained = [Path(name).parent for name in run.methods if (Path(name) / CARD).is_file()]
     for folder in (run.folder, *trained):
         check_data(folder, data)
+    for folder in trained if run.split != "meta_train" else ():
+        check_held_out(folder, data)
     backbones = Backbones()
     contenders = [
         contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
-from task_suites.provenance import Record, check_unchanged, record
+from task_suites.errors import UserError, counted
+from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.task import Task, TaskSuite
 
@@ -51,7 +52,7 @@ def train_run(
         validate = make_validate(held_out, run.validation) if held_out else None
     trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
     if trainer.accelerator.is_main_process:
-        write_config(run.folder / "config.yaml", asdict(run), data)
+        write_config(run.folder / "config.yaml", asdict(run), data, [task.name for task in trainer.tasks])
         if note:
             say(note)
         say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps")
@@ -89,7 +90,7 @@ def data_record(config: SuiteConfig, tasks: Iterable[Task]) -> Record:
     """Source, licence and fingerprint of tasks as they lie in their files, before long examples are left out."""
     tasks = list(tasks)
     if config.max_words:
-        whole = open_suite(config.name)
+        whole = open_suite(config.name, config.split, config.allow)
         tasks = [whole.tasks.get(task.name, task) for task in tasks]
     return record(tasks)
 
@@ -100,17 +101,43 @@ def check_data(folder: Path, now: Record) -> None:
     Raises:
         UserError: names the tasks that changed.
     """
+    for one in _manifests(folder):
+        check_unchanged(one.get("tasks") or {}, now, folder / "config.yaml")
+
+
+def check_held_out(folder: Path, now: Record) -> None:
+    """Raise when the training in `folder` learned from one of these tasks, under whatever name.
+
+    Raises:
+        UserError: names the tasks.
+    """
+    for one in _manifests(folder):
+        recorded = one.get("tasks") or {}
+        seen = {fingerprint_of(recorded[name]): name for name in one.get("trained_on") or () if name in recorded}
+        if twice := sorted(name for name, task in now.items() if fingerprint_of(task) in seen):
+            raise UserError(
+                f"{counted(len(twice), 'task')} of this comparison: the method was meta-trained on them",
+                where=folder / "config.yaml",
+                found=", ".join(twice[:5]),
+                expected="tasks that it has not seen",
+                fix="Use the split of the training, or --split meta_train to look at training tasks.",
+            )
+
+
+def _manifests(folder: Path) -> list[dict[str, Any]]:
     path = folder / "config.yaml"
     documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8"))) if path.is_file() else []
-    manifests = [d["manifest"] for d in documents if isinstance(d, dict) and isinstance(d.get("manifest"), dict)]
-    for one in manifests:
-        check_unchanged(one.get("tasks") or {}, now, path)
+    return [d["manifest"] for d in documents if isinstance(d, dict) and isinstance(d.get("manifest"), dict)]
 
 
-def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
-    """The run's configuration, and in a second document the versions that it ran on and the data that it used."""
+def write_config(
+    path: Path, config: dict[str, Any], data: Record | None = None, trained_on: Sequence[str] = ()
+) -> None:
+    """The run's configuration, and in a second document the versions that it ran on, the data that it used and the
+    tasks among it that it learned from."""
     path.parent.mkdir(parents=True, exist_ok=True)
     about = manifest() | ({"tasks": data} if data is not None else {})
+    about |= {"trained_on": list(trained_on)} if trained_on else {}
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
 

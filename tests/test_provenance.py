@@ -108,6 +108,15 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     assert set(about["manifest"]["tasks"]) == {"mood", "taste", "topic"}
     methods = ["random", str(run.folder / "best")]
     evaluate_run(evaluation(folder, tmp_path, methods=methods), say=lambda text: None)
+    other = tmp_path / "sides.json"  # the same tasks, the trained one now held out
+    other.write_text('{"name": "other", "meta_train": ["topic"], "meta_test": ["mood"]}')
+    swapped = evaluation(
+        folder, tmp_path, methods=methods, name="other", suite=SuiteConfig(str(folder), split=str(other))
+    )
+    with pytest.raises(UserError, match=r"trained/config.yaml: 1 task of .*meta-trained on them; found mood"):
+        evaluate_run(swapped, say=lambda text: None)
+    own = evaluation(folder, tmp_path, methods=methods, name="own")
+    evaluate_run(replace(own, split="meta_train"), say=lambda text: None)
     change(folder)
     with pytest.raises(UserError, match=r"trained/config.yaml: the data of 1 task changed since the run: topic"):
         evaluate_run(evaluation(folder, tmp_path, methods=methods, name="again"), say=lambda text: None)
