@@ -156,7 +156,8 @@ class Backbone(nn.Module):
             tree = PromptTree()
             tree.insert(-1, ids)
             row = pack([tree], leaves=True)
-            self._call(params, {**self._row(row, cache), **self._sight(row, 0), "logits_to_keep": 1})
+            no_logits = self._kept(torch.empty(0, dtype=torch.long))
+            self._call(params, {**self._row(row, cache), **self._sight(row, 0), **no_logits})
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:

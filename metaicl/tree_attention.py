@@ -1,15 +1,17 @@
 """Attention over a packed tree on CPU, exact, without a token-by-token mask, forward and backward.
 
-What a row's tokens see falls into parts that a fused kernel computes at full speed: the cached prefix (all rows see
-all of it), the trunk of a tree (causal), the trunk as seen by everything below it (no mask), and the small subtrees
-below (many side by side in one call, each with a mask of its own few tokens). The parts' results are merged by their
-log-sum-exps, as in Hydragen (Juravsky et al. 2024, arXiv 2402.05099), level by level:
+Forward, blocks of consecutive rows see one range of keys whole (the cached prefix, a trunk), which is a fused kernel's
+work, and few others, under a mask of their own. The two are merged by log-sum-exp, as in Hydragen (Juravsky et al.
+2024, arXiv 2402.05099):
 
     L = logaddexp(L1, L2);   out = out1 * exp(L1 - L) + out2 * exp(L2 - L)
 
-The backward pass of each part is exact for the merged result when it is given the merged output and log-sum-exp;
-gradients of the parts add up. The kernels are PyTorch's own CPU flash attention, called directly because they return
-the log-sum-exp. They are first-order only: a second derivative raises an error.
+Backward, what rows see falls into parts that a fused kernel computes at full speed: the prefix, the trunk of a tree
+(causal), the trunk as seen by everything below it (no mask), and the small subtrees below (many side by side in one
+call, each with a mask of its own few tokens). Each part's backward pass is exact for the merged result when it is
+given the merged output and log-sum-exp, whatever the parts of the forward pass were; gradients of the parts add up.
+The kernels are PyTorch's own CPU flash attention, called directly because they return the log-sum-exp. They are
+first-order only: a second derivative raises an error.
 
 Registered with transformers as the attention implementation "prompt_tree", so no model is forked; a call without a
 `TreePlan` runs as "sdpa".
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -29,6 +32,7 @@ from metaicl.prompt_tree import additive_mask
 NAME = "prompt_tree"
 FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
 CHAIN = 192  # a longer causal chain is halved: the kernel computes most of what a causal mask hides
+BLOCK = 64  # rows of a block of the forward pass
 
 
 @dataclass(frozen=True)
@@ -76,20 +80,56 @@ class Bundles:
 
 
 @dataclass(frozen=True)
-class TreePlan:
-    """How the attention of one packed row falls into parts.
+class Block:
+    """Rows `[start, stop)` and what they see: all keys of `[first, last)`, and some of `rest`.
 
     Attributes:
-        length: rows.
+        rest: `[others]` keys.
+        mask: `[stop - start, 1, others]`, additive.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    rest: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class TreePlan:
+    """How the attention of one packed row falls into parts (backward) and blocks (forward).
+
+    Attributes:
+        leave: `[rows]` ends of what lies below each row.
         prefix: cached tokens before them, which all rows see.
         own: causal chains and bundles: each row is in exactly one of them.
         above: what rows see of their ancestors beyond that.
     """
 
-    length: int
+    leave: Tensor
     prefix: int
     own: tuple[Span | Bundles, ...]
     above: tuple[Span, ...]
+
+    @cached_property
+    def blocks(self) -> list[list[Block]]:
+        """All rows, in lists of blocks that see the same `[first, last)` whole; made once for all layers."""
+        length = len(self.leave)
+        ends = torch.cat([torch.full((self.prefix,), length), self.leave])
+        blocks = [self._block(ends, start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+        return [list(alike) for _, alike in groupby(blocks, key=lambda b: (b.first, b.last))]
+
+    def _block(self, ends: Tensor, start: int, stop: int) -> Block:
+        """`ends` are the `leave` of all keys, those of the prefix included."""
+        here = torch.arange(self.prefix + start, self.prefix + stop)
+        before = torch.nonzero(ends[: self.prefix + start] > start)[:, 0]
+        whole = (ends[before] >= stop) & (before == before[:1] + torch.arange(len(before)))
+        count = int(whole.long().cumprod(0).sum())
+        first = int(before[0]) if count else 0
+        rest = torch.cat([before[count:], here])
+        sees = (rest <= here[:, None]) & (here[:, None] < self.prefix + ends[rest])
+        return Block(start, stop, first, first + count, rest, additive_mask(sees, torch.float32)[:, None])
 
 
 def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
@@ -129,7 +169,7 @@ def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
             middle = (start + stop) // 2
             chains += [(start, middle), (middle, stop)]
             above.append(Span(middle, stop, prefix + start, prefix + middle, causal=False))
-    return TreePlan(len(ends), prefix, tuple(own), tuple(above))
+    return TreePlan(leave, prefix, tuple(own), tuple(above))
 
 
 def _batched(bundles: list[list[int]], leave: Tensor) -> list[Bundles]:
@@ -174,9 +214,51 @@ def tree_attention(
         raise NotImplementedError("tree attention has no dropout, soft cap or sinks")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
-    rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
+        if not (torch.is_grad_enabled() and any(states.requires_grad for states in (query, key, value))):
+            return _attend(query[0], key[0], value[0], tree, scale)[None], None
+        rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
         return TreeAttention.apply(*rows, tree, scale)[0][None].to(query.dtype), None
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float, total: Tensor | None = None
+) -> Tensor:
+    """Of `[heads, rows, width]` and twice `[key heads, prefix + rows, width]`, the output `[rows, heads, width]` in the
+    query's precision, block by block; the log-sum-exp is written into `total` (`[rows, heads]`), if given.
+
+    What blocks see whole is one kernel's; its output and log-sum-exp stand beside their other keys as one more value
+    and score.
+    """
+    wide = torch.promote_types(query.dtype, torch.float32)
+    keys, values = key.to(wide), value.to(wide)
+    by_key = query.unflatten(0, (len(key), -1)).transpose(1, 2)
+    heads, rows, group, width = by_key.shape
+    result = query.new_empty(rows, heads, group, width)
+    for alike in tree.blocks:
+        start, first, last = alike[0].start, alike[0].first, alike[0].last
+        q = by_key[:, start : alike[-1].stop].to(wide, memory_format=torch.contiguous_format).flatten(1, 2)
+        if first < last:
+            seen = (states[None, :, first:last] for states in (keys, values))
+            out, lse = _kernel(q[None], *seen, 0.0, False, scale=scale)
+            out, lse = out[0], _checked(lse, out)[0]
+        else:
+            out, lse = torch.zeros_like(q), q.new_full(q.shape[:2], float("-inf"))
+        for block in alike:
+            part = slice((block.start - start) * group, (block.stop - start) * group)
+            k, v = keys[:, block.rest], values[:, block.rest]
+            scores = q.new_empty(heads, part.stop - part.start, k.shape[1] + 1)
+            scores[..., -1] = lse[:, part]
+            own = scores[..., :-1]
+            torch.baddbmm(own, q[:, part], k.transpose(1, 2), beta=0, alpha=scale, out=own)
+            own.unflatten(1, (-1, group)).add_(block.mask)
+            shares = scores.softmax(-1)
+            merged = (out[:, part] * shares[..., -1:]).baddbmm_(shares[..., :-1], v)
+            result[block.start : block.stop] = merged.unflatten(1, (-1, group)).transpose(0, 1)
+            if total is not None:  # the largest share is exp(largest score - log-sum-exp)
+                whole = scores.amax(-1) - shares.amax(-1).log()
+                total[block.start : block.stop] = whole.unflatten(1, (-1, group)).transpose(0, 1).flatten(1)
+    return result.flatten(1, 2)
 
 
 class TreeAttention(torch.autograd.Function):
@@ -190,22 +272,9 @@ class TreeAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> tuple[Tensor, Tensor]:
-        out = torch.empty_like(query)
         lse = query.new_empty(query.shape[:2])
-        for part in tree.own:
-            if isinstance(part, Span):
-                rows, keys = part.rows, part.keys
-                out[rows], lse[rows] = _fused(query[rows], key[keys], value[keys], scale, causal=True)
-            else:
-                o, s = _fused_bundles(*_gathered(query, key, value, part, tree.prefix), scale, part.mask)
-                out[part.placed], lse[part.placed] = o[part.own], s[part.own]
-        for part in tree.above:
-            rows, keys = part.rows, part.keys
-            o, s = _fused(query[rows], key[keys], value[keys], scale)
-            before = lse[rows]
-            out[rows] = torch.lerp(out[rows], o, torch.sigmoid(s - before)[..., None])
-            lse[rows] = torch.logaddexp(before, s)
-        return out, lse
+        query, key, value = (states.transpose(0, 1) for states in (query, key, value))
+        return _attend(query, key, value, tree, scale, lse), lse
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -260,14 +329,6 @@ def _gathered(query: Tensor, key: Tensor, value: Tensor, part: Bundles, prefix: 
     return query[part.rows], k, v
 
 
-def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool = False) -> tuple[Tensor, Tensor]:
-    """(output `[rows, heads, width]`, log-sum-exp `[rows, heads]`) of rows against keys."""
-    q, k, v = _views(query, key, value, causal)
-    out, lse = _kernel(q, k, v, 0.0, causal, scale=scale)
-    lse = _checked(lse, out)[..., None]
-    return _rows_first(out, len(query), causal), _rows_first(lse, len(query), causal)[..., 0]
-
-
 def _fused_backward(
     grad: Tensor,
     query: Tensor,
@@ -308,13 +369,6 @@ def _rows_first(states: Tensor, rows: int, causal: bool) -> Tensor:
     """`_view` taken back."""
     split = states if causal else states[0].unflatten(1, (-1, rows))
     return split.permute(2, 0, 1, 3).flatten(1, 2)
-
-
-def _fused_bundles(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(output `[bundles, size, heads, width]`, log-sum-exp `[bundles, size, heads]`)."""
-    views = (t.transpose(1, 2) for t in (query, key, value))
-    out, lse = _kernel(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
-    return out.transpose(1, 2), _checked(lse, out).transpose(1, 2)
 
 
 def _fused_bundles_backward(

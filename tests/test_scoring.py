@@ -84,6 +84,16 @@ def test_the_prefix_runs_once_for_many_calls(frozen):
     assert frozen.tokens_run - before <= 2 * sum(len(frozen.encode(s.text)) for s in branch)
 
 
+def test_the_prefix_runs_without_the_output_embedding(frozen):
+    """One row of logits of a large vocabulary may cost as much as hundreds of tokens."""
+    e, entered = episode(toy_task()), []
+    head = frozen.model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda module, args: entered.append(args[0].shape[-2]))
+    PromptScorer(frozen, PromptFormat(), e.task, e.support).prepare()
+    hook.remove()
+    assert entered == [0]
+
+
 def test_no_queries_give_no_scores(frozen):
     e = episode(toy_task())
     scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)

@@ -17,16 +17,32 @@ from metaicl import tree_attention
 from metaicl.prompt_tree import Packed, pack
 from metaicl.tree_attention import Bundles, Span, TreeAttention, TreePlan, plan
 
-NAMES = ("FILL", "LARGEST", "CHAIN")
-LITTLE = {"FILL": 3, "LARGEST": 6, "CHAIN": 4}  # little trees meet all of these
+NAMES = ("FILL", "LARGEST", "CHAIN", "BLOCK")
+LITTLE = {"FILL": 3, "LARGEST": 6, "CHAIN": 4, "BLOCK": 5}  # little trees meet all of these
 SIZES = [{name: getattr(tree_attention, name) for name in NAMES}, LITTLE]
 PREFIX = 70
 
 
+def none_seen(tree: TreePlan) -> tuple[Tensor, Tensor]:
+    length = len(tree.leave)
+    return torch.zeros(length, dtype=torch.int), torch.zeros(length, tree.prefix + length, dtype=torch.int)
+
+
+def seen_in_blocks(tree: TreePlan) -> tuple[Tensor, Tensor]:
+    """As `seen`, of the blocks of the forward pass."""
+    own, keys = none_seen(tree)
+    for alike in tree.blocks:
+        assert len({(block.first, block.last) for block in alike}) == 1
+        for block in alike:
+            own[block.start : block.stop] += 1
+            keys[block.start : block.stop, block.first : block.last] += 1
+            keys[block.start : block.stop, block.rest] += (block.mask[:, 0] == 0).int()
+    return own, keys
+
+
 def seen(tree: TreePlan) -> tuple[Tensor, Tensor]:
     """How often each row `[length]` is in an own part, and sees each key `[length, prefix + length]`."""
-    own = torch.zeros(tree.length, dtype=torch.int)
-    keys = torch.zeros(tree.length, tree.prefix + tree.length, dtype=torch.int)
+    own, keys = none_seen(tree)
     for part in (*tree.own, *tree.above):
         if isinstance(part, Span):
             block = torch.ones(part.stop - part.start, part.last - part.first, dtype=torch.int)
@@ -63,9 +79,10 @@ def dense(query: Tensor, key: Tensor, value: Tensor, row: Packed, prefix: int, s
 def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
     row = pack(forest, start=prefix, leaves=leaves)
     with patch.multiple(tree_attention, **sizes):
-        own, keys = seen(plan(row.leave, prefix))
-    assert (own == 1).all()
-    assert torch.equal(keys, (row.mask(torch.float32, prefix)[0, 0] == 0).int())
+        tree = plan(row.leave, prefix)
+        for own, keys in (seen(tree), seen_in_blocks(tree)):
+            assert (own == 1).all()
+            assert torch.equal(keys, (row.mask(torch.float32, prefix)[0, 0] == 0).int())
 
 
 def test_the_cases_meet_every_kind_of_part():
@@ -77,6 +94,10 @@ def test_the_cases_meet_every_kind_of_part():
     chains = [c for p in plans for c in p.own if isinstance(c, Span)]
     above = [a for p in plans for a in p.above]
     assert any(a.last == c.first and a.start == c.start and a.stop == c.stop for c in chains for a in above)
+    groups = [g for p in (*plans, *(plan(row.leave) for row in packed_cases(0).values())) for g in p.blocks]
+    assert any(len(g) > 1 for g in groups) and any(g[0].first == g[0].last for g in groups)
+    assert any(0 < g[0].first < g[0].last for g in groups)
+    assert any(len(block.rest) > block.stop - block.start for g in groups for block in g)
     assert {len({len(b.rows) for b in p.own if isinstance(b, Bundles)}) for p in plans} >= {0, 1, 2}
 
 
@@ -142,6 +163,16 @@ def test_bf16_output_and_gradients_are_as_near_as_those_of_the_fused_kernel_with
         assert ours.dtype == torch.bfloat16
         error, allowed = (ours - truth).abs(), (fused - truth).abs()
         assert error.mean() <= 0.9 * allowed.mean() and error.max() <= 1.05 * allowed.max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", CASES)
+def test_without_gradients_the_output_is_the_same(case, dtype):
+    row = packed_cases(PREFIX)[case]
+    inputs = states(row, PREFIX, group=3, dtype=dtype, width=16)
+    with torch.no_grad():
+        found = interface(inputs, row, PREFIX, 0.3)
+    torch.testing.assert_close(found, interface(inputs, row, PREFIX, 0.3))
 
 
 def test_a_second_backward_pass_is_refused():
