@@ -3,6 +3,7 @@
     python benchmarks/scoring.py --data FOLDER     all; FOLDER holds the tasks ag_news and trec_question_type
     python benchmarks/scoring.py --quick           a smoke run of about a minute; its numbers mean nothing
     python benchmarks/scoring.py --growth          also how time grows, with a plot beside this file (takes long)
+    python benchmarks/scoring.py --only matmul     of it all `time_over_matmul` alone (or `--only growth`)
 
 Two shapes: a random 4-layer GPT-2 (16 demonstrations, 100 queries, 4 options), and smollm2-135m (once pulled) on two
 real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, each scoring from token ids made
@@ -18,7 +19,8 @@ beforehand (the tree from segments already in its tokeniser's cache, lm_eval fro
 batch take 3 GB, at scored positions only, which favours them. Ratios are of the best run of each side; sides take
 turns. `tokens_over_trie` counts tokens that ran over all distinct token prefixes, `tokens_over_inner_nodes` over those
 that have to run (a prompt's last token need not). `time_over_matmul` is the bf16 time over that of its linear layers
-and output embedding alone, without any product of attention. The last line is one JSON object.
+and output embedding alone, without any product of attention; `time_over_matmul_fp32` the same in float32 (a core
+whose bf16 products are slow flatters the first). The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -159,15 +161,19 @@ def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example]
 
 
 def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: Mapping[str, int]) -> dict[str, list[float]]:
-    """Seconds of each run of each side, the sides taking turns."""
+    """Seconds of each run of each side, the sides taking turns.
+
+    With one thread, of the process's own time, which other work on the machine does not lengthen.
+    """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(max(rounds.values())):
         for name, side in sides.items():
             if turn < rounds[name]:
                 gc.collect()
-                started = time.perf_counter()
+                started = clock()
                 side()
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 
@@ -288,10 +294,13 @@ def time_over_matmul(case: Case, repeats: int) -> dict[str, float]:
     needed = layers * inner + head.weight.numel() * asked
     tree, bare = min(seconds["tree"]), min(seconds["bare"])
     over = products.products / needed
-    say(f"  bf16 {tree:.3f} s, bare products {bare:.3f} s: {tree / bare:.2f}; products over those needed {over:.3f}")
+    precision = case.backbone.config.precision
+    say(f"  {precision} {tree:.3f} s, bare products {bare:.3f} s: {tree / bare:.2f}; products over needed {over:.3f}")
+    suffix = "" if precision == "bf16" else f"_{precision}"
     return {
-        "time_over_matmul": rounded(tree / bare),
-        "bf16_seconds": rounded(tree),
+        f"time_over_matmul{suffix}": rounded(tree / bare),
+        f"{precision}_seconds": rounded(tree),
+        f"bare_{precision}_seconds": rounded(bare),
         "products_over_needed": rounded(over),
     }
 
@@ -343,11 +352,14 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
     result: dict[str, Any] = {}
     for name in REAL_TASKS[-1:] if args.quick else REAL_TASKS:
         episode = sampler.draw(suite[name], "test", 0)
+        of = (episode.task, episode.support, episode.queries, args.row_tokens)
         result[name] = {"speedup_vs_lm_eval": None}
-        for channel in (False, True):
+        for backbone in backbones.values():
+            say(f"{MODEL}, {name}, {backbone.config.precision}")
+            result[name].update(time_over_matmul(Case(backbone, plain, PromptFormat(), *of), min(args.repeats, 3)))
+        for channel in (False, True) if args.only is None else ():
             say(f"{MODEL}, {name}, {'channel' if channel else 'direct'}")
-            inputs = (PromptFormat(channel=channel), episode.task, episode.support, episode.queries, args.row_tokens)
-            case = Case(backbones["fp32"], plain, *inputs)
+            case = Case(backbones["fp32"], plain, PromptFormat(channel=channel), *of)
             with tempfile.TemporaryDirectory() as folder:
                 harness = None if channel else lm_eval_side(args, case, few, Path(folder))
                 found = compare(
@@ -361,8 +373,6 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
                     harness=harness,
                     same_tokens=False,
                 )
-            if not channel:
-                found.update(time_over_matmul(Case(backbones["bf16"], plain, *inputs), min(args.repeats, 3)))
             result[name].update(suffixed(found, channel))
     return result
 
@@ -443,10 +453,13 @@ def plot(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "scoring"})  # text as text, the same ids each time
     figure, axes = pyplot.subplots(1, len(grids), figsize=(11, 3.4), sharey=True, layout="constrained")
     for axis, name in zip(axes, grids, strict=True):
         rest = ", ".join(f"{other} {value}" for other, value in base.items() if other != name)
         axis.loglog(grids[name], curves[name], "o-")
+        axis.minorticks_off()
+        axis.set_xticks(grids[name], map(str, grids[name]))
         axis.set(xlabel=name, title=f"exponent {exponents[name]:.2f} ({rest})")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("seconds")
@@ -466,15 +479,17 @@ def main() -> int:
     parser.add_argument("--skip-lm-eval", action="store_true")
     parser.add_argument("--skip-backbone", action="store_true")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--only", choices=("matmul", "growth"), help="one measure and nothing else")
     args = parser.parse_args()
 
-    result: dict[str, Any] = {"benchmark": "scoring", "rss_growth_mb": rss_growth(args)}
-    result.update(run_tiny(args))
-    found = None if args.skip_backbone else run_backbone(args)
+    result: dict[str, Any] = {"benchmark": "scoring"}
+    if args.only is None:
+        result.update(rss_growth_mb=rss_growth(args), **run_tiny(args))
+    found = None if args.skip_backbone or args.only == "growth" else run_backbone(args)
     tasks = list((found or {}).values())
     result["time_over_matmul"] = max((t["time_over_matmul"] for t in tasks), default=None)
     result[MODEL] = found
-    result.update(growth(args) if args.growth else {"exponents": None})
+    result.update(growth(args) if args.growth or args.only == "growth" else {"exponents": None})
     known = manifest()
     versions = {**known["versions"], "lm_eval": yardsticks.lm_eval_version()}
     setting = {"threads": torch.get_num_threads(), "quick": args.quick, "row_tokens": args.row_tokens}
