@@ -137,6 +137,9 @@ def _load(store: _Store, place: int, labels: tuple[str, ...], sizes: dict[str, i
     return StoredPart(batch, labels, (store, place, labels, sizes, part))
 
 
+_set = object.__setattr__  # fields that an example lacks stay the class's: much less than its own __init__ does
+
+
 class _Store:
     """The Arrow file, mapped into memory when it is first asked for; travels to other processes as its name."""
 
@@ -222,7 +225,9 @@ class StoredPart(StoredExamples):
             at += self._size
         if not 0 <= at < self._size:
             raise IndexError("no such example")
-        row: dict[str, Any] = {name: str(data[ends[at] : ends[at + 1]], "utf-8") for name, ends, data in self._texts}
+        row: dict[str, Any] = {}
+        for name, ends, data in self._texts:
+            row[name] = str(data[ends[at] : ends[at + 1]], "utf-8")
         for name, column in self._others:
             if (value := column[at].as_py()) is not None:
                 row[name] = tuple(value) if name in LISTS else value
@@ -244,7 +249,10 @@ class StoredPart(StoredExamples):
     def _example(self, row: dict[str, Any]) -> Example:
         if self._labels and "tokens" not in row and "options" not in row:
             row["options"] = self._labels
-        return Example(**row)
+        example = object.__new__(Example)
+        for name, value in row.items():
+            _set(example, name, value)
+        return example
 
 
 def _buffers(column: Any) -> tuple[memoryview, memoryview]:
