@@ -71,15 +71,21 @@ def contender(
     return Contender(name, spec.label, build, hashed(asdict(config)), spec.note, cells=cells, curve=curve)
 
 
-def trained_contender(folder: Path, train_seconds: float | None = None) -> Contender:
-    """The contender of a method saved in `folder`; its key is the method's name."""
+def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
+    """The contender of a method saved in `folder` (on a backbone at hand, if given); its key is the method's name."""
     config, _ = read_card(folder)
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
-        config.name, spec.label, lambda: load_method(folder), print_, spec.note, trained=True, train_seconds=seconds
+        config.name,
+        spec.label,
+        lambda: load_method(folder, None, backbone),
+        print_,
+        spec.note,
+        trained=True,
+        train_seconds=seconds,
     )
 
 
@@ -89,21 +95,27 @@ def training_print(run: TrainRun, *more: Any) -> str:
     return hashlib.sha256(json.dumps([config, *more] if more else config).encode()).hexdigest()
 
 
-def finished_training(run: TrainRun, print_: str) -> Contender | None:
+def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
     """The trained contender in the run's folder, where `train_once` finished it under this name."""
     best, done = run.folder / "best", run.folder / DONE
     if not (done.is_file() and (best / CARD).is_file()):
         return None
     before = json.loads(done.read_text())
-    return trained_contender(best, before["seconds"]) if before["config"] == print_ else None
+    return trained_contender(best, before["seconds"], backbone) if before["config"] == print_ else None
 
 
-def train_once(run: TrainRun, print_: str, suite: TaskSuite, say: Callable[[str], None] = print) -> Contender:
+def train_once(
+    run: TrainRun,
+    print_: str,
+    suite: TaskSuite,
+    say: Callable[[str], None] = print,
+    backbone: Backbone | None = None,
+) -> Contender:
     """Train, and leave word in the run's folder that it is finished."""
-    _, trained = train_run(run, make_validate, say=say, suite=suite)
+    _, trained = train_run(run, make_validate, say, suite, backbone)
     done = {"config": print_, "seconds": trained.seconds, "steps": trained.steps}
     write_text(run.folder / DONE, json.dumps(done) + "\n")
-    return trained_contender(trained.folder, trained.seconds)
+    return trained_contender(trained.folder, trained.seconds, backbone)
 
 
 def _train_seconds(path: Path) -> float | None:

@@ -187,35 +187,39 @@ def _contender(
         name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress, resume=True
     )
     print_ = training_print(training, run.budget_seconds)
-    if done := finished_training(training, print_):
+    shared = backbones(backbone) if spec.weights == "frozen" else None  # and the embeddings that it keeps
+    if done := finished_training(training, print_, shared):
         return done
     plan = training.folder / "plan.json"
     planned = json.loads(plan.read_text()) if plan.is_file() else {}
     if planned.get("config") != print_:
         steps = steps_within(
-            run.budget_seconds, MethodConfig(name, options, backbone, PromptFormat()).build(), suite, trainer
+            run.budget_seconds, MethodConfig(name, options, backbone, PromptFormat()).build(shared), suite, trainer
         )
         planned = {"config": print_, "steps": steps}
         plan.parent.mkdir(parents=True, exist_ok=True)
         write_text(plan, json.dumps(planned) + "\n")
     trainer = replace(trainer, steps=planned["steps"], warmup_steps=min(trainer.warmup_steps, planned["steps"] // 4))
-    return train_once(replace(training, trainer=trainer), print_, suite, say)
+    return train_once(replace(training, trainer=trainer), print_, suite, say, shared)
 
 
 def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
     """How many steps a budget allows on this machine: from the time of forward and backward passes over four training
-    episodes (one before them warms up), for the mean size of the first 64."""
+    episodes (one before them warms up), for the mean size of the first 64. No embedding that another method left in
+    memory is used: methods that share them get the same budget."""
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
     if not tasks:
         raise UserError(f"no meta-training task that {type(method).__name__} serves")
     episodes = [e for step in range(64) for e in training_episodes(tasks, trainer, step)]
     sizes = [method.tokens(e) for e in episodes]
     spent = 0.0
+    kept, method.backbone.memo = method.backbone.memo, {}
     for i in range(5):
         started = time.monotonic()
         loss, _ = method(episodes[i : i + 1])
         loss.backward()
         spent += time.monotonic() - started if i else 0.0
+    method.backbone.memo = kept
     method.zero_grad()
     per_episode = spent / sum(sizes[1:5]) * sum(sizes) / len(sizes)
     return max(1, int(seconds / per_episode / trainer.episodes_per_step))

@@ -62,7 +62,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     _say_time(run, comparison, untrained, trainings, backbones)
 
     run_all(comparison, untrained, run.progress)
-    trained = [_train(t, suite) for t in trainings]
+    trained = [_train(t, suite, backbones) for t in trainings]
     run_all(comparison, trained, run.progress)
 
     contenders = [*untrained, *trained]
@@ -164,10 +164,12 @@ def steps_for(
     return max(1, round(tokens / mean / trainer.episodes_per_step))
 
 
-def _train(run: TrainRun, suite: TaskSuite) -> Contender:
+def _train(run: TrainRun, suite: TaskSuite, backbones: Backbones) -> Contender:
     """The trained contender; a training that is finished under the same configuration is not repeated."""
     print_ = training_print(run)
-    return finished_training(run, print_) or train_once(run, print_, suite)
+    frozen = method_spec(run.method).weights == "frozen"
+    shared = backbones(run.backbone) if frozen else None  # and the embeddings that it keeps
+    return finished_training(run, print_, shared) or train_once(run, print_, suite, backbone=shared)
 
 
 def _say_time(

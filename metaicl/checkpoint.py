@@ -121,8 +121,8 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
 
-def load_method(folder: Path, backbone_name: str | None = None) -> Method:
-    """The method saved in `folder`, on its own base model or on the one given.
+def load_method(folder: Path, backbone_name: str | None = None, backbone: Backbone | None = None) -> Method:
+    """The method saved in `folder`, on its own base model or on the one named, or on a backbone at hand.
 
     Raises:
         UserError: a missing or half-written checkpoint, or one of another base model.
@@ -133,7 +133,7 @@ def load_method(folder: Path, backbone_name: str | None = None) -> Method:
     full = config.backbone.weights == "full"
     if full:  # the folder itself is the model
         config = replace(config, backbone=replace(config.backbone, name=str(folder)))
-    method = config.build()
+    method = config.build(backbone)
     found = _base_shape(method.backbone)
     if found != base:
         differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}

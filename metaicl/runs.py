@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, write_text
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods.base import Method
@@ -31,12 +32,17 @@ MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float
 
 
 def train_run(
-    run: TrainRun, make_validate: MakeValidate, say: Callable[[str], None] = print, suite: TaskSuite | None = None
+    run: TrainRun,
+    make_validate: MakeValidate,
+    say: Callable[[str], None] = print,
+    suite: TaskSuite | None = None,
+    backbone: Backbone | None = None,
 ) -> tuple[Method, Trained]:
     """Open the suite, build the method, train it; the run's folder says how to do it again.
 
     `make_validate` comes from the comparison package, on which this one does not depend; `suite` is the one that
-    `run.suite` opens, where the caller has it open. What is said is said by the main process.
+    `run.suite` opens, where the caller has it open, and `backbone` a loaded one, for methods that learn none of its
+    weights. What is said is said by the main process.
     """
     note = None
     if suite is None:
@@ -45,7 +51,7 @@ def train_run(
     if run.resume:
         check_data(run.folder, data)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
-    method = config.build(seed=run.trainer.seed)
+    method = config.build(backbone, run.trainer.seed)
     validate = None
     if run.trainer.validate_every:
         held_out = [t for t in suite.split("meta_validation") if method.refusal(t) is None]

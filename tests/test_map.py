@@ -15,6 +15,7 @@ from eval import map as map_module
 from eval.config import MapRun, Protocol
 from eval.map import map_run, pareto, query_interval
 from metaicl import trainer
+from metaicl.backbone import Backbone
 from metaicl.checkpoint import read_card
 from metaicl.config import TrainerConfig
 from task_suites.errors import UserError
@@ -66,6 +67,14 @@ def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, tmp_
         assert map_run(run, quiet)["cells"] == first["cells"]
     wider = map_run(replace(run, methods=[*run.methods, "majority"]), quiet)
     assert [c for c in wider["cells"] if c["method"] != "majority"] == first["cells"]
+
+
+def test_methods_on_a_frozen_backbone_share_it_and_its_embeddings(run, monkeypatch):
+    loaded = []
+    load = Backbone.load
+    monkeypatch.setattr(Backbone, "load", lambda config, seed=0: loaded.append(load(config, seed)) or loaded[-1])
+    map_run(replace(run, methods=["icl", "protonet", "protonet_cosine"]), quiet)
+    assert len(loaded) == 1 and loaded[0].memo
 
 
 def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch):
