@@ -224,7 +224,8 @@ class Comparison:
             return {**head, "refused": reason}
         episodes = self._episodes(task, seed, k)
         queries = [q for episode in episodes for q in episode.queries]
-        done = answer_episodes(method, episodes)
+        with method.cold():
+            done = answer_episodes(method, episodes)
         return {
             **head,
             "metric": task.metric,

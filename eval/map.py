@@ -213,13 +213,12 @@ def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: Trai
     episodes = [e for step in range(64) for e in training_episodes(tasks, trainer, step)]
     sizes = [method.tokens(e) for e in episodes]
     spent = 0.0
-    kept, method.backbone.memo = method.backbone.memo, {}
     for i in range(5):
         started = time.monotonic()
-        loss, _ = method(episodes[i : i + 1])
-        loss.backward()
+        with method.cold():
+            loss, _ = method(episodes[i : i + 1])
+            loss.backward()
         spent += time.monotonic() - started if i else 0.0
-    method.backbone.memo = kept
     method.zero_grad()
     per_episode = spent / sum(sizes[1:5]) * sum(sizes) / len(sizes)
     return max(1, int(seconds / per_episode / trainer.episodes_per_step))

@@ -78,7 +78,7 @@ def _table(results: Results, k: int) -> dict[str, Any]:
                         "low": f"{cell['low']:.1f}",
                         "high": f"{cell['high']:.1f}",
                         "best": cell["score"] == best[application],
-                        "cost": f"{duration(cell['adapt_seconds'])} + {1000 * cell['query_seconds']:.0f} ms",
+                        "cost": _cost(cell),
                     }
                 )
         rows.append({"label": spec.label, "note": spec.note, "cells": cells, "train_seconds": seconds.get(name)})
@@ -89,6 +89,13 @@ def _table(results: Results, k: int) -> dict[str, Any]:
         "bootstrap interval over support sets and queries; below it the seconds of adapting and the time of one query."
     )
     return {"k": k, "rows": rows, "legend": legend}
+
+
+def _cost(cell: Mapping[str, Any]) -> str:
+    """Empty where the times of a place are not known."""
+    if "adapt_seconds" not in cell:
+        return ""
+    return f"{duration(cell['adapt_seconds'])} + {1000 * cell['query_seconds']:.0f} ms"
 
 
 def _lead(results: Results) -> str:
@@ -118,6 +125,7 @@ def _panels(results: Results) -> dict[str, str]:
         points = [
             (max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]), c["score"], method_spec(c["method"]).label)
             for c in cells
+            if "adapt_seconds" in c
         ]
         if points:
             panel = Panel(application, points, pareto([(cost, value) for cost, value, _ in points]))

@@ -208,3 +208,17 @@ def test_finish_writes_nothing_but_whole_files(tmp_path):
     comparing = {"method": "right", "baseline": "right"}
     finish(comparison, contenders, PromptFormat(), name="x", seconds=1.0, comparison=comparing, notes=[], filtered=None)
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_cell_costs_what_a_new_task_costs_whatever_is_in_memory(tmp_path, monkeypatch):
+    method = MethodConfig("knn", {}, tiny_config(), PromptFormat()).build()
+    embedded = []
+    hidden = method.backbone.hidden
+    monkeypatch.setattr(method.backbone, "hidden", lambda *given: embedded.append(given) or hidden(*given))
+    comparison = Comparison([toy_task()], Protocol([2], 1, 3), tmp_path)
+    episode = protocol_episode(comparison.protocol, toy_task(), 0, 2)
+    method.embed([*episode.support, *episode.queries])  # all of it is in memory now
+    comparison.run(Contender("knn", "", lambda: method, "knn"))
+    assert len(embedded) == 10
+    method.embed(episode.support)
+    assert len(embedded) == 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,6 +133,10 @@ class Method(nn.Module, ABC):
     def zero(self) -> Tensor:
         """0, in the graph of every learned weight: with several processes all weights must have a gradient."""
         return torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
+
+    def cold(self) -> AbstractContextManager[None]:
+        """A context in which nothing that is kept between tasks is used: what a new task costs is measured in it."""
+        return nullcontext()
 
     def tokens(self, episode: Episode) -> int:
         """The tokens that training on an episode runs, at least about: what it takes of a packed row."""

@@ -94,6 +94,15 @@ class EmbeddingMethod(Method):
             rows.append(memo[key])
         return torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
 
+    @contextmanager
+    def cold(self) -> Iterator[None]:
+        """Without the embeddings that the backbone keeps."""
+        kept, self.backbone.memo = self.backbone.memo, {}
+        try:
+            yield
+        finally:
+            self.backbone.memo = kept
+
     def _states(self, example: Example, params: Params | None) -> Tensor:
         """One example alone: no vector depends on what was embedded beside it."""
         start = len(self.first)
