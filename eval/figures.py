@@ -173,6 +173,8 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
         )
         low, high = axes.get_ylim()
         axes.set(xscale="log", ylim=(low, high + 0.12 * (high - low)), xlabel=xlabel, ylabel="score (points)")
+        axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
+        axes.xaxis.set_minor_formatter(lambda seconds, _: "")
         for number, (cost, value, label) in enumerate(front):
             last = number == len(front) - 1 and len(front) > 1
             axes.annotate(

@@ -51,6 +51,7 @@ def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path
     page = (tmp_path / "map" / "map.html").read_text()
     assert "Prototypical" in page and page.count("<svg") == 2 and "12 of 12 places" in page
     picture = ElementTree.parse(tmp_path / "map" / "map-fruit.svg").getroot()
+    assert "mathdefault" not in page
     assert picture.tag == "{http://www.w3.org/2000/svg}svg" and "--series-0" in (picture[0].text or "")
 
 
