@@ -280,7 +280,8 @@ def test_what_a_method_learned_beside_the_backbone_is_saved_and_loaded(name, tmp
 
 @pytest.mark.parametrize("name", ["reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta"])
 def test_the_outer_loop_lowers_the_loss_of_an_episode_learned_again_and_again(name):
-    method = MethodConfig(name, {"inner_steps": 2}, tiny_config(), PromptFormat()).build()
+    options = {"inner_steps": 2, "inner_lr": 0.01 if name == "lstm_meta" else 0.1}
+    method = MethodConfig(name, options, tiny_config(), PromptFormat()).build()
     optimizer = torch.optim.AdamW(method.learned().values(), lr=1e-2, weight_decay=0.0)
     losses = []
     for _ in range(12):
