@@ -57,14 +57,15 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
         say(note)
     prints = {a: task.fingerprint() for a, task in tasks.items()}
     places = [(a, k) for a in tasks for k in run.protocol.k]
-    keys = {(n, a, k): place_key(run, n, prints[a], k) for n in names for a, k in places}
+    recipes = {name: _recipe(run, name) for name in names}
+    keys = {(n, a, k): place_key(run, n, recipes[n], prints[a], k) for n in names for a, k in places}
     backbones = Backbones()
     for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
         missing = [place for place in places if keys[(name, *place)] not in ledger.lines]
         if not missing:
             continue
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
-        made = None if late else _contender(run, name, suite, backbones, folder, say)
+        made = None if late else _contender(run, name, recipes[name], suite, backbones, folder, say)
         if made is None:
             say(f"{name}: {len(missing)} places left empty")
             continue
@@ -112,9 +113,9 @@ class Ledger:
             lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def place_key(run: MapRun, name: str, task_print: str, k: int) -> str:
+def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int) -> str:
     """What a place of the map depends on, hashed."""
-    spec, recipe = method_spec(name), _recipe(run, name)
+    spec = method_spec(name)
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
     parts: list[Any] = [name, spec.defaults(), recipe, asdict(spec.backbone_config(run.backbone)), protocol, task_print]
     if spec.trained:
@@ -171,13 +172,14 @@ def _application_task(suite: TaskSuite, application: str, name: str) -> Task:
 def _contender(
     run: MapRun,
     name: str,
+    recipe: dict[str, Any],
     suite: TaskSuite,
     backbones: Backbones,
     folder: Path,
     say: Callable[[str], None],
 ) -> Contender:
     """The method ready to be compared, meta-trained now where it has to be and is not."""
-    spec, recipe = method_spec(name), _recipe(run, name)
+    spec = method_spec(name)
     options = recipe.get("method_options", {})
     if not spec.trained:
         return contender(name, run.backbone, PromptFormat(), backbones, options)

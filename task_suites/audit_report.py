@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.audit import KINDS, AuditReport, Pair, Ref
-from task_suites.errors import UserError, counted
+from task_suites.errors import counted
 from task_suites.splits import Overlap, Split, sizes
 from task_suites.task import TaskSuite
+from task_suites.writing import write_text
 
 SHOWN = {True: 8, False: 3}  # pairs of a relation and kind on the page: leaks, others
 CUT = 400  # characters of a text shown
@@ -63,11 +64,7 @@ def write_page(report: AuditReport, suite: TaskSuite, path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(report, suite), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", where=path) from None
+    write_text(path, page(report, suite))
 
 
 def page(report: AuditReport, suite: TaskSuite) -> str:

@@ -19,7 +19,7 @@ from task_suites.errors import UserError, counted, nearest
 from task_suites.sources.files import read_json
 from task_suites.sources.metaicl_folder import source_of
 from task_suites.task import META_SPLITS, Task, TaskSuite
-from task_suites.writing import check_free, new_folder
+from task_suites.writing import check_free, new_folder, write_text
 
 By = Literal["task", "source", "family", "domain"]
 KEYS: dict[str, Callable[[Task], str]] = {
@@ -241,7 +241,7 @@ def load_split(name: str | Path) -> Split:
 
 def save_split(split: Split, path: Path) -> None:
     """The split as a file that `load_split` reads."""
-    path.write_text(json.dumps(asdict(split), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(asdict(split), ensure_ascii=False, indent=1) + "\n")
 
 
 def write_splits(splits: Sequence[Split], output: Path) -> str:
@@ -254,11 +254,7 @@ def write_splits(splits: Sequence[Split], output: Path) -> str:
         if output.exists():
             raise UserError("the target is there already", where=output, expected="a new file")
         paths = [output]
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            save_split(splits[0], output)
-        except OSError as error:
-            raise UserError(f"cannot be written ({error.strerror})", where=output) from None
+        save_split(splits[0], output)
     else:
         check_free(output)
         paths = [output / f"{split.name}.json" for split in splits]

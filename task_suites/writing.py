@@ -54,6 +54,19 @@ def check_free(target: Path) -> None:
         raise UserError("the target is there already", where=target, expected="a new or empty folder")
 
 
+def write_text(path: Path, text: str) -> None:
+    """One file; its folder is made where it is missing.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror})", where=path) from None
+
+
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSON lines; the folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
