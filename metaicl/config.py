@@ -24,7 +24,9 @@ class BackboneConfig:
         lora_alpha: their scale is lora_alpha / lora_r.
         lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
         lora_layers: only the uppermost so many layers get adapters; 0 means all.
-        precision: "bf16" (base weights and matrix products; adapters and loss stay float32) or "fp32".
+        precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": bf16 on
+            devices whose bf16 products are the quicker ones (`metaicl.backbone.precision_for`). A checkpoint keeps the
+            precision that it was trained in.
         attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
@@ -36,7 +38,7 @@ class BackboneConfig:
     lora_alpha: int = 32
     lora_targets: str = "all-linear"
     lora_layers: int = 0
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     attention: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
     gradient_checkpointing: bool = False
     device: str = "auto"

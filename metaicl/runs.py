@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from metaicl.backbone import Backbone
+from metaicl.backbone import Backbone, device_for, precision_for
 from metaicl.checkpoint import MethodConfig, write_text
-from metaicl.config import TrainRun, ValidationConfig
+from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
 from task_suites.errors import UserError, counted
@@ -165,9 +165,11 @@ def manifest() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
+    device = device_for(BackboneConfig())
     return {
         "python": platform.python_version(),
         "versions": versions,
+        "auto": {"device": device, "precision": precision_for(device)},  # what `auto` means here
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "git_revision": _git_revision(),
         "arguments": [Path(sys.argv[0]).name, *sys.argv[1:]],
