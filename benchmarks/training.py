@@ -6,7 +6,7 @@
 
 A step is forward and backward of the negative log-likelihood of the right answers' tokens, 16 demonstrations and 16
 queries an episode. Two shapes: a random 4-layer GPT-2 (fp32, all weights learned) and, nested, smollm2-135m (once
-pulled) on episodes of real tasks (bf16, LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
+pulled) on episodes of real tasks (precision auto, LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
 
     trees      `InContext.forward`: the queries of an episode in one row behind one support set
     padded     MetaICL's way: one query a row, rows padded to 1,024 or to the longest, the best of several batch sizes
@@ -67,7 +67,7 @@ LIMITS = {
     "max_loss_diff": 1e-4,
     "max_gradient_diff": 5e-4,  # smollm2-135m in fp32 against float64: trees 4e-6, padded 8e-6, packed up to 5e-5
     "max_gradient_diff_tensor": 1e-2,
-    "max_loss_diff_bf16": 5e-2,  # the plain sides' logits are rounded to bf16, the trees' are not
+    "max_loss_diff_as_trained": 5e-2,  # in bf16 the plain sides' logits are rounded to bf16, the trees' are not
 }
 IGNORED = -100  # F.cross_entropy's label of a place that is not supervised
 LORA = BackboneConfig(MODEL, "lora", lora_r=16, lora_alpha=32, lora_layers=20, device="cpu")  # configs/realtasks.yaml
@@ -396,7 +396,7 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
     case = Comparison.of(backbone, episodes, width=128 if args.quick else WIDTH)
     case = case.tuned((2,) if args.quick else (4, 8), (0,) if args.quick else (0, 2048, 4096), 8, 1)
     found, loss = compare(case, 1 if args.quick else min(args.repeats, 2))
-    found.update(equal, max_loss_diff_bf16=rounded(loss), weights="lora", precision="bf16")
+    found.update(equal, max_loss_diff_as_trained=rounded(loss), weights="lora", precision=backbone.config.precision)
     found["tasks"] = [e.task.name for e in episodes]
     found["quality"] = time_to_quality(case, suite, args) if args.quality else None
     return found
