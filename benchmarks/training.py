@@ -6,7 +6,7 @@
 
 A step is forward and backward of the negative log-likelihood of the right answers' tokens, 16 demonstrations and 16
 queries an episode. Two shapes: a random 4-layer GPT-2 (fp32, all weights learned) and, nested, smollm2-135m (once
-pulled) on episodes of real tasks (precision auto, LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
+pulled) on episodes of real tasks (LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
 
     trees      `InContext.forward`: the queries of an episode in one row behind one support set
     padded     MetaICL's way: one query a row, rows padded to 1,024 or to the longest, the best of several batch sizes

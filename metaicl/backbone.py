@@ -144,9 +144,27 @@ class Backbone(nn.Module):
         return self._log_softmax_at(kwargs, params, places, which, targets)
 
     def hidden(self, ids: Sequence[int], layer: int = -1, params: Params | None = None) -> Tensor:
-        """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last)."""
-        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "output_hidden_states": True}
-        return output_head.wide(self._call(params, {**kwargs, "use_cache": False}).hidden_states[layer][0])
+        """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last).
+
+        No layer above it runs, and no logit is computed.
+        """
+        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
+        kwargs |= self._kept(torch.empty(0, dtype=torch.long))
+        layers = self.lower.layers
+        if not 0 <= layer < len(layers):
+            found = self._call(params, {**kwargs, "output_hidden_states": True}).hidden_states[layer]
+            return output_head.wide(found[0])
+        if layer == 0:
+            hook = layers[0].register_forward_pre_hook(_stop_before, with_kwargs=True)
+        else:
+            hook = layers[layer - 1].register_forward_hook(_stop_after)
+        try:
+            self._call(params, kwargs, share=layer > self.lower.count)
+        except _Reached as reached:
+            return output_head.wide(reached.states[0])
+        finally:
+            hook.remove()
+        raise AssertionError(f"{self.config.name} does not go through its layer {layer}")
 
     def prefix(self, ids: Sequence[int], params: Params | None = None) -> Any:
         """The key-value cache after `ids` (empty for no ids)."""
@@ -266,11 +284,13 @@ class Backbone(nn.Module):
     def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
         return {} if keep is None else {"logits_to_keep": keep.to(self.device)}
 
-    def _call(self, params: Params | None, kwargs: dict[str, Any]) -> Any:
+    def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
+        """One forward pass; without `share` also the lower layers of a row that is kept."""
         kwargs = dict(kwargs)
         self.tokens_run += kwargs["input_ids"].numel()
         leave = kwargs.pop("leave", None)
-        row = None if kwargs.get("cache") is not None else (kwargs["input_ids"], kwargs.get("position_ids"), leave)
+        share = share and kwargs.get("cache") is None
+        row = (kwargs["input_ids"], kwargs.get("position_ids"), leave) if share else None
         with self.precision(), self.lower.of(row):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
 
@@ -356,6 +376,21 @@ class Backbone(nn.Module):
             self.model.save_pretrained(folder)  # type: ignore[operator]
         if self.config.weights == "full":
             self.tokenizer.save_pretrained(folder)
+
+
+class _Reached(Exception):
+    """A forward pass has come to the layer whose states are wanted."""
+
+    def __init__(self, states: Tensor):
+        self.states = states
+
+
+def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+
+def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
+    raise _Reached(output if isinstance(output, Tensor) else output[0])
 
 
 def device_for(config: BackboneConfig) -> str:

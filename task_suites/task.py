@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from task_suites.errors import UserError, nearest
 
@@ -52,6 +52,7 @@ class Example:
     tokens: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     accepted: tuple[str, ...] = ()
+    _content: ClassVar[str | None] = None  # kept, as draws ask for it several times; no field, so equality is the same
 
     @property
     def form(self) -> Form:
@@ -71,9 +72,10 @@ class Example:
 
         Neither the answer nor the options take part, so that a relabelled duplicate is still found.
         """
-        kept: str | None = self.__dict__.get("_content")  # draws ask several times; no field, so equality is the same
+        kept = self._content
         if kept is None:
-            kept = self.__dict__["_content"] = " ".join(self.text.casefold().split())
+            kept = " ".join(self.text.casefold().split())
+            object.__setattr__(self, "_content", kept)
         return kept
 
     def hidden(self) -> Example:

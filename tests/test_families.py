@@ -108,6 +108,18 @@ def test_a_tree_scores_like_the_models_own_plain_sequences(family):
         assert (tree_logprobs(dense, tree()) - expected).abs().max() < 1e-4
 
 
+@every_family
+@torch.no_grad()
+def test_hidden_states_of_every_layer_are_the_models_own(family):
+    backbone, ids = wrap(make(family)), tree().tokens[:20]
+    own = make(family)(torch.tensor([ids]), output_hidden_states=True).hidden_states
+    if family == "mamba":  # it counts from the first layer's end, and not its embeddings
+        own = (make(family).get_input_embeddings()(torch.tensor([ids])), *own[:-2], own[-1])
+    for layer, expected in enumerate(own):
+        assert torch.allclose(backbone.hidden(ids, layer), expected[0].float(), atol=1e-5), layer
+    assert torch.equal(backbone.hidden(ids), backbone.hidden(ids, len(own) - 1))
+
+
 @pytest.mark.parametrize("family", [f for f, (_, _, attention) in FAMILIES.items() if attention != "plain"])
 def test_branches_behind_a_cached_prefix_score_like_plain_sequences(family):
     backbone = wrap(make(family))

@@ -139,6 +139,16 @@ def test_lower_layers_run_once_an_episode_and_change_nothing():
     assert all(torch.equal(a, b) for a, b in zip(gradient, plain, strict=True))
 
 
+def test_states_below_the_first_learned_layer_are_right_where_lower_layers_are_kept():
+    backbone = double_backbone(layers=3)
+    assert backbone.lower.count == 2
+    alone = [backbone.hidden(range(9), layer) for layer in range(4)]
+    with backbone.lower.once():
+        for _ in range(2):  # the second pass begins at the first learned layer
+            kept = [backbone.hidden(range(9), layer) for layer in (3, 2, 1, 0)][::-1]
+            assert all(torch.equal(a, b) for a, b in zip(alone, kept, strict=True))
+
+
 def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_language_model():
     backbone = double_backbone()
     method = MAML(backbone, PromptFormat(), inner_steps=1, inner_lr=0.3)
