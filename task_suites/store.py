@@ -225,20 +225,23 @@ class StoredPart(StoredExamples):
             at += self._size
         if not 0 <= at < self._size:
             raise IndexError("no such example")
-        row: dict[str, Any] = {}
+        example = object.__new__(Example)
         for name, ends, data in self._texts:
-            row[name] = str(data[ends[at] : ends[at + 1]], "utf-8")
+            _set(example, name, str(data[ends[at] : ends[at + 1]], "utf-8"))
         for name, column in self._others:
             if (value := column[at].as_py()) is not None:
-                row[name] = tuple(value) if name in LISTS else value
-        return self._example(row)
+                _set(example, name, tuple(value) if name in LISTS else value)
+        return self._labelled(example)
 
     def __iter__(self) -> Iterator[Example]:
         for start in range(0, len(self), BLOCK):
             block = {name: column.slice(start, BLOCK).to_pylist() for name, column in self._columns.items()}
             for values in zip(*block.values(), strict=True):
-                row = {name: value for name, value in zip(block, values, strict=True) if value is not None}
-                yield self._example({name: tuple(v) if name in LISTS else v for name, v in row.items()})
+                example = object.__new__(Example)
+                for name, value in zip(block, values, strict=True):
+                    if value is not None:
+                        _set(example, name, tuple(value) if name in LISTS else value)
+                yield self._labelled(example)
 
     def outputs(self) -> list[str | None]:
         return self._batch.column("output").to_pylist()  # type: ignore[no-any-return]
@@ -246,12 +249,10 @@ class StoredPart(StoredExamples):
     def content_keys(self) -> Any:
         return self._batch.column("key").to_numpy()
 
-    def _example(self, row: dict[str, Any]) -> Example:
-        if self._labels and "tokens" not in row and "options" not in row:
-            row["options"] = self._labels
-        example = object.__new__(Example)
-        for name, value in row.items():
-            _set(example, name, value)
+    def _labelled(self, example: Example) -> Example:
+        """With the task's labels for options that are not stored."""
+        if self._labels and example.options is None and example.tokens is None:
+            _set(example, "options", self._labels)
         return example
 
 

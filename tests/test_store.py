@@ -119,8 +119,8 @@ def test_any_text_comes_back_as_it_was(tmp_path_factory, rows):
 
 def test_opening_reads_no_example_and_a_draw_makes_few(stored, monkeypatch):
     made = []
-    plain = StoredPart._example
-    monkeypatch.setattr(StoredPart, "_example", lambda self, row: made.append(1) or plain(self, row))
+    plain = StoredPart._labelled
+    monkeypatch.setattr(StoredPart, "_labelled", lambda self, example: made.append(1) or plain(self, example))
     task = open_store(stored)["large"]
     assert not made
     EpisodeSampler(0, 16, 8).draw(task, "test", 0)
