@@ -87,8 +87,8 @@ def mismatch(
     backbone = Backbone.load(replace(config.backbone, weights="frozen"))
 
     def centre(task: Task) -> torch.Tensor:
-        texts = [e.text for e in task.examples("train")[:64]]
-        return torch.stack([backbone.hidden(backbone.encode(t)).mean(0) for t in texts]).mean(0)
+        texts = [backbone.encode(e.text) for e in task.examples("train")[:64]]
+        return torch.stack([states.mean(0) for states in backbone.hidden(texts)]).mean(0)
 
     tested = [e.task for e in held_out]
     centres = torch.stack([centre(t) for t in (*tasks, *tested)])

@@ -115,7 +115,7 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 180_000
+    train_tokens: int = 120_000
     k: int = 16
     seeds: int = 3
     queries: int = 24

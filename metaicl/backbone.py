@@ -31,12 +31,13 @@ from metaicl import output_head, tiny, tree_attention
 from metaicl.config import BackboneConfig
 from metaicl.lower_layers import LowerLayers
 from metaicl.models import resolve
-from metaicl.prompt_tree import Packed, PromptTree, pack
+from metaicl.prompt_tree import Packed, PromptTree, best_fit, pack
 from task_suites.errors import UserError
 
 log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
 Attention = Literal["tree", "flex", "dense", "plain"]
+HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
 
 
 class Backbone(nn.Module):
@@ -143,13 +144,31 @@ class Backbone(nn.Module):
         kwargs = {**self._row(row, past), **self._sight(row, before)}
         return self._log_softmax_at(kwargs, params, places, which, targets)
 
-    def hidden(self, ids: Sequence[int], layer: int = -1, params: Params | None = None) -> Tensor:
-        """Hidden states `[length, width]` (float32) of one plain sequence at a layer (0: embeddings, -1: the last).
+    def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
+        """Hidden states `[length, width]` (float32) of plain sequences at a layer (0: embeddings, -1: the last).
 
-        No layer above it runs, and no logit is computed.
+        Sequences run in packed rows, none seeing another; no layer above the one asked runs, and no logit is computed.
         """
-        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
-        kwargs |= self._kept(torch.empty(0, dtype=torch.long))
+        groups = best_fit([len(ids) for ids in sequences], HIDDEN_ROW)
+        if not self.shares(max(map(len, sequences), default=0)):
+            groups = [[i] for i in range(len(sequences))]
+        found: dict[int, Tensor] = {}
+        for group in groups:
+            if len(group) > 1:
+                row = pack([_chain(sequences[i]) for i in group], leaves=True)
+                kwargs = {**self._row(row, None), **self._sight(row, 0)}
+            else:
+                kwargs = {
+                    "input_ids": torch.tensor([list(sequences[group[0]])], device=self.device),
+                    "use_cache": False,
+                }
+            parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
+            found.update(zip(group, parts, strict=True))
+        return [found[i] for i in range(len(sequences))]
+
+    def _states(self, kwargs: dict[str, Any], layer: int, params: Params | None) -> Tensor:
+        """Hidden states `[length, width]` (float32) of one row at a layer."""
+        kwargs = kwargs | self._kept(torch.empty(0, dtype=torch.long))
         layers = self.lower.layers
         if not 0 <= layer < len(layers):
             found = self._call(params, {**kwargs, "output_hidden_states": True}).hidden_states[layer]
@@ -172,9 +191,7 @@ class Backbone(nn.Module):
 
         cache = DynamicCache()
         if ids:
-            tree = PromptTree()
-            tree.insert(-1, ids)
-            row = pack([tree], leaves=True)
+            row = pack([_chain(ids)], leaves=True)
             no_logits = self._kept(torch.empty(0, dtype=torch.long))
             self._call(params, {**self._row(row, cache), **self._sight(row, 0), **no_logits})
         return cache
@@ -376,6 +393,13 @@ class Backbone(nn.Module):
             self.model.save_pretrained(folder)  # type: ignore[operator]
         if self.config.weights == "full":
             self.tokenizer.save_pretrained(folder)
+
+
+def _chain(ids: Sequence[int]) -> PromptTree:
+    """A tree of one path."""
+    tree = PromptTree()
+    tree.insert(-1, ids)
+    return tree
 
 
 class _Reached(Exception):

@@ -115,9 +115,14 @@ def test_hidden_states_of_every_layer_are_the_models_own(family):
     own = make(family)(torch.tensor([ids]), output_hidden_states=True).hidden_states
     if family == "mamba":  # it counts from the first layer's end, and not its embeddings
         own = (make(family).get_input_embeddings()(torch.tensor([ids])), *own[:-2], own[-1])
+    others = [ids[:1], ids[3:9], ids[::-1] * 9]
     for layer, expected in enumerate(own):
-        assert torch.allclose(backbone.hidden(ids, layer), expected[0].float(), atol=1e-5), layer
-    assert torch.equal(backbone.hidden(ids), backbone.hidden(ids, len(own) - 1))
+        assert torch.allclose(backbone.hidden([ids], layer)[0], expected[0].float(), atol=1e-5), layer
+        among = backbone.hidden([*others, ids], layer)
+        assert [len(states) for states in among] == [1, 6, 180, 20]
+        assert torch.allclose(among[-1], expected[0].float(), atol=1e-5), layer
+    (last,) = backbone.hidden([ids])
+    assert torch.equal(last, backbone.hidden([ids], len(own) - 1)[0])
 
 
 @pytest.mark.parametrize("family", [f for f, (_, _, attention) in FAMILIES.items() if attention != "plain"])

@@ -142,10 +142,10 @@ def test_lower_layers_run_once_an_episode_and_change_nothing():
 def test_states_below_the_first_learned_layer_are_right_where_lower_layers_are_kept():
     backbone = double_backbone(layers=3)
     assert backbone.lower.count == 2
-    alone = [backbone.hidden(range(9), layer) for layer in range(4)]
+    alone = [backbone.hidden([range(9)], layer)[0] for layer in range(4)]
     with backbone.lower.once():
         for _ in range(2):  # the second pass begins at the first learned layer
-            kept = [backbone.hidden(range(9), layer) for layer in (3, 2, 1, 0)][::-1]
+            kept = [backbone.hidden([range(9)], layer)[0] for layer in (3, 2, 1, 0)][::-1]
             assert all(torch.equal(a, b) for a, b in zip(alone, kept, strict=True))
 
 

@@ -85,14 +85,14 @@ class EmbeddingMethod(Method):
         """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
         backbone's learned weights."""
         memo = {} if params or self.backbone.trainable() else self.backbone.memo
-        rows = []
-        for example in examples:
-            key = (self.layer, self.twice, example.tokens or example.text)
-            if key not in memo:
-                with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
-                    memo[key] = self._states(example, params)
-            rows.append(memo[key])
-        return torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
+        keys = [(self.layer, self.twice, e.tokens or e.text) for e in examples]
+        missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in memo}
+        if missing:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
+                memo.update(zip(missing, self._vectors(list(missing.values()), params), strict=True))
+        return (
+            torch.cat([memo[key] for key in keys]) if keys else torch.empty(0, self.width, device=self.backbone.device)
+        )
 
     @contextmanager
     def cold(self) -> Iterator[None]:
@@ -103,19 +103,27 @@ class EmbeddingMethod(Method):
         finally:
             self.backbone.memo = kept
 
-    def _states(self, example: Example, params: Params | None) -> Tensor:
-        """One example alone: no vector depends on what was embedded beside it."""
-        start = len(self.first)
+    def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
+        """`[items, width]` of each example; none sees another, so what runs beside it changes rounding alone."""
+        read = [self._read(e) for e in examples]
+        states = self.backbone.hidden([ids for ids, _ in read], self.layer, params)
+        return [
+            normalised(
+                s[ends.to(s.device)] if ends is not None else normalised(s[len(self.first) :]).mean(0, keepdim=True)
+            )
+            for s, (_, ends) in zip(states, read, strict=True)
+        ]
+
+    def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
+        """(tokens, the place of each word's last one, or None for a text)."""
         if example.tokens is None:
-            ids = self.backbone.encode(example.text)
-            states = normalised(self.backbone.hidden((*self.first, *ids), self.layer, params)[start:])
-            return normalised(states.mean(0, keepdim=True))
+            return (*self.first, *self.backbone.encode(example.text)), None
         pieces = [self.backbone.encode(f" {word}") for word in example.tokens]
         ids = tuple(i for piece in pieces for i in piece)
-        ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1 + start
+        ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1 + len(self.first)
         if self.twice:
             ends, ids = ends + len(ids), ids + ids
-        return normalised(self.backbone.hidden((*self.first, *ids), self.layer, params)[ends.to(self.backbone.device)])
+        return (*self.first, *ids), ends
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: query items (those whose class has a demonstration)."""
