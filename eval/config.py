@@ -115,11 +115,11 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 120_000
+    train_tokens: int = 80_000
     k: int = 16
     seeds: int = 3
     queries: int = 24
-    tasks: int = 12
+    tasks: int = 10
     finetune_cells: int = 3
     progress: bool = True
 
