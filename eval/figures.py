@@ -205,7 +205,7 @@ def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: s
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.9))
         axes = figure.add_axes((0.12, 0.17, 0.84, 0.79))
-        if smooth and len(values) >= 20:
+        if smooth:
             axes.plot(steps, values, color=colour(0), linewidth=0.8, alpha=0.35)
             axes.plot(steps, _smoothed(values), color=colour(0), linewidth=2)
         else:
@@ -216,8 +216,8 @@ def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: s
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
-    """Exponential moving average over about a fortieth of the values, corrected for its start."""
-    keep = 1 - 40 / max(41, len(values))
+    """Exponential moving average over about a fortieth of the values and at least five, corrected for its start."""
+    keep = 1 - 1 / max(5, len(values) / 40)
     total = weight = 0.0
     out = []
     for value in values:
