@@ -99,7 +99,7 @@ class QuickstartRun:
         name: of the run; empty makes one from the suite's name.
         backbone: the language model.
         max_words: leave out examples whose input has more words.
-        train_tokens: size of meta-training, in tokens through the model.
+        steps: of meta-training, one episode each.
         k: demonstrations.
         seeds: support sets a task.
         queries: queries a support set.
@@ -115,7 +115,7 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    train_tokens: int = 80_000
+    steps: int = 100
     k: int = 16
     seeds: int = 3
     queries: int = 24

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from eval.compare import DONE, Backbones, contender, finish, finished_training, run_all, train_once, training_print
@@ -19,9 +20,8 @@ from eval.harness import Comparison, Contender, protocol_episode
 from eval.report import table
 from eval.statistics import gain_interval
 from metaicl import models
-from metaicl.backbone import Backbone
 from metaicl.checkpoint import write_text
-from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
+from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
 from metaicl.runs import duration, plain, write_config
@@ -34,7 +34,7 @@ UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
 TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
 # rough costs in forward passes, for the estimate of time: of a training token, and of a cell's tokens
-LEARNING = {"protonet": 0.25, "fomaml": 7.0, "fomaml_icl": 7.0}
+LEARNING = {"protonet": 0.5, "fomaml": 7.0, "fomaml_icl": 7.0}
 ADAPTING = {"finetune": 25.0, "fomaml": 5.0, "fomaml_icl": 5.0}
 
 
@@ -55,11 +55,9 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     _introduce(run, suite, tasks, note)
 
     backbones = Backbones()
-    trainings = [
-        training(run, name, suite_config, suite, backbones, folder) for name in (FULL if run.full else TRAINED)
-    ]
+    trainings = [training(run, name, suite_config, folder) for name in (FULL if run.full else TRAINED)]
     untrained = [_untrained(run, name, backbones) for name in UNTRAINED]
-    _say_time(run, comparison, untrained, trainings, backbones)
+    _say_time(run, comparison, untrained, trainings, suite, backbones)
 
     run_all(comparison, untrained, run.progress)
     trained = [_train(t, suite, backbones) for t in trainings]
@@ -139,29 +137,15 @@ def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender
     return contender(name, run.backbone, PromptFormat(), backbones, cells=cells, curve=curve)
 
 
-def training(
-    run: QuickstartRun, name: str, suite_config: SuiteConfig, suite: TaskSuite, backbones: Backbones, folder: Path
-) -> TrainRun:
-    """The training of one method: as many steps as `run.train_tokens` allows for this suite's episodes."""
+def training(run: QuickstartRun, name: str, suite_config: SuiteConfig, folder: Path) -> TrainRun:
+    """The training of one method."""
     backbone = method_spec(name).backbone_config(run.backbone)
-    trainer = TrainerConfig(k=run.k, log_every=5)
-    trainer = replace(trainer, steps=steps_for(run.train_tokens, suite, trainer, run.backbone, backbones))
+    trainer = TrainerConfig(steps=run.steps, k=run.k, log_every=5)
     if name == "protonet":  # it learns one linear map, which does not take long
         trainer = replace(trainer, steps=max(1, trainer.steps // 8), arbitrary_labels=0.0)
     return TrainRun(
         name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
     )
-
-
-def steps_for(
-    tokens: int, suite: TaskSuite, trainer: TrainerConfig, backbone: BackboneConfig, backbones: Backbones
-) -> int:
-    """How many steps make `tokens`: a function of the suite's first training episodes, not of the machine's speed."""
-    base: Backbone = backbones(replace(backbone, weights="frozen"))
-    method = InContext(base, PromptFormat(), objective="both")
-    first = [e for step in range(32) for e in training_episodes(suite.split("meta_train"), trainer, step)]
-    mean = sum(method.tokens(e) for e in first) / len(first)
-    return max(1, round(tokens / mean / trainer.episodes_per_step))
 
 
 def _train(run: TrainRun, suite: TaskSuite, backbones: Backbones) -> Contender:
@@ -177,6 +161,7 @@ def _say_time(
     comparison: Comparison,
     untrained: Sequence[Contender],
     trainings: Sequence[TrainRun],
+    suite: TaskSuite,
     backbones: Backbones,
 ) -> None:
     """Print what the whole will take: its tokens, weighed by what is done with them, at this machine's speed."""
@@ -194,8 +179,10 @@ def _say_time(
         for c in untrained
         if c.name not in ("random", "majority")
     )
+    tasks = suite.split("meta_train")
+    first = [e for step in range(16) for e in training_episodes(tasks, trainings[-1].trainer, step)]
     for t in trainings:
         if not (t.folder / DONE).is_file():
-            passes += run.train_tokens * LEARNING.get(t.method, 2.2)
+            passes += t.trainer.steps * fmean([method.tokens(e) for e in first]) * LEARNING.get(t.method, 2.2)
             passes += cell * len(comparison.tasks) * run.seeds * ADAPTING.get(t.method, 1.3)
     print(f"This takes about {duration(passes / speed)} on this machine; finished steps are kept.")

@@ -11,7 +11,7 @@ from eval.config import QuickstartRun
 from eval.quickstart import FULL, UNTRAINED, quickstart
 from metaicl import trainer
 
-SMALL = {"train_tokens": 1500, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
+SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
 
 
 @pytest.fixture
@@ -43,5 +43,5 @@ def test_a_second_run_repeats_no_finished_step_and_says_the_same(run, capsys, mo
 def test_the_full_story_compares_nine_methods_with_random_and_majority(run, capsys):
     from dataclasses import replace
 
-    summary = quickstart(replace(run, full=True, train_tokens=800))
+    summary = quickstart(replace(run, full=True, steps=2))
     assert set(summary["methods"]) == {*FULL, *UNTRAINED} and len(summary["methods"]) == 11
