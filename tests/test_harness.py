@@ -217,7 +217,8 @@ def test_a_cell_costs_what_a_new_task_costs_whatever_is_in_memory(tmp_path, monk
     monkeypatch.setattr(method.backbone, "hidden", lambda *given: embedded.extend(given[0]) or hidden(*given))
     comparison = Comparison([toy_task()], Protocol([2], 1, 3), tmp_path)
     episode = protocol_episode(comparison.protocol, toy_task(), 0, 2)
-    method.embed([*episode.support, *episode.queries])  # all of it is in memory now
+    method.embed(episode.support)
+    method.embed(episode.queries)  # all of it is in memory now
     comparison.run(Contender("knn", "", lambda: method, "knn"))
     assert len(embedded) == 10
     method.embed(episode.support)

@@ -3,7 +3,7 @@ classes off the support set.
 
 An item is a text (the mean of its tokens' states, each normalised over width) or, for tagging, a word (the state at its
 last token); k counts sentences there, and most words are O. Vectors are normalised over width again and, while the
-backbone is frozen, kept in `backbone.memo`, so that each text is embedded once for all methods.
+backbone is frozen, kept in `backbone.memo`, so that the same episode is embedded once for all methods.
 
 A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
 times longer than any other and tells nothing of the text. So a token that begins a text goes before it and is left out.
@@ -85,14 +85,13 @@ class EmbeddingMethod(Method):
         """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
         backbone's learned weights."""
         memo = {} if params or self.backbone.trainable() else self.backbone.memo
-        keys = [(self.layer, self.twice, e.tokens or e.text) for e in examples]
-        missing = {key: e for key, e in zip(keys, examples, strict=True) if key not in memo}
-        if missing:
+        # kept by all that ran together: neighbours move a vector by rounding, which must not depend on earlier calls
+        key = (self.layer, self.twice, tuple(e.tokens or e.text for e in examples))
+        if key not in memo:
             with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
-                memo.update(zip(missing, self._vectors(list(missing.values()), params), strict=True))
-        return (
-            torch.cat([memo[key] for key in keys]) if keys else torch.empty(0, self.width, device=self.backbone.device)
-        )
+                rows = self._vectors(examples, params)
+            memo[key] = torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
+        return memo[key]
 
     @contextmanager
     def cold(self) -> Iterator[None]:
