@@ -16,7 +16,7 @@ from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, write_text
+from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
@@ -24,6 +24,7 @@ from metaicl.runs import check_data, check_held_out, data_record, duration, plai
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
+from task_suites.writing import write_text
 
 DONE = "finished.json"  # in the folder of a finished training
 

@@ -19,7 +19,6 @@ from typing import Any
 from eval.calibration import calibration
 from eval.config import Protocol
 from eval.metrics import closest, score
-from metaicl.checkpoint import write_text
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
 from metaicl.runs import manifest, plain
@@ -27,6 +26,7 @@ from task_suites.episodes import Episode, EpisodeSampler, fixed_support
 from task_suites.errors import UserError, nearest
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.task import Example, Task
+from task_suites.writing import write_text
 
 VALIDATION_SEED = 1_000_000  # meta-validation draws its own support sets
 

@@ -24,7 +24,7 @@ from eval.config import MapRun
 from eval.harness import Comparison, Contender
 from eval.metrics import score
 from eval.statistics import Interval, generator
-from metaicl.checkpoint import MethodConfig, write_text
+from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
@@ -34,6 +34,7 @@ from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources.files import read_yaml
 from task_suites.task import Task, TaskSuite
+from task_suites.writing import write_text
 
 RESAMPLES = 300
 LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled

@@ -20,7 +20,6 @@ from eval.harness import Comparison, Contender, protocol_episode
 from eval.report import table
 from eval.statistics import gain_interval
 from metaicl import models
-from metaicl.checkpoint import write_text
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
@@ -29,6 +28,7 @@ from metaicl.trainer import training_episodes
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Task, TaskSuite
+from task_suites.writing import write_text
 
 UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
 TRAINED = ("protonet", "metaicl")
@@ -181,8 +181,9 @@ def _say_time(
     )
     tasks = suite.split("meta_train")
     first = [e for step in range(16) for e in training_episodes(tasks, trainings[-1].trainer, step)]
+    step_tokens = fmean([method.tokens(e) for e in first])
     for t in trainings:
         if not (t.folder / DONE).is_file():
-            passes += t.trainer.steps * fmean([method.tokens(e) for e in first]) * LEARNING.get(t.method, 2.2)
+            passes += t.trainer.steps * step_tokens * LEARNING.get(t.method, 2.2)
             passes += cell * len(comparison.tasks) * run.seeds * ADAPTING.get(t.method, 1.3)
     print(f"This takes about {duration(passes / speed)} on this machine; finished steps are kept.")

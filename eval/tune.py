@@ -22,12 +22,13 @@ import yaml
 from eval.config import TuneRun
 from eval.harness import make_validate
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, write_text
+from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import MethodSpec, method_spec
 from metaicl.runs import duration, plain, train_run, write_config
 from task_suites.errors import UserError, nearest
 from task_suites.task import TaskSuite
+from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
 Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)

@@ -15,10 +15,8 @@ Each is tried on a small tree at loading; the first whose log-probabilities equa
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +27,7 @@ from torch.func import functional_call
 
 from metaicl import output_head, tiny, tree_attention
 from metaicl.config import BackboneConfig
+from metaicl.devices import device_for, settled
 from metaicl.lower_layers import LowerLayers
 from metaicl.models import resolve
 from metaicl.prompt_tree import Packed, PromptTree, best_fit, pack
@@ -45,7 +44,7 @@ class Backbone(nn.Module):
 
     def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig):
         super().__init__()
-        self.config = _settled(config, str(next(model.parameters()).device))
+        self.config = config = settled(config, str(next(model.parameters()).device))
         self.tokenizer = tokenizer
         self.model = _with_weights(model, config)
         self.model.eval()  # adapters carry no dropout; in-context losses want the same forward in training and scoring
@@ -71,7 +70,7 @@ class Backbone(nn.Module):
             UserError: there is no such model, or it is no causal language model.
         """
         device = device_for(config)
-        config = _settled(config, device)
+        config = settled(config, device)
         keep = torch.float32 if config.weights == "full" or config.precision == "fp32" else torch.bfloat16
         model, tokenizer = _open_model(config.name, keep)
         with torch.random.fork_rng():
@@ -158,10 +157,7 @@ class Backbone(nn.Module):
                 row = pack([_chain(sequences[i]) for i in group], leaves=True)
                 kwargs = {**self._row(row, None), **self._sight(row, 0)}
             else:
-                kwargs = {
-                    "input_ids": torch.tensor([list(sequences[group[0]])], device=self.device),
-                    "use_cache": False,
-                }
+                kwargs = self._alone(sequences[group[0]])
             parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
             found.update(zip(group, parts, strict=True))
         return [found[i] for i in range(len(sequences))]
@@ -203,8 +199,7 @@ class Backbone(nn.Module):
 
     def plain_logits(self, ids: Sequence[int], params: Params | None = None) -> Tensor:
         """Logits `[length, vocabulary]` (float32) of one plain sequence."""
-        kwargs = {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
-        return self._logits(kwargs, params, None)
+        return self._logits(self._alone(ids), params, None)
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
         """The slow way: one forward pass for each leaf's path."""
@@ -214,8 +209,9 @@ class Backbone(nn.Module):
                 continue
             path = tree.path(node)
             ids = [tree.tokens[n] for n in path]
-            kwargs = {"input_ids": torch.tensor([ids[:-1]], device=self.device), "use_cache": False}
-            lp = self._log_softmax_at(kwargs, params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:]))
+            lp = self._log_softmax_at(
+                self._alone(ids[:-1]), params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:])
+            )
             found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
 
@@ -254,6 +250,10 @@ class Backbone(nn.Module):
             if before != self.attention:
                 self.attention = before
                 self._implement({"tree": tree_attention.NAME, "flex": "flex_attention"}[before])
+
+    def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
+        """The model's arguments for a plain sequence."""
+        return {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
 
     def _row(self, row: Packed, past: Any) -> dict[str, Any]:
         """The model's arguments for a packed row, all but what its tokens see."""
@@ -415,31 +415,6 @@ def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
     raise _Reached(output if isinstance(output, Tensor) else output[0])
-
-
-def device_for(config: BackboneConfig) -> str:
-    """The device that the configuration means on this machine; each process of a launch has a GPU of its own."""
-    if config.device != "auto":
-        return config.device
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-
-
-def precision_for(device: str) -> Literal["bf16", "fp32"]:
-    """The precision whose matrix products are quicker on `device`, by what the hardware says of itself.
-
-    bf16 on a GPU that has it, on a CPU with AMX, and on AMD's with AVX512-BF16, where it takes 0.6 of fp32's time.
-    Intel's AVX512-BF16 without AMX takes 1.8 of it, and a CPU that has to emulate bf16 twelve times as long.
-    """
-    if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    says = getattr(torch.cpu, "get_capabilities", dict)  # PyTorch before 2.10 or so cannot say
-    can: dict[str, Any] = says() if device == "cpu" else {}
-    native = can.get("amx_bf16") or (can.get("avx512_bf16") and "AMD" in str(can.get("cpu_name")))
-    return "bf16" if native else "fp32"
-
-
-def _settled(config: BackboneConfig, device: str) -> BackboneConfig:
-    return replace(config, precision=precision_for(device)) if config.precision == "auto" else config
 
 
 def _open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -4,7 +4,6 @@ the method's own weights beside them. Written whole or not at all."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -71,19 +70,6 @@ def whole_folder(target: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise UserError(
-            f"saving failed: {error}", where=path, fix="Free space or choose another output folder."
-        ) from None
 
 
 def save_method(method: Method, config: MethodConfig, folder: Path) -> None:

@@ -25,7 +25,7 @@ class BackboneConfig:
         lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
         lora_layers: only the uppermost so many layers get adapters; 0 means all.
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": bf16 on
-            devices whose bf16 products are the quicker ones (`metaicl.backbone.precision_for`). A checkpoint keeps the
+            devices whose bf16 products are the quicker ones (`metaicl.devices.precision_for`). A checkpoint keeps the
             precision that it was trained in.
         attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.

@@ -15,15 +15,17 @@ from typing import Any
 
 import yaml
 
-from metaicl.backbone import Backbone, device_for, precision_for
-from metaicl.checkpoint import MethodConfig, write_text
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
+from metaicl.devices import device_for, precision_for
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
 from task_suites.errors import UserError, counted
 from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.task import Task, TaskSuite
+from task_suites.writing import write_text
 
 PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,25 @@ def check_free(target: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """One file; its folder is made where it is missing.
+    """One file, whole or not at all; its folder is made where it is missing. A pipe or device is written into.
 
     Raises:
         UserError: it cannot be written.
     """
+    place = Path(os.path.realpath(path))
+    scratch = place.with_name(f".{place.name}-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_file():
+            place.write_text(text, encoding="utf-8")
+            return
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(place)
     except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", where=path) from None
+        with suppress(OSError):
+            scratch.unlink()
+        fix = "Free space or choose another place."
+        raise UserError(f"cannot be written ({error.strerror or error})", where=path, fix=fix) from None
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

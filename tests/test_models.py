@@ -11,7 +11,8 @@ import torch
 from conftest import tiny_config
 
 from metaicl import models
-from metaicl.backbone import Backbone, precision_for
+from metaicl.backbone import Backbone
+from metaicl.devices import precision_for
 from task_suites.errors import UserError
 
 
