@@ -74,8 +74,11 @@ class Example:
         """
         kept = self._content
         if kept is None:
-            kept = " ".join(self.text.casefold().split())
-            object.__setattr__(self, "_content", kept)
+            kept = self.text.casefold()
+            # in most texts the only white space is single blanks inside, and seeing that is quicker than splitting
+            if not kept.isprintable() or "  " in kept or kept != kept.strip():
+                kept = " ".join(kept.split())
+            self.__dict__["_content"] = kept
         return kept
 
     def hidden(self) -> Example:
@@ -290,7 +293,7 @@ class Task:
             self._indices[split] = PartIndex(self.examples(split))
         return self._indices[split]
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """The form of the task's examples (all of one form in a task)."""
         return self.examples("train")[0].form

@@ -119,8 +119,8 @@ def test_any_text_comes_back_as_it_was(tmp_path_factory, rows):
 
 def test_opening_reads_no_example_and_a_draw_makes_few(stored, monkeypatch):
     made = []
-    plain = StoredPart._labelled
-    monkeypatch.setattr(StoredPart, "_labelled", lambda self, example: made.append(1) or plain(self, example))
+    plain = StoredPart._add_labels
+    monkeypatch.setattr(StoredPart, "_add_labels", lambda self, values: made.append(1) or plain(self, values))
     task = open_store(stored)["large"]
     assert not made
     EpisodeSampler(0, 16, 8).draw(task, "test", 0)

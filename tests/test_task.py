@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from task_suites.errors import UserError, nearest
@@ -296,6 +299,19 @@ def test_an_index_is_made_once_and_belongs_to_its_task():
     task = task_of(Example("one", "a", ("a", "b")))
     assert task.index("train") is task.index("train")
     assert task.replace().index("train") is not task.index("train")
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+@given(st.text(st.sampled_from("aAß \t\n\xa0\u2028\x1c.") | st.characters(codec="utf-8")))
+def test_content_is_the_casefolded_words_joined_by_blanks(text):
+    assert Example(text).content == _normal(text)
+
+
+def test_no_printable_character_but_the_blank_is_white_space():
+    assert [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace() and c.isprintable()] == [" "]  # `content`
 
 
 def test_a_kept_content_changes_neither_equality_nor_hash_nor_copies():
