@@ -244,7 +244,8 @@ def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) 
 
 
 def _rng(key: EpisodeKey, purpose: str) -> random.Random:
-    return random.Random(f"{'/'.join(map(str, key))}/{purpose}")
+    seed, task, role, index = key
+    return random.Random(f"{seed}/{task}/{role}/{index}/{purpose}")
 
 
 def _classes(task: Task) -> list[str]:
