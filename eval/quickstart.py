@@ -40,9 +40,9 @@ ADAPTING = {"finetune": 25.0, "fomaml": 5.0, "fomaml_icl": 5.0}
 
 def quickstart(run: QuickstartRun) -> dict[str, Any]:
     """Run the story; the last line printed is JSON where `run.json` asks for it. The summary is returned."""
-    started = time.monotonic()
     if run.backbone.name in models.MODELS:
         models.pull(run.backbone.name, say=print)
+    started = time.monotonic()  # what the estimate below is of
     suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
     suite, note = suite_config.open()
     tasks = suite.split("meta_test")

@@ -25,11 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metaicl import output_head, tiny, tree_attention
+from metaicl import output_head, tree_attention
 from metaicl.config import BackboneConfig
 from metaicl.devices import device_for, settled
+from metaicl.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lower_layers import LowerLayers
-from metaicl.models import resolve
 from metaicl.prompt_tree import Packed, PromptTree, best_fit, pack
 from task_suites.errors import UserError
 
@@ -46,11 +46,11 @@ class Backbone(nn.Module):
         super().__init__()
         self.config = config = settled(config, str(next(model.parameters()).device))
         self.tokenizer = tokenizer
-        self.model = _with_weights(model, config)
+        self.model = with_weights(model, config)
         self.model.eval()  # adapters carry no dropout; in-context losses want the same forward in training and scoring
         self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=1 << 16)(self._encode)
         if config.gradient_checkpointing:
-            _checkpoint_layers(self.model)
+            checkpoint_layers(self.model)
         self.shape: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
         self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
@@ -72,7 +72,7 @@ class Backbone(nn.Module):
         device = device_for(config)
         config = settled(config, device)
         keep = torch.float32 if config.weights == "full" or config.precision == "fp32" else torch.bfloat16
-        model, tokenizer = _open_model(config.name, keep)
+        model, tokenizer = open_model(config.name, keep)
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             return cls(model.to(device), tokenizer, config).to(device)
@@ -415,98 +415,6 @@ def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
     raise _Reached(output if isinstance(output, Tensor) else output[0])
-
-
-def _open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as hf_logging
-
-    if name == tiny.NAME:
-        return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
-    source = resolve(name)
-    shown = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
-    try:
-        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype), AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no causal language model {name!r}: {str(error).splitlines()[0]}",
-            expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
-        ) from None
-    finally:
-        if shown:
-            hf_logging.enable_progress_bar()
-
-
-def _with_weights(model: Any, config: BackboneConfig) -> nn.Module:
-    if config.weights == "full":
-        return model
-    model.requires_grad_(False)
-    if config.weights == "frozen":
-        return model
-    from peft import LoraConfig, get_peft_model
-
-    layers = model.config.num_hidden_layers
-    upper = list(range(max(0, layers - config.lora_layers), layers)) if config.lora_layers else None
-    targets: str | list[str] = config.lora_targets
-    if targets == "query-value":
-        targets = _query_value_names(model, config)
-    elif targets != "all-linear":
-        targets = config.lora_targets.split(",")
-    elif upper:  # peft takes a choice of layers for named modules only
-        targets = sorted(_linear_names(model))
-    lora = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=0.0,
-        target_modules=targets,
-        layers_to_transform=upper,
-        task_type="CAUSAL_LM",
-    )
-    try:
-        adapted = get_peft_model(model, lora)
-    except ValueError as error:
-        raise UserError(
-            f"{config.name} takes no adapters at lora_targets {config.lora_targets!r}: {error}",
-            fix="Name modules that take them (backbone.lora_targets), or learn all weights (backbone.weights full).",
-        ) from None
-    module: Any
-    for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
-        if hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False
-    return adapted
-
-
-def _checkpoint_layers(model: Any) -> None:
-    """Layers keep their inputs alone. transformers asks for training mode, which dropout inside them must not have."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    for module in model.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            module.training = True
-
-
-def _linear_names(model: Any) -> set[str]:
-    """Last names of the modules that "all-linear" means: linear layers, the output embedding left out."""
-    from transformers.pytorch_utils import Conv1D
-
-    head = model.get_output_embeddings()
-    linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
-    return {name.rpartition(".")[2] for name in linear}
-
-
-def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
-    """The query's and the value's projection, or the one that makes queries, keys and values together."""
-    names = _linear_names(model)
-    for wanted in (["q_proj", "v_proj"], ["c_attn"], ["query_key_value"], ["query", "value"]):
-        if names.issuperset(wanted):
-            return wanted
-    raise UserError(
-        f"{config.name} has no query and value projections of a known name",
-        found=sorted(names),
-        fix="Name modules in backbone.lora_targets.",
-    )
 
 
 def _shared_depth(shape: Any) -> int | None:

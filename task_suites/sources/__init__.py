@@ -79,6 +79,9 @@ def _open(name: str) -> TaskSuite:
     if colon and scheme in SCHEMES:
         return load_named(SCHEMES[scheme])(rest)  # type: ignore[no-any-return]
     if name in BUILT_IN or (colon and not Path(name).exists()):
+        if colon and not rest.isidentifier():
+            form = "SOURCE:PLACE or package.module:function"
+            raise UserError(f"no source {scheme!r}", found=name, expected=form, fix=nearest(scheme, SCHEMES))
         source = load_named(BUILT_IN.get(name, name))
         if not callable(source):
             raise UserError(f"{name} is a {type(source).__name__}", expected="a function that returns a TaskSuite")

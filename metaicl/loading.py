@@ -1,0 +1,116 @@
+"""A causal language model from a folder or the hub, and which of its weights are learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from metaicl import tiny
+from metaicl.config import BackboneConfig
+from metaicl.models import resolve
+from task_suites.errors import UserError
+
+
+def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """(model, tokenizer) by a name that `metaicl.models` knows, from a folder, or by a hub name.
+
+    Raises:
+        UserError: there is no such model, or it is no causal language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
+
+    if name == tiny.NAME:
+        return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
+    source = resolve(name)
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
+    try:
+        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype), AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no causal language model {name!r}: {str(error).splitlines()[0]}",
+            expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
+        ) from None
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
+
+
+def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
+    """The model with what `config.weights` says free to learn: all of it, nothing, or new LoRA weights around it (Hu et
+    al. 2021, arXiv 2106.09685).
+
+    Raises:
+        UserError: the model has no modules of the names that are to be adapted.
+    """
+    if config.weights == "full":
+        return model
+    model.requires_grad_(False)
+    if config.weights == "frozen":
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    layers = model.config.num_hidden_layers
+    upper = list(range(max(0, layers - config.lora_layers), layers)) if config.lora_layers else None
+    targets: str | list[str] = config.lora_targets
+    if targets == "query-value":
+        targets = _query_value_names(model, config)
+    elif targets != "all-linear":
+        targets = config.lora_targets.split(",")
+    elif upper:  # peft takes a choice of layers for named modules only
+        targets = sorted(_linear_names(model))
+    lora = LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=0.0,
+        target_modules=targets,
+        layers_to_transform=upper,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        adapted = get_peft_model(model, lora)
+    except ValueError as error:
+        raise UserError(
+            f"{config.name} takes no adapters at lora_targets {config.lora_targets!r}: {error}",
+            fix="Name modules that take them (backbone.lora_targets), or learn all weights (backbone.weights full).",
+        ) from None
+    module: Any
+    for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+    return adapted
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Layers keep their inputs alone. transformers asks for training mode, which dropout inside them must not have."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
+
+
+def _linear_names(model: Any) -> set[str]:
+    """Last names of the modules that "all-linear" means: linear layers, the output embedding left out."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
+    return {name.rpartition(".")[2] for name in linear}
+
+
+def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
+    """The query's and the value's projection, or the one that makes queries, keys and values together."""
+    names = _linear_names(model)
+    for wanted in (["q_proj", "v_proj"], ["c_attn"], ["query_key_value"], ["query", "value"]):
+        if names.issuperset(wanted):
+            return wanted
+    raise UserError(
+        f"{config.name} has no query and value projections of a known name",
+        found=sorted(names),
+        fix="Name modules in backbone.lora_targets.",
+    )
