@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +59,8 @@ class Backbone(nn.Module):
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if found == tree_attention.NAME else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
-        self._twice = False  # whether a dense mask has been tried for second derivatives
+        self._smooth = False  # whether second derivatives are wanted
+        self._said = False  # whether it has been said what they cost
         self.attention = self._choose_attention()
 
     @classmethod
@@ -219,8 +220,8 @@ class Backbone(nn.Module):
     def twice_differentiable(self) -> Iterator[None]:
         """A context in which log-probabilities have second derivatives in the learned weights: no fused attention.
 
-        PyTorch's fused kernels, ours among them, have first derivatives only; a dense mask through SDPA's plain
-        mathematics has both.
+        Fused kernels have first derivatives only. The tree's blocks run as plain products instead; FlexAttention gives
+        way to a dense mask, and SDPA to its plain mathematics.
 
         Raises:
             UserError: `backbone.attention` asks for a fused kernel by name, or the model takes no dense mask.
@@ -228,28 +229,30 @@ class Backbone(nn.Module):
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         before = self.attention
-        if before in ("tree", "flex"):
-            if self.config.attention == before:
-                raise UserError(
-                    "second derivatives are asked for, and a fused attention has none",
-                    found=f"backbone.attention {before}",
-                    expected="auto, dense or plain",
-                )
-            if not self._twice:
-                self._twice = self._takes("dense")
-                if not self._twice:
-                    self._takes(before)
-                    raise UserError(f"{self.config.name} takes no dense mask, so it has no second derivatives here")
-                log.info("Second order: attention runs with a dense mask, since fused kernels have one derivative")
+        if before in ("tree", "flex") and self.config.attention == before:
+            raise UserError(
+                "second derivatives are asked for, and a fused attention has none",
+                found=f"backbone.attention {before}",
+                expected="auto, dense or plain",
+            )
+        if before == "flex":
+            if not self._takes_dense:
+                self._takes(before)
+                raise UserError(f"{self.config.name} takes no dense mask, so it has no second derivatives here")
             self.attention = "dense"
             self._implement(self._own_implementation)
+        if before in ("tree", "flex") and not self._said:
+            log.info("Second order: attention runs without fused kernels, which have one derivative")
+            self._said = True
+        outer, self._smooth = self._smooth, True
         try:
             with sdpa_kernel(SDPBackend.MATH):
                 yield
         finally:
-            if before != self.attention:
+            self._smooth = outer
+            if before == "flex":
                 self.attention = before
-                self._implement({"tree": tree_attention.NAME, "flex": "flex_attention"}[before])
+                self._implement("flex_attention")
 
     def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
         """The model's arguments for a plain sequence."""
@@ -268,7 +271,8 @@ class Backbone(nn.Module):
     def _sight(self, row: Packed, prefix: int) -> dict[str, Any]:
         """What the tokens of a row see, in the words of this attention."""
         if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
-            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": tree_attention.plan(row.leave, prefix)}
+            plan = tree_attention.plan(row.leave, prefix, self._smooth)
+            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": plan}
         if self.attention == "flex":
             return {"attention_mask": row.block_mask(self.device, prefix)}
         return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}
@@ -376,6 +380,10 @@ class Backbone(nn.Module):
         if not right:
             self._implement(self._own_implementation)
         return right
+
+    @cached_property
+    def _takes_dense(self) -> bool:
+        return self._takes("dense")
 
     def _implement(self, name: str) -> bool:
         """Set transformers' attention implementation; false where the model has no choice of it."""

@@ -10,8 +10,8 @@ Backward, what rows see falls into parts that a fused kernel computes at full sp
 (causal), the trunk as seen by everything below it (no mask), and the small subtrees below (many side by side in one
 call, each with a mask of its own few tokens). Each part's backward pass is exact for the merged result when it is
 given the merged output and log-sum-exp, whatever the parts of the forward pass were; gradients of the parts add up.
-The kernels are PyTorch's own CPU flash attention, called directly because they return the log-sum-exp. They are
-first-order only: a second derivative raises an error.
+The kernels are PyTorch's own CPU flash attention, called directly because they return the log-sum-exp. They have first
+derivatives only; a plan made for second ones (`smooth`) runs its blocks as plain products.
 
 Registered with transformers as the attention implementation "prompt_tree", so no model is forked; a call without a
 `TreePlan` runs as "sdpa".
@@ -105,12 +105,14 @@ class TreePlan:
         prefix: cached tokens before them, which all rows see.
         own: causal chains and bundles: each row is in exactly one of them.
         above: what rows see of their ancestors beyond that.
+        smooth: no fused kernels, so that there are second derivatives.
     """
 
     leave: Tensor
     prefix: int
     own: tuple[Span | Bundles, ...]
     above: tuple[Span, ...]
+    smooth: bool = False
 
     @cached_property
     def blocks(self) -> list[list[Block]]:
@@ -132,7 +134,7 @@ class TreePlan:
         return Block(start, stop, first, first + count, rest, additive_mask(sees, torch.float32)[:, None])
 
 
-def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
+def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
     """The plan of a packed row from its ancestor intervals (`Packed.leave`) behind a cached prefix."""
     ends = leave.tolist()
     above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
@@ -169,7 +171,7 @@ def plan(leave: Tensor, prefix: int = 0) -> TreePlan:
             middle = (start + stop) // 2
             chains += [(start, middle), (middle, stop)]
             above.append(Span(middle, stop, prefix + start, prefix + middle, causal=False))
-    return TreePlan(leave, prefix, tuple(own), tuple(above))
+    return TreePlan(leave, prefix, tuple(own), tuple(above), smooth)
 
 
 def _batched(bundles: list[list[int]], leave: Tensor) -> list[Bundles]:
@@ -215,6 +217,9 @@ def tree_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
+        if tree.smooth:
+            out = _attend_plainly(query[0].to(wide), key[0].to(wide), value[0].to(wide), tree, scale)
+            return out[None].to(query.dtype), None
         if not (torch.is_grad_enabled() and any(states.requires_grad for states in (query, key, value))):
             return _attend(query[0], key[0], value[0], tree, scale)[None], None
         rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
@@ -261,6 +266,18 @@ def _attend(
     return result.flatten(1, 2)
 
 
+def _attend_plainly(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> Tensor:
+    """`_attend` in operations that autograd differentiates as often as it is asked to."""
+    by_key = query.unflatten(0, (len(key), -1))
+    found = []
+    for block in (block for alike in tree.blocks for block in alike):
+        seen = torch.cat([torch.arange(block.first, block.last), block.rest])
+        mask = torch.nn.functional.pad(block.mask[:, 0], (block.last - block.first, 0)).to(query.dtype)
+        scores = by_key[:, :, block.start : block.stop] @ key[:, None, seen].transpose(-1, -2) * scale + mask
+        found.append(scores.softmax(-1) @ value[:, None, seen])
+    return torch.cat(found, 2).flatten(0, 1).transpose(0, 1)
+
+
 class TreeAttention(torch.autograd.Function):
     """`(query [rows, heads, width], key and value [prefix + rows, key heads, width], plan, scale)`, contiguous and in
     float32 at least, to (output as query, log-sum-exp `[rows, heads]`).
@@ -286,7 +303,7 @@ class TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph: a second derivative would lack this term
             raise RuntimeError(
-                "tree attention has first derivatives only: take backbone.attention dense for second ones"
+                "fused tree attention has first derivatives only: take Backbone.twice_differentiable for second ones"
             )
         query, key, value, out, lse = ctx.saved_tensors
         tree, scale, grad = ctx.tree, ctx.scale, grad.contiguous()

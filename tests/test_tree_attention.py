@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unittest.mock import patch
 
 import pytest
@@ -138,10 +139,10 @@ def test_gradients_pass_gradcheck(prefix, monkeypatch):
     assert torch.autograd.gradcheck(lambda q, k, v: TreeAttention.apply(q, k, v, tree, 0.7)[0], inputs)
 
 
-def interface(inputs: list[Tensor], row: Packed, prefix: int, scale: float) -> Tensor:
+def interface(inputs: Sequence[Tensor], row: Packed, prefix: int, scale: float, smooth: bool = False) -> Tensor:
     """What a model calls, on states as `TreeAttention` takes them."""
     query, key, value = (t.transpose(0, 1)[None] for t in inputs)
-    tree = plan(row.leave, prefix)
+    tree = plan(row.leave, prefix, smooth)
     return tree_attention.tree_attention(torch.nn.Module(), query, key, value, None, scaling=scale, tree=tree)[0][0]
 
 
@@ -175,6 +176,29 @@ def test_without_gradients_the_output_is_the_same(case, dtype):
     torch.testing.assert_close(found, interface(inputs, row, PREFIX, 0.3))
 
 
+@settings(max_examples=30, deadline=None)
+@given(forests(), st.sampled_from([0, 3]), st.booleans(), st.sampled_from(SIZES), st.sampled_from([1, 2, 3]))
+def test_a_smooth_plan_has_the_output_and_both_derivatives_of_dense_attention(forest, prefix, leaves, sizes, group):
+    row = pack(forest, start=prefix, leaves=leaves)
+    inputs = states(row, prefix, group, width=4)
+    with patch.multiple(tree_attention, **sizes):
+        out = interface(inputs, row, prefix, 0.5, smooth=True)
+    expected, _ = dense(*inputs, row, prefix, 0.5)
+    assert (out - expected).abs().max() < 1e-12
+    first = [torch.autograd.grad(o.square().sum(), inputs, create_graph=True) for o in (out, expected)]
+    second = [torch.autograd.grad(sum(g.square().sum() for g in grads), inputs) for grads in first]
+    for found, wanted in (first, second):
+        assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-9
+
+
+def test_second_derivatives_of_a_smooth_plan_pass_gradgradcheck(monkeypatch):
+    for name, size in LITTLE.items():
+        monkeypatch.setattr(tree_attention, name, size)
+    row = packed_cases(2)["little"]
+    inputs = states(row, 2, group=2, width=2)
+    assert torch.autograd.gradgradcheck(lambda *qkv: interface(qkv, row, 2, 0.7, smooth=True), inputs)
+
+
 def test_a_second_backward_pass_is_refused():
     row = packed_cases(0)["subtrees"]
     inputs = states(row, 0, group=1)
@@ -188,7 +212,7 @@ def test_a_second_derivative_through_a_model_is_refused_and_not_wrong():
     tree = plant((30, [(40, [(5, [])]), (60, []), (50, [])]))
     weights = list(backbone.trainable().values())
     loss = backbone.logprobs([tree], [range(1, len(tree))]).sum()
-    with pytest.raises(RuntimeError, match="attention dense"):
+    with pytest.raises(RuntimeError, match="twice_differentiable"):
         torch.autograd.grad(loss, weights, create_graph=True)
 
 
