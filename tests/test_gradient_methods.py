@@ -116,6 +116,25 @@ def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
         MAML(backbone, PromptFormat(), inner_steps=1)([EPISODE])
 
 
+@pytest.mark.parametrize("options", [{}, {"learn_rates": True}])
+def test_steps_at_test_may_be_others_than_in_training_and_change_no_training(options):
+    backbone = double_backbone()
+    usual, longer, none = (
+        MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.1, test_steps=count, **options)
+        for count in (None, 4, 0)
+    )
+    assert torch.equal(usual([EPISODE])[0], longer([EPISODE])[0])
+    start, two, four, zero = (
+        torch.cat([p.flatten() for p in weights.values()])
+        for weights in (usual.start(), *(m.inner(EPISODE.task, EPISODE.support) for m in (usual, longer, none)))
+    )
+    with longer.learning(1):
+        by_hand = [*longer.steps(EPISODE.task, EPISODE.support, longer.start(), order=0, count=4)]
+    assert torch.equal(two, torch.cat([p.flatten() for p in by_hand[1].values()]))
+    assert torch.equal(four, torch.cat([p.flatten() for p in by_hand[3].values()]))
+    assert torch.equal(zero, start) and not torch.equal(two, four)
+
+
 def test_the_attention_is_as_before_after_second_order():
     backbone = double_backbone()
     before = backbone.attention

@@ -36,11 +36,12 @@ class GradientMethod(Method):
 
     Args:
         in_context: keep the demonstrations in the prompt.
-        inner_steps: steps of the inner loop, in meta-training and at test; 0 leaves the weights as they are.
+        inner_steps: steps of the inner loop; 0 leaves the weights as they are.
         inner_lr: their rate.
         clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
         order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).
         objective: of inner and outer loss (`InContext`).
+        test_steps: steps at test where they are not `inner_steps` (Finn et al. 2017 trained with 5 and tested with 10).
     """
 
     trainable = True
@@ -55,6 +56,7 @@ class GradientMethod(Method):
         clip: float = 1.0,
         order: int = 1,
         objective: Objective = "tokens",
+        test_steps: int | None = None,
     ):
         super().__init__(backbone, form)
         if not backbone.trainable():
@@ -64,7 +66,7 @@ class GradientMethod(Method):
         if order not in (1, 2):
             raise UserError("order is out of range", found=order, expected="1 or 2")
         self.in_context, self.inner_steps, self.inner_lr, self.clip = in_context, inner_steps, inner_lr, clip
-        self.order = order
+        self.order, self.test_steps = order, inner_steps if test_steps is None else test_steps
         self.order_free = not in_context
         self.model = InContext(backbone, form, demonstrations=in_context, objective=objective)
         self.serves = self.model.serves
@@ -135,11 +137,11 @@ class GradientMethod(Method):
         return clipped(grads, self.clip)
 
     def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
-        """The weights after all inner steps, from `start` (the meta-learned weights), as new leaves."""
+        """The weights after all steps of a test, from `start` (the meta-learned weights), as new leaves."""
         start = self.start() if start is None else start
         after = dict(start)
         with self.learning(1):
-            for params in self.steps(task, support, start, order=0):
+            for params in self.steps(task, support, start, 0, self.test_steps):
                 after = params
         return leaves(after)
 

@@ -33,7 +33,8 @@ class MAML(GradientMethod):
         outer_loss: "last" is the loss after the last inner step; "every" the mean of those after each step.
         anneal: with "every", the training episodes (by their number in the run) over which the weights of the steps
             go evenly from equal ones to the last step alone; 0 leaves them equal.
-        learn_rates: learn a rate for each step and weight tensor, started at `inner_lr`.
+        learn_rates: learn a rate for each step and weight tensor, started at `inner_lr`; more steps at test take the
+            last one's.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class MAML(GradientMethod):
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         if self.rates is None:
             return super().update(params, grads, step, loss)
-        return gradient_step(params, grads, self.rates[step].unbind())
+        return gradient_step(params, grads, self.rates[min(step, len(self.rates) - 1)].unbind())
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: the queries' supervised tokens (queries, for other objectives)."""
