@@ -217,11 +217,11 @@ def tree_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
+        if not (torch.is_grad_enabled() and any(states.requires_grad for states in (query, key, value))):
+            return _attend(query[0], key[0], value[0], tree, scale)[None], None
         if tree.smooth:
             out = _attend_plainly(query[0].to(wide), key[0].to(wide), value[0].to(wide), tree, scale)
             return out[None].to(query.dtype), None
-        if not (torch.is_grad_enabled() and any(states.requires_grad for states in (query, key, value))):
-            return _attend(query[0], key[0], value[0], tree, scale)[None], None
         rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
         return TreeAttention.apply(*rows, tree, scale)[0][None].to(query.dtype), None
 

@@ -75,6 +75,11 @@ def dense(query: Tensor, key: Tensor, value: Tensor, row: Packed, prefix: int, s
     return torch.einsum("hqk,khw->qhw", scores.softmax(-1), value), scores.logsumexp(-1).T
 
 
+def apart(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """The largest difference of an entry."""
+    return max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True))
+
+
 @settings(max_examples=150, deadline=None)
 @given(forests(), st.sampled_from([0, 1, PREFIX]), st.booleans(), st.sampled_from(SIZES))
 def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
@@ -112,7 +117,7 @@ def test_output_and_gradients_are_those_of_dense_softmax_attention(case, prefix,
     assert (out - expected).abs().max() < 1e-12 and (lse - expected_lse).abs().max() < 1e-12
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
     found, wanted = (torch.autograd.grad((o * weight).sum(), inputs) for o in (out, expected))
-    assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-10
+    assert apart(found, wanted) < 1e-10
 
 
 @settings(max_examples=30, deadline=None)
@@ -125,7 +130,7 @@ def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest,
     expected, _ = dense(*inputs, row, prefix, 0.5)
     found, wanted = (torch.autograd.grad(o.square().sum(), inputs) for o in (out, expected))
     assert (out - expected).abs().max() < 1e-12
-    assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-10
+    assert apart(found, wanted) < 1e-10
 
 
 @pytest.mark.parametrize("prefix", [0, 2])
@@ -188,7 +193,7 @@ def test_a_smooth_plan_has_the_output_and_both_derivatives_of_dense_attention(fo
     first = [torch.autograd.grad(o.square().sum(), inputs, create_graph=True) for o in (out, expected)]
     second = [torch.autograd.grad(sum(g.square().sum() for g in grads), inputs) for grads in first]
     for found, wanted in (first, second):
-        assert max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True)) < 1e-9
+        assert apart(found, wanted) < 1e-9
 
 
 def test_second_derivatives_of_a_smooth_plan_pass_gradgradcheck(monkeypatch):
