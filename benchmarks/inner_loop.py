@@ -33,6 +33,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -302,9 +303,8 @@ class Comparison:
 
         hook = model.layers[self.method.backbone.lower.count].register_forward_pre_hook(keep, with_kwargs=True)
         try:
-            model(input_ids=batch["ids"], use_cache=False)
-        except _Enough:
-            pass
+            with suppress(_Enough):
+                model(input_ids=batch["ids"], use_cache=False)
         finally:
             hook.remove()
         return kept[0]

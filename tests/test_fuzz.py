@@ -202,13 +202,15 @@ def read_all(name: str) -> None:
                 assert SECRET not in example.text
 
 
-def fuzz(source: str, numbers: range, tmp_path: Path) -> None:
+def fuzz(source: str, numbers: range, tmp_path: Path) -> list[str | None]:
+    """The error of each mutated copy, None where it was read."""
     outside = tmp_path / "outside"
     outside.write_text(json.dumps({"input": SECRET, "output": "good"}) + "\n")
     sound = tmp_path / "sound"
     name = SOURCES[source](sound)
     read_all(name)
     folder = tmp_path / "fuzzed"
+    errors: list[str | None] = []
     for number in numbers:
         rng = random.Random(f"{source}/{number}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -224,19 +226,24 @@ def fuzz(source: str, numbers: range, tmp_path: Path) -> None:
         try:
             with time_limit():
                 read_all(name.replace(str(sound), str(folder)))
+            errors.append(None)
         except UserError as error:
             assert str(error).strip(), (source, number)
+            errors.append(str(error))
         except Exception as error:
             pytest.fail(f"{source}, number {number}, {victim.name}: {type(error).__name__}: {error}")
         assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before, (source, number)
+    return errors
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_mutated_file_reads_right_or_gives_one_error(source, tmp_path):
-    fuzz(source, range(30), tmp_path)
+    errors = fuzz(source, range(30), tmp_path)
+    assert len(errors) == 30 and any(errors), "no mutation was noticed"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_thousand_mutated_files_read_right_or_give_one_error(source, tmp_path):
-    fuzz(source, range(30, 1030), tmp_path)
+    errors = fuzz(source, range(30, 1030), tmp_path)
+    assert len(errors) == 1000 and any(errors) and not all(errors)

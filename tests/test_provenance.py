@@ -88,9 +88,10 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
 
 
 def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
-    evaluate_run(evaluation(folder, tmp_path), say=lambda text: None)
+    before = evaluate_run(evaluation(folder, tmp_path), say=lambda text: None)
     shorter = SuiteConfig(str(folder), max_words=40, min_train=2, min_test=2)
-    evaluate_run(evaluation(folder, tmp_path, suite=shorter), say=lambda text: None)
+    after = evaluate_run(evaluation(folder, tmp_path, suite=shorter), say=lambda text: None)
+    assert after["manifest"]["tasks"] == before["manifest"]["tasks"]
 
 
 def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_training(folder, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -306,8 +305,12 @@ def test_any_yaml_gives_a_suite_or_one_error(tmp_path_factory, keys, dropped):
     folder = tmp_path_factory.mktemp("any")
     (folder / "train.csv").write_text(csv_text(ROWS), newline="")
     name = write(folder, {**{k: v for k, v in KEYS.items() if k != dropped}, **keys})
-    with suppress(UserError):
-        open_suite(name)
+    try:
+        tasks = open_suite(name).tasks.values()
+    except UserError as error:
+        assert str(error).strip()
+    else:
+        assert tasks
 
 
 ROW = {"a": "x y", "choices": ["p", "q"], "label": 1, "d": {"t": ["u"]}}

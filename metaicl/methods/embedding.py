@@ -1,19 +1,11 @@
-"""What the metric and closed-form methods share: items as vectors from the backbone, and a classifier that reads its
+"""What the metric and closed-form methods share: a classifier of item vectors (metaicl/methods/items.py) that reads its
 classes off the support set.
-
-An item is a text (the mean of its tokens' states, each normalised over width) or, for tagging, a word (the state at its
-last token); k counts sentences there, and most words are O. Vectors are normalised over width again and, while the
-backbone is frozen, kept in `backbone.memo`, so that the same episode is embedded once for all methods.
-
-A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
-times longer than any other and tells nothing of the text. So a token that begins a text goes before it and is left out.
 
 An algorithm is a map of (shots, their classes, queries) to logits (`logits`), and a loss where it is not cross-entropy.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +16,8 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method, Predictor, seeded
+from metaicl.methods.items import ItemVectors, in_turn, item_labels
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
 
@@ -54,17 +46,9 @@ class EmbeddingMethod(Method):
 
     def __init__(self, backbone: Backbone, form: PromptFormat, layer: float = 0.8, twice: bool = False, most: int = 0):
         super().__init__(backbone, form)
-        self.twice, self.most = twice, most
-        depth = int(backbone.shape.num_hidden_layers)
-        index = round(layer * depth) if 0 < layer < 1 else int(layer)
-        self.layer = index + depth + 1 if index < 0 else index
-        if not 0 <= self.layer <= depth:
-            raise UserError(
-                "the model has no such layer", found=f"layer {layer}", expected=f"a share of 1, or {-depth} to {depth}"
-            )
-        self.width = int(backbone.shape.hidden_size)
-        special = [i for i in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id) if i is not None]
-        self.first = tuple(special[:1]) or backbone.encode("\n")[:1]
+        self.most = most
+        self.vectors = ItemVectors(backbone, layer, twice)
+        self.width = self.vectors.width
 
     @abstractmethod
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
@@ -82,16 +66,8 @@ class EmbeddingMethod(Method):
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
 
     def embed(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
-        """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
-        backbone's learned weights."""
-        memo = {} if params or self.backbone.trainable() else self.backbone.memo
-        # kept by all that ran together: neighbours move a vector by rounding, which must not depend on earlier calls
-        key = (self.layer, self.twice, tuple(e.tokens or e.text for e in examples))
-        if key not in memo:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
-                rows = self._vectors(examples, params)
-            memo[key] = torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
-        return memo[key]
+        """`[items, width]` (`ItemVectors`)."""
+        return self.vectors(examples, params)
 
     @contextmanager
     def cold(self) -> Iterator[None]:
@@ -101,28 +77,6 @@ class EmbeddingMethod(Method):
             yield
         finally:
             self.backbone.memo = kept
-
-    def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
-        """`[items, width]` of each example; none sees another, so what runs beside it changes rounding alone."""
-        read = [self._read(e) for e in examples]
-        states = self.backbone.hidden([ids for ids, _ in read], self.layer, params)
-        return [
-            normalised(
-                s[ends.to(s.device)] if ends is not None else normalised(s[len(self.first) :]).mean(0, keepdim=True)
-            )
-            for s, (_, ends) in zip(states, read, strict=True)
-        ]
-
-    def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
-        """(tokens, the place of each word's last one, or None for a text)."""
-        if example.tokens is None:
-            return (*self.first, *self.backbone.encode(example.text)), None
-        pieces = [self.backbone.encode(f" {word}") for word in example.tokens]
-        ids = tuple(i for piece in pieces for i in piece)
-        ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1 + len(self.first)
-        if self.twice:
-            ends, ids = ends + len(ids), ids + ids
-        return (*self.first, *ids), ends
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: query items (those whose class has a demonstration)."""
@@ -202,30 +156,6 @@ class EmbeddingPredictor(Predictor):
         best = [self.names[i] for i in logits.argmax(1)] if self.names else ["O"] * len(logits)
         tags = iter(best)
         return [tuple(next(tags) for _ in q.tokens or ()) for q in queries]
-
-
-def item_labels(examples: Sequence[Example]) -> list[str]:
-    """The class of each item: an example's output, or its words' tags."""
-    return [label for e in examples for label in (e.tags or () if e.tokens is not None else (e.output or "",))]
-
-
-def in_turn(support: Sequence[Example], most: int) -> list[int]:
-    """The places of at most `most` items, rising: each class's first, each class's second, and so on, where an item's
-    rank in its class goes by its own name, not by its place."""
-    names = [f"{e.content}/{i}" for e in support for i in range(len(e.tokens or "1"))]
-    labels = item_labels(support)
-    ranked = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
-    seen: dict[str, int] = {}
-    turns = []
-    for i in ranked:
-        seen[labels[i]] = seen.get(labels[i], 0) + 1
-        turns.append((seen[labels[i]], labels[i], i))
-    return sorted(i for _, _, i in sorted(turns)[:most])
-
-
-def normalised(states: Tensor) -> Tensor:
-    """Of mean 0 and variance 1 over the last axis."""
-    return nn.functional.layer_norm(states, states.shape[-1:])
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone
-from metaicl.methods.embedding import EmbeddingMethod, EmbeddingPredictor, in_turn, item_labels
+from metaicl.methods.embedding import EmbeddingMethod, EmbeddingPredictor
+from metaicl.methods.items import in_turn, item_labels
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -48,10 +49,10 @@ class SetFit(EmbeddingMethod):
         super().__init__(backbone, form, most=most, **options)
         if not backbone.trainable():
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
-        if self.layer <= backbone.lower.count:
+        if self.vectors.layer <= backbone.lower.count:
             raise UserError(
                 "SetFit's vectors come from below all adapters",
-                found=f"layer {self.layer}, adapters from layer {backbone.lower.count + 1} on",
+                found=f"layer {self.vectors.layer}, adapters from layer {backbone.lower.count + 1} on",
                 fix="Raise layer or backbone.lora_layers.",
             )
         self.steps, self.lr, self.inverse_ridge = steps, lr, inverse_ridge
