@@ -60,33 +60,47 @@ def from_lists(
     tagged = any(not isinstance(text, str) for text, _, _ in given["train"])
     free = type == "generation" and not tagged and options is None
     classes = not (tagged or free or options is not None)
+    form: Form = "tags" if tagged else "text" if free else "options"
     words = _words(name, given, label_names) if classes else ()
-
-    def example(text: Any, label: Any, own: Sequence[Any] | None, where: str) -> Example:
-        if tagged:
-            tags = (_named(tag, label_names or (), where) for tag in _sequence(label, where))
-            return Example(tokens=tuple(as_text(t, where) for t in _sequence(text, where)), tags=tuple(tags))
-        if free:
-            plain = _plain(label)
-            several = plain if isinstance(plain, (list, tuple)) else [plain]
-            return answered(text, [as_text(answer, where) for answer in several])
-        choices = words if own is None else tuple(as_text(_plain(o), where) for o in _sequence(own, where))
-        return Example(text, _named(label, choices, where), choices)
-
-    parts: dict[str, list[Example]] = {}
-    for part, items in given.items():
-        parts[part] = []
-        for number, item in enumerate(items, 1):
-            where = f"task {name}, {part} example {number}"
-            parts[part].append(made := example(*item, where))
-            if wrong := made.problem(words):
-                raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
+    parts = {part: _examples(name, part, items, form, words, label_names) for part, items in given.items()}
     if "test" not in parts:
         parts = divided(parts["train"], test_share, f"task {name}", seed)
-    form: Form = "tags" if tagged else "text" if free else "options"
     kind = type or default_type(form, bool(words))
     head.setdefault("family", head.get("source", ""))
     return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **head)  # type: ignore[arg-type]
+
+
+def _examples(
+    name: str, part: str, items: Sequence[Item], form: Form, words: tuple[str, ...], label_names: Sequence[str] | None
+) -> list[Example]:
+    """The sound examples of one part."""
+    made = []
+    for number, item in enumerate(items, 1):
+        where = f"task {name}, {part} example {number}"
+        made.append(_example(*item, form, words, label_names, where))
+        if wrong := made[-1].problem(words):
+            raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
+    return made
+
+
+def _example(
+    text: Any,
+    label: Any,
+    own: Sequence[Any] | None,
+    form: Form,
+    words: tuple[str, ...],
+    label_names: Sequence[str] | None,
+    where: str,
+) -> Example:
+    if form == "tags":
+        tags = (_named(tag, label_names or (), where) for tag in _sequence(label, where))
+        return Example(tokens=tuple(as_text(t, where) for t in _sequence(text, where)), tags=tuple(tags))
+    if form == "text":
+        plain = _plain(label)
+        several = plain if isinstance(plain, (list, tuple)) else [plain]
+        return answered(text, [as_text(answer, where) for answer in several])
+    choices = words if own is None else tuple(as_text(_plain(o), where) for o in _sequence(own, where))
+    return Example(text, _named(label, choices, where), choices)
 
 
 def _items(
