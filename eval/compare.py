@@ -20,7 +20,7 @@ from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import check_data, check_held_out, data_record, duration, plain, train_run, write_config
+from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
@@ -69,7 +69,8 @@ def contender(
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    return Contender(name, spec.label, build, hashed(asdict(config)), spec.note, cells=cells, curve=curve)
+    print_ = hashed([asdict(config), spec.defaults()])
+    return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve)
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
@@ -77,7 +78,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
     config, _ = read_card(folder)
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
-    print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
+    print_ = hashed([asdict(config), spec.defaults(), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         config.name,
@@ -91,9 +92,9 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
 
 
 def training_print(run: TrainRun, *more: Any) -> str:
-    """A name for what a training depends on (and `more`); drawing a bar makes no difference."""
-    config = plain(asdict(replace(run, progress=True)))
-    return hashlib.sha256(json.dumps([config, *more] if more else config).encode()).hexdigest()
+    """A name for what a training depends on (and `more`), the method's defaults of this version among it; drawing a bar
+    makes no difference."""
+    return hashed([asdict(replace(run, progress=True)), method_spec(run.method).defaults(), *more])
 
 
 def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:

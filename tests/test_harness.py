@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import tiny_config
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender
+from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender, training_print
 from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from metaicl.checkpoint import MethodConfig, save_method
-from metaicl.config import ValidationConfig
+from metaicl.config import TrainRun, ValidationConfig
+from metaicl.methods import METHODS
 from metaicl.methods.base import Method, Predictor
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -144,6 +146,24 @@ def test_the_fingerprint_of_a_trained_method_follows_its_weights(tmp_path):
         next(iter(method.learned().values())).add_(1.0)
     save_method(method, config, tmp_path / "b")
     assert trained_contender(tmp_path / "a").fingerprint != trained_contender(tmp_path / "b").fingerprint
+
+
+def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_path, monkeypatch):
+    config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    save_method(config.build(), config, tmp_path / "best")
+
+    def prints() -> list[str]:
+        return [
+            contender("finetune", tiny_config(), PromptFormat(), Backbones()).fingerprint,
+            trained_contender(tmp_path / "best").fingerprint,
+            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl")),
+        ]
+
+    before = prints()
+    assert prints() == before
+    for name, option in (("finetune", {"steps": 7}), ("metaicl", {"supervise": "all"})):
+        monkeypatch.setitem(METHODS, name, replace(METHODS[name], options={**METHODS[name].options, **option}))
+    assert not set(prints()) & set(before)
 
 
 def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp_path):

@@ -85,6 +85,9 @@ _MATCHING = "metaicl.methods.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
 _SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_layers": 10}
+# Three steps are what meta-training can afford; where the demonstrations are not in the prompt, ten times as many at
+# test are worth 30 points (docs/experiments.md).
+_LONG = {"test_steps": 30}
 _FAST = {"inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
 _BASE = "metaicl.methods.baselines:"
 _INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 3.0)}
@@ -177,7 +180,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "FOMAML",
         "meta-trained start, gradient steps on the demonstrations",
-        {"order": 1},
+        {**_LONG, "order": 1},
         trained=True,
         weights="lora",
         space=_INNER,
@@ -186,7 +189,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "MAML",
         "FOMAML with the second derivatives",
-        _FAST,
+        {**_FAST, **_LONG},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -196,6 +199,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.reptile:Reptile",
         "Reptile",
         "the start moves towards where each task's steps end",
+        _LONG,
         trained=True,
         weights="lora",
         space=_INNER,
@@ -204,7 +208,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.meta_sgd:MetaSGD",
         "Meta-SGD",
         "MAML with a learned rate for every weight",
-        _FAST,
+        {**_FAST, **_LONG},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -214,7 +218,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "T-net",
         "MAML under a learned linear map of each adapter's output",
-        _FAST,
+        {**_FAST, **_LONG},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -224,7 +228,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "MT-net",
         "T-net with a learned choice of which units move",
-        {**_FAST, "mask": True},
+        {**_FAST, **_LONG, "mask": True},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -263,7 +267,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.platipus:PLATIPUS",
         "PLATIPUS",
         "MAML from starts drawn from a learned Gaussian, answers averaged",
-        _FAST,
+        {**_FAST, **_LONG},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -273,7 +277,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.bmaml:BayesianMAML",
         "Bayesian MAML",
         "particles that repel each other, moved by SVGD, answers averaged",
-        _FAST,
+        {**_FAST, **_LONG},
         trained=True,
         weights="lora",
         adapters=_SMALL,

@@ -41,7 +41,8 @@ class GradientMethod(Method):
         clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
         order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).
         objective: of inner and outer loss (`InContext`).
-        test_steps: steps at test where they are not `inner_steps` (Finn et al. 2017 trained with 5 and tested with 10).
+        test_steps: steps at test where they are not `inner_steps` (Finn et al. 2017 trained with 5 and tested with 10,
+            Nichol et al. 2018 with 5 and 50).
     """
 
     trainable = True
