@@ -78,7 +78,7 @@ def save_method(method: Method, config: MethodConfig, folder: Path) -> None:
 
     card = {
         "name": config.name,
-        "options": config.options,
+        "options": {**method_spec(config.name).options, **config.options},  # a later version's may be others
         "format": asdict(config.format),
         "backbone": asdict(method.backbone.config),
         "base": _base_shape(method.backbone),

@@ -13,10 +13,11 @@ from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender, training_print
 from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
-from metaicl.checkpoint import MethodConfig, save_method
+from metaicl.checkpoint import MethodConfig, load_method, save_method
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods import METHODS
 from metaicl.methods.base import Method, Predictor
+from metaicl.methods.maml import MAML
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -146,6 +147,14 @@ def test_the_fingerprint_of_a_trained_method_follows_its_weights(tmp_path):
         next(iter(method.learned().values())).add_(1.0)
     save_method(method, config, tmp_path / "b")
     assert trained_contender(tmp_path / "a").fingerprint != trained_contender(tmp_path / "b").fingerprint
+
+
+def test_a_saved_method_keeps_its_options_when_the_registry_changes(tmp_path, monkeypatch):
+    config = MethodConfig("fomaml", {"inner_steps": 2}, tiny_config(), PromptFormat())
+    save_method(config.build(), config, tmp_path / "best")
+    monkeypatch.setitem(METHODS, "fomaml", replace(METHODS["fomaml"], options={"order": 1, "test_steps": 1}))
+    method = load_method(tmp_path / "best")
+    assert isinstance(method, MAML) and (method.inner_steps, method.test_steps) == (2, 30)
 
 
 def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_path, monkeypatch):
