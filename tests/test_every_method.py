@@ -34,8 +34,10 @@ from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
 
-FAST: dict[str, dict[str, Any]] = {n: {"inner_steps": 2} for n, s in METHODS.items() if "inner_steps" in s.defaults()}
-FAST |= {"platipus": {"inner_steps": 1, "members": 2}, "bmaml": {"inner_steps": 1, "particles": 2}}
+INNER = [name for name, spec in METHODS.items() if "inner_steps" in spec.defaults()]
+FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
+FAST["platipus"] |= {"inner_steps": 1, "members": 2}
+FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
 TRAINED = [n for n, s in METHODS.items() if s.trained]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
@@ -184,7 +186,7 @@ STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0
 def test_zero_steps_are_the_named_special_case(name):
     """Gradient steps: the model as it is, behind its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
     defaults, e = METHODS[name].defaults(), draw(TASKS["options"])
-    steps = {s: 0 for s in ("inner_steps", "steps") if s in defaults}
+    steps = {s: 0 for s in ("inner_steps", "test_steps", "steps") if s in defaults}
     method = build(name, **{**STILL.get(name, {}), **steps})
     if isinstance(method, SetFit):
         with torch.no_grad():
