@@ -399,14 +399,14 @@ def test_items_are_kept_class_by_class_in_turn_whatever_their_order(most, seed):
 def test_a_layer_is_a_share_of_the_depth_or_a_number_and_must_exist(frozen):
     depth = frozen.shape.num_hidden_layers
     for layer, expected in ((0.8, round(0.8 * depth)), (-1, depth), (1, 1), (0, 0), (-depth - 1, 0)):
-        assert ProtoNet(frozen, FORM, layer=layer).vectors.layer == expected
+        assert ProtoNet(frozen, FORM, layer=layer).embed.layer == expected
     with pytest.raises(UserError, match="no such layer"):
         ProtoNet(frozen, FORM, layer=depth + 1)
 
 
 def test_a_text_is_the_mean_of_its_normalised_states_behind_a_token_that_begins_it(frozen):
     method, text = ProtoNet(frozen, FORM, layer=1), "the plum is ripe"
-    first = method.vectors.first
+    first = method.embed.first
     (states,) = frozen.hidden([(*first, *frozen.encode(text))], 1)
     (found,) = method.embed([Example(text, "a", ("a", "b"))])
     assert len(first) == 1 and torch.allclose(found, normalised(normalised(states[1:]).mean(0)), atol=1e-5)
@@ -489,7 +489,7 @@ def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
     with pytest.raises(UserError, match="SetFit needs weights"):
         SetFit(frozen, FORM)
     upper = make_learnable(lora_layers=1)
-    assert SetFit(upper, FORM, layer=-1).vectors.layer == 2
+    assert SetFit(upper, FORM, layer=-1).embed.layer == 2
     with pytest.raises(UserError, match="below all adapters"):
         SetFit(upper, FORM, layer=1)
 

@@ -88,7 +88,7 @@ _SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_lay
 # Three steps are what meta-training can afford; where the demonstrations are not in the prompt, ten times as many at
 # test are worth 30 points (docs/experiments.md).
 _LONG = {"test_steps": 30}
-_FAST = {"inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
+_FAST = {**_LONG, "inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
 _BASE = "metaicl.methods.baselines:"
 _INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 3.0)}
 METHODS: dict[str, MethodSpec] = {
@@ -189,7 +189,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "MAML",
         "FOMAML with the second derivatives",
-        {**_FAST, **_LONG},
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -208,7 +208,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.meta_sgd:MetaSGD",
         "Meta-SGD",
         "MAML with a learned rate for every weight",
-        {**_FAST, **_LONG},
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -218,7 +218,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "T-net",
         "MAML under a learned linear map of each adapter's output",
-        {**_FAST, **_LONG},
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -228,7 +228,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.tnet:TNet",
         "MT-net",
         "T-net with a learned choice of which units move",
-        {**_FAST, **_LONG, "mask": True},
+        {**_FAST, "mask": True},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -257,7 +257,7 @@ METHODS: dict[str, MethodSpec] = {
         _MAML,
         "MAML + prompt",
         "FOMAML + prompt with the second derivatives",
-        {**_FAST, "in_context": True},
+        {"inner_lr": 1.0, "in_context": True},
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -267,7 +267,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.platipus:PLATIPUS",
         "PLATIPUS",
         "MAML from starts drawn from a learned Gaussian, answers averaged",
-        {**_FAST, **_LONG},
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,
@@ -277,7 +277,7 @@ METHODS: dict[str, MethodSpec] = {
         "metaicl.methods.bmaml:BayesianMAML",
         "Bayesian MAML",
         "particles that repel each other, moved by SVGD, answers averaged",
-        {**_FAST, **_LONG},
+        _FAST,
         trained=True,
         weights="lora",
         adapters=_SMALL,

@@ -47,8 +47,8 @@ class EmbeddingMethod(Method):
     def __init__(self, backbone: Backbone, form: PromptFormat, layer: float = 0.8, twice: bool = False, most: int = 0):
         super().__init__(backbone, form)
         self.most = most
-        self.vectors = ItemVectors(backbone, layer, twice)
-        self.width = self.vectors.width
+        self.embed = ItemVectors(backbone, layer, twice)
+        self.width = self.embed.width
 
     @abstractmethod
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
@@ -64,10 +64,6 @@ class EmbeddingMethod(Method):
             return reason
         fixed = task.form == "tags" or task.labels
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
-
-    def embed(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
-        """`[items, width]` (`ItemVectors`)."""
-        return self.vectors(examples, params)
 
     @contextmanager
     def cold(self) -> Iterator[None]:

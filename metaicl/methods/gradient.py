@@ -36,7 +36,7 @@ class GradientMethod(Method):
 
     Args:
         in_context: keep the demonstrations in the prompt.
-        inner_steps: steps of the inner loop; 0 leaves the weights as they are.
+        inner_steps: steps of the inner loop in meta-training; 0 leaves the weights as they are.
         inner_lr: their rate.
         clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
         order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).

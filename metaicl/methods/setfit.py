@@ -49,10 +49,10 @@ class SetFit(EmbeddingMethod):
         super().__init__(backbone, form, most=most, **options)
         if not backbone.trainable():
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
-        if self.vectors.layer <= backbone.lower.count:
+        if self.embed.layer <= backbone.lower.count:
             raise UserError(
                 "SetFit's vectors come from below all adapters",
-                found=f"layer {self.vectors.layer}, adapters from layer {backbone.lower.count + 1} on",
+                found=f"layer {self.embed.layer}, adapters from layer {backbone.lower.count + 1} on",
                 fix="Raise layer or backbone.lora_layers.",
             )
         self.steps, self.lr, self.inverse_ridge = steps, lr, inverse_ridge
