@@ -24,7 +24,7 @@ from eval.harness import make_validate
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
-from metaicl.methods import MethodSpec, method_spec
+from metaicl.methods import RATE, MethodSpec, method_spec
 from metaicl.runs import duration, plain, train_run, write_config
 from task_suites.errors import UserError, nearest
 from task_suites.task import TaskSuite
@@ -32,7 +32,6 @@ from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
 Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)
-TRAINING_SPACE: dict[str, Range] = {"trainer.lr": ("log", 1e-4, 3e-3)}
 
 
 def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spec = method_spec(run.method)
-    space = checked_space(run.space or spec.space or (TRAINING_SPACE if spec.trained else {}), run.method)
+    space = checked_space(run.space or spec.space or (RATE if spec.trained else {}), run.method)
     suite, note = run.suite.open()
     folder = Path(run.output) / run.name
     write_config(folder / "config.yaml", asdict(run))
@@ -60,7 +59,8 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     )
     done = [t for t in study.trials if t.state.is_finished()]
     say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space)} ({len(done)} are finished)")
-    backbone = None if spec.trained else Backbone.load(spec.backbone_config(run.backbone))
+    learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
+    backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
     started = time.monotonic()
     for number in range(len(done), run.trials):
         study.sampler = _sampler(run, number)
@@ -138,13 +138,18 @@ def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dic
 
 
 def _value(
-    run: TuneRun, spec: MethodSpec, suite: TaskSuite, settings: Mapping[str, Any], folder: Path, backbone: Any
+    run: TuneRun,
+    spec: MethodSpec,
+    suite: TaskSuite,
+    settings: Mapping[str, Any],
+    folder: Path,
+    backbone: Backbone | None,
 ) -> float:
     """The mean meta-validation score under these settings."""
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
     if spec.trained:
-        method, _ = train_run(training, make_validate, say=log.debug, suite=suite)
+        method, _ = train_run(training, make_validate, say=log.debug, suite=suite, backbone=backbone)
     else:
         method = config.build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]

@@ -11,6 +11,7 @@ from conftest import tiny_config
 
 from eval.config import TuneRun
 from eval.tune import tune_run
+from metaicl.backbone import Backbone
 from metaicl.config import TrainerConfig, ValidationConfig
 from task_suites.errors import UserError
 from task_suites.sources import SuiteConfig
@@ -60,6 +61,21 @@ def test_a_method_without_meta_training_is_tuned_by_its_own_options(run):
     recipe = tune_run(replace(run, method="finetune", trials=2), say=lambda text: None)
     assert set(recipe) == {"method", "method_options"} and set(recipe["method_options"]) == {"lr", "steps"}
     assert trials(run)[0]["settings"] == {"options.lr": 1e-3, "options.steps": 20}
+
+
+def test_trials_on_a_frozen_backbone_share_it_and_come_to_what_each_alone_does(run, monkeypatch):
+    loaded = []
+    load = Backbone.load
+    monkeypatch.setattr(Backbone, "load", lambda *given: loaded.append(given) or load(*given))
+    shared = replace(run, method="protonet", trials=2)
+    tune_run(shared, say=lambda text: None)
+    assert len(loaded) == 1
+    second = trials(shared)[1]
+    options = {"scale": second["settings"]["options.scale"]}
+    space = {"trainer.lr": ["choice", second["settings"]["trainer.lr"]]}
+    alone = replace(shared, name="alone", method_options=options, space=space, trials=1)
+    tune_run(alone, say=lambda text: None)
+    assert trials(alone)[0]["value"] == second["value"]
 
 
 def test_a_trial_that_diverges_is_recorded_and_passed_over(run):

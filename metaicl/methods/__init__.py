@@ -31,7 +31,7 @@ class MethodSpec:
         trained: whether it is meta-trained before it is evaluated.
         format: settings of `PromptFormat` that the method has of its own (the channel format, the instruction).
         weights: the backbone weights that it learns, meta-trained or adapted.
-        space: what `metaicl tune` looks through, and how far (`eval/tune.py`); empty is the outer loop's rate.
+        space: what `metaicl tune` looks through, and how far (`eval/tune.py`); empty is `RATE` where it is trained.
         adapters: settings of `BackboneConfig` that the method takes where they were left at their defaults.
     """
 
@@ -90,7 +90,10 @@ _SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_lay
 _LONG = {"test_steps": 30}
 _FAST = {**_LONG, "inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
 _BASE = "metaicl.methods.baselines:"
-_INNER = {"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 3.0)}
+RATE: Mapping[str, Sequence[Any]] = {"trainer.lr": ("log", 1e-4, 3e-3)}
+_INNER = {**RATE, "options.inner_lr": ("log", 0.03, 3.0)}
+_SCALE = {**RATE, "options.scale": ("log", 3.0, 100.0)}
+_RIDGE = {**RATE, "options.ridge": ("log", 1e-4, 1.0)}
 METHODS: dict[str, MethodSpec] = {
     "random": MethodSpec(_BASE + "RandomAnswer", "Random", "an answer drawn at random"),
     "majority": MethodSpec(_BASE + "MajorityAnswer", "Majority", "the demonstrations' most frequent answer"),
@@ -119,6 +122,7 @@ METHODS: dict[str, MethodSpec] = {
         "Prototypical",
         "nearest class mean of learned embeddings",
         trained=True,
+        space=_SCALE,
     ),
     "protonet_cosine": MethodSpec(
         "metaicl.methods.protonet:ProtoNet",
@@ -126,12 +130,18 @@ METHODS: dict[str, MethodSpec] = {
         "the same by cosine",
         {"distance": "cosine"},
         trained=True,
+        space=_SCALE,
     ),
     "matching": MethodSpec(
-        _MATCHING, "Matching", "attention over the demonstrations' learned embeddings", trained=True
+        _MATCHING, "Matching", "attention over the demonstrations' learned embeddings", trained=True, space=_SCALE
     ),
     "matching_fce": MethodSpec(
-        _MATCHING, "Matching, FCE", "the same, each embedding in the context of all", {"fce": True}, trained=True
+        _MATCHING,
+        "Matching, FCE",
+        "the same, each embedding in the context of all",
+        {"fce": True},
+        trained=True,
+        space=_SCALE,
     ),
     "relation": MethodSpec(
         "metaicl.methods.relation:RelationNet",
@@ -140,10 +150,18 @@ METHODS: dict[str, MethodSpec] = {
         trained=True,
     ),
     "r2d2": MethodSpec(
-        "metaicl.methods.ridge:R2D2", "R2-D2", "ridge regression solved on learned embeddings", trained=True
+        "metaicl.methods.ridge:R2D2",
+        "R2-D2",
+        "ridge regression solved on learned embeddings",
+        trained=True,
+        space=_RIDGE,
     ),
     "lrd2": MethodSpec(
-        "metaicl.methods.ridge:LRD2", "LR-D2", "logistic regression solved on learned embeddings", trained=True
+        "metaicl.methods.ridge:LRD2",
+        "LR-D2",
+        "logistic regression solved on learned embeddings",
+        trained=True,
+        space=_RIDGE,
     ),
     "snail": MethodSpec(
         "metaicl.methods.snail:SNAIL",
@@ -151,7 +169,12 @@ METHODS: dict[str, MethodSpec] = {
         "attention and convolutions over embeddings and labels in sequence",
         trained=True,
     ),
-    "knn": MethodSpec("metaicl.methods.knn:NearestNeighbours", "Nearest neighbours", "votes of the nearest embeddings"),
+    "knn": MethodSpec(
+        "metaicl.methods.knn:NearestNeighbours",
+        "Nearest neighbours",
+        "votes of the nearest embeddings",
+        space={"options.neighbours": ("int", 1, 7)},
+    ),
     "setfit": MethodSpec(
         "metaicl.methods.setfit:SetFit",
         "SetFit",
@@ -242,7 +265,7 @@ METHODS: dict[str, MethodSpec] = {
         trained=True,
         weights="lora",
         adapters=_SMALL,
-        space={"trainer.lr": ("log", 1e-4, 3e-3), "options.inner_lr": ("log", 0.03, 0.9)},
+        space={**RATE, "options.inner_lr": ("log", 0.03, 0.9)},
     ),
     "fomaml_icl": MethodSpec(
         _MAML,
