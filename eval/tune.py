@@ -70,7 +70,8 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
         settings = {name: _suggest(trial, name, limits) for name, limits in space.items()}
         before = time.monotonic()
         try:
-            value = _value(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone)
+            heard = say if number == len(done) else log.debug  # how long a trial takes is said once
+            value = _value(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
         except UserError as error:  # a recipe that diverges is a result too
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             say(f"  trial {number + 1}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
@@ -144,12 +145,13 @@ def _value(
     settings: Mapping[str, Any],
     folder: Path,
     backbone: Backbone | None,
+    say: Callable[[str], None],
 ) -> float:
     """The mean meta-validation score under these settings."""
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
     if spec.trained:
-        method, _ = train_run(training, make_validate, say=log.debug, suite=suite, backbone=backbone)
+        method, _ = train_run(training, make_validate, say, suite, backbone)
     else:
         method = config.build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]

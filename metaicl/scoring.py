@@ -21,13 +21,13 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Predictor
 from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
+from metaicl.prompts import Overflow, encode, insert_branch, prompt_prefix
 from task_suites.errors import UserError
 from task_suites.formats import STOP, PromptFormat, Segment
 from task_suites.task import Example, Task
 
 log = logging.getLogger("metaicl")
 Length = Literal["sum", "token_mean", "character_mean"]
-Overflow = Literal["refuse", "drop"]
 Calibration = Literal["none", "contextual", "pmi"]
 BLANKS: dict[Calibration, tuple[str, ...]] = {"none": (), "contextual": ("N/A", "[MASK]", ""), "pmi": ("",)}
 
@@ -37,54 +37,17 @@ def length_rule(form: PromptFormat, length: Length | None) -> Length:
     return length or ("sum" if form.channel else "token_mean")
 
 
-def encode(backbone: Backbone, segments: Sequence[Segment]) -> list[int]:
-    """Token ids of the segments, each tokenised alone."""
-    return [token for segment in segments for token in backbone.encode(segment.text)]
-
-
-def insert_branch(backbone: Backbone, tree: PromptTree, after: int, branch: Sequence[Segment]) -> list[int]:
-    """Add one branch below node `after`; the nodes of its scored segment are returned."""
-    scored: list[int] = []
-    for segment in branch:
-        nodes = tree.insert(after, backbone.encode(segment.text))
-        after = nodes[-1] if nodes else after
-        scored = nodes if segment.scored else scored
-    return scored
-
-
-def prompt_prefix(
-    backbone: Backbone,
-    form: PromptFormat,
-    task: Task,
-    support: Sequence[Example],
-    longest_branch: int,
-    overflow: Overflow = "refuse",
-) -> tuple[list[int], int]:
-    """(ids of instruction and demonstrations, number of demonstrations dropped).
-
-    Nothing is ever cut: where the prompt and its longest branch exceed the model's context, whole demonstrations are
-    dropped from the end (which leaves the draw of a smaller k) if `overflow` says so.
+def calibration_rule(form: PromptFormat, calibration: Calibration) -> Calibration:
+    """The calibration, where the format allows it.
 
     Raises:
-        UserError: the prompt does not fit and `overflow` is "refuse", or a query alone does not fit.
+        UserError: calibration of a channel prompt, which scores the query itself.
     """
-    form = form.of(task, backbone.tokenizer.apply_chat_template)
-    opening = encode(backbone, form.opening(task))
-    demos = [encode(backbone, form.demonstration(e)) for e in support]
-    room = backbone.context - longest_branch - len(opening)
-    length = sum(map(len, demos))
-    if room < 0 or (length > room and overflow == "refuse"):
+    if form.channel and calibration != "none":
         raise UserError(
-            f"task {task.name}: the prompt does not fit the model's context",
-            found=f"{len(opening) + length} tokens of instruction and {len(demos)} demonstrations, "
-            f"{longest_branch} of the longest query and answer",
-            expected=f"at most {backbone.context} tokens in all",
-            fix="Lower k, keep shorter examples (max_words), or set overflow to drop (whole demonstrations; counted).",
+            f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
         )
-    kept = list(demos)
-    while sum(map(len, kept)) > room:
-        kept.pop()
-    return opening + [token for demo in kept for token in demo], len(demos) - len(kept)
+    return calibration
 
 
 class PromptScorer(Predictor):
@@ -104,7 +67,7 @@ class PromptScorer(Predictor):
         dropped: demonstrations that the overflow policy left out of the last call's prompts.
 
     Raises:
-        UserError: calibration of a channel prompt, which scores the query itself.
+        UserError: calibration of a channel prompt.
     """
 
     def __init__(
@@ -120,14 +83,10 @@ class PromptScorer(Predictor):
         calibration: Calibration = "none",
         row_tokens: int = 2048,
     ):
-        if form.channel and calibration != "none":
-            raise UserError(
-                f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
-            )
         self.backbone, self.task, self.support = backbone, task, tuple(support)
         self.form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.params, self.overflow, self.row_tokens = params, overflow, row_tokens
-        self.calibration: Calibration = calibration
+        self.calibration = calibration_rule(form, calibration)
         self.length = length_rule(form, length)
         self.dropped = 0
         self._prefixes: dict[tuple[int, ...], Any] = {}
@@ -274,7 +233,7 @@ class PromptScorer(Predictor):
         log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
     def _size(self, branch: Sequence[Segment]) -> int:
-        return sum(len(self.backbone.encode(segment.text)) for segment in branch)
+        return len(encode(self.backbone, branch))
 
     def _prefix(self, longest_branch: int) -> list[int]:
         ids, self.dropped = prompt_prefix(

@@ -15,7 +15,8 @@ from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, read_card, save_method
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
-from metaicl.scoring import PromptScorer, encode
+from metaicl.prompts import encode
+from metaicl.scoring import PromptScorer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PRESETS, PromptFormat, preset

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,8 +90,6 @@ def test_supervising_all_answers_adds_the_demonstrations_own_loss_and_no_token(l
 
 
 def test_changing_a_demonstrations_label_changes_the_loss(learnable):
-    from dataclasses import replace
-
     method, e = InContext(learnable, PromptFormat()), draw(TASKS["options"])
     flipped = tuple(replace(d, output="tool" if d.output == "fruit" else "fruit") for d in e.support)
     other = Episode(e.key, e.task, flipped, e.queries)
@@ -113,6 +113,38 @@ def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
         for s, q in zip(scores, e.queries, strict=True)
     )
     assert float(loss) == pytest.approx(float(expected), rel=1e-4) and float(weight) == len(e.queries)
+
+
+def test_the_calibrated_objective_is_the_cross_entropy_of_the_scores_that_it_answers_by(learnable):
+    drawn = draw(TASKS["options"])
+    turned = [replace(q, options=q.options[::-1]) if i % 2 else q for i, q in enumerate(drawn.queries)]
+    e = Episode(drawn.key, drawn.task, drawn.support, tuple(turned))  # two lists of options, an empty query for each
+    method = InContext(learnable, PromptFormat(), objective="calibrated")
+    loss, weight = method([e])
+    scores = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
+    plain = InContext(learnable, PromptFormat(), calibration="pmi").adapt(e.task, e.support)
+    assert np.allclose(scores, plain.scores([q.hidden() for q in e.queries]), atol=1e-6)
+    cross_entropy = sum(
+        -torch.log_softmax(torch.tensor(s), 0)[q.options.index(q.output)]
+        for s, q in zip(scores, e.queries, strict=True)
+    )
+    both, options = (InContext(learnable, PromptFormat(), objective=o)([e])[0] for o in ("both", "options"))
+    assert float(loss) == pytest.approx(float(cross_entropy + both - options), rel=1e-4)
+    assert float(weight) == len(e.queries)
+    assert method.tokens(e) > InContext(learnable, PromptFormat(), objective="both").tokens(e)
+
+
+@pytest.mark.parametrize("form", ["text", "tags"])
+def test_the_calibrated_objective_leaves_text_and_tags_to_the_likelihood(learnable, form):
+    e = draw(TASKS[form])
+    both, calibrated = (InContext(learnable, PromptFormat(), objective=o) for o in ("both", "calibrated"))
+    assert both.serves == calibrated.serves
+    assert float(both([e])[0]) == float(calibrated([e])[0])
+
+
+def test_a_calibrated_channel_is_refused_before_it_is_trained(learnable):
+    with pytest.raises(UserError, match="calibration 'pmi' of a channel prompt"):
+        InContext(learnable, PromptFormat(channel=True), objective="calibrated")
 
 
 def test_finetuning_without_steps_is_zero_shot(learnable):

@@ -17,7 +17,8 @@ from toys import choice_task, text_task, toy_task
 
 from metaicl.backbone import Backbone
 from metaicl.prompt_tree import PromptTree, pack
-from metaicl.scoring import BLANKS, PromptScorer, insert_branch, prompt_prefix
+from metaicl.prompts import insert_branch, prompt_prefix
+from metaicl.scoring import BLANKS, PromptScorer
 from metaicl.tiny import tiny_model, tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError

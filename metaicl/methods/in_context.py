@@ -17,12 +17,13 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
-from metaicl.scoring import Calibration, Length, Overflow, PromptScorer, insert_branch, length_rule, prompt_prefix
+from metaicl.prompts import EpisodeTree, Overflow, answers_in_prefix, episode_tree, prompt_prefix
+from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
 
-Objective = Literal["tokens", "options", "both"]
+Objective = Literal["tokens", "options", "both", "calibrated"]
 
 
 class InContext(Method):
@@ -32,11 +33,12 @@ class InContext(Method):
         demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
         objective: "tokens" is the papers' likelihood of the right answer's tokens, each token with the same weight;
             "options" the cross-entropy of the right option among the options by their scores, each query with the
-            same weight; "both" their sum, with the likelihood's mean over the answer's tokens. An example without
-            options keeps the likelihood.
+            same weight; "both" their sum, with the likelihood's mean over the answer's tokens; "calibrated" the same
+            with each option's score less what it is behind an empty query, in training as in answers (`calibration`
+            "pmi"). An example without options keeps the likelihood.
         length: how option scores are reduced over tokens; None is the format's default.
         overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
-        calibration: of option scores: "contextual" or "pmi" (`PromptScorer`).
+        calibration: of option scores in answers: "contextual" or "pmi" (`PromptScorer`); serves options alone.
         supervise: "queries", as in the papers, or "all": the demonstrations' answers, each given those before it, have
             the same loss added, token by token; they cost no tokens, and it is another objective.
     """
@@ -55,8 +57,8 @@ class InContext(Method):
         supervise: Literal["queries", "all"] = "queries",
     ):
         super().__init__(backbone, form)
-        self.calibration, self.supervise = calibration, supervise
-        self.demonstrations, self.objective = demonstrations, objective
+        self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration)
+        self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
         self.length, self.overflow = length_rule(form, length), overflow
         options_alone = form.channel or calibration != "none"
         self.serves = frozenset[Form]({"options"} if options_alone else {"options", "text", "tags"})
@@ -75,28 +77,28 @@ class InContext(Method):
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]
-        nodes = [
-            sorted({n for spans in (shown, *asked) for span in spans for n in span}) for _, shown, asked, _ in built
-        ]
-        values = self.backbone.logprobs([tree for tree, *_ in built], nodes, params)
+        nodes = [each.scored() for each in built]
+        values = self.backbone.logprobs([each.tree for each in built], nodes, params)
         start = 0
-        for (_, _, queries), (_, shown, asked, dropped), wanted in zip(prompts, built, nodes, strict=True):
+        for (_, _, queries), each, wanted in zip(prompts, built, nodes, strict=True):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
-            self.dropped += dropped
-            for span in shown:
-                scored = values[[place[n] for n in span]]
-                total.append(-scored.sum() if self.objective == "tokens" else -scored.mean())
-                weight += len(span) if self.objective == "tokens" else 1
-            for query, options in zip(queries, asked, strict=True):
-                answers = [values[[place[n] for n in span]] for span in options]
-                total.append(self._query_loss(answers, query))
-                weight += len(answers[0]) if self.objective == "tokens" else 1
+            self.dropped += each.dropped
+            shown = [values[[place[n] for n in span]] for span in each.shown]
+            asked = [[values[[place[n] for n in span]] for span in options] for options in each.asked]
+            for answer in shown:
+                total.append(-answer.sum() if self.objective == "tokens" else -answer.mean())
+                weight += len(answer) if self.objective == "tokens" else 1
+            empty = zip(self._empty(queries), asked[len(queries) :], strict=True)
+            prior = {e.options: self._reduced(scored) for e, scored in empty}
+            for query, scored in zip(queries, asked, strict=False):
+                total.append(self._query_loss(scored, query, prior.get(query.options)))
+                weight += len(scored[0]) if self.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
         """The size of an episode's tree: the tokens that training on it runs."""
-        return len(self._tree(episode.task, episode.support if self.demonstrations else (), episode.queries)[0])
+        return len(self._tree(episode.task, episode.support if self.demonstrations else (), episode.queries).tree)
 
     def demonstration_loss(
         self, task: Task, support: Sequence[Example], params: Params | None = None
@@ -105,52 +107,42 @@ class InContext(Method):
         tree = PromptTree()
         prefix, _ = prompt_prefix(self.backbone, self.form, task, support, 0)
         tree.insert(-1, prefix)
-        wanted = [node for span in self._answers_in_prefix(task, support) for node in span]
+        wanted = [node for span in answers_in_prefix(self.backbone, self.form, task, support) for node in span]
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
-    def _query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
-        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
+    def _query_loss(self, scored: Sequence[Tensor], query: Example, prior: Tensor | None) -> Tensor:
+        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's; `prior`
+        is taken off the options' scores."""
         if self.objective == "tokens":
             return -scored[0].sum()
         if len(scored) == 1:
             return -scored[0].mean()
         assert query.options is not None and query.output is not None
         right = query.options.index(query.output)
-        reduce = torch.sum if self.length == "sum" else torch.mean
-        loss = -torch.log_softmax(torch.stack([reduce(s) for s in scored]), 0)[right]
-        return loss - scored[right].mean() if self.objective == "both" else loss
+        scores = self._reduced(scored) if prior is None else self._reduced(scored) - prior
+        loss = -torch.log_softmax(scores, 0)[right]
+        return loss if self.objective == "options" else loss - scored[right].mean()
 
-    def _tree(
-        self, task: Task, support: Sequence[Example], queries: Sequence[Example]
-    ) -> tuple[PromptTree, list[list[int]], list[list[list[int]]], int]:
-        """(tree of one episode, scored nodes of each supervised demonstration, for each query those of its answer or of
-        each of its options, demonstrations dropped)."""
+    def _reduced(self, scored: Sequence[Tensor]) -> Tensor:
+        """The scores `[options]` of options from the log-probabilities of their tokens."""
+        return torch.stack([s.sum() if self.length == "sum" else s.mean() for s in scored])
+
+    def _empty(self, queries: Sequence[Example]) -> list[Example]:
+        """The empty queries behind which options have the scores that the objective takes off, one for each list."""
+        lists = dict.fromkeys(q.options for q in queries if q.options) if self.objective == "calibrated" else ()
+        return [Example("", None, options) for options in lists]
+
+    def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
+        """The tree of one episode: a branch for each query's right answer, or for each of its options; empty queries
+        stand behind the others."""
         among = self.objective != "tokens" and queries[0].form == "options"
         form = self.form_of(task)
+        queries = [*queries, *self._empty(queries)]
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
-        longest = max(
-            sum(len(self.backbone.encode(s.text)) for s in branch) for options in branches for branch in options
-        )
-        prefix, dropped = prompt_prefix(self.backbone, form, task, support, longest, self.overflow)
-        tree = PromptTree()
-        after = tree.insert(-1, prefix)[-1] if prefix else -1
-        kept = support[: len(support) - dropped] if self.supervise == "all" else ()
-        asked = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
-        return tree, self._answers_in_prefix(task, kept), asked, dropped
-
-    def _answers_in_prefix(self, task: Task, support: Sequence[Example]) -> list[list[int]]:
-        """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
-        form = self.form_of(task)
-        spans, start = list[list[int]](), sum(len(self.backbone.encode(s.text)) for s in form.opening(task))
-        for example in support:
-            for segment in form.demonstration(example):
-                stop = start + len(self.backbone.encode(segment.text))
-                if segment.scored:
-                    spans.append(list(range(max(1, start), stop)))  # nothing stands before the very first token
-                start = stop
-        return spans
+        shown = self.supervise == "all"
+        return episode_tree(self.backbone, self.form, task, support, branches, self.overflow, shown)
 
     def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
         self.check_serves(task)
