@@ -155,9 +155,10 @@ def test_majority_beats_no_demonstrations_where_all_answers_are_alike():
 
 @pytest.fixture(scope="module")
 def reader() -> Backbone:
-    """A tiny model that has learned to read its prompt, by MetaICL."""
+    """A tiny model that has learned to read its prompt, by MetaICL without calibration: what an empty query has too is
+    what these answers are."""
     backbone = Backbone.load(tiny_config(weights="full"))
-    meta_train(METHODS["metaicl"].build(backbone, SHORT), copy_episode, 120)
+    meta_train(METHODS["metaicl"].build(backbone, SHORT, objective="both"), copy_episode, 120)
     return backbone
 
 

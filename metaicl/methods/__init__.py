@@ -326,7 +326,7 @@ METHODS: dict[str, MethodSpec] = {
         _IN_CONTEXT,
         "MetaICL",
         "meta-trained to answer from the demonstrations in its prompt",
-        {"objective": "both"},
+        {"objective": "calibrated"},
         trained=True,
         weights="lora",
     ),
