@@ -45,15 +45,18 @@ def answers(method, e: Episode):
     return method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
 
 
-def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit():
+@pytest.mark.parametrize(("raw", "objective"), [("icl", "tokens"), ("icl", "both"), ("icl_pmi", "calibrated")])
+def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(raw, objective):
     from conftest import tiny_config
 
     from metaicl.backbone import Backbone
 
     e = draw(TASKS["options"])
-    raw = method_spec("icl").build(Backbone.load(tiny_config(weights="frozen")), PromptFormat())
-    untrained = method_spec("metaicl").build(Backbone.load(tiny_config(weights="lora")), PromptFormat())
-    assert all(np.array_equal(a.scores, b.scores) for a, b in zip(answers(raw, e), answers(untrained, e), strict=True))
+    plain = method_spec(raw).build(Backbone.load(tiny_config(weights="frozen")), PromptFormat())
+    backbone = Backbone.load(tiny_config(weights="lora"))
+    untrained = method_spec("metaicl").build(backbone, PromptFormat(), objective=objective)
+    pairs = zip(answers(plain, e), answers(untrained, e), strict=True)
+    assert all(np.array_equal(a.scores, b.scores) for a, b in pairs)
 
 
 def test_the_in_context_loss_is_the_mean_negative_log_likelihood_of_query_answers(learnable):
