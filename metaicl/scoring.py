@@ -8,7 +8,7 @@ tokens, the longest first. Where memory runs out, the bound is halved and the ro
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -48,6 +48,11 @@ def calibration_rule(form: PromptFormat, calibration: Calibration) -> Calibratio
             f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
         )
     return calibration
+
+
+def empty_queries(calibration: Calibration, lists: Iterable[tuple[str, ...]]) -> list[Example]:
+    """The content-free queries of a calibration, for each list of options in turn."""
+    return [Example(text, None, options) for options in lists for text in BLANKS[calibration]]
 
 
 class PromptScorer(Predictor):
@@ -105,7 +110,7 @@ class PromptScorer(Predictor):
         """One float array `[options]` a query, in their order: higher is more likely."""
         blanks, before = BLANKS[self.calibration], self.dropped
         options = [o for o in dict.fromkeys(q.options or () for q in queries) if blanks and o not in self._priors]
-        found = self._scores([*queries, *(Example(text, None, o) for o in options for text in blanks)])
+        found = self._scores([*queries, *empty_queries(self.calibration, options)])
         if self._priors and self.dropped != before:  # behind other demonstrations than these queries
             self._priors = {}
             return self.scores(queries)

@@ -150,6 +150,11 @@ def test_a_calibrated_channel_is_refused_before_it_is_trained(learnable):
         InContext(learnable, PromptFormat(channel=True), objective="calibrated")
 
 
+def test_another_calibration_beside_the_calibrated_objective_is_refused(learnable):
+    with pytest.raises(UserError, match="a calibration of its own"):
+        InContext(learnable, PromptFormat(), objective="calibrated", calibration="contextual")
+
+
 def test_finetuning_without_steps_is_zero_shot(learnable):
     e = draw(TASKS["options"])
     tuned = FineTune(learnable, PromptFormat(), steps=0).adapt(e.task, e.support)

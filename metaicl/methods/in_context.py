@@ -18,8 +18,9 @@ from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
 from metaicl.prompts import EpisodeTree, Overflow, answers_in_prefix, episode_tree, prompt_prefix
-from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
+from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, empty_queries, length_rule
 from task_suites.episodes import Episode
+from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
 
@@ -57,6 +58,12 @@ class InContext(Method):
         supervise: Literal["queries", "all"] = "queries",
     ):
         super().__init__(backbone, form)
+        if objective == "calibrated" and calibration == "contextual":
+            raise UserError(
+                "the objective 'calibrated' has a calibration of its own",
+                found="calibration contextual",
+                fix="Take objective both with this calibration, or leave the calibration out.",
+            )
         self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration)
         self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
         self.length, self.overflow = length_rule(form, length), overflow
@@ -131,7 +138,7 @@ class InContext(Method):
     def _empty(self, queries: Sequence[Example]) -> list[Example]:
         """The empty queries behind which options have the scores that the objective takes off, one for each list."""
         lists = dict.fromkeys(q.options for q in queries if q.options) if self.objective == "calibrated" else ()
-        return [Example("", None, options) for options in lists]
+        return empty_queries("pmi", lists)
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """The tree of one episode: a branch for each query's right answer, or for each of its options; empty queries
