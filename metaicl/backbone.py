@@ -5,7 +5,7 @@ A tree goes through the model as one row in which each token sees its ancestors 
 prefix is computed once. How the model is told so is the backbone's `attention`:
 
     tree    the parts of the tree as fused calls without a mask (CPU; metaicl/tree_attention.py)
-    flex    FlexAttention with a block mask (CUDA)
+    flex    FlexAttention with a block mask (CUDA; metaicl/flex_attention.py)
     dense   an additive mask of the whole row: the reference, and the way out
     plain   not at all: the tree's paths run as plain sequences (a state-space model, ALiBi without positions)
 
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metaicl import output_head, tree_attention
+from metaicl import flex_attention, output_head, tree_attention
 from metaicl.config import BackboneConfig
 from metaicl.devices import device_for, settled
 from metaicl.loading import checkpoint_layers, open_model, with_weights
@@ -36,6 +36,7 @@ from task_suites.errors import UserError
 log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
 Attention = Literal["tree", "flex", "dense", "plain"]
+_OURS = {"tree": tree_attention.NAME, "flex": flex_attention.NAME}
 HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
 
 
@@ -57,7 +58,7 @@ class Backbone(nn.Module):
         self.lower = LowerLayers(self.model)
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
-        self._own_implementation = "sdpa" if found == tree_attention.NAME else found  # a backbone had it before
+        self._own_implementation = "sdpa" if found in _OURS.values() else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
@@ -252,7 +253,7 @@ class Backbone(nn.Module):
             self._smooth = outer
             if before == "flex":
                 self.attention = before
-                self._implement("flex_attention")
+                self._implement(flex_attention.NAME)
 
     def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
         """The model's arguments for a plain sequence."""
@@ -274,7 +275,7 @@ class Backbone(nn.Module):
             plan = tree_attention.plan(row.leave, prefix, self._smooth)
             return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": plan}
         if self.attention == "flex":
-            return {"attention_mask": row.block_mask(self.device, prefix)}
+            return {"attention_mask": flex_attention.block_mask(row, self.device, prefix)}
         return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}
 
     def _log_softmax_at(
@@ -369,9 +370,8 @@ class Backbone(nn.Module):
         trunk = tree.insert(-1, self._some_ids(8, 1))
         wanted = [n for i in range(8) for n in tree.insert(trunk[-1], self._some_ids(5, i + 2))]
         plain = self._plain_logprobs(tree, wanted, None)
-        names = {"tree": tree_attention.NAME, "flex": "flex_attention", "dense": self._own_implementation}
         try:
-            right = self._implement(names[kind]) and self._like(
+            right = self._implement(_OURS.get(kind, self._own_implementation)) and self._like(
                 plain, self.row_logprobs(pack([tree]), [tree], [wanted])
             )
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # the ways in which models refuse
@@ -387,10 +387,10 @@ class Backbone(nn.Module):
 
     def _implement(self, name: str) -> bool:
         """Set transformers' attention implementation; false where the model has no choice of it."""
-        if name == tree_attention.NAME:
-            if self._own_implementation != "sdpa" or self.device.type != "cpu":
+        if name in _OURS.values():
+            if self._own_implementation != "sdpa" or (name == tree_attention.NAME and self.device.type != "cpu"):
                 return False
-            tree_attention.register()
+            (tree_attention if name == tree_attention.NAME else flex_attention).register()
         if getattr(self.shape, "_attn_implementation", None) != name:
             self.model.set_attn_implementation(name)  # type: ignore[operator]
         return True

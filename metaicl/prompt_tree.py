@@ -94,19 +94,6 @@ class Packed:
         sees = (k <= q) & (q < self.leave[None, :])
         return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)[None, None]
 
-    def block_mask(self, device: torch.device, prefix: int = 0) -> Any:
-        """The same as FlexAttention's block mask: two comparisons a pair of tokens, evaluated block by block."""
-        from torch.nn.attention.flex_attention import create_block_mask
-
-        leave = self.leave.to(device)
-
-        def sees(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            own = (k - prefix).clamp(min=0)
-            return (k < prefix) | ((own <= q) & (q < leave[own]))
-
-        length = len(self.ids)
-        return create_block_mask(sees, None, None, length, prefix + length, device=str(device))
-
 
 def additive_mask(sees: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where `sees` (`[..., queries, keys]`, boolean) is true, the least number elsewhere."""

@@ -34,8 +34,11 @@ def real_model() -> str:
     return "smollm2-135m"
 
 
+TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
+
+
 def tiny_config(**changes: object) -> BackboneConfig:
-    settings: dict = {"name": "tiny-random", "precision": "fp32", "device": "cpu", "lora_r": 4, **changes}
+    settings: dict = {"name": "tiny-random", "precision": "fp32", "device": TEST_DEVICE, "lora_r": 4, **changes}
     return BackboneConfig(**settings)
 
 
@@ -60,5 +63,5 @@ def make_learnable(**changes: object):
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in backbone.trainable().values():
-            p.add_(0.02 * torch.randn(p.shape, generator=generator))
+            p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p.device))
     return backbone

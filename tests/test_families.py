@@ -67,9 +67,9 @@ def make(family: str, **changes: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
-def wrap(model: Any, attention: str = "auto") -> Backbone:
-    name = type(model).__name__
-    return Backbone(model, tiny_tokenizer(), tiny_config(name=name, weights="frozen", attention=attention))
+def wrap(model: Any, attention: str = "auto", weights: str = "frozen", precision: str = "fp32") -> Backbone:
+    settings = {"weights": weights, "attention": attention, "precision": precision}
+    return Backbone(model, tiny_tokenizer(), tiny_config(name=type(model).__name__, **settings))
 
 
 @cache
@@ -238,6 +238,13 @@ def test_flex_attention_scores_like_plain_sequences(uncompiled):
     backbone, expected = wrap(make("llama"), "flex"), own_logprobs(make("llama"), tree())
     assert backbone.attention == "flex"
     assert (tree_logprobs(backbone, tree()) - expected).abs().max() < 1e-4
+
+
+def test_flex_attention_runs_under_autocast_where_queries_and_values_differ_in_precision(uncompiled):
+    backbone = wrap(make("llama"), "flex", "full", "bf16")  # weights in float32, as for training
+    found, expected = tree_logprobs(backbone, tree()), own_logprobs(make("llama"), tree())
+    assert backbone.attention == "flex"
+    assert (found - expected).abs().mean() < 0.05
 
 
 def test_flex_attention_scores_and_generates_behind_a_cached_prefix(uncompiled):

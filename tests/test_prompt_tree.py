@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import forests, plant
 
+from metaicl.flex_attention import block_mask
 from metaicl.prompt_tree import PromptTree, pack
 
 BRANCHES = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=6)
@@ -118,7 +119,7 @@ def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence_on_2000_for
 def test_the_block_mask_is_the_dense_mask(forest, prefix, leaves):
     row = pack(forest, start=prefix, leaves=leaves)
     dense = row.mask(torch.float32, prefix)[0, 0] == 0
-    mask = row.block_mask(torch.device("cpu"), prefix)
+    mask = block_mask(row, torch.device("cpu"), prefix)
     zero, q, k = torch.tensor(0), *(torch.arange(n) for n in dense.shape)
     assert torch.equal(mask.mask_mod(zero, zero, q[:, None], k[None, :]), dense)
     size = mask.BLOCK_SIZE

@@ -1,0 +1,69 @@
+"""What only a GPU runs: FlexAttention compiled, its gradients, training in bf16. Skipped where there is none.
+
+The other tests run their tiny models there too with METAICL_TEST_DEVICE=cuda.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from test_families import make, tree
+from test_trainer import CONFIG, TASKS
+from trees import plant
+
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig
+from metaicl.config import BackboneConfig
+from metaicl.prompt_tree import pack
+from metaicl.tiny import tiny_tokenizer
+from metaicl.trainer import Trainer
+from task_suites.formats import PromptFormat
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+
+WIDE = {"hidden_size": 64, "num_key_value_heads": 2}  # FlexAttention's heads are 16 wide at least
+OTHER = plant((300, [(7, [(2, []), (3, [])])] * 40))
+FOREST, WANTED = [tree(), OTHER], [range(1, len(tree())), range(1, len(OTHER))]
+
+
+def wrap(attention: str, precision: str) -> Backbone:
+    config = BackboneConfig("llama", "full", precision=precision, device="cuda", attention=attention)
+    return Backbone(make("llama", **WIDE).cuda(), tiny_tokenizer(), config)
+
+
+def test_auto_takes_flex_attention():
+    assert wrap("auto", "fp32").attention == wrap("auto", "bf16").attention == "flex"
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 3e-2)])
+def test_flex_attention_has_the_dense_masks_values_and_gradients(precision, tolerance):
+    values, gradients = [], []
+    for attention in ("dense", "flex"):
+        backbone = wrap(attention, precision)
+        values.append(backbone.logprobs(FOREST, WANTED))
+        values[-1].sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in backbone.model.parameters()]))
+    for expected, found in (values, gradients):
+        assert (found - expected).norm() < tolerance * expected.norm()
+
+
+def test_a_long_rows_mask_takes_no_token_by_token_memory():
+    backbone = wrap("auto", "bf16")
+    forest = [plant((900, [(20, [])] * 20), seed=s) for s in range(16)]
+    row = pack(forest)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    mask = backbone._sight(row, 0)["attention_mask"]
+    assert mask is not None and torch.cuda.max_memory_allocated() - before < len(row.ids) ** 2 / 100
+
+
+@pytest.mark.parametrize("name", ["metaicl", "metaicl_channel", "fomaml", "maml", "fomaml_icl", "protonet"])
+def test_methods_train_and_answer_in_bf16(tmp_path, name):
+    backbone = BackboneConfig("tiny-random", device="cuda", precision="auto", lora_r=4)
+    method_config = MethodConfig(name, {}, backbone, PromptFormat())
+    trainer = Trainer(method_config.build(), method_config, TASKS, replace(CONFIG, steps=2), tmp_path, None, False)
+    assert method_config.build().backbone.config.precision == "bf16"
+    assert all(math.isfinite(trainer.take_step()["loss"]) for _ in range(2))
