@@ -13,8 +13,8 @@ weights; scoring is of four options a query, bf16 weights. Sides:
     padded     MetaICL's way: one query (and option) a row, padded to 1,024, FlashAttention
     sorted     the same rows sorted by length, a batch padded to its longest row
 
-The plain sides run without a mask (right padding needs none), compute logits at asked places alone, and take the best of
-several batch sizes. Their prompts are token ids made beforehand; the trees' time holds building, packing and masking.
+The plain sides run without a mask (right padding needs none), compute logits at asked places alone, and take the best
+of several batch sizes. Their prompts are token ids made beforehand; the trees' time holds building, packing, masking.
 `mfu_pct` is what a side's own tokens need (weights, attended pairs, logits asked; three times that in training) over
 time and `--peak-tflops`. Equality, in fp32: losses and gradients on a small episode, a sequence's log-probability on
 all; `max_..._bf16` is the same as timed. The last line is one JSON object.
@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,6 @@ SHAPES = {
     "tiny": {**SMOL, "num_hidden_layers": 2, "num_key_value_heads": 3, "vocab_size": 2048},
 }
 LIMITS = {"max_loss_diff": 1e-4, "max_gradient_diff": 1e-3, "max_abs_logprob_diff": 1e-3}
-BATCHES = (8, 16, 32, 64)
 
 
 def llama(shape: str) -> Any:
@@ -112,7 +112,8 @@ def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
     """Of a forward pass over so many tokens, pairs of tokens that see each other, and places with logits."""
     width, kv = shape.hidden_size, shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     weights = shape.num_hidden_layers * width * (2 * width + 2 * kv + 3 * shape.intermediate_size)
-    return 2.0 * sum(lengths) * weights + 4.0 * width * shape.num_hidden_layers * pairs + 2.0 * asked * width * shape.vocab_size
+    attention, head = 4.0 * width * shape.num_hidden_layers * pairs, 2.0 * asked * width * shape.vocab_size
+    return 2.0 * sum(lengths) * weights + attention + head
 
 
 def tree_flops(shape: Any, forest: Sequence[PromptTree], asked: int) -> float:
@@ -128,11 +129,15 @@ def row_flops(shape: Any, rows: Sequence[Row], width: int) -> float:
     return flops(shape, lengths, sum(n * (n + 1) // 2 for n in lengths), sum(row.supervised for row in rows))
 
 
-def report(kind: str, seconds: dict[str, list[float]], queries: int, work: dict[str, float], peak: float) -> dict[str, Any]:
+def report(
+    kind: str, seconds: dict[str, list[float]], queries: int, work: dict[str, float], peak: float
+) -> dict[str, Any]:
     best = {name: min(values) for name, values in seconds.items()}
     for name, value in best.items():
-        share = 100 * work[name] / value / peak
-        say(f"  {kind} {name:7} {1e3 * value:9.1f} ms  {value / best['flex']:6.2f}x  {queries / value:8.1f} queries/s  MFU {share:.1f} %")
+        times, share = value / best["flex"], 100 * work[name] / value / peak
+        say(
+            f"  {kind} {name:7} {1e3 * value:9.1f} ms  {times:6.2f}x  {queries / value:8.1f} queries/s  MFU {share:.1f} %"
+        )
     return {
         f"{kind}_queries_per_s": {n: rounded(queries / v) for n, v in best.items()},
         f"{kind}_over_padded": rounded(best["padded"] / best["flex"]),
@@ -169,7 +174,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         loss = sum(plain_losses(plain, some, 4, 300, False)) if name == "padded" else methods[name](small)[0]
         loss.backward()
         losses[name] = loss.item()
-        gradients[name] = {n.removeprefix("base_model."): p.grad for n, p in net.named_parameters() if p.grad is not None}
+        gradients[name] = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
         net.zero_grad()
     exact = gradients["padded"]
     apart = [norm({n: gradients[s][n] - g for n, g in exact.items()}) / norm(exact) for s in ("flex", "dense")]
@@ -177,7 +182,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         "max_loss_diff": rounded(worst(abs(losses[s] / losses["padded"] - 1) for s in ("flex", "dense"))),
         "max_gradient_diff": rounded(worst(apart)),
     }
-    say(f"fp32, a small episode: losses differ by {found['max_loss_diff']:.1e}, gradients by {found['max_gradient_diff']:.1e}")
+    say(f"fp32, a small episode: {found}")
     del gradients, exact
     for backbone in backbones.values():
         backbone.config = replace(backbone.config, precision="bf16")
@@ -199,9 +204,15 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
             values[name] += loss.item()
         plain.zero_grad()
 
-    seconds = {name: timed(lambda name=name: trees(name), args.repeats) for name in backbones}  # type: ignore[misc]
+    seconds = {name: timed(partial(trees, name), args.repeats) for name in backbones}
     for name, width, ordered in (("padded", WIDTH, False), ("sorted", 0, True)):
-        tries = [timed(lambda b=b: padded(b, width, ordered, name), args.repeats) for b in BATCHES[: 1 if args.quick else 4]]  # type: ignore[misc]  # noqa: B023
+        tries = []
+        for batch in (4, 8, 16):
+            try:
+                tries.append(timed(partial(padded, batch, width, ordered, name), min(2, args.repeats)))
+            except torch.OutOfMemoryError:
+                say(f"  {name}: a batch of {batch} does not fit")
+                torch.cuda.empty_cache()
         seconds[name] = min(tries, key=min)
     forest = [methods["flex"]._tree(e.task, e.support, e.queries).tree for e in episodes]
     supervised = sum(row.supervised for row in rows)
@@ -245,14 +256,14 @@ def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
                 losses = plain_losses(plain, rows, batch, width, ordered)  # noqa: B023
             return -torch.stack(losses).double().cpu().numpy()
 
-        values["padded"] = padded(BATCHES[0], 0, True)
+        values["padded"] = padded(8, 0, True)
         suffix = "" if precision == "fp32" else "_bf16"
         apart = {s: float(np.abs(values[s] - values["padded"]).max()) for s in ("flex", "dense")}
         found[f"max_abs_logprob_diff{suffix}"] = rounded(worst(apart.values()))
         say(f"{precision}: log-probabilities differ by {apart}")
         if precision == "bf16":
             for name, width, ordered in (("padded", WIDTH, False), ("sorted", 0, True)):
-                tries = [timed(lambda b=b: padded(b, width, ordered), min(2, args.repeats)) for b in BATCHES[1:]]  # type: ignore[misc]  # noqa: B023
+                tries = [timed(partial(padded, batch, width, ordered), min(2, args.repeats)) for batch in (16, 32, 64)]
                 seconds[name] = min(tries, key=min)
                 work[name] = row_flops(model.config, rows, width)
     tree = PromptTree()
@@ -267,7 +278,7 @@ def main() -> int:
     parser.add_argument("--shape", choices=list(SHAPES), default="1b")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--episodes", type=int, default=8, help="trees of a training row")
-    parser.add_argument("--row-tokens", type=int, nargs="+", default=[2048, 8192, 16384], help="budgets tried in scoring")
+    parser.add_argument("--row-tokens", type=int, nargs="+", default=[2048, 8192, 16384], help="tried in scoring")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--peak-tflops", type=float, default=989.4, help="dense bf16 (H100 and H200 SXM, data sheet)")
     args = parser.parse_args()

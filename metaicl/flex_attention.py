@@ -1,7 +1,7 @@
 """Attention over a packed tree on CUDA: PyTorch's FlexAttention with the tree as a block mask, forward and backward.
 
-A mask of 11,000 tokens, asked pair by pair, takes gigabytes; here each block of keys is asked for the first and the last
-row that see any of it, and for those that see all of it, so that the mask costs what its blocks do.
+A mask of 11,000 tokens, asked pair by pair, takes gigabytes; here each block of keys is asked for the first and last row
+that see any of it, and for those that see all of it, so that the mask costs what its blocks do.
 
 Registered with transformers as the attention implementation "prompt_flex"; a call without a block mask runs as "sdpa".
 """
@@ -69,7 +69,9 @@ def flex_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     # under autocast the rotation gives queries and keys in float32, where the values come as they left their product
     query, key = query.to(value.dtype), key.to(value.dtype)
-    return flex_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    # for fewer than 128 rows PyTorch takes a kernel for decoding, which it cannot build with grouped heads here
+    options = {"FORCE_USE_FLEX_ATTENTION": True}
+    return flex_attention_forward(module, query, key, value, attention_mask, kernel_options=options, **kwargs)
 
 
 def register() -> None:
