@@ -135,9 +135,8 @@ def report(
     best = {name: min(values) for name, values in seconds.items()}
     for name, value in best.items():
         times, share = value / best["flex"], 100 * work[name] / value / peak
-        say(
-            f"  {kind} {name:7} {1e3 * value:9.1f} ms  {times:6.2f}x  {queries / value:8.1f} queries/s  MFU {share:.1f} %"
-        )
+        rate = f"{1e3 * value:9.1f} ms  {times:6.2f}x  {queries / value:8.1f} queries/s"
+        say(f"  {kind} {name:7} {rate}  MFU {share:.1f} %")
     return {
         f"{kind}_queries_per_s": {n: rounded(queries / v) for n, v in best.items()},
         f"{kind}_over_padded": rounded(best["padded"] / best["flex"]),

@@ -66,6 +66,7 @@ class PromptScorer(Predictor):
             queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
             an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315). The empty queries are
             further branches of the same tree, run once for each list of options.
+        prior_share: the share of it that is taken off.
         row_tokens: tokens of one packed row; a query with more goes alone.
 
     Attributes:
@@ -86,12 +87,13 @@ class PromptScorer(Predictor):
         length: Length | None = None,
         overflow: Overflow = "refuse",
         calibration: Calibration = "none",
+        prior_share: float = 1.0,
         row_tokens: int = 2048,
     ):
         self.backbone, self.task, self.support = backbone, task, tuple(support)
         self.form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.params, self.overflow, self.row_tokens = params, overflow, row_tokens
-        self.calibration = calibration_rule(form, calibration)
+        self.calibration, self.prior_share = calibration_rule(form, calibration), prior_share
         self.length = length_rule(form, length)
         self.dropped = 0
         self._prefixes: dict[tuple[int, ...], Any] = {}
@@ -116,7 +118,7 @@ class PromptScorer(Predictor):
             return self.scores(queries)
         for i, o in enumerate(options):
             start = len(queries) + i * len(blanks)
-            self._priors[o] = _prior(self.calibration, np.stack(found[start : start + len(blanks)]))
+            self._priors[o] = self.prior_share * _prior(self.calibration, np.stack(found[start : start + len(blanks)]))
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:

@@ -34,12 +34,13 @@ class InContext(Method):
         demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
         objective: "tokens" is the papers' likelihood of the right answer's tokens, each token with the same weight;
             "options" the cross-entropy of the right option among the options by their scores, each query with the
-            same weight; "both" their sum, with the likelihood's mean over the answer's tokens; "calibrated" the same
-            with each option's score less what it is behind an empty query, in training as in answers (`calibration`
-            "pmi"). An example without options keeps the likelihood.
+            same weight; "both" their sum, with the likelihood's mean over the answer's tokens; "calibrated" the
+            cross-entropy with each option's score less what it is behind an empty query, in training as in answers
+            (`calibration` "pmi"). An example without options keeps the likelihood.
         length: how option scores are reduced over tokens; None is the format's default.
         overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
         calibration: of option scores in answers: "contextual" or "pmi" (`PromptScorer`); serves options alone.
+        prior_share: the share of what options score behind empty queries that calibration takes off.
         supervise: "queries", as in the papers, or "all": the demonstrations' answers, each given those before it, have
             the same loss added, token by token; they cost no tokens, and it is another objective.
     """
@@ -56,6 +57,7 @@ class InContext(Method):
         overflow: Overflow = "refuse",
         calibration: Calibration = "none",
         supervise: Literal["queries", "all"] = "queries",
+        prior_share: float = 1.0,
     ):
         super().__init__(backbone, form)
         if objective == "calibrated" and calibration == "contextual":
@@ -67,6 +69,7 @@ class InContext(Method):
         self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration)
         self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
         self.length, self.overflow = length_rule(form, length), overflow
+        self.prior_share = prior_share
         options_alone = form.channel or calibration != "none"
         self.serves = frozenset[Form]({"options"} if options_alone else {"options", "text", "tags"})
 
@@ -119,17 +122,17 @@ class InContext(Method):
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
     def _query_loss(self, scored: Sequence[Tensor], query: Example, prior: Tensor | None) -> Tensor:
-        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's; `prior`
-        is taken off the options' scores."""
+        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's; a share
+        of `prior` is taken off the options' scores."""
         if self.objective == "tokens":
             return -scored[0].sum()
         if len(scored) == 1:
             return -scored[0].mean()
         assert query.options is not None and query.output is not None
         right = query.options.index(query.output)
-        scores = self._reduced(scored) if prior is None else self._reduced(scored) - prior
+        scores = self._reduced(scored) if prior is None else self._reduced(scored) - self.prior_share * prior
         loss = -torch.log_softmax(scores, 0)[right]
-        return loss if self.objective == "options" else loss - scored[right].mean()
+        return loss - scored[right].mean() if self.objective == "both" else loss
 
     def _reduced(self, scored: Sequence[Tensor]) -> Tensor:
         """The scores `[options]` of options from the log-probabilities of their tokens."""
@@ -167,4 +170,5 @@ class InContext(Method):
             length=self.length,
             overflow=self.overflow,
             calibration=self.calibration,
+            prior_share=self.prior_share,
         )
