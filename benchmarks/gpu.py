@@ -28,6 +28,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -75,21 +76,23 @@ def wrap(model: Any, tokenizer: Any, weights: str, precision: str, attention: st
     return Backbone(model, tokenizer, config)
 
 
-def plain_losses(model: Any, rows: Sequence[Row], batch: int, width: int, ordered: bool) -> list[torch.Tensor]:
-    """Summed negative log-likelihood of each row's answer, batch by batch: one function for training and scoring."""
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids)) if ordered else list(range(len(rows)))
-    losses = []
+def longest_first(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: -len(row.ids))
+
+
+def plain_losses(model: Any, rows: Sequence[Row], batch: int, width: int) -> list[torch.Tensor]:
+    """Summed negative log-likelihood of each row's answer, batch by batch, padded to `width` or the longest."""
+    losses: list[torch.Tensor] = []
     for start in range(0, len(rows), batch):
-        part = [rows[i] for i in order[start : start + batch]]
+        part = rows[start : start + batch]
         longest = max(width, *(len(row.ids) for row in part))
         ids = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in part]).cuda()
         asked = [(r, p) for r, row in enumerate(part) for p in range(row.answer - 1, len(row.ids) - 1)]
         r, p = torch.tensor(asked).T.cuda()
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state[r, p]
         lost = F.cross_entropy(model.lm_head(hidden).float(), ids[r, p + 1], reduction="none")
-        losses.append(torch.zeros(len(part), device="cuda").index_add(0, r, lost))
-    flat = torch.cat(losses)
-    return list(flat[torch.tensor(order).argsort().cuda()] if ordered else flat)
+        losses.extend(torch.zeros(len(part), device="cuda").index_add(0, r, lost))
+    return losses
 
 
 def fused() -> Any:
@@ -106,6 +109,18 @@ def timed(run: Callable[[], Any], repeats: int) -> list[float]:
         torch.cuda.synchronize()
         found.append(time.perf_counter() - started)
     return found[1:]
+
+
+def fastest(run: Callable[[int], Any], batches: Sequence[int], repeats: int) -> list[float]:
+    """`timed` with the batch size that is fastest of those that fit."""
+    tries = []
+    for batch in batches:
+        try:
+            tries.append(timed(partial(run, batch), repeats))
+        except torch.OutOfMemoryError:
+            say(f"  a batch of {batch} does not fit")
+            torch.cuda.empty_cache()
+    return min(tries, key=min)
 
 
 def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
@@ -152,6 +167,27 @@ def episode_of(number: int, size: int) -> Episode:
     return Episode((0, task.name, "train", number), task, tuple(support), tuple(queries[-size:]))
 
 
+def differences(methods: dict[str, InContext], plain: Any, episode: Episode) -> dict[str, Any]:
+    """How far the trees' losses and gradients are from those of plain rows, in the precision that the methods have."""
+    rows = rows_of(methods["flex"].backbone, episode)
+    losses, gradients = {}, {}
+    for name in ("padded", *methods):
+        model = plain if name == "padded" else methods[name].backbone.model
+        loss = torch.stack(plain_losses(plain, rows, 4, 300)).sum() if name == "padded" else methods[name]([episode])[0]
+        loss.backward()
+        losses[name] = loss.item()
+        gradients[name] = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        model.zero_grad()
+    exact, loss = gradients.pop("padded"), losses.pop("padded")
+    apart = [norm({n: mine[n] - g for n, g in exact.items()}) / norm(exact) for mine in gradients.values()]
+    found = {
+        "max_loss_diff": rounded(worst(abs(mine / loss - 1) for mine in losses.values())),
+        "max_gradient_diff": rounded(worst(apart)),
+    }
+    say(f"a small episode in fp32: {found}")
+    return found
+
+
 def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     size = 2 if args.quick else 16
     tokenizer = scoring.tiny_gpt2()[1]
@@ -165,24 +201,9 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     rows = [row for e in episodes for row in rows_of(backbones["flex"], e)]
     methods = {name: InContext(b, PromptFormat()) for name, b in backbones.items()}
 
-    small = [replace(e, support=e.support[:4], queries=e.queries[:4]) for e in episodes[:1]]
-    some = [row for e in small for row in rows_of(backbones["flex"], e)]
-    losses, gradients = {}, {}
-    for name in ("flex", "dense", "padded"):
-        net = plain if name == "padded" else backbones[name].model
-        loss = sum(plain_losses(plain, some, 4, 300, False)) if name == "padded" else methods[name](small)[0]
-        loss.backward()
-        losses[name] = loss.item()
-        gradients[name] = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
-        net.zero_grad()
-    exact = gradients["padded"]
-    apart = [norm({n: gradients[s][n] - g for n, g in exact.items()}) / norm(exact) for s in ("flex", "dense")]
-    found: dict[str, Any] = {
-        "max_loss_diff": rounded(worst(abs(losses[s] / losses["padded"] - 1) for s in ("flex", "dense"))),
-        "max_gradient_diff": rounded(worst(apart)),
-    }
-    say(f"fp32, a small episode: {found}")
-    del gradients, exact
+    found = differences(
+        methods, plain, replace(episodes[0], support=episodes[0].support[:4], queries=episodes[0].queries[:4])
+    )
     for backbone in backbones.values():
         backbone.config = replace(backbone.config, precision="bf16")
     values: dict[str, float] = {}
@@ -193,26 +214,19 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         values[name] = loss.item()
         backbones[name].model.zero_grad()
 
-    def padded(batch: int, width: int, ordered: bool, name: str) -> None:
+    def padded(name: str, width: int, batch: int) -> None:
         values[name] = 0.0
-        order = sorted(rows, key=lambda row: -len(row.ids)) if ordered else rows
+        order = rows if width else longest_first(rows)
         for start in range(0, len(order), batch):
             with fused(), torch.autocast("cuda", torch.bfloat16):
-                loss = torch.stack(plain_losses(plain, order[start : start + batch], batch, width, False)).sum()
+                loss = torch.stack(plain_losses(plain, order[start : start + batch], batch, width)).sum()
             loss.backward()
             values[name] += loss.item()
         plain.zero_grad()
 
     seconds = {name: timed(partial(trees, name), args.repeats) for name in backbones}
-    for name, width, ordered in (("padded", WIDTH, False), ("sorted", 0, True)):
-        tries = []
-        for batch in (4, 8, 16):
-            try:
-                tries.append(timed(partial(padded, batch, width, ordered, name), min(2, args.repeats)))
-            except torch.OutOfMemoryError:
-                say(f"  {name}: a batch of {batch} does not fit")
-                torch.cuda.empty_cache()
-        seconds[name] = min(tries, key=min)
+    for name, width in (("padded", WIDTH), ("sorted", 0)):
+        seconds[name] = fastest(partial(padded, name, width), (4, 8, 16), min(2, args.repeats))
     forest = [methods["flex"]._tree(e.task, e.support, e.queries).tree for e in episodes]
     supervised = sum(row.supervised for row in rows)
     work = dict.fromkeys(("flex", "dense"), 3 * tree_flops(shape, forest, supervised))
@@ -222,6 +236,17 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     found["tokens_a_row"] = sum(map(len, forest))
     found["peak_gib"] = rounded(torch.cuda.max_memory_allocated() / 2**30)
     return found
+
+
+@torch.no_grad()
+def plain_scores(model: Any, rows: Sequence[Row], width: int, batch: int) -> np.ndarray:
+    """Summed log-probabilities `[rows]`, in their order; without a width the longest rows run first."""
+    order = list(range(len(rows))) if width else sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+    with fused() if model.dtype == torch.bfloat16 else nullcontext():
+        losses = plain_losses(model, [rows[i] for i in order], batch, width)
+    scores = np.empty(len(rows))
+    scores[order] = -torch.stack(losses).double().cpu().numpy()
+    return scores
 
 
 def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
@@ -249,22 +274,14 @@ def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         prompts = case.prompts()
         rows = [Row([*context, *answer], len(context)) for context, answer in prompts.whole()]
 
-        @torch.no_grad()
-        def padded(batch: int, width: int, ordered: bool) -> np.ndarray:
-            with fused() if precision == "bf16" else sdpa_kernel(SDPBackend.MATH):  # noqa: B023
-                losses = plain_losses(plain, rows, batch, width, ordered)  # noqa: B023
-            return -torch.stack(losses).double().cpu().numpy()
-
-        values["padded"] = padded(8, 0, True)
+        exact = plain_scores(plain, rows, 0, 8)
         suffix = "" if precision == "fp32" else "_bf16"
-        apart = {s: float(np.abs(values[s] - values["padded"]).max()) for s in ("flex", "dense")}
+        apart = {s: float(np.abs(v - exact).max()) for s, v in values.items()}
         found[f"max_abs_logprob_diff{suffix}"] = rounded(worst(apart.values()))
         say(f"{precision}: log-probabilities differ by {apart}")
-        if precision == "bf16":
-            for name, width, ordered in (("padded", WIDTH, False), ("sorted", 0, True)):
-                tries = [timed(partial(padded, batch, width, ordered), min(2, args.repeats)) for batch in (16, 32, 64)]
-                seconds[name] = min(tries, key=min)
-                work[name] = row_flops(model.config, rows, width)
+    for name, width in (("padded", WIDTH), ("sorted", 0)):
+        seconds[name] = fastest(partial(plain_scores, plain, rows, width), (16, 32, 64), min(2, args.repeats))
+        work[name] = row_flops(model.config, rows, width)
     tree = PromptTree()
     for context, answer in prompts.whole():
         tree.insert(tree.insert(-1, context)[-1], answer)

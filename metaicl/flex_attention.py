@@ -35,8 +35,9 @@ def block_mask(row: Packed, device: torch.device, prefix: int = 0) -> Any:
     def sees(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return (first[k] <= q) & (q < stop[k])
 
-    parts = [part.to(device) for blocks in (some & ~whole, whole) for part in _listed(blocks)]
-    return BlockMask.from_kv_blocks(*parts, BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, len(first)))
+    in_part, of_all = _listed((some & ~whole).to(device)), _listed(whole.to(device))
+    sizes = (length, len(first))
+    return BlockMask.from_kv_blocks(*in_part, *of_all, BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=sizes)
 
 
 def _blocks(first: Tensor, stop: Tensor, length: int) -> tuple[Tensor, Tensor]:
