@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
     whole, cut = (make(tmp_path / str(n), config=replace(CONFIG, row_tokens=n)) for n in (100_000, 1))
     losses = [(whole.take_step()["loss"], cut.take_step()["loss"]) for _ in range(3)]
     assert all(a == pytest.approx(b, rel=1e-5) for a, b in losses)
-    assert equal(weights(whole), weights(cut), 1e-5)
+    assert equal(weights(whole), weights(cut), 1e-4)  # of steps of 5e-3: Adam magnifies small gradients' rounding
 
 
 def test_the_loss_of_a_step_is_per_supervised_token_over_all_episodes(tmp_path):
@@ -124,11 +125,11 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
 
 
 def test_training_teaches_to_read_labels_off_the_demonstrations(tmp_path):
-    config = TrainerConfig(steps=30, k=4, queries=8, lr=2e-2, warmup_steps=2, arbitrary_labels=0.0)
+    config = replace(CONFIG, steps=50, queries=8, arbitrary_labels=0.0, schedule="constant")
     trainer = make(tmp_path, config=config, weights="full")
-    first = trainer.take_step()["loss"]
-    last = [trainer.take_step()["loss"] for _ in range(29)][-1]
-    assert last < 0.6 * first
+    losses = [trainer.take_step()["loss"] for _ in range(config.steps)]
+    assert losses[0] == pytest.approx(math.log(2), abs=0.05)  # two options, of which it knows nothing
+    assert sum(losses[-5:]) / 5 < 0.6 * losses[0]
 
 
 def test_methods_that_do_not_learn_are_refused(tmp_path):

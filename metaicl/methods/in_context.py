@@ -94,8 +94,10 @@ class InContext(Method):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
             self.dropped += each.dropped
-            shown = [values[[place[n] for n in span]] for span in each.shown]
-            asked = [[values[[place[n] for n in span]] for span in options] for options in each.asked]
+            spans = [*each.shown, *(span for options in each.asked for span in options)]
+            found = iter(values[[place[n] for span in spans for n in span]].split([len(span) for span in spans]))
+            shown = [next(found) for _ in each.shown]
+            asked = [[next(found) for _ in options] for options in each.asked]
             for answer in shown:
                 total.append(-answer.sum() if self.objective == "tokens" else -answer.mean())
                 weight += len(answer) if self.objective == "tokens" else 1
