@@ -36,7 +36,7 @@ from task_suites.errors import UserError
 log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
 Attention = Literal["tree", "flex", "dense", "plain"]
-_OURS = {"tree": tree_attention.NAME, "flex": flex_attention.NAME}
+_OURS = {"tree": tree_attention, "flex": flex_attention}
 HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
 
 
@@ -58,7 +58,7 @@ class Backbone(nn.Module):
         self.lower = LowerLayers(self.model)
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
-        self._own_implementation = "sdpa" if found in _OURS.values() else found  # a backbone had it before
+        self._own_implementation = "sdpa" if _registered(found) else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
@@ -370,10 +370,9 @@ class Backbone(nn.Module):
         trunk = tree.insert(-1, self._some_ids(8, 1))
         wanted = [n for i in range(8) for n in tree.insert(trunk[-1], self._some_ids(5, i + 2))]
         plain = self._plain_logprobs(tree, wanted, None)
+        name = _OURS[kind].NAME if kind in _OURS else self._own_implementation
         try:
-            right = self._implement(_OURS.get(kind, self._own_implementation)) and self._like(
-                plain, self.row_logprobs(pack([tree]), [tree], [wanted])
-            )
+            right = self._implement(name) and self._like(plain, self.row_logprobs(pack([tree]), [tree], [wanted]))
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # the ways in which models refuse
             log.debug("%s does not run with the attention %s: %s", self.config.name, kind, error)
             right = False
@@ -387,10 +386,10 @@ class Backbone(nn.Module):
 
     def _implement(self, name: str) -> bool:
         """Set transformers' attention implementation; false where the model has no choice of it."""
-        if name in _OURS.values():
-            if self._own_implementation != "sdpa" or (name == tree_attention.NAME and self.device.type != "cpu"):
+        if ours := _registered(name):
+            if self._own_implementation != "sdpa" or (ours is tree_attention and self.device.type != "cpu"):
                 return False
-            (tree_attention if name == tree_attention.NAME else flex_attention).register()
+            ours.register()
         if getattr(self.shape, "_attn_implementation", None) != name:
             self.model.set_attn_implementation(name)  # type: ignore[operator]
         return True
@@ -401,6 +400,11 @@ class Backbone(nn.Module):
             self.model.save_pretrained(folder)  # type: ignore[operator]
         if self.config.weights == "full":
             self.tokenizer.save_pretrained(folder)
+
+
+def _registered(name: str) -> Any:
+    """The module of ours whose attention implementation has this name in transformers, or None."""
+    return next((ours for ours in _OURS.values() if name == ours.NAME), None)
 
 
 def _chain(ids: Sequence[int]) -> PromptTree:

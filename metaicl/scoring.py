@@ -38,12 +38,14 @@ def length_rule(form: PromptFormat, length: Length | None) -> Length:
     return length or ("sum" if form.channel else "token_mean")
 
 
-def calibration_rule(form: PromptFormat, calibration: Calibration) -> Calibration:
+def calibration_rule(form: PromptFormat, calibration: Calibration, prior_share: float) -> Calibration:
     """The calibration, where the format allows it.
 
     Raises:
-        UserError: calibration of a channel prompt, which scores the query itself.
+        UserError: calibration of a channel prompt, which scores the query itself; a share that is none.
     """
+    if not 0 <= prior_share <= 1:
+        raise UserError("prior_share is no share", found=prior_share, expected="a number from 0 to 1")
     if form.channel and calibration != "none":
         raise UserError(
             f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
@@ -95,7 +97,7 @@ class PromptScorer(Predictor):
         self.form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.params, self.overflow = params, overflow
         self.row_tokens = row_tokens or ROW_TOKENS[backbone.device.type == "cuda"]
-        self.calibration, self.prior_share = calibration_rule(form, calibration), prior_share
+        self.calibration, self.prior_share = calibration_rule(form, calibration, prior_share), prior_share
         self.length = length_rule(form, length)
         self.dropped = 0
         self._prefixes: dict[tuple[int, ...], Any] = {}

@@ -157,6 +157,11 @@ def test_another_calibration_beside_the_calibrated_objective_is_refused(learnabl
         InContext(learnable, PromptFormat(), objective="calibrated", calibration="contextual")
 
 
+def test_a_share_of_the_prior_that_is_none_is_refused(learnable):
+    with pytest.raises(UserError, match=r"prior_share is no share.*1.5.*from 0 to 1"):
+        InContext(learnable, PromptFormat(), objective="calibrated", prior_share=1.5)
+
+
 def test_finetuning_without_steps_is_zero_shot(learnable):
     e = draw(TASKS["options"])
     tuned = FineTune(learnable, PromptFormat(), steps=0).adapt(e.task, e.support)

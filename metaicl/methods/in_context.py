@@ -66,7 +66,7 @@ class InContext(Method):
                 found="calibration contextual",
                 fix="Take objective both with this calibration, or leave the calibration out.",
             )
-        self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration)
+        self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration, prior_share)
         self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
         self.length, self.overflow = length_rule(form, length), overflow
         self.prior_share = prior_share
