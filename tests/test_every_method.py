@@ -199,8 +199,8 @@ def test_zero_steps_are_the_named_special_case(name):
         assert np.allclose(softmax(scores(method, e), axis=1), softmax(scores(plain, e), axis=1), atol=1e-5)
         assert steps
     elif isinstance(method, InContext):
-        options = {"length": method.length, "calibration": method.calibration, "demonstrations": False}
-        zero_shot = InContext(method.backbone, method.form, **options)
+        options = {n: getattr(method, n) for n in ("length", "calibration", "prior_share")}
+        zero_shot = InContext(method.backbone, method.form, demonstrations=False, **options)
         assert np.allclose(scores(method, e, ()), scores(zero_shot, e), atol=1e-6)
     elif isinstance(method, EmbeddingMethod):
         assert (scores(method, e, ()) == ABSENT).all()
