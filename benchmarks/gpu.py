@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ import numpy as np
 import scoring  # sets the environment, so before torch
 import torch
 import torch.nn.functional as F
-from scoring import WIDTH, Case, rounded, say, summary
+from scoring import WIDTH, Case, beyond, finish, rounded, say, summary
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from training import Row, norm, rows_of, worst
 
@@ -45,7 +44,6 @@ from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
 from metaicl.methods.in_context import InContext
 from metaicl.prompt_tree import PromptTree
-from metaicl.runs import manifest
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 
@@ -309,13 +307,8 @@ def main() -> int:
     result |= training(args, peak)
     torch.cuda.empty_cache()
     result |= scored(args, peak)
-    known = manifest()
-    result.update(peak_tflops=args.peak_tflops, machine=known["machine"], versions=known["versions"])
-    print(json.dumps(result), flush=True)
-    wrong = [f"{key} {result[key]}" for key, limit in LIMITS.items() if not result[key] <= limit]
-    if wrong:
-        say(f"NOT EQUAL: {'; '.join(wrong)}")
-    return 1 if wrong else 0
+    result["peak_tflops"] = args.peak_tflops
+    return finish(result, beyond(result, LIMITS))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -42,7 +41,7 @@ from typing import Any, cast
 import scoring  # sets the environment, so before torch
 import torch
 import training
-from scoring import MODEL, rounded, say, summary, take_turns
+from scoring import MODEL, beyond, finish, rounded, say, summary, take_turns
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -50,7 +49,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
 from metaicl.methods.maml import MAML
-from metaicl.runs import manifest
 from metaicl.tiny import tiny_model
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
@@ -481,15 +479,10 @@ def main() -> int:
     result["shared_lower_ratio"] = rounded(lower_ratio(case))
     result.update(second_order(case, min(args.curve[-1], 3), min(args.repeats, 3)))
     result["peak_mib"] = memory(case, args.curve)
-    known = manifest()
     setting = {name: getattr(args, name) for name in ("model", "k", "steps", "rate", "quick")}
     setting |= {"episodes": len(episodes), "threads": torch.get_num_threads(), "precision": "fp32"}
-    result.update(setting=setting, machine=known["machine"], versions=known["versions"])
-    print(json.dumps(result), flush=True)
-    wrong = [f"{key} {result[key]}" for key, limit in LIMITS.items() if not result[key] <= limit]
-    if wrong:
-        say(f"NOT EQUAL: {'; '.join(wrong)}")
-    return 1 if wrong else 0
+    result["setting"] = setting
+    return finish(result, beyond(result, LIMITS))
 
 
 if __name__ == "__main__":

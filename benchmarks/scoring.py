@@ -193,6 +193,22 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def beyond(found: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
+    """What differs by more than it may, or is not a number."""
+    return [f"{key} {found[key]}" for key, limit in limits.items() if not found[key] <= limit]
+
+
+def finish(result: dict[str, Any], wrong: Sequence[str]) -> int:
+    """Print a benchmark's last line, with machine and versions (those in `result` beside them), then what is not equal;
+    the exit status."""
+    known = manifest()
+    result.update(machine=known["machine"], versions={**known["versions"], **result.get("versions", {})})
+    print(json.dumps(result), flush=True)
+    if wrong:
+        say(f"NOT EQUAL: {'; '.join(wrong)}")
+    return 1 if wrong else 0
+
+
 # --- the comparison
 
 
@@ -495,16 +511,12 @@ def main() -> int:
     result["time_over_matmul"] = max((t["time_over_matmul"] for t in tasks), default=None)
     result[MODEL] = found
     result.update(growth(args) if args.growth or args.only == "growth" else {"exponents": None})
-    known = manifest()
-    versions = {**known["versions"], "lm_eval": yardsticks.lm_eval_version()}
     setting = {"threads": torch.get_num_threads(), "quick": args.quick, "row_tokens": args.row_tokens}
-    result.update(setting=setting, machine=known["machine"], versions=versions)
-    print(json.dumps(result), flush=True)
+    result.update(setting=setting, versions={"lm_eval": yardsticks.lm_eval_version()})
     differences = [(key, d[key]) for d in (result, *tasks) for key in d if key.startswith("max_abs_logprob_diff")]
     equal = all(d <= (EQUAL_OTHERS if "of_others" in key else EQUAL) for key, d in differences)  # NaN is not
-    if not equal:
-        say(f"NOT EQUAL: log-probabilities differ by {differences}, more than {EQUAL}, or {EQUAL_OTHERS} of others")
-    return 0 if equal else 1
+    wrong = f"log-probabilities differ by {differences}, more than {EQUAL}, or {EQUAL_OTHERS} of others"
+    return finish(result, [] if equal else [wrong])
 
 
 if __name__ == "__main__":

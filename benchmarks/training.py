@@ -36,7 +36,6 @@ import argparse
 import copy
 import ctypes
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,13 +48,12 @@ import numpy as np
 import scoring  # sets the environment, so before torch
 import torch
 import torch.nn.functional as F
-from scoring import MODEL, WIDTH, rounded, say, summary, take_turns
+from scoring import MODEL, WIDTH, beyond, finish, rounded, say, summary, take_turns
 
 from eval.harness import VALIDATION_SEED
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig, TrainerConfig
 from metaicl.methods.in_context import InContext
-from metaicl.runs import manifest
 from metaicl.trainer import training_episodes
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
@@ -286,7 +284,7 @@ def loss_difference(losses: Mapping[str, float]) -> float:
 
 def unequal(found: Mapping[str, Any]) -> list[str]:
     """What differs by more than it may, or is not a number."""
-    return [f"{key} {found[key]}" for key, limit in LIMITS.items() if key in found and not found[key] <= limit]
+    return beyond(found, {key: limit for key, limit in LIMITS.items() if key in found})
 
 
 # --- speed
@@ -548,14 +546,9 @@ def main() -> int:
     result["time_to_quality_ratio"] = quality.get("time_to_quality_ratio")
     result["time_to_quality_bound"] = quality.get("bound")
     result[MODEL] = found
-    known = manifest()
     setting = {"threads": torch.get_num_threads(), "quick": args.quick, "objective": "tokens"}
-    result.update(setting=setting, machine=known["machine"], versions=known["versions"])
-    print(json.dumps(result), flush=True)
-    wrong = [*unequal(result), *(f"{MODEL} {what}" for what in unequal(found or {}))]
-    if wrong:
-        say(f"NOT EQUAL: {'; '.join(wrong)}")
-    return 1 if wrong else 0
+    result["setting"] = setting
+    return finish(result, [*unequal(result), *(f"{MODEL} {what}" for what in unequal(found or {}))])
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def test_a_long_rows_mask_takes_no_token_by_token_memory():
 
 
 @pytest.mark.parametrize("name", ["metaicl", "metaicl_channel", "fomaml", "maml", "fomaml_icl", "protonet"])
-def test_methods_train_and_answer_in_bf16(tmp_path, name):
+def test_methods_train_in_bf16(tmp_path, name):
     backbone = BackboneConfig("tiny-random", device="cuda", precision="auto", lora_r=4)
     method_config = MethodConfig(name, {}, backbone, PromptFormat())
     trainer = Trainer(method_config.build(), method_config, TASKS, replace(CONFIG, steps=2), tmp_path, None, False)

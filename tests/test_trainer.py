@@ -39,10 +39,11 @@ def equal(a: dict, b: dict, tolerance: float = 0.0) -> bool:
 
 
 def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
-    whole, cut = (make(tmp_path / str(n), config=replace(CONFIG, row_tokens=n)) for n in (100_000, 1))
+    # by the papers' likelihood: where gradients are as small as those of two options, Adam magnifies their rounding
+    whole, cut = (make(tmp_path / str(n), "ict", replace(CONFIG, row_tokens=n)) for n in (100_000, 1))
     losses = [(whole.take_step()["loss"], cut.take_step()["loss"]) for _ in range(3)]
     assert all(a == pytest.approx(b, rel=1e-5) for a, b in losses)
-    assert equal(weights(whole), weights(cut), 1e-4)  # of steps of 5e-3: Adam magnifies small gradients' rounding
+    assert equal(weights(whole), weights(cut), 1e-5)
 
 
 def test_the_loss_of_a_step_is_per_supervised_token_over_all_episodes(tmp_path):
