@@ -115,10 +115,10 @@ class QuickstartRun:
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     max_words: int = 40
-    steps: int = 100
+    steps: int = 80
     k: int = 16
     seeds: int = 3
-    queries: int = 24
+    queries: int = 16
     tasks: int = 10
     finetune_cells: int = 3
     progress: bool = True

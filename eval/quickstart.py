@@ -35,7 +35,7 @@ TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
 # rough costs in forward passes, for the estimate of time: of a training token, and of a cell's tokens
 LEARNING = {"protonet": 0.5, "fomaml": 7.0, "fomaml_icl": 7.0}
-ADAPTING = {"finetune": 25.0, "fomaml": 35.0, "fomaml_icl": 5.0}
+ADAPTING = {"finetune": 35.0, "fomaml": 35.0, "fomaml_icl": 5.0, "metaicl": 2.0}  # it asks its demonstrations again
 
 
 def quickstart(run: QuickstartRun) -> dict[str, Any]:
@@ -140,9 +140,9 @@ def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender
 def training(run: QuickstartRun, name: str, suite_config: SuiteConfig, folder: Path) -> TrainRun:
     """The training of one method."""
     backbone = method_spec(name).backbone_config(run.backbone)
-    trainer = TrainerConfig(steps=run.steps, k=run.k, log_every=5)
+    trainer = TrainerConfig(steps=run.steps, k=run.k, queries=8, log_every=5)
     if name == "protonet":  # it learns one linear map, which does not take long
-        trainer = replace(trainer, steps=max(1, trainer.steps // 8), arbitrary_labels=0.0)
+        trainer = replace(trainer, steps=max(1, trainer.steps // 8), queries=16, arbitrary_labels=0.0)
     return TrainRun(
         name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
     )

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -28,8 +29,13 @@ from task_suites.task import Example, Task
 
 log = logging.getLogger("metaicl")
 Length = Literal["sum", "token_mean", "character_mean"]
-Calibration = Literal["none", "contextual", "pmi"]
-BLANKS: dict[Calibration, tuple[str, ...]] = {"none": (), "contextual": ("N/A", "[MASK]", ""), "pmi": ("",)}
+Calibration = Literal["none", "contextual", "pmi", "demonstrations"]
+BLANKS: dict[Calibration, tuple[str, ...]] = {
+    "none": (),
+    "contextual": ("N/A", "[MASK]", ""),
+    "pmi": ("",),
+    "demonstrations": ("",),
+}
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
@@ -57,6 +63,12 @@ def empty_queries(calibration: Calibration, lists: Iterable[tuple[str, ...]]) ->
     return [Example(text, None, options) for options in lists for text in BLANKS[calibration]]
 
 
+def asked_again(calibration: Calibration, options: tuple[str, ...], support: Sequence[Example]) -> list[Example]:
+    """The demonstrations as queries, where the calibration asks them and all of them have this list of options."""
+    asks = calibration == "demonstrations" and all(e.options == options for e in support)
+    return [e.hidden() for e in support] if asks else []
+
+
 class PromptScorer(Predictor):
     """Answers queries of one task behind one support set, whose states it keeps between calls.
 
@@ -66,9 +78,13 @@ class PromptScorer(Predictor):
         overflow: what happens to a prompt beyond the context (`prompt_prefix`).
         calibration: "contextual" takes off the log of the mean share that an option has behind the content-free
             queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
-            an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315). The empty queries are
-            further branches of the same tree, run once for each list of options.
-        prior_share: the share of it that is taken off.
+            an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315); "demonstrations" the log
+            of the mean share that it has when the demonstrations are asked again as queries, over its share of their
+            answers (each counted once more than it is there); a list of options that not all of them have, as in
+            multiple choice, is served as by "pmi". These queries are further branches of the same tree, run once for
+            each list of options.
+        prior_share: the share of what options have behind empty queries that is taken off; what they have behind the
+            demonstrations' texts goes whole.
         row_tokens: tokens of one packed row; a query with more goes alone. None: 2,048 on a CPU, 16,384 on a GPU.
 
     Attributes:
@@ -115,16 +131,21 @@ class PromptScorer(Predictor):
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One float array `[options]` a query, in their order: higher is more likely."""
-        blanks, before = BLANKS[self.calibration], self.dropped
-        options = [o for o in dict.fromkeys(q.options or () for q in queries) if blanks and o not in self._priors]
-        found = self._scores([*queries, *empty_queries(self.calibration, options)])
+        new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
+        lists = new if self.calibration != "none" else []
+        again = [asked_again(self.calibration, o, self.support) for o in lists]
+        blanks = [a or empty_queries(self.calibration, [o]) for a, o in zip(again, lists, strict=True)]
+        before = self.dropped
+        found = self._scores([*queries, *chain(*blanks)])
         if self._priors and self.dropped != before:  # behind other demonstrations than these queries
             self._priors = {}
             return self.scores(queries)
-        for i, o in enumerate(options):
-            start = len(queries) + i * len(blanks)
-            self._priors[o] = self.prior_share * _prior(self.calibration, np.stack(found[start : start + len(blanks)]))
-        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
+        rest = iter(found[len(queries) :])
+        for o, a, b in zip(lists, again, blanks, strict=True):
+            prior = _prior(self.calibration, np.stack(list(islice(rest, len(b)))))
+            counted = np.array([1 + sum(e.output == option for e in self.support) for option in o])
+            self._priors[o] = prior - np.log(counted / counted.sum()) if a else self.prior_share * prior
+        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found, strict=False)]
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]

@@ -45,16 +45,18 @@ def answers(method, e: Episode):
     return method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
 
 
-@pytest.mark.parametrize(("raw", "objective"), [("icl", "tokens"), ("icl", "both"), ("icl_pmi", "calibrated")])
-def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(raw, objective):
+@pytest.mark.parametrize("calibration", ["none", "pmi", "demonstrations"])
+@pytest.mark.parametrize("objective", ["tokens", "both", "options"])
+def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(objective, calibration):
     from conftest import tiny_config
 
     from metaicl.backbone import Backbone
 
     e = draw(TASKS["options"])
-    plain = method_spec(raw).build(Backbone.load(tiny_config(weights="frozen")), PromptFormat(), prior_share=0.5)
+    form, options = PromptFormat(), {"calibration": calibration, "prior_share": 0.5}
+    plain = method_spec("icl").build(Backbone.load(tiny_config(weights="frozen")), form, **options)
     backbone = Backbone.load(tiny_config(weights="lora"))
-    untrained = method_spec("metaicl").build(backbone, PromptFormat(), objective=objective)
+    untrained = method_spec("metaicl").build(backbone, form, objective=objective, **options)
     pairs = zip(answers(plain, e), answers(untrained, e), strict=True)
     assert all(np.array_equal(a.scores, b.scores) for a, b in pairs)
 
@@ -118,48 +120,19 @@ def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
     assert float(loss) == pytest.approx(float(expected), rel=1e-4) and float(weight) == len(e.queries)
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_the_calibrated_objective_is_the_cross_entropy_of_the_scores_that_it_answers_by(learnable, share):
-    drawn = draw(TASKS["options"])
-    turned = [replace(q, options=q.options[::-1]) if i % 2 else q for i, q in enumerate(drawn.queries)]
-    e = Episode(drawn.key, drawn.task, drawn.support, tuple(turned))  # two lists of options, an empty query for each
-    method = InContext(learnable, PromptFormat(), objective="calibrated", prior_share=share)
-    loss, weight = method([e])
-    scores, raw, calibrated = (
-        m.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
-        for m in (method, *(InContext(learnable, PromptFormat(), calibration=c) for c in ("none", "pmi")))
-    )
-    assert np.allclose(scores, share * np.stack(calibrated) + (1 - share) * np.stack(raw), atol=1e-6)
-    cross_entropy = sum(
-        -torch.log_softmax(torch.tensor(s), 0)[q.options.index(q.output)]
-        for s, q in zip(scores, e.queries, strict=True)
-    )
-    assert float(loss) == pytest.approx(float(cross_entropy), rel=1e-4)
-    assert float(weight) == len(e.queries)
-    assert method.tokens(e) > InContext(learnable, PromptFormat(), objective="both").tokens(e)
-
-
 @pytest.mark.parametrize("form", ["text", "tags"])
-def test_the_calibrated_objective_leaves_text_and_tags_to_the_likelihood(learnable, form):
+def test_metaicl_learns_and_answers_texts_and_tags_as_without_calibration(learnable, form):
     e = draw(TASKS[form])
-    both, calibrated = (InContext(learnable, PromptFormat(), objective=o) for o in ("both", "calibrated"))
-    assert both.serves == calibrated.serves
-    assert float(both([e])[0]) == float(calibrated([e])[0])
-
-
-def test_a_calibrated_channel_is_refused_before_it_is_trained(learnable):
-    with pytest.raises(UserError, match="calibration 'pmi' of a channel prompt"):
-        InContext(learnable, PromptFormat(channel=True), objective="calibrated")
-
-
-def test_another_calibration_beside_the_calibrated_objective_is_refused(learnable):
-    with pytest.raises(UserError, match="a calibration of its own"):
-        InContext(learnable, PromptFormat(), objective="calibrated", calibration="contextual")
+    plain, metaicl = InContext(learnable, PromptFormat()), method_spec("metaicl").build(learnable, PromptFormat())
+    assert plain.serves == metaicl.serves
+    both = InContext(learnable, PromptFormat(), objective="both")
+    assert float(both([e])[0]) == float(metaicl([e])[0])
+    assert [a.text for a in answers(plain, e)] == [a.text for a in answers(metaicl, e)]
 
 
 def test_a_share_of_the_prior_that_is_none_is_refused(learnable):
     with pytest.raises(UserError, match=r"prior_share is no share.*1.5.*from 0 to 1"):
-        InContext(learnable, PromptFormat(), objective="calibrated", prior_share=1.5)
+        InContext(learnable, PromptFormat(), calibration="pmi", prior_share=1.5)
 
 
 def test_finetuning_without_steps_is_zero_shot(learnable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +26,7 @@ from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
 
+KINDS = ("contextual", "pmi", "demonstrations")
 FORMATS = [PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)]
 
 
@@ -200,6 +202,27 @@ def test_pmi_takes_off_the_score_behind_an_empty_query(frozen, task):
     for query, scores in zip(e.queries, found, strict=True):
         empty = plain_scores(frozen, e, Example("", None, query.options))
         assert scores == pytest.approx(plain_scores(frozen, e, query) - empty, abs=2e-5)
+
+
+@pytest.mark.parametrize("shown", [slice(4), slice(0, 3, 2), slice(0, 1)], ids=["even", "one class", "one"])
+def test_demonstrations_asked_again_bring_each_options_share_to_that_of_their_answers(frozen, shown):
+    e = episode(toy_task(size=12))
+    e = replace(e, support=e.support[shown])
+    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration="demonstrations")
+    asked = [plain_scores(frozen, e, d.hidden()) for d in e.support]
+    found = np.mean([softmax(scores) for scores in asked], axis=0)
+    right = np.array([1 + sum(d.output == o for d in e.support) for o in e.queries[0].options]) / (2 + len(e.support))
+    for query, scores in zip(e.queries, scorer.scores(e.queries), strict=True):
+        assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(found) + np.log(right), abs=2e-5)
+
+
+def test_options_that_not_all_demonstrations_have_lose_a_share_of_an_empty_querys_score(frozen):
+    e = episode(choice_task())
+    assert {q.options for q in e.queries} & {d.options for d in e.support}  # one has a list in common with a query
+    given = {c: PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration=c, prior_share=0.5) for c in KINDS}
+    found, expected = (given[c].scores(e.queries) for c in ("demonstrations", "pmi"))
+    for a, b in zip(found, expected, strict=True):
+        assert softmax(a) == pytest.approx(softmax(b), abs=2e-5)
 
 
 def test_the_share_of_calibrated_blanks_is_even(frozen):

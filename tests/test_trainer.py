@@ -126,7 +126,7 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
 
 
 def test_training_teaches_to_read_labels_off_the_demonstrations(tmp_path):
-    config = replace(CONFIG, steps=50, queries=8, arbitrary_labels=0.0, schedule="constant")
+    config = replace(CONFIG, steps=80, queries=8, arbitrary_labels=0.0, schedule="constant", lr=0.01)
     trainer = make(tmp_path, config=config, weights="full")
     losses = [trainer.take_step()["loss"] for _ in range(config.steps)]
     assert losses[0] == pytest.approx(math.log(2), abs=0.05)  # two options, of which it knows nothing
@@ -253,7 +253,7 @@ torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from test_trainer import CONFIG, make
-trainer = make(Path(sys.argv[1]) / "run")
+trainer = make(Path(sys.argv[1]) / "run", "ict")  # Adam magnifies the rounding of small gradients
 world = trainer.accelerator.num_processes
 losses = [trainer.take_step()["loss"] for _ in range(2)]
 trainer._checkpoint()
@@ -270,7 +270,7 @@ trainer.accelerator.end_training()  # gloo's threads abort a process that leaves
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
     launch_two(TWO_PROCESSES, tmp_path, timeout=300)
     two = torch.load(tmp_path / "out.pt")
-    one = make(tmp_path / "one")
+    one = make(tmp_path / "one", "ict")
     losses = [one.take_step()["loss"] for _ in range(3)]
     assert two["world"] == 2
     assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000002"]

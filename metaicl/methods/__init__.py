@@ -326,7 +326,7 @@ METHODS: dict[str, MethodSpec] = {
         _IN_CONTEXT,
         "MetaICL",
         "meta-trained to answer from the demonstrations in its prompt",
-        {"objective": "calibrated", "prior_share": 0.5},
+        {"objective": "options", "calibration": "demonstrations", "prior_share": 0.5},
         trained=True,
         weights="lora",
     ),

@@ -18,13 +18,12 @@ from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
 from metaicl.prompts import EpisodeTree, Overflow, answers_in_prefix, episode_tree, prompt_prefix
-from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, empty_queries, length_rule
+from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Form, Task
 
-Objective = Literal["tokens", "options", "both", "calibrated"]
+Objective = Literal["tokens", "options", "both"]
 
 
 class InContext(Method):
@@ -34,12 +33,12 @@ class InContext(Method):
         demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
         objective: "tokens" is the papers' likelihood of the right answer's tokens, each token with the same weight;
             "options" the cross-entropy of the right option among the options by their scores, each query with the
-            same weight; "both" their sum, with the likelihood's mean over the answer's tokens; "calibrated" the
-            cross-entropy with each option's score less what it is behind an empty query, in training as in answers
-            (`calibration` "pmi"). An example without options keeps the likelihood.
+            same weight; "both" their sum, with the likelihood's mean over the answer's tokens. An example without
+            options keeps the likelihood.
         length: how option scores are reduced over tokens; None is the format's default.
         overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
-        calibration: of option scores in answers: "contextual" or "pmi" (`PromptScorer`); serves options alone.
+        calibration: of option scores in answers (`PromptScorer`), not in training. "contextual" and "pmi" serve options
+            alone; "demonstrations" leaves texts and tags as they are.
         prior_share: the share of what options score behind empty queries that calibration takes off.
         supervise: "queries", as in the papers, or "all": the demonstrations' answers, each given those before it, have
             the same loss added, token by token; they cost no tokens, and it is another objective.
@@ -60,17 +59,11 @@ class InContext(Method):
         prior_share: float = 1.0,
     ):
         super().__init__(backbone, form)
-        if objective == "calibrated" and calibration == "contextual":
-            raise UserError(
-                "the objective 'calibrated' has a calibration of its own",
-                found="calibration contextual",
-                fix="Take objective both with this calibration, or leave the calibration out.",
-            )
-        self.calibration = calibration_rule(form, "pmi" if objective == "calibrated" else calibration, prior_share)
+        self.calibration = calibration_rule(form, calibration, prior_share)
         self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
         self.length, self.overflow = length_rule(form, length), overflow
         self.prior_share = prior_share
-        options_alone = form.channel or calibration != "none"
+        options_alone = form.channel or calibration in ("contextual", "pmi")
         self.serves = frozenset[Form]({"options"} if options_alone else {"options", "text", "tags"})
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
@@ -101,10 +94,8 @@ class InContext(Method):
             for answer in shown:
                 total.append(-answer.sum() if self.objective == "tokens" else -answer.mean())
                 weight += len(answer) if self.objective == "tokens" else 1
-            empty = zip(self._empty(queries), asked[len(queries) :], strict=True)
-            prior = {e.options: self._reduced(scored) for e, scored in empty}
-            for query, scored in zip(queries, asked, strict=False):
-                total.append(self._query_loss(scored, query, prior.get(query.options)))
+            for query, scored in zip(queries, asked, strict=True):
+                total.append(self._query_loss(scored, query))
                 weight += len(scored[0]) if self.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
@@ -123,34 +114,22 @@ class InContext(Method):
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
-    def _query_loss(self, scored: Sequence[Tensor], query: Example, prior: Tensor | None) -> Tensor:
-        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's; a share
-        of `prior` is taken off the options' scores."""
+    def _query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
+        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
         if self.objective == "tokens":
             return -scored[0].sum()
         if len(scored) == 1:
             return -scored[0].mean()
         assert query.options is not None and query.output is not None
         right = query.options.index(query.output)
-        scores = self._reduced(scored) if prior is None else self._reduced(scored) - self.prior_share * prior
+        scores = torch.stack([s.sum() if self.length == "sum" else s.mean() for s in scored])
         loss = -torch.log_softmax(scores, 0)[right]
         return loss - scored[right].mean() if self.objective == "both" else loss
 
-    def _reduced(self, scored: Sequence[Tensor]) -> Tensor:
-        """The scores `[options]` of options from the log-probabilities of their tokens."""
-        return torch.stack([s.sum() if self.length == "sum" else s.mean() for s in scored])
-
-    def _empty(self, queries: Sequence[Example]) -> list[Example]:
-        """The empty queries behind which options have the scores that the objective takes off, one for each list."""
-        lists = dict.fromkeys(q.options for q in queries if q.options) if self.objective == "calibrated" else ()
-        return empty_queries("pmi", lists)
-
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
-        """The tree of one episode: a branch for each query's right answer, or for each of its options; empty queries
-        stand behind the others."""
+        """The tree of one episode: a branch for each query's right answer, or for each of its options."""
         among = self.objective != "tokens" and queries[0].form == "options"
         form = self.form_of(task)
-        queries = [*queries, *self._empty(queries)]
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         branches = [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
         shown = self.supervise == "all"
