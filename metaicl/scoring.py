@@ -8,7 +8,7 @@ tokens, the longest first. Where memory runs out, the bound is halved and the ro
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -56,17 +56,6 @@ def calibration_rule(form: PromptFormat, calibration: Calibration, prior_share: 
             f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
         )
     return calibration
-
-
-def empty_queries(calibration: Calibration, lists: Iterable[tuple[str, ...]]) -> list[Example]:
-    """The content-free queries of a calibration, for each list of options in turn."""
-    return [Example(text, None, options) for options in lists for text in BLANKS[calibration]]
-
-
-def asked_again(calibration: Calibration, options: tuple[str, ...], support: Sequence[Example]) -> list[Example]:
-    """The demonstrations as queries, where the calibration asks them and all of them have this list of options."""
-    asks = calibration == "demonstrations" and all(e.options == options for e in support)
-    return [e.hidden() for e in support] if asks else []
 
 
 class PromptScorer(Predictor):
@@ -132,20 +121,36 @@ class PromptScorer(Predictor):
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One float array `[options]` a query, in their order: higher is more likely."""
         new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
-        lists = new if self.calibration != "none" else []
-        again = [asked_again(self.calibration, o, self.support) for o in lists]
-        blanks = [a or empty_queries(self.calibration, [o]) for a, o in zip(again, lists, strict=True)]
+        lists = {o: self._prior_queries(o) for o in new} if self.calibration != "none" else {}
         before = self.dropped
-        found = self._scores([*queries, *chain(*blanks)])
+        found = self._scores([*queries, *chain(*lists.values())])
         if self._priors and self.dropped != before:  # behind other demonstrations than these queries
             self._priors = {}
             return self.scores(queries)
         rest = iter(found[len(queries) :])
-        for o, a, b in zip(lists, again, blanks, strict=True):
-            prior = _prior(self.calibration, np.stack(list(islice(rest, len(b)))))
-            counted = np.array([1 + sum(e.output == option for e in self.support) for option in o])
-            self._priors[o] = prior - np.log(counted / counted.sum()) if a else self.prior_share * prior
+        for options, asked in lists.items():
+            self._priors[options] = self._prior(options, np.stack(list(islice(rest, len(asked)))))
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found, strict=False)]
+
+    def _prior_queries(self, options: tuple[str, ...]) -> list[Example]:
+        """The queries behind which these options show what they score anyway."""
+        if self._asks_again(options):
+            return [e.hidden() for e in self.support]
+        return [Example(text, None, options) for text in BLANKS[self.calibration]]
+
+    def _asks_again(self, options: tuple[str, ...]) -> bool:
+        alike = bool(self.support) and all(e.options == options for e in self.support)
+        return alike and self.calibration == "demonstrations"
+
+    def _prior(self, options: tuple[str, ...], found: np.ndarray) -> np.ndarray:
+        """What is taken off these options' scores, from those behind their prior queries `[queries, options]`."""
+        if self.calibration == "pmi":
+            return self.prior_share * found[0]
+        shares = logsumexp(log_softmax(found, axis=1), axis=0) - np.log(len(found))
+        if not self._asks_again(options):
+            return self.prior_share * shares
+        counted = np.array([1 + sum(e.output == option for e in self.support) for option in options])
+        return shares - np.log(counted / counted.sum())
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
@@ -293,13 +298,6 @@ def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[in
         used += sizes[order[count]]
         count += 1
     return list(order[:count])
-
-
-def _prior(calibration: Calibration, blank: np.ndarray) -> np.ndarray:
-    """What calibration takes off the options' scores, from their scores `[blanks, options]` behind empty queries."""
-    if calibration == "pmi":
-        return blank[0]
-    return logsumexp(log_softmax(blank, axis=1), axis=0) - np.log(len(blank))
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
