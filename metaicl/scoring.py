@@ -130,7 +130,7 @@ class PromptScorer(Predictor):
         rest = iter(found[len(queries) :])
         for options, asked in lists.items():
             self._priors[options] = self._prior(options, np.stack(list(islice(rest, len(asked)))))
-        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found, strict=False)]
+        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
     def _prior_queries(self, options: tuple[str, ...]) -> list[Example]:
         """The queries behind which these options show what they score anyway."""
@@ -139,8 +139,9 @@ class PromptScorer(Predictor):
         return [Example(text, None, options) for text in BLANKS[self.calibration]]
 
     def _asks_again(self, options: tuple[str, ...]) -> bool:
-        alike = bool(self.support) and all(e.options == options for e in self.support)
-        return alike and self.calibration == "demonstrations"
+        if self.calibration != "demonstrations" or not self.support:
+            return False
+        return all(e.options == options for e in self.support)
 
     def _prior(self, options: tuple[str, ...], found: np.ndarray) -> np.ndarray:
         """What is taken off these options' scores, from those behind their prior queries `[queries, options]`."""

@@ -67,7 +67,7 @@ def test_words_for_labels_score_as_a_task_with_those_labels(frozen):
     assert np.allclose(found, PromptScorer(frozen, PromptFormat(), renamed, other.support).scores(other.queries))
 
 
-@pytest.mark.parametrize("calibration", ["contextual", "pmi"])
+@pytest.mark.parametrize("calibration", ["contextual", "pmi", "demonstrations"])
 def test_letters_are_calibrated_too(frozen, calibration):
     e = episode(toy_task())
     scorer = PromptScorer(frozen, preset("letters"), e.task, e.support, calibration=calibration)

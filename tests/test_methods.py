@@ -130,6 +130,11 @@ def test_metaicl_learns_and_answers_texts_and_tags_as_without_calibration(learna
     assert [a.text for a in answers(plain, e)] == [a.text for a in answers(metaicl, e)]
 
 
+def test_metaicl_of_a_channel_prompt_is_refused_before_it_is_trained(learnable):
+    with pytest.raises(UserError, match="calibration 'demonstrations' of a channel prompt"):
+        method_spec("metaicl").build(learnable, PromptFormat(channel=True))
+
+
 def test_a_share_of_the_prior_that_is_none_is_refused(learnable):
     with pytest.raises(UserError, match=r"prior_share is no share.*1.5.*from 0 to 1"):
         InContext(learnable, PromptFormat(), calibration="pmi", prior_share=1.5)

@@ -195,13 +195,15 @@ def test_contextual_calibration_takes_off_the_mean_share_behind_empty_queries(fr
         assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(shares), abs=2e-5)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
 @pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
-def test_pmi_takes_off_the_score_behind_an_empty_query(frozen, task):
+def test_pmi_takes_off_a_share_of_the_score_behind_an_empty_query(frozen, task, share):
     e = episode(task)
-    found = PromptScorer(frozen, PromptFormat(), task, e.support, calibration="pmi").scores(e.queries)
+    scorer = PromptScorer(frozen, PromptFormat(), task, e.support, calibration="pmi", prior_share=share)
+    found = scorer.scores(e.queries)
     for query, scores in zip(e.queries, found, strict=True):
         empty = plain_scores(frozen, e, Example("", None, query.options))
-        assert scores == pytest.approx(plain_scores(frozen, e, query) - empty, abs=2e-5)
+        assert scores == pytest.approx(plain_scores(frozen, e, query) - share * empty, abs=2e-5)
 
 
 @pytest.mark.parametrize("shown", [slice(4), slice(0, 3, 2), slice(0, 1)], ids=["even", "one class", "one"])
@@ -233,7 +235,7 @@ def test_the_share_of_calibrated_blanks_is_even(frozen):
     assert logsumexp(blanks, axis=0) == pytest.approx([logsumexp(blanks, axis=0)[0]] * 2, abs=0.05)
 
 
-@pytest.mark.parametrize("calibration", ["contextual", "pmi"])
+@pytest.mark.parametrize("calibration", KINDS)
 def test_calibration_runs_its_own_branches_once_and_nothing_else(frozen, calibration):
     e = episode(choice_task())
 
@@ -255,7 +257,7 @@ def test_calibration_runs_its_own_branches_once_and_nothing_else(frozen, calibra
     assert again == bare_again
 
 
-@pytest.mark.parametrize("calibration", ["contextual", "pmi"])
+@pytest.mark.parametrize("calibration", KINDS)
 def test_calibration_of_a_channel_prompt_is_refused(frozen, calibration):
     e = episode(toy_task())
     with pytest.raises(UserError, match=rf"calibration '{calibration}' of a channel prompt.*direct format"):
