@@ -21,6 +21,8 @@ class Protocol:
         seeds: support sets a task.
         queries: queries a support set (all methods get the same).
         per_class: k counts the demonstrations of each class.
+        stratified: queries have their task's class shares, and at least one of each class, where there are that many:
+            with few queries, macro-F1 hangs on whether a rare class came up.
         curve_seeds: support sets a task at each k but the largest, where the score is drawn against k; 0 takes all.
         retrieval: show each query the train examples nearest to it: "bm25", or `package.module:function` from texts to
             an array; empty draws one support set for all queries. Methods that learn do so for each query anew.
@@ -33,6 +35,7 @@ class Protocol:
     seeds: int = 3
     queries: int = 32
     per_class: bool = False
+    stratified: bool = False
     curve_seeds: int = 0
     retrieval: str = ""
     diversity: float = 0.0

@@ -61,7 +61,7 @@ def protocol_episodes(
 ) -> list[Episode]:
     """The episodes of one cell, the same for every method: one, or one for each query where demonstrations are
     retrieved (by `retriever`, which is made where none is given)."""
-    sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class)
+    sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class, stratified=protocol.stratified)
     if protocol.retrieval:
         retriever = retriever or Retriever(task, protocol.retrieval, protocol.diversity)
         return retrieved_episodes(sampler, task, "test", 0, retriever)

@@ -49,7 +49,7 @@ def quickstart(run: QuickstartRun) -> dict[str, Any]:
     if 0 < run.tasks < len(tasks):
         tasks = [tasks[i * len(tasks) // run.tasks] for i in range(run.tasks)]
     folder = Path(run.output) / (run.name or f"quickstart-{re.sub('[^a-z0-9]+', '-', suite.name.lower())}")
-    protocol = Protocol(sorted({max(1, run.k // 4), run.k}), run.seeds, run.queries, curve_seeds=1)
+    protocol = Protocol(sorted({max(1, run.k // 4), run.k}), run.seeds, run.queries, stratified=True, curve_seeds=1)
     comparison = Comparison(tasks, protocol, folder)
     write_config(folder / "config.yaml", asdict(run))
     _introduce(run, suite, tasks, note)

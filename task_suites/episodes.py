@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
@@ -100,6 +101,8 @@ class EpisodeSampler:
         queries: queries an episode (fewer where the task has no more).
         balance: "balanced" takes the classes in turn as far as they reach; "natural" draws without regard to class.
         per_class: k counts the examples of each class.
+        stratified: queries have the class shares of the part that they are drawn from, rounded, and at least one of
+            each class; else (and where the classes are more than the queries) they are drawn without regard to class.
         max_classes: at most so many classes take part in an episode, drawn for each (training only: with 16 shots of
             77 classes most queries could not be answered). Options shrink to the classes that take part.
         arbitrary_labels: the share of episodes whose label words are replaced by arbitrary ones.
@@ -113,6 +116,7 @@ class EpisodeSampler:
     queries: int
     balance: Literal["balanced", "natural"] = "balanced"
     per_class: bool = False
+    stratified: bool = False
     max_classes: int | None = None
     arbitrary_labels: float = 0.0
 
@@ -153,7 +157,7 @@ class EpisodeSampler:
         if support is None:
             places = self._support(train, classes, only is not None, key)
             support = [train.examples[i] for i in places]
-        queries = self._queries(part, None if only is None else classes, {e.content for e in support}, key)
+        queries = self._queries(part, classes, only is not None, {e.content for e in support}, key)
         if not queries:
             raise UserError(f"task {task.name}: no query is left beside the {len(support)} demonstrations")
         if only is not None:
@@ -196,15 +200,29 @@ class EpisodeSampler:
         return [next(queues[c]) for c in islice(_turns(sizes, _rng(key, "turns")), wanted)]
 
     def _queries(
-        self, part: PartIndex, classes: Sequence[str] | None, seen: set[str], key: EpisodeKey
+        self, part: PartIndex, classes: Sequence[str], limited: bool, seen: set[str], key: EpisodeKey
     ) -> list[Example]:
-        rng, positions = _rng(key, "queries"), _positions(part, classes)
+        rng = _rng(key, "queries")
+        if self.stratified and 0 < len(classes) <= self.queries:
+            return [part.examples[i] for i in self._stratified(part, classes, part.find(seen), rng)]
+        positions = _positions(part, classes if limited else None)
         if len(part.examples) > LARGE:
             found = (part.examples[i] for i in _lazily_shuffled(positions, rng))
             return list(islice((e for e in found if e.content not in seen), self.queries))
         taken = part.find(seen)
         left = [i for i in positions if i not in taken] if taken else positions
         return [part.examples[i] for i in islice(_shuffled(left, rng, False), self.queries)]
+
+    def _stratified(self, part: PartIndex, classes: Sequence[str], taken: set[int], rng: random.Random) -> list[int]:
+        """The positions of queries with the classes' shares of what is left beside the taken ones, in random order."""
+        gone = Counter(part.examples[i].output for i in taken)
+        sizes = {c: len(part.by_output.get(c, ())) - gone[c] for c in classes}
+        chosen: list[int] = []
+        for c, share in _shares(sizes, self.queries).items():
+            left = (i for i in _lazily_shuffled(part.by_output[c], rng) if i not in taken)
+            chosen += islice(left, share)
+        rng.shuffle(chosen)
+        return chosen
 
 
 def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) -> tuple[Example, ...]:
@@ -305,6 +323,17 @@ class _Joined(Sequence[int]):
             return [self[i] for i in range(*at.indices(len(self)))]
         run = bisect_right(self.ends, at)
         return self.runs[run][at - (self.ends[run - 1] if run else 0)]
+
+
+def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
+    """How many of `total` (or of all, if they are fewer) fall to each class that has any: one to each, the others to
+    the class that is furthest below its exact share, one by one."""
+    whole = sum(sizes.values())
+    exact = {c: size * min(total, whole) / whole for c, size in sizes.items() if size}
+    shares = dict.fromkeys(exact, 1)
+    while sum(shares.values()) < min(total, whole):
+        shares[max(exact, key=lambda c: exact[c] - shares[c])] += 1
+    return shares
 
 
 def _turns(sizes: Mapping[str, int], rng: random.Random) -> Iterator[str]:

@@ -105,8 +105,9 @@ def test_a_smaller_support_set_of_each_class_is_the_start_of_a_larger_one(seed, 
 @relaxed
 @given(some_task, seeds)
 def test_the_queries_of_role_test_are_the_same_for_every_k(task, seed):
-    queries = [EpisodeSampler(seed, k, 10).draw(task, "test", 0).queries for k in (0, 4, 16)]
-    assert queries[0] == queries[1] == queries[2]
+    for way in (False, True):
+        queries = [EpisodeSampler(seed, k, 10, stratified=way).draw(task, "test", 0).queries for k in (0, 4, 16)]
+        assert queries[0] == queries[1] == queries[2]
 
 
 @relaxed
@@ -119,6 +120,44 @@ def test_a_balanced_draw_is_as_even_as_the_class_sizes_allow(sizes, seed, data):
     assert sum(counts.values()) == k
     if unfinished:  # a class may have fewer than another only where all of it is taken, or by one
         assert max(counts.values(), default=0) - min(unfinished) <= 1
+
+
+@relaxed
+@given(class_sizes, seeds, st.integers(1, 40), roles)
+def test_stratified_queries_have_the_class_shares_of_what_is_left(sizes, seed, n, role):
+    task = sized_task({label: size + 3 for label, size in sizes.items()}, test=30)
+    episode = EpisodeSampler(seed, 2, n, stratified=True).draw(task, role, 0)
+    left = Counter(e.output for e in task.examples(role) if e.content not in set(contents(episode.support)))
+    counts = Counter(e.output for e in episode.queries)
+    assert len(set(episode.queries)) == len(episode.queries) == min(n, left.total())
+    if n < len(sizes):  # no room for one of each
+        return
+    for (
+        label,
+        size,
+    ) in left.items():  # the exact share, rounded; the place of a class that has less than one is another's
+        exact, lifted = size * min(n, left.total()) / left.total(), len(sizes) - 1
+        assert max(1, int(exact) - lifted) <= counts[label] <= max(1, exact + 1)
+
+
+def test_stratified_queries_of_a_small_class_come_up_in_every_draw_and_in_any_place():
+    task = sized_task({"a": 30, "b": 6, "c": 2}, test=38)
+    draws = [
+        [e.output for e in EpisodeSampler(0, 3, 16, stratified=True).draw(task, "train", i).queries] for i in range(60)
+    ]
+    assert {tuple(sorted(Counter(draw).items())) for draw in draws} == {(("a", 13), ("b", 2), ("c", 1))}
+    assert {draw.index("c") for draw in draws} == set(range(16))
+    assert (
+        len({e for i in range(60) for e in EpisodeSampler(0, 3, 16, stratified=True).draw(task, "train", i).queries})
+        > 30
+    )
+
+
+@relaxed
+@given(st.sampled_from(["choice", "text", "tags"]), seeds)
+def test_where_there_are_no_classes_stratified_queries_are_natural_ones(name, seed):
+    drawn = [EpisodeSampler(seed, 4, 6, stratified=way).draw(TASKS[name], "test", 0).queries for way in (False, True)]
+    assert drawn[0] == drawn[1]
 
 
 @relaxed

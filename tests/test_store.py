@@ -79,7 +79,13 @@ def test_a_stored_suite_has_the_tasks_and_examples_that_were_written(stored):
     st.integers(0, 10**6),
     st.sampled_from(["train", "test"]),
     st.sampled_from(
-        [{}, {"balance": "natural"}, {"k": 2, "per_class": True}, {"max_classes": 2, "arbitrary_labels": 0.5}]
+        [
+            {},
+            {"balance": "natural"},
+            {"k": 2, "per_class": True},
+            {"max_classes": 2, "arbitrary_labels": 0.5},
+            {"stratified": True},
+        ]
     ),
     st.integers(0, 20),
 )
