@@ -17,7 +17,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -183,15 +185,24 @@ class Backbone(nn.Module):
             hook.remove()
         raise AssertionError(f"{self.config.name} does not go through its layer {layer}")
 
-    def prefix(self, ids: Sequence[int], params: Params | None = None) -> Any:
-        """The key-value cache after `ids` (empty for no ids)."""
+    def prefix(
+        self, ids: Sequence[int], params: Params | None = None, known: Sequence[int] = (), past: Any = None
+    ) -> Any:
+        """The key-value cache after `ids` (empty for no ids).
+
+        What they begin with that `known` begins with too is taken from its cache `past`, which stays as it is.
+        """
         from transformers import DynamicCache
 
         cache = DynamicCache()
-        if ids:
-            row = pack([_chain(ids)], leaves=True)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, known, strict=False)))
+        if same:
+            cache.layers = [copy(layer) for layer in past.layers]  # new tokens make new tensors
+            cache.crop(same - len(known))
+        if same < len(ids):
+            row = pack([_chain(ids[same:])], start=same, leaves=True)
             no_logits = self._kept(torch.empty(0, dtype=torch.long))
-            self._call(params, {**self._row(row, cache), **self._sight(row, 0), **no_logits})
+            self._call(params, {**self._row(row, cache), **self._sight(row, same), **no_logits})
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:

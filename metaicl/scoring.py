@@ -1,8 +1,9 @@
 """Scores of options and generated text for many queries behind one prompt prefix.
 
 The prefix (instruction and demonstrations) runs once and its states stay with the scorer, so that a second call pays
-for its queries only. Queries and options follow as branches of one token trie, in packed rows of a bounded number of
-tokens, the longest first. Where memory runs out, the bound is halved and the row is tried again.
+for its queries only, and another prefix for what it has of its own. Queries and options follow as branches of one token
+trie, in packed rows of a bounded number of tokens, the longest first. Where memory runs out, the bound is halved and
+the row is tried again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Literal, Protocol
@@ -36,6 +38,7 @@ BLANKS: dict[Calibration, tuple[str, ...]] = {
     "pmi": ("",),
     "demonstrations": ("",),
 }
+FOLDS = 4  # the parts in which demonstrations are asked behind the others: docs/experiments.md
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
@@ -68,12 +71,12 @@ class PromptScorer(Predictor):
         calibration: "contextual" takes off the log of the mean share that an option has behind the content-free
             queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
             an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315); "demonstrations" the log
-            of the mean share that it has when the demonstrations are asked again as queries, over its share of their
-            answers (each counted once more than it is there); a list of options that not all of them have, as in
-            multiple choice, is served as by "pmi". These queries are further branches of the same tree, run once for
-            each list of options.
-        prior_share: the share of what options have behind empty queries that is taken off; what they have behind the
-            demonstrations' texts goes whole.
+            of the mean share that it has when the demonstrations are asked as queries, each quarter of them behind the
+            other three (one alone behind itself), over its share of their answers (each counted once more than it is
+            there); a list of options that not all of them have, as in multiple choice, is served as by "pmi". Each
+            list of options is asked for once; empty queries are further branches of the same tree.
+        prior_share: the share of what options have behind empty queries that is taken off; what they have behind
+            demonstrations goes whole.
         row_tokens: tokens of one packed row; a query with more goes alone. None: 2,048 on a CPU, 16,384 on a GPU.
 
     Attributes:
@@ -106,7 +109,7 @@ class PromptScorer(Predictor):
         self.calibration, self.prior_share = calibration_rule(form, calibration, prior_share), prior_share
         self.length = length_rule(form, length)
         self.dropped = 0
-        self._prefixes: dict[tuple[int, ...], Any] = {}
+        self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states
         self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration takes off, by the list of options
 
     @torch.no_grad()
@@ -121,37 +124,38 @@ class PromptScorer(Predictor):
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """One float array `[options]` a query, in their order: higher is more likely."""
         new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
-        lists = {o: self._prior_queries(o) for o in new} if self.calibration != "none" else {}
+        crossed = [o for o in new if self._crosses(o)]
+        texts = BLANKS[self.calibration]
+        blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
         before = self.dropped
-        found = self._scores([*queries, *chain(*lists.values())])
+        found = self._scores([*queries, *chain(*blanks.values())])
         if self._priors and self.dropped != before:  # behind other demonstrations than these queries
             self._priors = {}
             return self.scores(queries)
         rest = iter(found[len(queries) :])
-        for options, asked in lists.items():
-            self._priors[options] = self._prior(options, np.stack(list(islice(rest, len(asked)))))
+        for options, asked in blanks.items():
+            prior = list(islice(rest, len(asked)))
+            self._priors[options] = self.prior_share * (prior[0] if len(prior) == 1 else _log_shares(prior))
+        self._priors |= {options: self._crossed_prior() for options in crossed}
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
-    def _prior_queries(self, options: tuple[str, ...]) -> list[Example]:
-        """The queries behind which these options show what they score anyway."""
-        if self._asks_again(options):
-            return [e.hidden() for e in self.support]
-        return [Example(text, None, options) for text in BLANKS[self.calibration]]
+    def _crosses(self, options: tuple[str, ...]) -> bool:
+        """Whether demonstrations are asked for the prior of these options."""
+        return self.calibration == "demonstrations" and {e.options for e in self.support} == {options}
 
-    def _asks_again(self, options: tuple[str, ...]) -> bool:
-        if self.calibration != "demonstrations" or not self.support:
-            return False
-        return all(e.options == options for e in self.support)
-
-    def _prior(self, options: tuple[str, ...], found: np.ndarray) -> np.ndarray:
-        """What is taken off these options' scores, from those behind their prior queries `[queries, options]`."""
-        if self.calibration == "pmi":
-            return self.prior_share * found[0]
-        shares = logsumexp(log_softmax(found, axis=1), axis=0) - np.log(len(found))
-        if not self._asks_again(options):
-            return self.prior_share * shares
-        counted = np.array([1 + sum(e.output == option for e in self.support) for option in options])
-        return shares - np.log(counted / counted.sum())
+    def _crossed_prior(self) -> np.ndarray:
+        """What is taken off the scores of the demonstrations' options: what they have when each demonstration is asked
+        behind others, over their share of the answers."""
+        shown = self.support[: len(self.support) - self.dropped]
+        folds = min(FOLDS, len(shown))
+        found: list[np.ndarray] = []
+        for fold in range(folds):
+            start, stop = fold * len(shown) // folds, (fold + 1) * len(shown) // folds
+            behind = copy(self)
+            behind.support = shown[:start] + shown[stop:] or shown  # one alone is asked behind itself
+            found += behind._scores([e.hidden() for e in shown[start:stop]])
+        counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
+        return _log_shares(found) - np.log(counted / counted.sum())
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
@@ -284,12 +288,16 @@ class PromptScorer(Predictor):
     def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
         """The prefix's states, which end as they were; after an error they are made anew, as some layers may have taken
         others in."""
-        key = tuple(prefix)
-        found = self._prefixes.pop(key, None)
-        past = self.backbone.prefix(prefix, self.params) if found is None else found
+        known, self._kept = self._kept, ((), None)
+        past = self.backbone.prefix(prefix, self.params, *known)
         yield past
-        past.crop(len(key) - past.get_seq_length())  # minus the number of tokens to take back
-        self._prefixes = {key: past}
+        past.crop(len(prefix) - past.get_seq_length())  # minus the number of tokens to take back
+        self._kept = (prefix, past)
+
+
+def _log_shares(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """The log of the options' mean share over several queries' scores."""
+    return logsumexp(log_softmax(np.stack(scores), axis=1), axis=0) - np.log(len(scores))
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:

@@ -206,16 +206,37 @@ def test_pmi_takes_off_a_share_of_the_score_behind_an_empty_query(frozen, task, 
         assert scores == pytest.approx(plain_scores(frozen, e, query) - share * empty, abs=2e-5)
 
 
-@pytest.mark.parametrize("shown", [slice(4), slice(0, 3, 2), slice(0, 1)], ids=["even", "one class", "one"])
-def test_demonstrations_asked_again_bring_each_options_share_to_that_of_their_answers(frozen, shown):
-    e = episode(toy_task(size=12))
+@pytest.mark.parametrize(
+    ("shown", "folds"),
+    [(slice(0, 7), [[0], [1, 2], [3, 4], [5, 6]]), (slice(0, 6, 2), [[0], [1], [2]]), (slice(0, 1), [[0]])],
+    ids=["seven", "one class", "one"],
+)
+def test_demonstrations_asked_behind_others_bring_each_options_share_to_that_of_their_answers(frozen, shown, folds):
+    e = episode(toy_task(size=12), k=8)
     e = replace(e, support=e.support[shown])
     scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration="demonstrations")
-    asked = [plain_scores(frozen, e, d.hidden()) for d in e.support]
+    asked = []
+    for fold in folds:
+        others = replace(e, support=tuple(d for i, d in enumerate(e.support) if i not in fold) or e.support)
+        asked += [plain_scores(frozen, others, e.support[i].hidden()) for i in fold]
     found = np.mean([softmax(scores) for scores in asked], axis=0)
     right = np.array([1 + sum(d.output == o for d in e.support) for o in e.queries[0].options]) / (2 + len(e.support))
-    for query, scores in zip(e.queries, scorer.scores(e.queries), strict=True):
-        assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(found) + np.log(right), abs=2e-5)
+    for _ in range(2):  # the second call finds another prefix's states, and the prior
+        for query, scores in zip(e.queries, scorer.scores(e.queries), strict=True):
+            assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(found) + np.log(right), abs=2e-5)
+
+
+def test_a_prefix_is_run_as_far_as_it_is_not_known(frozen):
+    known, other = [3, 1, 4, 1, 5, 9], [3, 1, 4, 7, 7]
+    past = frozen.prefix(known)
+    before = [layer.keys.clone() for layer in past.layers]
+    for ids, run in ((other, 2), (known[:4], 0), (known, 0), ([8, *known], 7), ([*known, 2], 1)):
+        counted = frozen.tokens_run
+        found, plain = frozen.prefix(ids, None, known, past), frozen.prefix(ids)
+        assert frozen.tokens_run - counted == run + len(ids) and found.get_seq_length() == len(ids)
+        for a, b in zip(found.layers, plain.layers, strict=True):
+            assert torch.allclose(a.keys, b.keys, atol=1e-5) and torch.allclose(a.values, b.values, atol=1e-5)
+    assert all(torch.equal(layer.keys, kept) for layer, kept in zip(past.layers, before, strict=True))
 
 
 def test_options_that_not_all_demonstrations_have_lose_a_share_of_an_empty_querys_score(frozen):
