@@ -123,7 +123,7 @@ class QuickstartRun:
     seeds: int = 3
     queries: int = 16
     tasks: int = 10
-    finetune_cells: int = 3
+    finetune_cells: int = 2
     progress: bool = True
 
 
