@@ -146,7 +146,7 @@ class PromptScorer(Predictor):
     def _crossed_prior(self) -> np.ndarray:
         """What is taken off the scores of the demonstrations' options: what they have when each demonstration is asked
         behind others, over their share of the answers."""
-        shown = self.support[: len(self.support) - self.dropped]
+        shown = self.support[: len(self.support) - self.dropped] or self.support
         folds = min(FOLDS, len(shown))
         found: list[np.ndarray] = []
         for fold in range(folds):

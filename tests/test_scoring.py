@@ -285,14 +285,19 @@ def test_calibration_of_a_channel_prompt_is_refused(frozen, calibration):
         PromptScorer(frozen, PromptFormat(channel=True), e.task, e.support, calibration=calibration)
 
 
-def test_calibration_goes_by_the_demonstrations_that_the_call_kept(frozen, monkeypatch):
+@pytest.mark.parametrize("calibration", KINDS)
+@pytest.mark.parametrize("longest", [120, 230], ids=["fewer are kept", "none is kept"])
+def test_calibration_goes_by_the_demonstrations_that_the_call_kept(frozen, monkeypatch, calibration, longest):
     monkeypatch.setattr(type(frozen), "context", 260)
     e, options = episode(toy_task(), k=8), ("fruit", "tool")
     scorers = [
-        PromptScorer(frozen, PromptFormat(), e.task, e.support, overflow="drop", calibration="pmi") for _ in range(2)
+        PromptScorer(frozen, PromptFormat(), e.task, e.support, overflow="drop", calibration=calibration)
+        for _ in range(2)
     ]
-    scorers[0].scores([Example("x" * 120, None, options)])  # leaves room for fewer demonstrations
+    scorers[0].scores([Example("x" * longest, None, options)])
+    assert scorers[0].dropped == (8 if longest == 230 else 5)
     used, fresh = (scorer.scores([Example("y", None, options)])[0] for scorer in scorers)
+    assert scorers[0].dropped == scorers[1].dropped < 5
     assert used.tolist() == pytest.approx(fresh.tolist(), abs=1e-5)
 
 
