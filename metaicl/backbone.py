@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from functools import cached_property, lru_cache
 from itertools import takewhile
+from operator import eq
 from pathlib import Path
 from typing import Any, Literal
 
@@ -195,7 +196,7 @@ class Backbone(nn.Module):
         from transformers import DynamicCache
 
         cache = DynamicCache()
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, known, strict=False)))
+        same = sum(takewhile(bool, map(eq, ids, known)))
         if same:
             cache.layers = [copy(layer) for layer in past.layers]  # new tokens make new tensors
             cache.crop(same - len(known))

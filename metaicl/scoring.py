@@ -18,11 +18,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from scipy.special import log_softmax, logsumexp
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import Predictor
+from metaicl.methods.base import Predictor, log_mean_share
 from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
 from metaicl.prompts import Overflow, encode, insert_branch, prompt_prefix
 from task_suites.errors import UserError
@@ -135,7 +134,7 @@ class PromptScorer(Predictor):
         rest = iter(found[len(queries) :])
         for options, asked in blanks.items():
             prior = list(islice(rest, len(asked)))
-            self._priors[options] = self.prior_share * (prior[0] if len(prior) == 1 else _log_shares(prior))
+            self._priors[options] = self.prior_share * (prior[0] if len(prior) == 1 else log_mean_share(prior))
         self._priors |= {options: self._crossed_prior() for options in crossed}
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
@@ -155,7 +154,7 @@ class PromptScorer(Predictor):
             behind.support = shown[:start] + shown[stop:] or shown  # one alone is asked behind itself
             found += behind._scores([e.hidden() for e in shown[start:stop]])
         counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
-        return _log_shares(found) - np.log(counted / counted.sum())
+        return log_mean_share(found) - np.log(counted / counted.sum())
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
@@ -293,11 +292,6 @@ class PromptScorer(Predictor):
         yield past
         past.crop(len(prefix) - past.get_seq_length())  # minus the number of tokens to take back
         self._kept = (prefix, past)
-
-
-def _log_shares(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """The log of the options' mean share over several queries' scores."""
-    return logsumexp(log_softmax(np.stack(scores), axis=1), axis=0) - np.log(len(scores))
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:

@@ -329,9 +329,10 @@ def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
     """How many of `total` (or of all, if they are fewer) fall to each class that has any: one to each, the others to
     the class that is furthest below its exact share, one by one."""
     whole = sum(sizes.values())
-    exact = {c: size * min(total, whole) / whole for c, size in sizes.items() if size}
+    total = min(total, whole)
+    exact = {c: size * total / whole for c, size in sizes.items() if size}
     shares = dict.fromkeys(exact, 1)
-    while sum(shares.values()) < min(total, whole):
+    for _ in range(total - len(shares)):
         shares[max(exact, key=lambda c: exact[c] - shares[c])] += 1
     return shares
 

@@ -132,25 +132,18 @@ def test_stratified_queries_have_the_class_shares_of_what_is_left(sizes, seed, n
     assert len(set(episode.queries)) == len(episode.queries) == min(n, left.total())
     if n < len(sizes):  # no room for one of each
         return
-    for (
-        label,
-        size,
-    ) in left.items():  # the exact share, rounded; the place of a class that has less than one is another's
+    for label, size in left.items():  # the exact share, rounded; a class that has less than one takes another's place
         exact, lifted = size * min(n, left.total()) / left.total(), len(sizes) - 1
         assert max(1, int(exact) - lifted) <= counts[label] <= max(1, exact + 1)
 
 
 def test_stratified_queries_of_a_small_class_come_up_in_every_draw_and_in_any_place():
     task = sized_task({"a": 30, "b": 6, "c": 2}, test=38)
-    draws = [
-        [e.output for e in EpisodeSampler(0, 3, 16, stratified=True).draw(task, "train", i).queries] for i in range(60)
-    ]
+    queries = [EpisodeSampler(0, 3, 16, stratified=True).draw(task, "train", i).queries for i in range(60)]
+    draws = [[e.output for e in drawn] for drawn in queries]
     assert {tuple(sorted(Counter(draw).items())) for draw in draws} == {(("a", 13), ("b", 2), ("c", 1))}
     assert {draw.index("c") for draw in draws} == set(range(16))
-    assert (
-        len({e for i in range(60) for e in EpisodeSampler(0, 3, 16, stratified=True).draw(task, "train", i).queries})
-        > 30
-    )
+    assert len({e for drawn in queries for e in drawn}) > 30
 
 
 @relaxed

@@ -221,7 +221,7 @@ def test_demonstrations_asked_behind_others_bring_each_options_share_to_that_of_
         asked += [plain_scores(frozen, others, e.support[i].hidden()) for i in fold]
     found = np.mean([softmax(scores) for scores in asked], axis=0)
     right = np.array([1 + sum(d.output == o for d in e.support) for o in e.queries[0].options]) / (2 + len(e.support))
-    for _ in range(2):  # the second call finds another prefix's states, and the prior
+    for _ in range(2):  # the second call finds the prefix's states, and the prior
         for query, scores in zip(e.queries, scorer.scores(e.queries), strict=True):
             assert scores == pytest.approx(plain_scores(frozen, e, query) - np.log(found) + np.log(right), abs=2e-5)
 

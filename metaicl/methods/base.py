@@ -73,6 +73,11 @@ class Predictor:
         return [Answer((q.options or ())[int(s.argmax())], s) for q, s in scored]
 
 
+def log_mean_share(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Log of each option's mean probability `[options]`; each array of scores gives them by its softmax."""
+    return logsumexp(log_softmax(np.stack(scores), axis=1), axis=0) - np.log(len(scores))
+
+
 class AveragePredictor(Predictor):
     """Several members of one predictive distribution (Bayesian methods): the mean of their options' probabilities.
 
@@ -89,8 +94,7 @@ class AveragePredictor(Predictor):
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Log of the mean probability of each option, the probabilities of a member being its softmax over options."""
-        each = zip(*(member.scores(queries) for member in self.members), strict=True)
-        return [logsumexp([log_softmax(s) for s in scores], axis=0) - np.log(len(self.members)) for scores in each]
+        return list(map(log_mean_share, zip(*(member.scores(queries) for member in self.members), strict=True)))
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
         return self.members[0].generate(queries)
