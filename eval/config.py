@@ -142,6 +142,8 @@ class TuneRun:
         trainer: the outer loop, but for what is tuned.
         validation: how a trial is valued.
         trials: trials in all; a study that was stopped goes on.
+        budget_seconds: of meta-training in a trial, as measured on this machine before the first, in place of
+            trainer.steps; 0 takes trainer.steps.
         space: what is tuned and how far: `trainer.lr: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
             `options.NAME: [choice, a, b]`; empty takes the method's own.
         seed: of the proposals.
@@ -158,6 +160,7 @@ class TuneRun:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     trials: int = 8
+    budget_seconds: float = 0.0
     space: dict[str, list[Any]] = field(default_factory=dict)
     seed: int = 0
     progress: bool = True
@@ -173,7 +176,8 @@ class MapRun:
         suite: which tasks to meta-train on, and where the applications' tasks are.
         applications: application -> task of the meta-test split.
         methods: registry names; empty takes all.
-        recipes: a folder of recipes (`METHOD.yaml`, as `metaicl tune` writes them); empty takes the defaults.
+        recipes: a folder of studies (`metaicl tune --output FOLDER --name METHOD` writes FOLDER/METHOD/recipe.yaml);
+            empty takes the defaults, and so do methods without one.
         backbone: the language model and which of its weights are learned.
         protocol: shots, support sets and queries.
         trainer: the outer loop; its steps come from the budget.

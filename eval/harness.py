@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from eval.calibration import calibration
@@ -121,16 +122,19 @@ def _score(task: Task, answers: Sequence[Answer], queries: Sequence[Example]) ->
 
 def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], float]:
     """The mean score over (task, seed) cells, for the trainer's early stopping."""
-    episodes = [
-        EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries).draw(task, "test", 0)
-        for task in tasks
-        for seed in range(config.seeds)
-    ]
+    scores = make_scores(tasks, config)
+    return lambda method: fmean(scores(method).values())
 
-    def validate(method: Method) -> float:
-        return sum(answer_episode(method, e).score for e in episodes) / len(episodes)
 
-    return validate
+def make_scores(tasks: Sequence[Task], config: ValidationConfig) -> Callable[[Method], dict[str, float]]:
+    """Each task's mean score over its support sets, by name."""
+    samplers = [EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries) for seed in range(config.seeds)]
+    episodes = {task.name: [sampler.draw(task, "test", 0) for sampler in samplers] for task in tasks}
+
+    def scores(method: Method) -> dict[str, float]:
+        return {name: fmean(answer_episode(method, e).score for e in drawn) for name, drawn in episodes.items()}
+
+    return scores
 
 
 class Comparison:

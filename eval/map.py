@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from eval.budget import of_steps, planned
 from eval.calibration import calibration
 from eval.compare import Backbones, contender, finished_training, hashed, train_once, training_print
 from eval.config import MapRun
 from eval.harness import Comparison, Contender
 from eval.metrics import score
 from eval.statistics import Interval, generator
+from eval.tune import RECIPE
 from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig, TrainRun
+from metaicl.config import TrainRun
 from metaicl.methods import METHODS, method_spec
-from metaicl.methods.base import Method
 from metaicl.runs import duration, manifest, write_config
-from metaicl.trainer import training_episodes
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources.files import read_yaml
@@ -193,43 +193,14 @@ def _contender(
     shared = backbones(backbone) if spec.weights == "frozen" else None  # and the embeddings that it keeps
     if done := finished_training(training, print_, shared):
         return done
-    plan = training.folder / "plan.json"
-    planned = json.loads(plan.read_text()) if plan.is_file() else {}
-    if planned.get("config") != print_:
-        steps = steps_within(
-            run.budget_seconds, MethodConfig(name, options, backbone, PromptFormat()).build(shared), suite, trainer
-        )
-        planned = {"config": print_, "steps": steps}
-        plan.parent.mkdir(parents=True, exist_ok=True)
-        write_text(plan, json.dumps(planned) + "\n")
-    trainer = replace(trainer, steps=planned["steps"], warmup_steps=min(trainer.warmup_steps, planned["steps"] // 4))
+    plan, config = training.folder / "plan.json", MethodConfig(name, options, backbone, PromptFormat())
+    trainer = of_steps(trainer, planned(plan, print_, run.budget_seconds, config.build(shared), suite, trainer))
     return train_once(replace(training, trainer=trainer), print_, suite, say, shared)
-
-
-def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
-    """How many steps a budget allows on this machine: from the time of forward and backward passes over four training
-    episodes (one before them warms up), for the mean size of the first 64. No embedding that another method left in
-    memory is used: methods that share them get the same budget."""
-    tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
-    if not tasks:
-        raise UserError(f"no meta-training task that {type(method).__name__} serves")
-    episodes = [e for step in range(64) for e in training_episodes(tasks, trainer, step)]
-    sizes = [method.tokens(e) for e in episodes]
-    spent = 0.0
-    for i in range(5):
-        started = time.monotonic()
-        with method.cold():
-            loss, _ = method(episodes[i : i + 1])
-            loss.backward()
-        spent += time.monotonic() - started if i else 0.0
-    method.zero_grad()
-    per_episode = spent / sum(sizes[1:5]) * sum(sizes) / len(sizes)
-    return max(1, int(seconds / per_episode / trainer.episodes_per_step))
 
 
 def _recipe(run: MapRun, name: str) -> dict[str, Any]:
     """The tuned settings of a method, where the folder of recipes has them."""
-    path = Path(run.recipes) / f"{name}.yaml"
+    path = Path(run.recipes) / name / RECIPE
     if not run.recipes or not path.is_file():
         return {}
     recipe = read_yaml(path)

@@ -1,8 +1,10 @@
 """`metaicl tune`: a method's recipe by Optuna on the meta-validation tasks, every trial recorded.
 
 A trial trains the method (where it is meta-trained) under one choice of settings and is valued by its mean score on
-meta-validation. The first trial is the method's defaults. A study goes on where it was stopped: each proposal is a pure
-function of the seed and of the trials that are finished. Meta-test tasks take no part.
+meta-validation. The first trial is the method's defaults, which stay where no trial is better by more than the standard
+error of the difference over tasks (the one-standard-error rule of Breiman et al., 1984): the best of a few noisy
+numbers is often the luckiest. A study goes on where it was stopped: each proposal is a pure function of the seed and of
+the trials that are finished. Meta-test tasks take no part.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import yaml
 
+from eval.budget import of_steps, planned
+from eval.compare import training_print
 from eval.config import TuneRun
-from eval.harness import make_validate
+from eval.harness import make_scores, make_validate
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
@@ -31,11 +37,12 @@ from task_suites.task import TaskSuite
 from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
+RECIPE = "recipe.yaml"  # in a study's folder: what it has chosen
 Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)
 
 
 def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Run the missing trials; the best recipe is written to `recipe.yaml` (for `metaicl train --config`) and returned.
+    """Run the missing trials; the recipe is written to `recipe.yaml` (for `metaicl train --config`) and returned.
 
     Raises:
         UserError: nothing to tune, a space that the method does not have, no meta-validation task, or no trial that
@@ -61,25 +68,30 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space)} ({len(done)} are finished)")
     learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
     backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
+    if run.budget_seconds and spec.trained:
+        run = _within_budget(run, folder, suite, backbone)
+        say(f"A trial trains {run.trainer.steps} steps, as many as {duration(run.budget_seconds)} allow")
+    defaults = _defaults(run, spec, space)
     started = time.monotonic()
     for number in range(len(done), run.trials):
         study.sampler = _sampler(run, number)
-        if number == 0 and (defaults := _defaults(run, spec, space)):
+        if number == 0 and defaults:
             study.enqueue_trial(defaults)
         trial = study.ask()
         settings = {name: _suggest(trial, name, limits) for name, limits in space.items()}
         before = time.monotonic()
         try:
             heard = say if number == len(done) else log.debug  # how long a trial takes is said once
-            value = _value(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
+            scores = _scores(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
         except UserError as error:  # a recipe that diverges is a result too
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             say(f"  trial {number + 1}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
             _record(folder, number, settings, None, time.monotonic() - before)
             continue
-        study.tell(trial, value)
-        _record(folder, number, settings, value, time.monotonic() - before)
-        say(f"  trial {number + 1}: {_shown(settings)}: {100 * value:.1f}")
+        trial.set_user_attr("scores", scores)
+        study.tell(trial, fmean(scores.values()))
+        _record(folder, number, settings, scores, time.monotonic() - before)
+        say(f"  trial {number + 1}: {_shown(settings)}: {100 * fmean(scores.values()):.1f}")
         if number == len(done):
             left = (time.monotonic() - started) * (run.trials - number - 1)
             say(f"  about {duration(left)} more on this machine") if left > 60 else None
@@ -87,10 +99,21 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     if not good:
         raise UserError(f"no trial of {run.method} ended well", where=folder, fix="Narrow the space, or lower rates.")
     best = max(good, key=lambda t: (t.value, -t.number))
+    said = f"trial {best.number + 1}, {100 * (best.value or 0):.1f} on meta-validation"
+    first = good[0] if good[0].number == 0 and good[0].params == defaults else None
+    if first and first is not best and within_error(best.user_attrs["scores"], first.user_attrs["scores"]):
+        said = f"the defaults, {100 * (first.value or 0):.1f} on meta-validation, within one standard error of {said}"
+        best = first
     recipe = _recipe(run, dict(best.params))
-    write_text(folder / "recipe.yaml", yaml.safe_dump(recipe, sort_keys=False))
-    say(f"Best: trial {best.number + 1}, {100 * (best.value or 0):.1f} on meta-validation: {folder / 'recipe.yaml'}")
+    write_text(folder / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
+    say(f"Chosen: {said}: {folder / RECIPE}")
     return recipe
+
+
+def within_error(best: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether the mean gain of `best` over `other` is no more than its standard error, over two tasks or more."""
+    gains = [best[task] - other[task] for task in other]
+    return len(gains) > 1 and fmean(gains) <= stdev(gains) / math.sqrt(len(gains))
 
 
 def checked_space(space: Mapping[str, Range], method: str) -> dict[str, Range]:
@@ -138,7 +161,7 @@ def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dic
     return found
 
 
-def _value(
+def _scores(
     run: TuneRun,
     spec: MethodSpec,
     suite: TaskSuite,
@@ -146,8 +169,8 @@ def _value(
     folder: Path,
     backbone: Backbone | None,
     say: Callable[[str], None],
-) -> float:
-    """The mean meta-validation score under these settings."""
+) -> dict[str, float]:
+    """Each meta-validation task's score under these settings."""
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
     if spec.trained:
@@ -157,9 +180,18 @@ def _value(
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
     if not held_out:
         raise UserError(f"no meta-validation task that {run.method} serves")
-    value = make_validate(held_out, run.validation)(method)
+    scores = make_scores(held_out, run.validation)(method)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return value
+    return scores
+
+
+def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:
+    """The run with the steps that its budget allows, measured on the method's defaults and kept for all trials."""
+    training = _training(run, {}, folder)
+    method = MethodConfig(run.method, training.method_options, training.backbone, run.format).build(backbone)
+    print_ = training_print(training, run.budget_seconds)
+    steps = planned(folder / "plan.json", print_, run.budget_seconds, method, suite, run.trainer)
+    return replace(run, trainer=of_steps(run.trainer, steps))
 
 
 def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:
@@ -195,8 +227,11 @@ def _parted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return parts["trainer"], parts["options"]
 
 
-def _record(folder: Path, number: int, settings: Mapping[str, Any], value: float | None, seconds: float) -> None:
-    line = {"trial": number, "settings": dict(settings), "value": value, "seconds": round(seconds, 1)}
+def _record(
+    folder: Path, number: int, settings: Mapping[str, Any], scores: Mapping[str, float] | None, seconds: float
+) -> None:
+    value = fmean(scores.values()) if scores else None
+    line = {"trial": number, "settings": dict(settings), "value": value, "scores": scores, "seconds": round(seconds, 1)}
     with (folder / "trials.jsonl").open("a", encoding="utf-8") as lines:
         lines.write(json.dumps(line) + "\n")
 

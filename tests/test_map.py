@@ -119,12 +119,13 @@ def test_the_steps_of_a_training_are_measured_once_and_kept(run, tmp_path):
 
 def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path):
     recipes = tmp_path / "recipes"
-    recipes.mkdir()
-    (recipes / "protonet.yaml").write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {lr: 0.01}\n")
+    study = recipes / "protonet" / "recipe.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {lr: 0.01}\n")
     map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
     config, _ = read_card(tmp_path / "map" / "protonet" / "best")
     assert config.options == {"layer": 1}
-    (recipes / "protonet.yaml").write_text("method: maml\n")
+    study.write_text("method: maml\n")
     with pytest.raises(UserError, match="the recipe is another method's"):
         map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
 

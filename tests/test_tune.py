@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import yaml
 from conftest import tiny_config
 
+from eval import tune as tune_module
 from eval.config import TuneRun
-from eval.tune import tune_run
+from eval.tune import tune_run, within_error
 from metaicl.backbone import Backbone
 from metaicl.config import TrainerConfig, ValidationConfig
 from task_suites.errors import UserError
@@ -45,8 +47,44 @@ def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_p
     assert lines[0]["settings"] == {"trainer.lr": TRAINER.lr}
     assert len({line["settings"]["trainer.lr"] for line in lines}) == 3
     best = max(lines, key=lambda line: (line["value"], -line["trial"]))
-    assert recipe["trainer"]["lr"] == best["settings"]["trainer.lr"]
+    assert all(line["value"] == pytest.approx(fmean(line["scores"].values())) for line in lines)
+    chosen = lines[0] if within_error(best["scores"], lines[0]["scores"]) else best
+    assert recipe["trainer"]["lr"] == chosen["settings"]["trainer.lr"]
     assert yaml.safe_load((tmp_path / "tune" / "recipe.yaml").read_text()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("gains", "stay"),
+    [([9.0, 0.0, 0.0], True), ([4.0, 3.0, 5.0], False), ([-1.0, 2.0], True), ([0.1], False), ([0.0, 0.0], True)],
+)
+def test_the_defaults_stay_within_one_standard_error_of_the_best(gains, stay):
+    other = {str(i): 0.3 for i in range(len(gains))}  # standard errors: 3, 0.58, 1.5, none, 0
+    assert within_error({name: 0.3 + gain for name, gain in zip(other, gains, strict=True)}, other) is stay
+
+
+def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypatch):
+    values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.2}, {"a": 0.4, "b": 0.4}])
+    monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
+    said: list[str] = []
+    assert tune_run(run, said.append)["trainer"]["lr"] == TRAINER.lr
+    assert "the defaults, 50.0 on meta-validation, within one standard error of trial 2, 55.0" in said[-1]
+
+
+def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
+    run = replace(run, method="protonet", trials=2, budget_seconds=0.2)
+    said: list[str] = []
+    tune_run(run, said.append)
+    steps = json.loads((tmp_path / "tune" / "plan.json").read_text())["steps"]
+    assert steps >= 1 and any(f"A trial trains {steps} steps" in text for text in said)
+    for trial in ("trial-000", "trial-001"):
+        assert (
+            yaml.safe_load((tmp_path / "tune" / trial / "config.yaml").read_text().split("---")[0])["trainer"]["steps"]
+            == steps
+        )
+    plan = tmp_path / "tune" / "plan.json"
+    plan.write_text(plan.read_text().replace(f'"steps": {steps}', '"steps": 3'))
+    tune_run(replace(run, trials=3), said.append)
+    assert any("A trial trains 3 steps" in text for text in said)
 
 
 def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):

@@ -1,0 +1,55 @@
+"""How many steps of meta-training a budget of seconds allows, measured once on this machine and then kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from metaicl.config import TrainerConfig
+from metaicl.methods.base import Method
+from metaicl.trainer import training_episodes
+from task_suites.errors import UserError
+from task_suites.task import TaskSuite
+from task_suites.writing import write_text
+
+
+def planned(path: Path, print_: str, seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
+    """The steps that `path` keeps for the training named `print_`; measured and kept where it has none."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if kept.get("config") != print_:
+        kept = {"config": print_, "steps": steps_within(seconds, method, suite, trainer)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(kept) + "\n")
+    return int(kept["steps"])
+
+
+def of_steps(trainer: TrainerConfig, steps: int) -> TrainerConfig:
+    """The outer loop over so many steps; a quarter of them at most warm up."""
+    return replace(trainer, steps=steps, warmup_steps=min(trainer.warmup_steps, steps // 4))
+
+
+def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
+    """How many steps a budget allows on this machine: from the time of forward and backward passes over four training
+    episodes (one before them warms up), for the mean size of the first 64. No embedding that another method left in
+    memory is used: methods that share them get the same budget.
+
+    Raises:
+        UserError: the suite has no meta-training task that the method serves.
+    """
+    tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
+    if not tasks:
+        raise UserError(f"no meta-training task that {type(method).__name__} serves")
+    episodes = [e for step in range(64) for e in training_episodes(tasks, trainer, step)]
+    sizes = [method.tokens(e) for e in episodes]
+    spent = 0.0
+    for i in range(5):
+        started = time.monotonic()
+        with method.cold():
+            loss, _ = method(episodes[i : i + 1])
+            loss.backward()
+        spent += time.monotonic() - started if i else 0.0
+    method.zero_grad()
+    per_episode = spent / sum(sizes[1:5]) * sum(sizes) / len(sizes)
+    return max(1, int(seconds / per_episode / trainer.episodes_per_step))
