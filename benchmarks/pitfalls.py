@@ -6,9 +6,10 @@
 
 `overfitting`: the method is trained on 1, 1/2, 1/4 ... of the meta-training tasks (a nested choice, drawn by seed), and
 its mean score on test examples of those tasks and on the meta-validation tasks is recorded as training goes on.
-`mismatch`: for each meta-validation task its distance from the training tasks (one minus the largest cosine between
-mean embeddings of 64 inputs by the plain backbone, centred over all tasks) and the gain of the method trained on all
-tasks over the untrained one; Spearman's correlation of the two (scipy; null where one of them is constant).
+`mismatch`: for each meta-validation and meta-test task its distance from the training tasks (one minus the largest
+cosine between mean embeddings of 64 inputs by the plain backbone, centred over all tasks) and the gain of the method
+trained on all tasks over the untrained one; Spearman's correlation of the two (scipy; null where one of them is
+constant).
 `leakage`: what the score on meta-validation would be if each query stood among its demonstrations, for the trained
 method; `Episode` refuses such an episode, which is checked, so the demonstrations are given to `adapt` by hand.
 
@@ -146,14 +147,17 @@ def main() -> None:
     suite, _ = SuiteConfig(given.data, max_words=40, forms=["options"]).open()
     probe = config.build()
     tasks = [t for t in suite.split("meta_train") if probe.refusal(t) is None]
-    tested = [t for t in suite.split("meta_validation") if probe.refusal(t) is None]
-    held_out = [EpisodeSampler(3, given.k, given.queries).draw(t, "test", 0) for t in tested]
+    sampler = EpisodeSampler(3, given.k, given.queries)
+    held_out, tested = (
+        [sampler.draw(t, "test", 0) for t in suite.split(name) if probe.refusal(t) is None]
+        for name in ("meta_validation", "meta_test")
+    )
     curves, method = overfitting(config, tasks, held_out, given)
     found = {
         "benchmark": "pitfalls",
         "method": given.method,
         "overfitting": curves,
-        "mismatch": mismatch(config, method, tasks, held_out),
+        "mismatch": mismatch(config, method, tasks, [*held_out, *tested]),
         "leakage": leakage(method, held_out),
         "manifest": manifest(),
     }

@@ -70,7 +70,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
     if run.budget_seconds and spec.trained:
         run = _within_budget(run, folder, suite, backbone)
-        say(f"A trial trains {run.trainer.steps} steps, as many as {duration(run.budget_seconds)} allow")
+        say(f"A trial trains {run.trainer.steps} steps, as many as {run.budget_seconds:g} s allow")
     defaults = _defaults(run, spec, space)
     started = time.monotonic()
     for number in range(len(done), run.trials):
