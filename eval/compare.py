@@ -21,7 +21,7 @@ from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
-from task_suites.errors import UserError
+from task_suites.errors import UserError, counted
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
@@ -190,8 +190,8 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", asdict(run), data)
     say(
-        f"{len(contenders)} methods on {len(tasks)} tasks of {suite.name} ({run.split}), "
-        f"{run.protocol.seeds} support sets a task, k {run.protocol.k}"
+        f"{counted(len(contenders), 'method')} on {counted(len(tasks), 'task')} of {suite.name} ({run.split}), "
+        f"{counted(run.protocol.seeds, 'support set')} a task, k {run.protocol.k}"
     )
     if note:
         say(note)

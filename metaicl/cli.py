@@ -256,11 +256,13 @@ def _format_fields(words: list[str]) -> list[str]:
 def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
     """`--json` as `--json=true` for options that are true or false."""
     switches = {f"--{action.dest}" for action in parser._actions if getattr(action, "_typehint", None) is bool}
-    after = [*words[1:], ""]
-    return [
-        f"{word}=true" if word in switches and following not in ("true", "false") else word
-        for word, following in zip(words, after, strict=True)
-    ]
+    result = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        bare = word in switches and following not in ("true", "false")
+        if bare and following and not following.startswith("-"):
+            raise UserError(word, found=following, expected="true, false or nothing behind it")
+        result.append(f"{word}=true" if bare else word)
+    return result
 
 
 def _bare_lists(words: list[str], parser: ArgumentParser) -> list[str]:

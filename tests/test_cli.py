@@ -11,6 +11,7 @@ import pytest
 from helpers import make_folder
 
 from metaicl.cli import main, parse
+from task_suites.errors import UserError
 from task_suites.formats import PRESETS, preset
 
 TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
@@ -82,6 +83,10 @@ def test_flags_go_over_the_config_file(tmp_path):
 def test_switches_need_no_value():
     _, config = parse(["quickstart", "--json", "--full", "--suite", "x"])
     assert (config.json, config.full, config.suite) == (True, True, "x")
+    _, config = parse(["evaluate", "--protocol.stratified", "true", "--progress=false"])
+    assert (config.protocol.stratified, config.progress) == (True, False)
+    with pytest.raises(UserError, match=r"--protocol\.stratified.*found: 3.*expected: true, false or nothing"):
+        parse(["evaluate", "--protocol.stratified", "3"])
 
 
 @pytest.mark.parametrize("action", ["list", "show", "audit", "split"])
