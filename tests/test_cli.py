@@ -85,7 +85,7 @@ def test_switches_need_no_value():
     assert (config.json, config.full, config.suite) == (True, True, "x")
     _, config = parse(["evaluate", "--protocol.stratified", "true", "--progress=false"])
     assert (config.protocol.stratified, config.progress) == (True, False)
-    with pytest.raises(UserError, match=r"--protocol\.stratified.*found: 3.*expected: true, false or nothing"):
+    with pytest.raises(UserError, match=r"--protocol\.stratified; found 3; expected true, false or nothing"):
         parse(["evaluate", "--protocol.stratified", "3"])
 
 
