@@ -72,7 +72,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
             continue
         say(f"{name}: {len(missing)} places")
         for line in filled(run, made, {a: tasks[a] for a, _ in missing}, missing, folder):
-            ledger.append({"key": keys[name, line["application"], line["k"]], **line})
+            ledger.append({"key": keys[name, line["application"], line["k"]], **line, "machine": manifest()["machine"]})
     found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
