@@ -115,12 +115,13 @@ class Ledger:
 
 
 def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int) -> str:
-    """What a place of the map depends on, hashed."""
+    """What a place of the map depends on, hashed: a recipe that says the defaults is none."""
     spec = method_spec(name)
+    options = {**spec.defaults(), **recipe.get("method_options", {})}
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    parts: list[Any] = [name, spec.defaults(), recipe, asdict(spec.backbone_config(run.backbone)), protocol, task_print]
+    parts: list[Any] = [name, options, asdict(spec.backbone_config(run.backbone)), protocol, task_print]
     if spec.trained:
-        parts += [asdict(run.suite), asdict(run.trainer), run.budget_seconds]
+        parts += [asdict(run.suite), asdict(replace(run.trainer, **recipe.get("trainer", {}))), run.budget_seconds]
     return hashed(parts)[:24]
 
 

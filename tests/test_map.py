@@ -141,6 +141,15 @@ def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path)
         map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
 
 
+def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
+    first = map_run(replace(run, methods=["protonet"]), quiet)
+    study = tmp_path / "studies" / "protonet" / "recipe.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text(f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{lr: {run.trainer.lr}}}\n")
+    monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
+    assert map_run(replace(run, methods=["protonet"], recipes=str(tmp_path / "studies")), quiet)["cells"] == first["cells"]
+
+
 def test_an_application_wants_a_held_out_task(run):
     with pytest.raises(UserError, match=r"fruit wants a task of the meta-test split.*train0"):
         map_run(replace(run, applications={"fruit": "train0"}), quiet)
