@@ -12,8 +12,8 @@ One classification task, 16 demonstrations and 16 queries. For each method of th
 Operations are PyTorch's own count (`torch.utils.flop_counter`: two for each multiply-add of matrix products), with the
 fused CPU attention added to it; a causal kernel counts as a full one. Seconds are the median of --repeats, on as many
 threads as PyTorch takes. Embeddings that a frozen backbone keeps are dropped before each measurement, so metric methods
-pay for theirs. The check is that answers and losses are the same in every repeat, in fp32: counting operations turns fused
-kernels off, and in bf16 a loss then differs by some 1e-4. The last line is one JSON object.
+pay for theirs. The check is that answers and losses are the same in every repeat, in fp32: counting operations turns
+fused kernels off, and in bf16 a loss then differs by some 1e-4. The last line is one JSON object.
 """
 
 from __future__ import annotations

@@ -147,7 +147,8 @@ def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
     study.parent.mkdir(parents=True)
     study.write_text(f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{lr: {run.trainer.lr}}}\n")
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
-    assert map_run(replace(run, methods=["protonet"], recipes=str(tmp_path / "studies")), quiet)["cells"] == first["cells"]
+    tuned = replace(run, methods=["protonet"], recipes=str(tmp_path / "studies"))
+    assert map_run(tuned, quiet)["cells"] == first["cells"]
 
 
 def test_an_application_wants_a_held_out_task(run):
