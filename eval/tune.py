@@ -98,16 +98,21 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     good = [t for t in study.trials if t.value is not None]
     if not good:
         raise UserError(f"no trial of {run.method} ended well", where=folder, fix="Narrow the space, or lower rates.")
-    best = max(good, key=lambda t: (t.value, -t.number))
-    said = f"trial {best.number + 1}, {100 * (best.value or 0):.1f} on meta-validation"
-    first = good[0] if good[0].number == 0 and good[0].params == defaults else None
-    if first and first is not best and within_error(best.user_attrs["scores"], first.user_attrs["scores"]):
-        said = f"the defaults, {100 * (first.value or 0):.1f} on meta-validation, within one standard error of {said}"
-        best = first
+    best, said = _chosen(good, defaults)
     recipe = _recipe(run, dict(best.params))
     write_text(folder / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
     say(f"Chosen: {said}: {folder / RECIPE}")
     return recipe
+
+
+def _chosen(good: Sequence[Any], defaults: Mapping[str, Any]) -> tuple[Any, str]:
+    """(the trial whose settings are taken, what is said of it)."""
+    best = max(good, key=lambda t: (t.value, -t.number))
+    said = f"trial {best.number + 1}, {100 * best.value:.1f} on meta-validation"
+    first = next((t for t in good if t.params == defaults), best)
+    if first is best or not within_error(best.user_attrs["scores"], first.user_attrs["scores"]):
+        return best, said
+    return first, f"the defaults, {100 * first.value:.1f} on meta-validation, within one standard error of {said}"
 
 
 def within_error(best: Mapping[str, float], other: Mapping[str, float]) -> bool:
