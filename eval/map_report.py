@@ -134,14 +134,15 @@ def _panels(results: Results) -> dict[str, str]:
 
 
 def _notes(results: Results) -> list[str]:
-    machines = sorted({c.get("machine", "one that was not recorded") for c in results["cells"]})
     notes = [
         "One task stands for an application: differences between neighbours say little about other tasks.",
         "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
         f"Meta-training ran for {duration(results['budget_seconds'])} for each method, as its first episodes promised.",
         "Seconds are those of the run that filled the cell; they depend on what else the machine did.",
-        f"Machines: {'; '.join(machines)}." + " Seconds of several cannot be compared." * (len(machines) > 1),
     ]
+    machines = sorted({c["machine"] for c in results["cells"] if "machine" in c})
+    if len(machines) > 1:
+        notes.append(f"Seconds are of several machines and cannot be compared: {'; '.join(machines)}.")
     return notes + ([str(results["filtered"])] if results["filtered"] else [])
 
 
