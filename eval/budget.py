@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,19 +16,17 @@ from task_suites.task import TaskSuite
 from task_suites.writing import write_text
 
 
-def planned(path: Path, print_: str, seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:
-    """The steps that `path` keeps for the training named `print_`; measured and kept where it has none."""
+def within_budget(
+    path: Path, print_: str, seconds: float, build: Callable[[], Method], suite: TaskSuite, trainer: TrainerConfig
+) -> TrainerConfig:
+    """The outer loop with the steps that `path` keeps for the training named `print_`; where it has none they are
+    measured on the method that `build` makes, and kept. A quarter of them at most warm up."""
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if kept.get("config") != print_:
-        kept = {"config": print_, "steps": steps_within(seconds, method, suite, trainer)}
+        kept = {"config": print_, "steps": steps_within(seconds, build(), suite, trainer)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(kept) + "\n")
-    return int(kept["steps"])
-
-
-def of_steps(trainer: TrainerConfig, steps: int) -> TrainerConfig:
-    """The outer loop over so many steps; a quarter of them at most warm up."""
-    return replace(trainer, steps=steps, warmup_steps=min(trainer.warmup_steps, steps // 4))
+    return replace(trainer, steps=kept["steps"], warmup_steps=min(trainer.warmup_steps, kept["steps"] // 4))
 
 
 def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:

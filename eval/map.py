@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.budget import of_steps, planned
+from eval.budget import within_budget
 from eval.calibration import calibration
 from eval.compare import Backbones, contender, finished_training, hashed, train_once, training_print
 from eval.config import MapRun
@@ -29,7 +29,7 @@ from eval.tune import RECIPE
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainRun
 from metaicl.methods import METHODS, method_spec
-from metaicl.runs import duration, manifest, write_config
+from metaicl.runs import duration, machine, manifest, write_config
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources.files import read_yaml
@@ -72,7 +72,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
             continue
         say(f"{name}: {len(missing)} places")
         for line in filled(run, made, {a: tasks[a] for a, _ in missing}, missing, folder):
-            ledger.append({"key": keys[name, line["application"], line["k"]], **line, "machine": manifest()["machine"]})
+            ledger.append({"key": keys[name, line["application"], line["k"]], **line, "machine": machine()})
     found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
@@ -195,7 +195,7 @@ def _contender(
     if done := finished_training(training, print_, shared):
         return done
     plan, config = training.folder / "plan.json", MethodConfig(name, options, backbone, PromptFormat())
-    trainer = of_steps(trainer, planned(plan, print_, run.budget_seconds, config.build(shared), suite, trainer))
+    trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(shared), suite, trainer)
     return train_once(replace(training, trainer=trainer), print_, suite, say, shared)
 
 

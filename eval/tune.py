@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from eval.budget import of_steps, planned
+from eval.budget import within_budget
 from eval.compare import training_print
 from eval.config import TuneRun
 from eval.harness import make_scores, make_validate
@@ -193,10 +193,10 @@ def _scores(
 def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:
     """The run with the steps that its budget allows, measured on the method's defaults and kept for all trials."""
     training = _training(run, {}, folder)
-    method = MethodConfig(run.method, training.method_options, training.backbone, run.format).build(backbone)
-    print_ = training_print(training, run.budget_seconds)
-    steps = planned(folder / "plan.json", print_, run.budget_seconds, method, suite, run.trainer)
-    return replace(run, trainer=of_steps(run.trainer, steps))
+    config = MethodConfig(run.method, training.method_options, training.backbone, run.format)
+    plan, print_ = folder / "plan.json", training_print(training, run.budget_seconds)
+    trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(backbone), suite, run.trainer)
+    return replace(run, trainer=trainer)
 
 
 def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:

@@ -172,18 +172,19 @@ def manifest() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "auto": {"device": device, "precision": precision_for(device)},  # what `auto` means here
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "machine": machine(),
         "git_revision": _git_revision(),
         "arguments": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 
-def _processor() -> str:
-    """The processor's name, by which seconds are compared or not."""
+def machine() -> str:
+    """System, cores and processor: by it seconds are compared or not."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown processor")
+    processor = next(names, platform.processor() or "unknown processor")
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor}"
 
 
 def _git_revision() -> str | None:

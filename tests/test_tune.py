@@ -77,10 +77,8 @@ def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
     steps = json.loads((tmp_path / "tune" / "plan.json").read_text())["steps"]
     assert steps >= 1 and any(f"A trial trains {steps} steps" in text for text in said)
     for trial in ("trial-000", "trial-001"):
-        assert (
-            yaml.safe_load((tmp_path / "tune" / trial / "config.yaml").read_text().split("---")[0])["trainer"]["steps"]
-            == steps
-        )
+        config = next(yaml.safe_load_all((tmp_path / "tune" / trial / "config.yaml").read_text()))
+        assert config["trainer"]["steps"] == steps
     plan = tmp_path / "tune" / "plan.json"
     plan.write_text(plan.read_text().replace(f'"steps": {steps}', '"steps": 3'))
     tune_run(replace(run, trials=3), said.append)
