@@ -168,13 +168,13 @@ class TuneRun:
 
 @dataclass(frozen=True)
 class MapRun:
-    """All methods on one task of each application, the same budget for each; finished cells are never done again.
+    """All methods on held-out tasks of each application, the same budget for each; finished cells are never done again.
 
     Attributes:
         name: of the map; its folder is output/name.
         output: folder of runs.
         suite: which tasks to meta-train on, and where the applications' tasks are.
-        applications: application -> task of the meta-test split.
+        applications: application -> its tasks, of the meta-test split.
         methods: registry names; empty takes all.
         recipes: a folder of studies (`metaicl tune --output FOLDER --name METHOD` writes FOLDER/METHOD/recipe.yaml);
             empty takes the defaults, and so do methods without one.
@@ -189,7 +189,7 @@ class MapRun:
     name: str = "map"
     output: str = "runs"
     suite: SuiteConfig = field(default_factory=lambda: SuiteConfig(max_words=40))
-    applications: dict[str, str] = field(default_factory=dict)
+    applications: dict[str, list[str]] = field(default_factory=dict)
     methods: list[str] = field(default_factory=list)
     recipes: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))

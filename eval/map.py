@@ -1,8 +1,8 @@
-"""`metaicl map`: every method that serves an application, on one task of each, with equal budgets of meta-training.
+"""`metaicl map`: every method on held-out tasks of each application that it serves, with equal budgets of training.
 
-The map grows over many runs. A place of it is one (method, application, k); as soon as it is filled it is appended to
+The map grows over many runs. A place of it is one (method, task, k); as soon as it is filled it is appended to
 `map.jsonl` and never computed again, even where the trained weights are gone. Its key is a hash of the method's own
-settings, the protocol and the task's content, so methods and applications may be added at any time; delete a line where
+settings, the protocol and the task's content, so methods and tasks may be added at any time; delete a line where
 the code that made it has changed. Places that are not there yet are shown empty.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from eval.budget import within_budget
 from eval.calibration import calibration
-from eval.compare import Backbones, contender, finished_training, hashed, train_once, training_print
+from eval.compare import DONE, Backbones, contender, finished_training, hashed, train_once, training_print
 from eval.config import MapRun
 from eval.harness import Comparison, Contender
 from eval.metrics import score
@@ -38,28 +38,28 @@ from task_suites.writing import write_text
 
 RESAMPLES = 300
 LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
-Place = tuple[str, int]  # application, k
+Place = tuple[str, int]  # task, k
 
 
 def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
-    from eval.map_report import write_map
+    from eval.map_report import SCHEMA, write_map
 
     started = time.monotonic()
     names = run.methods or list(METHODS)
     for name in names:
         method_spec(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
-    tasks = {a: _application_task(suite, a, name) for a, name in run.applications.items()}
+    tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     folder = Path(run.output) / run.name
     write_config(folder / "config.yaml", asdict(run))
     ledger = Ledger(folder / LEDGER)
     if note:
         say(note)
-    prints = {a: task.fingerprint() for a, task in tasks.items()}
-    places = [(a, k) for a in tasks for k in run.protocol.k]
+    prints = {t: task.fingerprint() for t, task in tasks.items()}
+    places = [(t, k) for t in tasks for k in run.protocol.k]
     recipes = {name: _recipe(run, name) for name in names}
-    keys = {(n, a, k): place_key(run, n, recipes[n], prints[a], k) for n in names for a, k in places}
+    keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k) for n in names for t, k in places}
     backbones = Backbones()
     for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
         missing = [place for place in places if keys[(name, *place)] not in ledger.lines]
@@ -71,13 +71,13 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
             say(f"{name}: {len(missing)} places left empty")
             continue
         say(f"{name}: {len(missing)} places")
-        for line in filled(run, made, {a: tasks[a] for a, _ in missing}, missing, folder):
-            ledger.append({"key": keys[name, line["application"], line["k"]], **line, "machine": machine()})
+        for line in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
+            ledger.append({"key": keys[name, line["task"], line["k"]], **line, "machine": machine()})
     found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
     results = {
-        "schema": 1,
+        "schema": SCHEMA,
         "name": run.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": f"metaicl map --name {run.name}",
@@ -131,14 +131,12 @@ def filled(
     """The missing places of a method: its cells are run (they are kept one by one in the folder's cells.jsonl)."""
     comparison = Comparison(list(tasks.values()), run.protocol, folder)
     comparison.run(made)
-    of = {task.name: application for application, task in tasks.items()}
     cells: dict[Place, list[dict[str, Any]]] = {}
     for cell in comparison.finished(made):
-        cells.setdefault((of[cell["task"]], cell["k"]), []).append(cell)
-    return [
-        {"method": made.name, "application": a, "task": tasks[a].name, "k": k, **summary(cells[a, k], made)}
-        for a, k in missing
-    ]
+        cells.setdefault((cell["task"], cell["k"]), []).append(cell)
+    done = folder / made.name / DONE
+    steps = {"steps": json.loads(done.read_text("utf-8"))["steps"]} if made.trained else {}
+    return [{"method": made.name, "task": t, "k": k, **summary(cells[t, k], made), **steps} for t, k in missing]
 
 
 def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, Any]:
@@ -161,7 +159,7 @@ def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, An
     }
 
 
-def _application_task(suite: TaskSuite, application: str, name: str) -> Task:
+def _held_out_task(suite: TaskSuite, application: str, name: str) -> Task:
     """The task, which must be in the meta-test split."""
     held_out = [task.name for task in suite.split("meta_test")]
     if name not in held_out:

@@ -16,6 +16,7 @@ from eval.summary import Results, duration
 from metaicl.methods import method_spec
 from task_suites.errors import UserError
 
+SCHEMA = 2  # of map.json
 EMPTY, REFUSED = "·", "not served"
 
 
@@ -31,7 +32,9 @@ def write_map(folder: Path) -> Path:
     if not path.is_file():
         raise UserError("no map", where=path, fix="Run metaicl map first.")
     results = json.loads(path.read_text("utf-8"))
-    results["refused"] = {(c["method"], c["application"]) for c in results["cells"] if "refused" in c}
+    if results["schema"] != SCHEMA:
+        raise UserError("a map of another version", where=path, fix="Run metaicl map again; what is filled is kept.")
+    results["refused"] = {(c["method"], c["task"]) for c in results["cells"] if "refused" in c}
     results["cells"] = [c for c in results["cells"] if "refused" not in c]
     tables = [_table(results, k) for k in sorted(results["protocol"]["k"], reverse=True)]
     panels = _panels(results)
@@ -46,12 +49,16 @@ def write_map(folder: Path) -> Path:
         panels=[Markup(panel) for panel in panels.values()],
         notes=_notes(results),
     )
-    for application, panel in panels.items():
-        name = f"map-{application.replace(' ', '-')}.svg"
-        write_page(folder / name, standalone(panel, colours()))
+    for task, panel in panels.items():
+        write_page(folder / f"map-{task}.svg", standalone(panel, colours()))
     write_page(folder / "map.html", page)
     write_page(folder / "map.md", _markdown(results, tables))
     return folder / "map.html"
+
+
+def _tasks(results: Results) -> list[str]:
+    """The columns, by application."""
+    return [task for tasks in results["applications"].values() for task in tasks]
 
 
 def _headline(results: Results) -> int:
@@ -59,25 +66,25 @@ def _headline(results: Results) -> int:
 
 
 def _table(results: Results, k: int) -> dict[str, Any]:
-    found = {(c["method"], c["application"]): c for c in results["cells"] if c["k"] == k}
+    found = {(c["method"], c["task"]): c for c in results["cells"] if c["k"] == k}
     seconds = {c["method"]: c.get("train_seconds") for c in results["cells"]}
-    applications: Mapping[str, str] = results["applications"]
-    best = {a: max((c["score"] for (_, b), c in found.items() if a == b), default=None) for a in applications}
+    tasks = _tasks(results)
+    best = {t: max((c["score"] for (_, task), c in found.items() if task == t), default=None) for t in tasks}
     rows = []
     for name in results["methods"]:
         spec = method_spec(name)
         cells: list[Any] = []
-        for application in applications:
-            cell = found.get((name, application))
+        for task in tasks:
+            cell = found.get((name, task))
             if cell is None:
-                cells.append(REFUSED if (name, application) in results["refused"] else EMPTY)
+                cells.append(REFUSED if (name, task) in results["refused"] else EMPTY)
             else:
                 cells.append(
                     {
                         "score": f"{cell['score']:.1f}",
                         "low": f"{cell['low']:.1f}",
                         "high": f"{cell['high']:.1f}",
-                        "best": cell["score"] == best[application],
+                        "best": cell["score"] == best[task],
                         "cost": _cost(cell),
                     }
                 )
@@ -101,41 +108,41 @@ def _cost(cell: Mapping[str, Any]) -> str:
 def _lead(results: Results) -> str:
     k = _headline(results)
     winners = []
-    for application in results["applications"]:
-        cells = [c for c in results["cells"] if c["k"] == k and c["application"] == application]
+    for task in _tasks(results):
+        cells = [c for c in results["cells"] if c["k"] == k and c["task"] == task]
         if cells:
             best = max(cells, key=lambda c: c["score"])
-            winners.append(f"{application}: {method_spec(best['method']).label} ({best['score']:.0f})")
+            winners.append(f"{task}: {method_spec(best['method']).label} ({best['score']:.0f})")
     return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
 
 
 def _possible(results: Results) -> int:
     """Places of all tables, those aside that a method is known not to serve."""
-    places = len(results["methods"]) * len(results["applications"]) - len(results["refused"])
+    places = len(results["methods"]) * len(_tasks(results)) - len(results["refused"])
     return places * len(results["protocol"]["k"])
 
 
 def _panels(results: Results) -> dict[str, str]:
-    """For each application with cells: score against the cost of a new task."""
+    """For each task with cells: score against the cost of adapting to it and answering its queries."""
     from eval.map import pareto
 
     panels, k, queries = {}, _headline(results), results["protocol"]["queries"]
-    for application in results["applications"]:
-        cells = [c for c in results["cells"] if c["k"] == k and c["application"] == application]
+    for task in _tasks(results):
+        cells = [c for c in results["cells"] if c["k"] == k and c["task"] == task]
         points = [
             (max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]), c["score"], method_spec(c["method"]).label)
             for c in cells
             if "adapt_seconds" in c
         ]
         if points:
-            panel = Panel(application, points, pareto([(cost, value) for cost, value, _ in points]))
-            panels[application] = pareto_panel(panel, "seconds for a new task", f"{application}: score against cost")
+            panel = Panel(task, points, pareto([(cost, value) for cost, value, _ in points]))
+            panels[task] = pareto_panel(panel, "seconds for a new task", f"{task}: score against cost")
     return panels
 
 
 def _notes(results: Results) -> list[str]:
     notes = [
-        "One task stands for an application: differences between neighbours say little about other tasks.",
+        "A few tasks stand for an application: differences between neighbours say little about other tasks.",
         "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
         f"Meta-training ran for {duration(results['budget_seconds'])} for each method, as its first episodes promised.",
         "Seconds are those of the run that filled the cell; they depend on what else the machine did.",
@@ -148,9 +155,9 @@ def _notes(results: Results) -> list[str]:
 
 def _markdown(results: Results, tables: list[dict[str, Any]]) -> str:
     parts = [f"# {results['name']}", _lead(results)]
-    applications = list(results["applications"])
+    tasks = _tasks(results)
     for table in tables:
-        lines = [("Method", *applications, "Meta-training"), (":--", *["--:"] * (len(applications) + 1))]
+        lines = [("Method", *tasks, "Meta-training"), (":--", *["--:"] * (len(tasks) + 1))]
         for row in table["rows"]:
             texts = [c if isinstance(c, str) else f"{c['score']} [{c['low']}, {c['high']}]" for c in row["cells"]]
             lines.append((row["label"], *texts, duration(row["train_seconds"])))

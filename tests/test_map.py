@@ -14,6 +14,7 @@ from conftest import tiny_config
 from eval import map as map_module
 from eval.config import MapRun, Protocol
 from eval.map import map_run, pareto, query_interval
+from eval.map_report import write_map
 from metaicl import trainer
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import read_card
@@ -27,7 +28,7 @@ def run(tmp_path) -> MapRun:
     return MapRun(
         output=str(tmp_path),
         suite=SuiteConfig("toys:toy_suite"),
-        applications={"fruit": "test0", "tools": "test1"},
+        applications={"fruit": ["test0"], "tools": ["test1"]},
         methods=["random", "icl", "protonet"],
         backbone=tiny_config(),
         protocol=Protocol([1, 2], 2, 4, curve_seeds=1),
@@ -44,14 +45,14 @@ def quiet(text: str) -> None:
 def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path):
     results = map_run(run, quiet)
     cells = results["cells"]
-    assert {(c["method"], c["application"], c["k"]) for c in cells} == {
-        (m, a, k) for m in run.methods for a in run.applications for k in (1, 2)
+    assert {(c["method"], c["task"], c["k"]) for c in cells} == {
+        (m, t, k) for m in run.methods for t in ("test0", "test1") for k in (1, 2)
     }
     assert all(c["low"] <= c["score"] <= c["high"] and c["adapt_seconds"] >= 0 for c in cells)
     page = (tmp_path / "map" / "map.html").read_text()
     assert "cannot be compared" not in page
     assert "Prototypical" in page and page.count("<svg") == 2 and "12 of 12 places" in page
-    picture = ElementTree.parse(tmp_path / "map" / "map-fruit.svg").getroot()
+    picture = ElementTree.parse(tmp_path / "map" / "map-test0.svg").getroot()
     assert "mathdefault" not in page
     assert picture.tag == "{http://www.w3.org/2000/svg}svg" and "--series-0" in (picture[0].text or "")
 
@@ -93,14 +94,23 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
     assert "| Prototypical | · | · | - |" in (tmp_path / "map" / "map.md").read_text()
 
 
-def test_an_application_and_a_k_are_added_without_running_the_others_again(run, tmp_path):
-    narrow = replace(run, applications={"fruit": "test0"}, methods=["majority"])
+def test_a_task_is_added_without_running_the_others_again(run, tmp_path):
+    narrow = replace(run, applications={"fruit": ["test0"]}, methods=["majority"])
     map_run(narrow, quiet)
     before = (tmp_path / "map" / "map.jsonl").read_text()
-    map_run(replace(run, methods=["majority"]), quiet)
+    map_run(replace(run, applications={"fruit": ["test0", "test1"]}, methods=["majority"]), quiet)
     after = (tmp_path / "map" / "map.jsonl").read_text()
     assert after.startswith(before)
-    assert [json.loads(line)["application"] for line in after[len(before) :].splitlines()] == ["tools"] * 2
+    assert [json.loads(line)["task"] for line in after[len(before) :].splitlines()] == ["test1"] * 2
+    assert '<th class="group" colspan="2">fruit</th>' in (tmp_path / "map" / "map.html").read_text()
+
+
+def test_a_map_of_another_version_is_refused_when_it_is_drawn(run, tmp_path):
+    map_run(replace(run, methods=["majority"]), quiet)
+    path = tmp_path / "map" / "map.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 1}))
+    with pytest.raises(UserError, match=r"map.json: a map of another version.*Run metaicl map again"):
+        write_map(path.parent)
 
 
 def test_a_map_of_two_machines_says_that_their_seconds_cannot_be_compared(run, tmp_path):
@@ -153,7 +163,7 @@ def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
 
 def test_an_application_wants_a_held_out_task(run):
     with pytest.raises(UserError, match=r"fruit wants a task of the meta-test split.*train0"):
-        map_run(replace(run, applications={"fruit": "train0"}), quiet)
+        map_run(replace(run, applications={"fruit": ["train0"]}), quiet)
 
 
 def test_the_front_holds_what_no_other_beats_in_cost_and_score():
