@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from metaicl import tiny
 from metaicl.config import BackboneConfig
@@ -92,6 +93,26 @@ def checkpoint_layers(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
             module.training = True
+            module._gradient_checkpointing_func = _with_the_same_weights(module, module._gradient_checkpointing_func)
+
+
+def _with_the_same_weights(layer: nn.Module, checkpoint: Any) -> Any:
+    """The layer's checkpointing, with the weights of its first pass in its second one too: stand-ins
+    (`torch.func.functional_call`) are in their places in the first one alone."""
+
+    def run(function: Any, *args: Any) -> Any:
+        weights: dict[str, torch.Tensor] = {f"layer.{n}": p for n, p in layer.named_parameters()}
+        return checkpoint(lambda *given: functional_call(_Pass(layer, function), weights, given), *args)
+
+    return run
+
+
+class _Pass(nn.Module):
+    """A forward pass of a layer as a module."""
+
+    def __init__(self, layer: nn.Module, function: Any):
+        super().__init__()
+        self.layer, self.forward = layer, function
 
 
 def _linear_names(model: Any) -> set[str]:

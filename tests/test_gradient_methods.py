@@ -110,6 +110,17 @@ def test_first_and_second_order_differ_by_the_hessian_term_and_agree_at_rate_zer
     assert torch.allclose(gradient(order=1, inner_lr=0.0), gradient(order=2, inner_lr=0.0), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order):
+    found = []
+    for checkpointing in (False, True):
+        backbone = double_backbone(gradient_checkpointing=checkpointing)
+        method = MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.5, order=order)
+        adapted = method.inner(EPISODE.task, EPISODE.support)
+        found.append(torch.cat([flat(adapted.values()), flat(gradients(method).values())]))
+    assert torch.allclose(*found, rtol=1e-10, atol=1e-14)
+
+
 def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
     backbone = double_backbone(attention="tree")
     with pytest.raises(UserError, match="second derivatives are asked for, and a fused attention has none"):

@@ -16,6 +16,7 @@ from metaicl.methods.finetune import FineTune
 from metaicl.methods.in_context import InContext
 from metaicl.methods.maml import MAML
 from metaicl.methods.protonet import ProtoNet
+from metaicl.methods.reptile import Reptile
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -158,7 +159,7 @@ def test_finetuning_overfits_four_examples():
     method = FineTune(backbone, PromptFormat(), steps=60, lr=1e-2, dev_share=0.0)
     predictor = method.adapt(e.task, e.support)
     assert [a.text for a in predictor.answers([d.hidden() for d in e.support])] == [d.output for d in e.support]
-    loss, weight = method.model.loss([(e.task, (), e.support)], predictor.params)
+    loss, weight = method.model.query_loss(e.task, (), e.support, predictor.params)
     assert float(loss / weight) < 0.05
 
 
@@ -188,8 +189,7 @@ def test_the_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights(learna
     with torch.no_grad():
         for name, p in learnable.trainable().items():
             p.copy_(adapted[name])
-    shown = e.support if in_context else ()
-    detached, _ = maml.model.loss([(e.task, shown, e.queries)])
+    detached, _ = maml.model.query_loss(e.task, e.support, e.queries)
     expected = torch.autograd.grad(detached, list(learnable.trainable().values()))
     for a, b in zip(found, expected, strict=True):
         assert torch.allclose(a, b, atol=1e-5)
@@ -209,15 +209,25 @@ def test_one_inner_step_is_one_step_of_sgd_on_the_support_loss(learnable):
 def test_inner_steps_lower_the_support_loss(learnable):
     e = draw(TASKS["options"])
     maml = MAML(learnable, PromptFormat(), order=1, inner_steps=5, inner_lr=0.5)
-    before, _ = maml.model.loss([(e.task, (), e.support)])
-    after, _ = maml.model.loss([(e.task, (), e.support)], maml.inner(e.task, e.support))
+    before, _ = maml.model.query_loss(e.task, (), e.support)
+    after, _ = maml.model.query_loss(e.task, (), e.support, maml.inner(e.task, e.support))
     assert float(after) < float(before)
 
 
-def test_a_diverging_inner_loop_is_one_clear_error(learnable):
+@pytest.mark.parametrize("steps", [1, 6])
+def test_a_diverging_inner_loop_is_one_clear_error(learnable, steps):
     e = draw(TASKS["options"])
     with pytest.raises(UserError, match=r"diverged on task toy.*inner step.*Lower inner_lr"):
-        MAML(learnable, PromptFormat(), order=1, inner_steps=6, inner_lr=1e30, clip=1e30).adapt(e.task, e.support)
+        MAML(learnable, PromptFormat(), order=1, inner_steps=steps, inner_lr=1e30, clip=1e30).adapt(e.task, e.support)
+
+
+def test_a_loss_that_grows_from_one_minibatch_to_the_next_is_a_diverging_loop(learnable):
+    e = draw(TASKS["options"], k=6)
+    method = Reptile(learnable, PromptFormat(), inner_steps=4, batch=2)
+    losses = iter([1.0, 2.0, 30.0])
+    method.support_loss = lambda task, examples, params: next(losses) + 0.0 * sum(p.sum() for p in params.values())
+    with pytest.raises(UserError, match=r"diverged on task toy.*loss 30 after 2 inner steps, 1 at the start"):
+        method([e])
 
 
 def test_prototypes_equal_a_linear_softmax_over_embeddings(frozen):

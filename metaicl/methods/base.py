@@ -52,8 +52,17 @@ class Predictor:
         """One answer text a query."""
         raise UserError(f"{type(self).__name__} does not generate text")
 
+    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
+        """(tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as text."""
+        return None
+
     def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        """BIO tags of each query's tokens; by default read from generated text."""
+        """BIO tags of each query's tokens: the best by `tag_scores` (O where there is none), or read from generated
+        text."""
+        if scored := self.tag_scores(queries):
+            names, scores = scored
+            words = iter([names[i] for i in scores.argmax(1)] if names else ["O"] * len(scores))
+            return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
         texts = self.generate(queries)
         return [parse_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
 
@@ -79,9 +88,10 @@ def log_mean_share(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class AveragePredictor(Predictor):
-    """Several members of one predictive distribution (Bayesian methods): the mean of their options' probabilities.
+    """Several members of one predictive distribution (Bayesian methods): the mean of their probabilities of options and
+    of words' tags.
 
-    Text and tags are the first member's: sequences have no mean.
+    Text is the first member's: sequences have no mean.
     """
 
     def __init__(self, members: Sequence[Predictor]):
@@ -99,8 +109,13 @@ class AveragePredictor(Predictor):
     def generate(self, queries: Sequence[Example]) -> list[str]:
         return self.members[0].generate(queries)
 
-    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        return self.members[0].tag(queries)
+    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
+        """Log of the mean probability of each tag; None, so those of the first member's text, where tags are text."""
+        found = [scored for member in self.members if (scored := member.tag_scores(queries))]
+        if not found:
+            return None
+        names = found[0][0]  # the demonstrations', so everyone's
+        return names, np.stack(list(map(log_mean_share, zip(*(scores for _, scores in found), strict=True))))
 
 
 class Method(nn.Module, ABC):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import AveragePredictor, seeded
-from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import flat, like
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
@@ -99,7 +99,7 @@ class BayesianMAML(GradientMethod):
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 with the chaser, else the queries' supervised tokens (queries, for other objectives)."""
         task, support, theta = episode.task, episode.support, self.start()
-        chaser = [theta, *self.steps(task, support, theta, self.order)][-1]
+        chaser = last(self.steps(task, support, theta, self.order), theta)
         if self.outer_loss == "queries":
             parts = [self.query_loss(episode, self.particle(chaser, m)) for m in self._numbers]
             return torch.stack([loss for loss, _ in parts]).mean(), parts[0][1]
@@ -110,7 +110,7 @@ class BayesianMAML(GradientMethod):
     def leader(self, episode: Episode, chaser: Params) -> dict[str, Tensor]:
         """The chaser after `leader_steps` more steps, on support and queries; no gradient goes into it."""
         examples = (*episode.support, *episode.queries)
-        after = [dict(chaser), *self.steps(episode.task, examples, chaser, 0, self.leader_steps)][-1]
+        after = last(self.steps(episode.task, examples, chaser, 0, self.leader_steps), chaser)
         return {n: p.detach() for n, p in after.items()}
 
     def adapt(self, task: Task, support: Sequence[Example]) -> AveragePredictor:

@@ -147,11 +147,8 @@ class EmbeddingPredictor(Predictor):
             for q, row in zip(queries, self.logits(queries), strict=True)
         ]
 
-    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        logits = self.logits(queries)
-        best = [self.names[i] for i in logits.argmax(1)] if self.names else ["O"] * len(logits)
-        tags = iter(best)
-        return [tuple(next(tags) for _ in q.tokens or ()) for q in queries]
+    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray]:
+        return self.names, self.logits(queries)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 where the rest of the shots say so.
 
 Started from the plain backbone this is the usual baseline; started from another method's checkpoint it is transfer
-learning. The shots are answered without demonstrations, as multi-task learning trains.
+learning. Texts and options are answered without demonstrations, as multi-task learning trains; words are tagged by
+their class means (metaicl/methods/adapted.py).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone
-from metaicl.methods.base import Method, support_keys
-from metaicl.methods.in_context import InContext, Objective
-from metaicl.scoring import PromptScorer
+from metaicl.methods.adapted import AdaptedModel
+from metaicl.methods.base import Method, Predictor, support_keys
+from metaicl.methods.in_context import Objective
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -47,28 +48,36 @@ class FineTune(Method):
         if not backbone.trainable():
             raise UserError("fine-tuning needs weights to learn", found="a frozen backbone", expected="lora or full")
         self.steps, self.lr, self.dev_share, self.patience = steps, lr, dev_share, patience
-        self.model = InContext(backbone, form, demonstrations=False, objective=objective)
+        self.model = AdaptedModel(backbone, form, False, objective)
         self.serves = self.model.serves
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
+    def refusal(self, task: Task) -> str | None:
+        return super().refusal(task) or self.model.refusal(task)
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
+        with self.backbone.lower.once():
+            return self.model.predictor(task, support, self.tuned(task, support))
+
+    def tuned(self, task: Task, support: Sequence[Example]) -> dict[str, Tensor]:
+        """The weights of the step with the best dev loss (the last where there are no dev shots)."""
         train, dev = self.split(support)
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         best = {n: p.detach().clone() for n, p in params.items()}
-        best_loss, best_step = self._dev_loss(task, dev, params), 0
+        best_loss, best_step = self._dev_loss(task, train, dev, params), 0
         optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0, fused=True)
         for step in range(1, self.steps + 1 if train else 1):  # nothing is learned from no demonstrations
-            loss, weight = self.model.loss([(task, (), train)], params)
+            loss, weight = self.model.support_loss(task, train, params)
             optimizer.zero_grad()
             (loss / weight).backward()
             torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
             optimizer.step()
-            dev_loss = self._dev_loss(task, dev, params)
+            dev_loss = self._dev_loss(task, train, dev, params)
             if not dev or dev_loss < best_loss:
                 best, best_loss, best_step = {n: p.detach().clone() for n, p in params.items()}, dev_loss, step
             elif step - best_step >= self.patience:
                 break
-        return self.model.predictor(task, (), best)
+        return best
 
     def split(self, support: Sequence[Example]) -> tuple[list[Example], list[Example]]:
         """(training shots, dev shots): the dev part is drawn class by class, seeded by the support set itself."""
@@ -84,8 +93,10 @@ class FineTune(Method):
         return [e for i, e in enumerate(support) if i not in dev], [e for i, e in enumerate(support) if i in dev]
 
     @torch.no_grad()
-    def _dev_loss(self, task: Task, dev: Sequence[Example], params: dict[str, Tensor]) -> float:
+    def _dev_loss(
+        self, task: Task, train: Sequence[Example], dev: Sequence[Example], params: dict[str, Tensor]
+    ) -> float:
         if not dev:
             return float("inf")
-        loss, weight = self.model.loss([(task, (), dev)], params)
+        loss, weight = self.model.query_loss(task, train, dev, params)
         return float(loss / weight)

@@ -1,10 +1,10 @@
 """What the gradient-based methods share: an inner loop that takes steps on a support set, from the meta-learned weights
 to a task's own, and the losses inside and outside of it.
 
-The learned weights are the backbone's adapters (or all its weights). Without `in_context` a demonstration is a training
-item of its own, and queries are answered without demonstrations; with it the inner loss is the likelihood of all
-demonstrations' answers, each given those before it, in one pass, and queries are answered by the adapted weights with
-the demonstrations in the prompt too.
+The learned weights are the backbone's adapters (or all its weights); what they answer with, and what their losses are,
+is metaicl/methods/adapted.py. Without `in_context` a demonstration is a training item of its own, and queries are
+answered without demonstrations; with it the inner loss is the likelihood of all demonstrations' answers, each given
+those before it, in one pass, and queries are answered by the adapted weights with the demonstrations in the prompt too.
 
 An algorithm says how a step goes (`update`, or `rule` where the steps of a loop share something) and what the outer
 loss is (`outer`); the loop itself, and what `order` means, is metaicl/methods/inner_loop.py. Layers below the first
@@ -14,16 +14,18 @@ adapter run once an episode (metaicl/lower_layers.py).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
+from metaicl.methods.adapted import AdaptedModel
 from metaicl.methods.base import Method, Predictor
-from metaicl.methods.in_context import InContext, Objective
+from metaicl.methods.in_context import Objective
 from metaicl.methods.inner_loop import Update, clipped, descend, gradient_step, leaves
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
@@ -69,8 +71,11 @@ class GradientMethod(Method):
         self.in_context, self.inner_steps, self.inner_lr, self.clip = in_context, inner_steps, inner_lr, clip
         self.order, self.test_steps = order, inner_steps if test_steps is None else test_steps
         self.order_free = not in_context
-        self.model = InContext(backbone, form, demonstrations=in_context, objective=objective)
+        self.model = AdaptedModel(backbone, form, in_context, objective)
         self.serves = self.model.serves
+
+    def refusal(self, task: Task) -> str | None:
+        return super().refusal(task) or self.model.refusal(task)
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
@@ -110,16 +115,12 @@ class GradientMethod(Method):
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:
         """The mean inner loss."""
-        if self.in_context:
-            loss, weight = self.model.demonstration_loss(task, support, params)
-        else:
-            loss, weight = self.model.loss([(task, (), support)], params)
+        loss, weight = self.model.support_loss(task, support, params)
         return loss / weight
 
     def query_loss(self, episode: Episode, params: Params) -> tuple[Tensor, Tensor]:
         """(loss sum, weight) of the queries' answers by these weights."""
-        shown = episode.support if self.in_context else ()
-        return self.model.loss([(episode.task, shown, episode.queries)], params)
+        return self.model.query_loss(episode.task, episode.support, episode.queries, params)
 
     def steps(
         self, task: Task, support: Sequence[Example], start: Params, order: int = 1, count: int | None = None
@@ -130,8 +131,19 @@ class GradientMethod(Method):
             UserError: the inner loop diverges: its loss is no longer finite, or ten times what it was.
         """
         count = (self.inner_steps if count is None else count) if support else 0
-        loss_of = partial(self.support_loss, task, support)
-        return descend(loss_of, start, self.rule(support), count, order, task.name)
+        return self.descend(task, [support] * count, start, order)
+
+    def descend(
+        self, task: Task, batches: Sequence[Sequence[Example]], start: Params, order: int
+    ) -> Iterator[dict[str, Tensor]]:
+        """The weights after each inner step, one on each of these batches."""
+        turn = chain(batches, batches[-1:])  # the last one is asked again after its step
+
+        def loss_of(params: Params) -> Tensor:
+            return self.support_loss(task, next(turn), params)
+
+        rule = self.rule(batches[0] if batches else ())
+        return descend(loss_of, start, rule, len(batches), order, task.name)
 
     def clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         """Gradients scaled down to the norm `clip` where they are longer."""
@@ -140,10 +152,8 @@ class GradientMethod(Method):
     def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
         """The weights after all steps of a test, from `start` (the meta-learned weights), as new leaves."""
         start = self.start() if start is None else start
-        after = dict(start)
         with self.learning(1):
-            for params in self.steps(task, support, start, 0, self.test_steps):
-                after = params
+            after = last(self.steps(task, support, start, 0, self.test_steps), start)
         return leaves(after)
 
     def start(self) -> dict[str, Tensor]:
@@ -153,3 +163,8 @@ class GradientMethod(Method):
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         return self.model.predictor(task, support, self.inner(task, support))
+
+
+def last(steps: Iterable[Params], start: Params) -> Params:
+    """The weights after the last of some steps, or the start; those between are not kept."""
+    return next(iter(deque(steps, maxlen=1)), start)

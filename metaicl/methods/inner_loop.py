@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from task_suites.errors import UserError
+from task_suites.errors import UserError, counted
 
 Params = Mapping[str, Tensor]
 Update = Callable[[Params, Sequence[Tensor], int, Tensor], dict[str, Tensor]]
@@ -36,25 +36,34 @@ def descend(
         task: named in the error.
 
     Raises:
-        UserError: the loop diverges: its loss is no longer finite, or ten times what it was.
+        UserError: the loop diverges: its loss is no longer finite, or ten times what it was. Where the steps leave
+            nothing in a graph (order 0) the weights after the last one are asked too; else the outer loss does that.
     """
     params = dict(start) if order else leaves(start)
-    first = None
-    for step in range(count):
-        loss = loss_of(params)
-        value = float(loss.detach())
-        first = value if first is None else first
-        if not value < max(DIVERGED * first, first + 1.0):
+    losses: list[float] = []
+
+    def seen(loss: Tensor) -> None:
+        losses.append(value := float(loss.detach()))
+        if not value < max(DIVERGED * losses[0], losses[0] + 1.0):
             raise UserError(
                 "the inner loop diverged" + (f" on task {task}" if task else ""),
-                found=f"loss {value:.3g} at inner step {step + 1}, {first:.3g} at the first",
+                found=f"loss {value:.3g} after {counted(len(losses) - 1, 'inner step')}, {losses[0]:.3g} at the start",
                 fix="Lower inner_lr or inner_steps, or clip gradients.",
             )
-        grads = torch.autograd.grad(loss, list(params.values()), create_graph=order == 2)
+
+    for step in range(count):
+        loss = loss_of(params)
+        seen(loss)
+        grads = torch.autograd.grad(
+            loss, list(params.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
+        )
         with torch.set_grad_enabled(order > 0):
             params = update(params, grads, step, loss.detach())
         if order == 0:
             params = leaves(params)
+        if order == 0 and step == count - 1:
+            with torch.no_grad():
+                seen(loss_of(params))
         yield params
 
 

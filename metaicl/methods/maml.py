@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
@@ -63,7 +63,8 @@ class MAML(GradientMethod):
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: the queries' supervised tokens (queries, for other objectives)."""
         theta = self.start()
-        after = list(self.steps(episode.task, episode.support, theta, self.order)) or [theta]
+        steps = self.steps(episode.task, episode.support, theta, self.order)
+        after = list(steps) or [theta] if self.outer_loss == "every" else [last(steps, theta)]
         shares = self.importance(len(after), episode.key[3])
         losses, weights = zip(
             *(self.query_loss(episode, params) for params, share in zip(after, shares, strict=True) if share),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import AveragePredictor, seeded, unordered_keys
-from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
@@ -66,7 +66,7 @@ class PLATIPUS(GradientMethod):
         prior = self.centre(episode.task, episode.support, self.prior_rate, self.order)
         posterior = self.centre(episode.task, episode.queries, self.posterior_rate, self.order)
         theta = drawn(posterior, self.log_v, seeded("platipus", episode.key))
-        phi = [theta, *self.steps(episode.task, episode.support, theta, self.order)][-1]
+        phi = last(self.steps(episode.task, episode.support, theta, self.order), theta)
         loss, weight = self.query_loss(episode, phi)
         return loss + self.kl_weight * self.divergence(posterior, prior), weight
 
@@ -76,7 +76,9 @@ class PLATIPUS(GradientMethod):
         if not examples:
             return mu
         loss = self.support_loss(task, examples, mu)
-        grads = torch.autograd.grad(loss, list(mu.values()), create_graph=order == 2)
+        grads = torch.autograd.grad(
+            loss, list(mu.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
+        )
         return gradient_step(mu, self.clipped(grads), [rate] * len(grads))
 
     def divergence(self, posterior: Params, prior: Params) -> Tensor:

@@ -52,8 +52,12 @@ class ProtoNet(EmbeddingMethod):
         if self.distance == "cosine":
             cosines = nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1)
             return 2.0 * cosines * self.log_scale.exp()
-        distances = [(queries - centre).square().mean(1) for centre in centres]
-        return -torch.stack(distances, 1) * self.log_scale.exp()
+        return -euclidean(queries, centres) * self.log_scale.exp()
+
+
+def euclidean(queries: Tensor, centres: Tensor) -> Tensor:
+    """`[queries, classes]`: squared distances, their mean over width."""
+    return torch.stack([(queries - centre).square().mean(1) for centre in centres], 1)
 
 
 def class_means(shots: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from metaicl.backbone import Backbone
 from metaicl.methods.base import seeded
-from metaicl.methods.gradient import GradientMethod
+from metaicl.methods.gradient import GradientMethod, last
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -45,9 +45,7 @@ class Reptile(GradientMethod):
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 an episode."""
         theta = self.start()
-        after = dict(theta)
-        for examples in self.batches(episode):
-            (after,) = self.steps(episode.task, examples, after, order=0, count=1)
+        after = last(self.descend(episode.task, list(self.batches(episode)), theta, order=0), theta)
         distance = torch.stack([(p - after[n].detach()).square().sum() for n, p in theta.items()]).sum()
         return distance / 2, torch.ones((), device=distance.device)
 

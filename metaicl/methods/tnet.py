@@ -19,10 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import seeded, unordered_keys
+from metaicl.methods.base import Predictor, seeded, unordered_keys
 from metaicl.methods.inner_loop import Update
 from metaicl.methods.maml import MAML
-from metaicl.scoring import PromptScorer
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -95,7 +94,7 @@ class TNet(MAML):
             found.append((soft > 0.5).to(soft) + (soft - soft.detach()))
         return found
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         with torch.no_grad():
             params = self.transformed(self.inner(task, support))

@@ -1,10 +1,11 @@
-"""Transfer learning: multi-task training first, then fine-tuning on the support set : what meta-learning is
+"""Transfer learning: multi-task training first, then fine-tuning on the support set: what meta-learning is
 most often set against."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from metaicl.methods.finetune import FineTune
@@ -17,5 +18,6 @@ class Transfer(FineTune):
     trainable = True
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """As multi-task learning: the queries' loss without demonstrations."""
-        return self.model(episodes)  # type: ignore[no-any-return]
+        """As multi-task learning: the queries' loss without demonstrations; that of words by class means of these."""
+        losses, weights = zip(*(self.model.query_loss(e.task, e.support, e.queries) for e in episodes), strict=True)
+        return torch.stack(losses).sum() + self.zero(), torch.stack(weights).sum()
