@@ -9,6 +9,8 @@ the code that made it has changed. Places that are not there yet are shown empty
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -80,7 +82,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
         "schema": SCHEMA,
         "name": run.name,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": f"metaicl map --name {run.name}",
+        "command": "metaicl " + shlex.join(sys.argv[1:]),
         "manifest": {**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
         "filtered": note,
         "protocol": asdict(run.protocol),

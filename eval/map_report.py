@@ -6,7 +6,7 @@ A place of the table that no cell fills is shown empty; it says so where the met
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from task_suites.errors import UserError
 
 SCHEMA = 2  # of map.json
 EMPTY, REFUSED = "·", "not served"
+Table = dict[str, Any]
 
 
 def write_map(folder: Path) -> Path:
@@ -36,7 +37,9 @@ def write_map(folder: Path) -> Path:
         raise UserError("a map of another version", where=path, fix="Run metaicl map again; what is filled is kept.")
     results["refused"] = {(c["method"], c["task"]) for c in results["cells"] if "refused" in c}
     results["cells"] = [c for c in results["cells"] if "refused" not in c]
-    tables = [_table(results, k) for k in sorted(results["protocol"]["k"], reverse=True)]
+    tables = [_scores(results, k) for k in sorted(results["protocol"]["k"], reverse=True)]
+    if calibration := _calibration(results):
+        tables.append(calibration)
     panels = _panels(results)
     page = render(
         "map.html.jinja",
@@ -65,37 +68,77 @@ def _headline(results: Results) -> int:
     return int(max(results["protocol"]["k"]))
 
 
-def _table(results: Results, k: int) -> dict[str, Any]:
-    found = {(c["method"], c["task"]): c for c in results["cells"] if c["k"] == k}
-    seconds = {c["method"]: c.get("train_seconds") for c in results["cells"]}
-    tasks = _tasks(results)
-    best = {t: max((c["score"] for (_, task), c in found.items() if task == t), default=None) for t in tasks}
-    rows = []
-    for name in results["methods"]:
-        spec = method_spec(name)
-        cells: list[Any] = []
-        for task in tasks:
-            cell = found.get((name, task))
-            if cell is None:
-                cells.append(REFUSED if (name, task) in results["refused"] else EMPTY)
-            else:
-                cells.append(
-                    {
-                        "score": f"{cell['score']:.1f}",
-                        "low": f"{cell['low']:.1f}",
-                        "high": f"{cell['high']:.1f}",
-                        "best": cell["score"] == best[task],
-                        "cost": _cost(cell),
-                    }
-                )
-        rows.append({"label": spec.label, "note": spec.note, "cells": cells, "train_seconds": seconds.get(name)})
-    seeds = sorted({c["seeds"] for (_, _), c in found.items()})
+def _scores(results: Results, k: int) -> Table:
+    """Scores with intervals, what a new task costs below them."""
+    cells = {(c["method"], c["task"]): c for c in results["cells"] if c["k"] == k}
+    seeds = sorted({c["seeds"] for c in cells.values()})
     many = f"{seeds[0]} support sets" if seeds and seeds[0] > 1 else "one support set"
     legend = (
         f"Points (each task's own metric) over {many} of {results['protocol']['queries']} queries, with the 95 % "
-        "bootstrap interval over support sets and queries; below it the seconds of adapting and the time of one query."
+        "bootstrap interval over support sets and queries."
     )
-    return {"k": k, "rows": rows, "legend": legend}
+    best = {t: max((c["score"] for (_, task), c in cells.items() if task == t), default=None) for t in _tasks(results)}
+
+    def shown(cell: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "value": f"{cell['score']:.1f}",
+            "beside": f"[{cell['low']:.1f}, {cell['high']:.1f}]",
+            "below": _cost(cell),
+            "best": cell["score"] == best[cell["task"]],
+        }
+
+    below = "Below it the seconds of adapting and the time of one query."
+    return {
+        "title": f"k = {k}",
+        "legend": legend,
+        "below": below,
+        **_grid(results, results["applications"], cells, shown),
+    }
+
+
+def _calibration(results: Results) -> Table | None:
+    """Calibration at the headline k, on the tasks whose answers have options."""
+    k = _headline(results)
+    cells = {(c["method"], c["task"]): c for c in results["cells"] if c["k"] == k and "ece" in c}
+    scored = {task for _, task in cells}
+    applications = {
+        a: kept for a, tasks in results["applications"].items() if (kept := [t for t in tasks if t in scored])
+    }
+    least = {t: min(c["brier"] for (_, task), c in cells.items() if task == t) for t in scored}
+
+    def shown(cell: Mapping[str, Any]) -> dict[str, Any]:
+        best = cell["brier"] == least[cell["task"]]
+        return {"value": f"{cell['brier']:.2f}", "beside": f"{cell['ece']:.2f}", "below": "", "best": best}
+
+    if not cells:
+        return None
+    legend = (
+        "Brier score (0 to 2, lower is better) of the options' probabilities and, beside it, their expected "
+        "calibration error in 15 bins, which is above 0 by chance too: by some 0.1 for so few answers."
+    )
+    grid = _grid(results, applications, cells, shown)
+    return {"title": f"Calibration at k = {k}", "legend": legend, "below": "", **grid}
+
+
+def _grid(
+    results: Results,
+    applications: Mapping[str, Sequence[str]],
+    cells: Mapping[tuple[str, str], Mapping[str, Any]],
+    shown: Callable[[Mapping[str, Any]], dict[str, Any]],
+) -> Table:
+    """The columns, and a row of shown cells for each method."""
+    seconds = {c["method"]: c.get("train_seconds") for c in results["cells"]}
+    rows = []
+    for name in results["methods"]:
+        spec = method_spec(name)
+        row: list[Any] = []
+        for task in (task for tasks in applications.values() for task in tasks):
+            if cell := cells.get((name, task)):
+                row.append(shown(cell))
+            else:
+                row.append(REFUSED if (name, task) in results["refused"] else EMPTY)
+        rows.append({"label": spec.label, "note": spec.note, "cells": row, "train_seconds": seconds.get(name)})
+    return {"applications": applications, "rows": rows}
 
 
 def _cost(cell: Mapping[str, Any]) -> str:
@@ -144,8 +187,9 @@ def _notes(results: Results) -> list[str]:
     notes = [
         "A few tasks stand for an application: differences between neighbours say little about other tasks.",
         "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
-        f"Meta-training ran for {duration(results['budget_seconds'])} for each method, as its first episodes promised.",
-        "Seconds are those of the run that filled the cell; they depend on what else the machine did.",
+        f"Meta-training had the steps that {duration(results['budget_seconds'])} allow by the method's first episodes, "
+        "with nothing kept from other methods; what it took is in the last column.",
+        "Seconds are those of the run that filled the place; they depend on what else the machine did.",
     ]
     machines = sorted({c["machine"] for c in results["cells"] if "machine" in c})
     if len(machines) > 1:
@@ -153,14 +197,14 @@ def _notes(results: Results) -> list[str]:
     return notes + ([str(results["filtered"])] if results["filtered"] else [])
 
 
-def _markdown(results: Results, tables: list[dict[str, Any]]) -> str:
+def _markdown(results: Results, tables: Sequence[Table]) -> str:
     parts = [f"# {results['name']}", _lead(results)]
-    tasks = _tasks(results)
     for table in tables:
+        tasks = [task for tasks in table["applications"].values() for task in tasks]
         lines = [("Method", *tasks, "Meta-training"), (":--", *["--:"] * (len(tasks) + 1))]
         for row in table["rows"]:
-            texts = [c if isinstance(c, str) else f"{c['score']} [{c['low']}, {c['high']}]" for c in row["cells"]]
+            texts = [c if isinstance(c, str) else f"{c['value']} {c['beside']}" for c in row["cells"]]
             lines.append((row["label"], *texts, duration(row["train_seconds"])))
-        parts += [f"## k = {table['k']}", "\n".join("| " + " | ".join(line) + " |" for line in lines), table["legend"]]
+        parts += [f"## {table['title']}", table["legend"], "\n".join("| " + " | ".join(line) + " |" for line in lines)]
     parts += ["\n".join(f"- {note}" for note in _notes(results)), f"Made by:\n\n    {results['command']}"]
     return "\n\n".join(parts) + "\n"

@@ -57,6 +57,16 @@ def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path
     assert picture.tag == "{http://www.w3.org/2000/svg}svg" and "--series-0" in (picture[0].text or "")
 
 
+def test_calibration_stands_beside_the_scores_and_only_where_answers_have_scores(run, tmp_path):
+    results = map_run(replace(run, methods=["random", "icl"]), quiet)
+    cells = {c["method"]: c for c in results["cells"] if c["k"] == 2 and c["task"] == "test0"}
+    said = (tmp_path / "map" / "map.md").read_text()
+    calibration = said[said.index("## Calibration at k = 2") :].splitlines()
+    (line,) = [x for x in calibration if x.startswith("| Raw ICL |")]
+    assert line.split(" | ")[1] == f"{cells['icl']['brier']:.2f} {cells['icl']['ece']:.2f}"
+    assert f"Made by:\n\n    {results['command']}\n" in said
+
+
 def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, tmp_path, monkeypatch):
     first = map_run(run, quiet)
     with monkeypatch.context() as patch:
