@@ -5,7 +5,9 @@
     python benchmarks/pitfalls.py --quick                               the tiny model; its numbers mean nothing
 
 `overfitting`: the method is trained on 1, 1/2, 1/4 ... of the meta-training tasks (a nested choice, drawn by seed), and
-its mean score on test examples of those tasks and on the meta-validation tasks is recorded as training goes on.
+its mean score on test examples of those tasks (seen), on the meta-validation tasks (unseen) and on the meta-test tasks
+(tested) is recorded as training goes on. `early_stopping`: the score on the meta-test tasks at the last step, and at
+the step that is best on the meta-validation tasks.
 `mismatch`: for each meta-validation and meta-test task its distance from the training tasks (one minus the largest
 cosine between mean embeddings of 64 inputs by the plain backbone, centred over all tasks) and the gain of the method
 trained on all tasks over the untrained one; Spearman's correlation of the two (scipy; null where one of them is
@@ -55,7 +57,11 @@ def mean_score(method: Method, episodes: Sequence[Episode]) -> float:
 
 
 def overfitting(
-    config: MethodConfig, tasks: Sequence[Task], held_out: Sequence[Episode], given: argparse.Namespace
+    config: MethodConfig,
+    tasks: Sequence[Task],
+    held_out: Sequence[Episode],
+    tested: Sequence[Episode],
+    given: argparse.Namespace,
 ) -> tuple[list[dict[str, Any]], Method]:
     """(the curve of each number of training tasks, the method trained on all of them)."""
     order = sorted(tasks, key=lambda t: t.name)
@@ -72,12 +78,15 @@ def overfitting(
             points = []
             for step in range(given.steps + 1):
                 if step % max(1, given.steps // given.points) == 0 or step == given.steps:
-                    point = {"step": step, "seen": mean_score(method, seen), "unseen": mean_score(method, held_out)}
-                    points.append({n: round(v, 2) for n, v in point.items()})
+                    parts = {"seen": seen, "unseen": held_out, "tested": tested}
+                    means = {n: round(mean_score(method, episodes), 2) for n, episodes in parts.items()}
+                    points.append({"step": step, **means})
                     print(f"{count} tasks: {points[-1]}", file=sys.stderr)
                 if step < given.steps:
                     trainer.take_step()
-        curves.append({"tasks": count, "points": points})
+        best = max(points, key=lambda p: p["unseen"])
+        stopping = {"last": points[-1]["tested"], "stopped": best["tested"], "step": best["step"]}
+        curves.append({"tasks": count, "points": points, "early_stopping": stopping})
     return curves, method
 
 
@@ -152,7 +161,7 @@ def main() -> None:
         [sampler.draw(t, "test", 0) for t in suite.split(name) if probe.refusal(t) is None]
         for name in ("meta_validation", "meta_test")
     )
-    curves, method = overfitting(config, tasks, held_out, given)
+    curves, method = overfitting(config, tasks, held_out, tested, given)
     found = {
         "benchmark": "pitfalls",
         "method": given.method,
