@@ -18,12 +18,12 @@ adapters in the upper third of the layers, float32. Sides:
 
 All but ours run one demonstration a row, padded to the longest, with PyTorch's fused attention; all but the plain loop
 have the tuned one's loss. The batches are made beforehand; ours begins with examples whose segments are in the
-tokeniser's cache. Sides take turns; ratios are of the best runs, over ours. `max_rel_diff` is the
-largest difference of an adapted weight over the largest in its tensor, `max_rel_diff_step` that of the movement from
-the start. `fastest` is the quickest side. `shared_lower_ratio` is how many times fewer tokens go through the first layer in ours than in the loop.
-Second order is the meta-gradient of an episode, queries included, by ours (order 2) and by clones with create_graph,
-attention by PyTorch's plain mathematics in both. `peak_mib` is what memory grows by in forward and backward of one
-meta-step over inner steps, first order and second (Linux). The last line is one JSON object.
+tokeniser's cache. Sides take turns; ratios are of the best runs, over ours. `max_rel_diff` is the largest difference of
+an adapted weight over the largest in its tensor, `max_rel_diff_step` that of the movement from the start. `fastest` is
+the quickest side. `shared_lower_ratio` is how many times fewer tokens go through the first layer in ours than in the
+loop. Second order is the meta-gradient of an episode, queries included, by ours (order 2) and by clones with
+create_graph, attention by PyTorch's plain mathematics in both. `peak_mib` is what memory grows by in forward and
+backward of one meta-step over inner steps, first order and second (Linux). The last line is one JSON object.
 """
 
 from __future__ import annotations
