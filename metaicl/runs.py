@@ -63,7 +63,8 @@ def train_run(
         write_config(run.folder / "config.yaml", asdict(run), data, [task.name for task in trainer.tasks])
         if note:
             say(note)
-        say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps")
+        weights = sum(p.numel() for p in method.learned().values())
+        say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps, {weights:,} weights")
         say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
     trained = trainer.run(resume=run.resume)
     if trainer.accelerator.is_main_process:
