@@ -68,13 +68,16 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
         if not missing:
             continue
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
-        made = None if late else _contender(run, name, recipes[name], suite, backbones, folder, say)
-        if made is None:
+        if late:
             say(f"{name}: {len(missing)} places left empty")
             continue
         say(f"{name}: {len(missing)} places")
-        for line in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
-            ledger.append({"key": keys[name, line["task"], line["k"]], **line, "machine": machine()})
+        try:
+            made = _contender(run, name, recipes[name], suite, backbones, folder, say)
+            for line in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
+                ledger.append({"key": keys[name, line["task"], line["k"]], **line, "machine": machine()})
+        except UserError as error:  # an inner loop that diverges, say: the other methods go on
+            say(f"{name}: {len(missing)} places left empty: {error}")
     found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")

@@ -104,6 +104,16 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
     assert "| Prototypical | · | · | - |" in (tmp_path / "map" / "map.md").read_text()
 
 
+def test_a_method_that_diverges_leaves_its_places_empty_and_the_others_go_on(run, tmp_path):
+    study = tmp_path / "recipes" / "fomaml" / "recipe.yaml"
+    study.parent.mkdir(parents=True)
+    study.write_text("method: fomaml\nmethod_options: {inner_lr: 1.0e+30, clip: 1.0e+30}\ntrainer: {}\n")
+    said: list[str] = []
+    wild = replace(run, recipes=str(tmp_path / "recipes"), methods=["fomaml", "random", "protonet"])
+    assert {c["method"] for c in map_run(wild, said.append)["cells"]} == {"random", "protonet"}
+    assert any("fomaml: 4 places left empty: the inner loop diverged on task" in line for line in said)
+
+
 def test_a_task_is_added_without_running_the_others_again(run, tmp_path):
     narrow = replace(run, applications={"fruit": ["test0"]}, methods=["majority"])
     map_run(narrow, quiet)
