@@ -14,6 +14,7 @@ from conftest import tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp, softmax
+from test_gradient_methods import double_backbone
 from toys import choice_task, text_task, toy_task
 
 from metaicl.backbone import Backbone
@@ -180,6 +181,54 @@ def test_the_character_mean_is_the_sum_over_the_characters_of_the_scored_text(fr
         for option, score in zip(query.options, scores, strict=True):
             total = sum(plain_logprobs(frozen, form, e.task, e.support, query, option))
             assert score == pytest.approx(total / len(query.text if form.channel else option), abs=1e-5)
+
+
+# -- other weights -------------------------------------------------------------------------------------------------
+
+
+def given_and_held(weights: str) -> tuple[Backbone, dict[str, torch.Tensor], Backbone]:
+    """(a backbone, weights to stand in for its own, a backbone that holds them): adapters in float64, or all weights in
+    float32, with the output embedding tied to the input's."""
+    own, held = (
+        double_backbone() if weights == "lora" else Backbone.load(tiny_config(weights="full")) for _ in range(2)
+    )
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for p in held.trainable().values():
+            p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return own, {n: p.detach().clone() for n, p in held.trainable().items()}, held
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["tree", "plain"])
+@pytest.mark.parametrize("weights", ["lora", "full"])
+def test_scores_by_given_weights_are_those_of_a_model_that_holds_them(weights, shared, monkeypatch):
+    own, params, held = given_and_held(weights)
+    e = episode(toy_task(), queries=3)
+    for backbone in (own, held):
+        monkeypatch.setattr(backbone, "attention", backbone.attention if shared else "plain")
+    for form, calibration in ((PromptFormat(channel=True), "none"), *((PromptFormat(), c) for c in ("none", *KINDS))):
+        options = {"calibration": calibration}
+        scorer = PromptScorer(own, form, e.task, e.support, params=params, **options)
+        expected = PromptScorer(held, form, e.task, e.support, **options).scores(e.queries)
+        bare = PromptScorer(own, form, e.task, e.support, **options).scores(e.queries)
+        for _ in range(2):  # the second call finds the prefix's states
+            assert np.allclose(scorer.scores(e.queries), expected, rtol=0, atol=1e-10 if weights == "lora" else 1e-4)
+        assert np.abs(np.array(bare) - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["tree", "plain"])
+@pytest.mark.parametrize("weights", ["lora", "full"])
+def test_texts_by_given_weights_are_those_of_a_model_that_holds_them(weights, shared, monkeypatch):
+    own, params, held = given_and_held(weights)
+    e = episode(text_task(), k=2, queries=4)
+    for backbone in (own, held):
+        monkeypatch.setattr(backbone, "attention", backbone.attention if shared else "plain")
+    for beams in (1, 2):
+        found, bare, expected = (
+            PromptScorer(backbone, PromptFormat(), e.task, e.support, params=given).generate(e.queries, 5, beams)
+            for backbone, given in ((own, params), (own, None), (held, None))
+        )
+        assert found == expected != bare
 
 
 # -- calibration ---------------------------------------------------------------------------------------------------
