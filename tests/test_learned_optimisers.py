@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import tiny_config
@@ -14,6 +15,7 @@ from torch import nn
 
 from metaicl.checkpoint import MethodConfig, load_method, save_method
 from metaicl.config import BackboneConfig
+from metaicl.methods.in_context import InContext
 from metaicl.methods.lstm_meta import CellOptimizer, LSTMMeta, preprocessed
 from metaicl.methods.maml import MAML
 from metaicl.methods.tnet import TNet
@@ -58,6 +60,21 @@ def test_the_t_net_gradient_equals_central_differences_in_weights_and_transforms
     method = tnet(bend=0.2)
     for group in (list(method.start().values()), list(method.transforms)):
         assert gradient_error(lambda: method([EPISODE])[0], group) < 1e-5
+
+
+@pytest.mark.parametrize("in_context", [False, True])
+def test_a_t_net_answers_as_a_model_that_holds_the_products_in_place_of_its_adapters(in_context):
+    method, held = tnet(bend=0.3, in_context=in_context), double_backbone()
+    adapted = method.inner(TASK, SUPPORT)
+    (name,) = method.places
+    with torch.no_grad():
+        for n, p in held.trainable().items():
+            p.copy_(method.transforms[0] @ adapted[n] if n == name else adapted[n])
+    queries = [q.hidden() for q in EPISODE.queries]
+    expected = InContext(held, PromptFormat(), demonstrations=in_context).adapt(TASK, SUPPORT).scores(queries)
+    assert np.allclose(method.adapt(TASK, SUPPORT).scores(queries), expected, rtol=0, atol=1e-11)
+    untransformed = method.model.predictor(TASK, SUPPORT, adapted).scores(queries)
+    assert np.abs(np.array(untransformed) - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -128,11 +145,45 @@ def test_units_move_as_often_as_their_probability_says():
     assert abs(float(drawn.mean()) - 0.8) < 4 * math.sqrt(0.8 * 0.2 / drawn.numel())
 
 
+def test_the_mt_net_gradient_equals_central_differences_in_weights_and_transforms_under_a_mask():
+    method = tnet(bend=0.2, mask=True)
+    assert set(flat(method.masks(SUPPORT)).tolist()) == {0.0, 1.0}
+    for group in (list(method.start().values()), list(method.transforms)):
+        assert gradient_error(lambda: method([EPISODE])[0], group) < 1e-5
+
+
+def thresholds(method: TNet) -> list[torch.Tensor]:
+    """The logit from which on each unit moves, by bisection."""
+    own = [logits.detach().clone() for logits in method.mask_logits]
+    low, high = ([torch.full_like(logits, edge) for logits in own] for edge in (-20.0, 20.0))
+    with torch.no_grad():
+        for _ in range(50):
+            middle = [(a + b) / 2 for a, b in zip(low, high, strict=True)]
+            for logits, value in zip(method.mask_logits, middle, strict=True):
+                logits.copy_(value)
+            moves = [m > 0.5 for m in method.masks(SUPPORT)]
+            low = [torch.where(on, a, m) for on, a, m in zip(moves, low, middle, strict=True)]
+            high = [torch.where(on, m, b) for on, m, b in zip(moves, middle, high, strict=True)]
+        for logits, value in zip(method.mask_logits, own, strict=True):
+            logits.copy_(value)
+    return high
+
+
 @pytest.mark.parametrize("order", [1, 2])
-def test_the_probabilities_of_moving_are_learned_through_the_soft_mask(order):
-    found = gradients(tnet(mask=True, order=order))
-    assert all(torch.isfinite(g).all() for g in found.values())
-    assert all(g.abs().max() > 0 for n, g in found.items() if n.startswith("mask_logits"))
+def test_the_probabilities_of_moving_are_learned_through_the_slope_of_the_soft_mask(order, monkeypatch):
+    method = tnet(bend=0.2, mask=True, order=order, moving=0.6, temperature=0.7)
+    found = gradients(method)
+    edges = thresholds(method)
+    masks = [m.detach().requires_grad_() for m in method.masks(SUPPORT)]
+    monkeypatch.setattr(method, "masks", lambda support: masks)
+    slopes = torch.autograd.grad(method([EPISODE])[0], masks)
+    for i, (slope, logits, edge) in enumerate(zip(slopes, method.mask_logits, edges, strict=True)):
+        soft = torch.sigmoid((logits.detach() - edge) / 0.7)
+        expected = slope * soft * (1 - soft) / 0.7
+        assert torch.allclose(found[f"mask_logits.{i}"], expected, rtol=1e-9, atol=1e-14)
+        assert expected.abs().max() > 0
+    if order == 2:
+        assert gradient_error(lambda: method([EPISODE])[0], masks) < 1e-5
 
 
 # -- the LSTM meta-learner
