@@ -13,7 +13,8 @@ import torch
 from conftest import make_learnable, tiny_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_gradient_methods import gradient_error
+from scipy.special import softmax
+from test_gradient_methods import double_backbone, gradient_error
 from torch import nn
 from toys import tag_task, toy_task
 
@@ -172,6 +173,31 @@ def test_learning_to_learn_beats_chance_where_classes_are_new_in_every_episode(f
         loss.backward()
         optimizer.step()
     assert accuracy() > max(0.85, min(untrained + 0.02, 0.97))
+
+
+# -- prototypical networks ---------------------------------------------------------------------------------------
+
+
+def test_prototypes_of_unequal_shots_are_the_means_of_their_classes_and_a_linear_softmax():
+    method = perturb(ProtoNet(double_backbone(), FORM, scale=2.0).double())
+    labels = ("fig", "fig", "saw", "oak", "fig", "saw", "fig")  # 4, 2 and 1 of them
+    options = ("oak", "saw", "fig")
+    support = tuple(Example(f"{i}: a thing", label, options) for i, label in enumerate(labels))
+    queries = [Example(f"which is {text}?", None, options) for text in ("this", "that one", "it")]
+    with torch.no_grad():
+        w, scale = method.map.weight.numpy(), float(method.log_scale.exp())
+        shots, asked = (
+            np.concatenate([method.embed([e]).numpy() for e in those]) @ w.T for those in (support, queries)
+        )
+    found = np.array(method.adapt(toy_task(labels=options), support).scores(queries))
+    centres = np.stack(
+        [sum(x for x, c in zip(shots, labels, strict=True) if c == o) / labels.count(o) for o in options]
+    )
+    distances = ((asked[:, None] - centres) ** 2).sum(2) / len(w)
+    assert found.dtype == np.float64 and np.allclose(found, -scale * distances, rtol=1e-10, atol=1e-10)
+    linear = scale * (2 * asked @ centres.T - (centres**2).sum(1)) / len(w)
+    assert np.allclose(softmax(found, axis=1), softmax(linear, axis=1), rtol=1e-10, atol=0)
+    assert np.ptp(found, axis=1).min() > 0.01
 
 
 # -- matching networks -------------------------------------------------------------------------------------------
@@ -350,6 +376,30 @@ def test_snail_reads_the_labels_and_the_label_slot_of_a_query_is_empty(frozen, w
     assert not torch.allclose(first, second)
     assert seen[0].shape == (4, 8, 8 + 4)
     assert (seen[0][:, -1, 8:] == 0).all() and (seen[0][:, :-1, 8:].sum(2) == 1).all()
+
+
+def test_renumbered_classes_in_their_old_slots_have_exactly_the_logits_they_had(frozen, width):
+    method, (shots, labels, queries) = perturb(make("snail", frozen)), items(width=width)
+    new, slots = torch.tensor([2, 0, 1]), torch.tensor([3, 0, 2, 1])
+    method._order = slots
+    before = method.logits(shots, labels, queries, 3)
+    method._order = slots.clone()
+    method._order[new] = slots[:3]
+    assert torch.equal(method.logits(shots, new[labels], queries, 3)[:, new], before)
+    assert not torch.allclose(method.logits(shots, labels, queries, 3), before)
+
+
+def test_the_whole_stack_lets_no_place_see_a_later_one_and_each_one_see_all_before(frozen):
+    method = perturb(make("snail", frozen))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 8, 12, generator=generator, dtype=torch.float64)
+    before = method.blocks(x)
+    for t in range(8):
+        changed = x.clone()
+        changed[0, t] += 1.0
+        apart = (method.blocks(changed) - before).abs().amax(2)
+        assert not apart[0, :t].any() and not apart[1].any()
+        assert (apart[0, t:] > 1e-6).all()
 
 
 def test_slots_are_drawn_by_the_support_sets_name_and_are_the_same_every_time(frozen):

@@ -76,6 +76,32 @@ def test_the_in_context_loss_is_the_mean_negative_log_likelihood_of_query_answer
     assert float(loss) == pytest.approx(total, rel=1e-5) and float(weight) == tokens
 
 
+@pytest.mark.parametrize("supervise", ["queries", "all"])
+@pytest.mark.parametrize("channel", [False, True])
+def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_at_exactly_no_other(
+    learnable, channel, supervise
+):
+    form, e = PromptFormat(channel=channel, instruction=True), draw(TASKS["options"], k=2, queries=1)
+    (query,) = e.queries
+    shown = [s for d in e.support for s in form.demonstration(d)]
+    before, after = [*form.opening(e.task), *shown], form.branch(query, query.output)
+    parents, length = set(), 0
+    for i, segment in enumerate([*before, *after]):
+        tokens = len(learnable.encode(segment.text))
+        if segment.scored and (i >= len(before) or supervise == "all"):
+            parents |= set(range(length - 1, length + tokens - 1))
+        length += tokens
+    seen: list[torch.Tensor] = []
+    norm = learnable.model.get_base_model().model.norm
+    hook = norm.register_forward_hook(lambda module, args, states: seen.append(states))
+    loss, _ = InContext(learnable, form, supervise=supervise)([e])
+    hook.remove()
+    (states,) = seen
+    (gradient,) = torch.autograd.grad(loss, states)
+    assert gradient.shape[1] == length - 1  # no state is asked for after the last token
+    assert set(gradient[0].abs().amax(1).nonzero().flatten().tolist()) == parents
+
+
 def test_the_loss_of_several_queries_is_the_sum_of_their_own(learnable):
     method, e = InContext(learnable, PromptFormat()), draw(TASKS["options"])
     together, _ = method([e])

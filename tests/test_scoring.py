@@ -183,6 +183,22 @@ def test_the_character_mean_is_the_sum_over_the_characters_of_the_scored_text(fr
             assert score == pytest.approx(total / len(query.text if form.channel else option), abs=1e-5)
 
 
+@pytest.mark.parametrize("length", ["token_mean", "sum"])
+def test_options_of_one_token_rank_as_the_logits_of_the_next_token(length):
+    backbone, form, letters = double_backbone(), PromptFormat(answer="\n"), tuple("fcktqa")
+    rows = [Example(f"{i}: say a letter", letters[i % 6], letters) for i in range(7)]
+    task, support, queries = toy_task(labels=letters), rows[:4], [r.hidden() for r in rows[4:]]
+    scorer = PromptScorer(backbone, form, task, support, length=length)
+    tokens = [token for letter in letters for token in backbone.encode(letter)]
+    shown = "".join(f"{d.input}\n{d.output}\n\n" for d in support)
+    for query, scores, answer in zip(queries, scorer.scores(queries), scorer.answers(queries), strict=True):
+        with torch.no_grad():
+            logits = backbone.plain_logits(backbone.encode(f"{shown}{query.input}\n"))[-1].numpy()
+        assert scores.argsort().tolist() == logits[tokens].argsort().tolist()
+        assert answer.text == letters[int(logits[tokens].argmax())]
+        assert np.allclose(scores, logits[tokens] - logsumexp(logits), rtol=0, atol=1e-12)
+
+
 # -- other weights -------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from toys import choice_task, toy_suite
 from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method, whole_folder
 from metaicl.config import TrainerConfig
 from metaicl.trainer import Trainer, training_episodes
+from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 
@@ -51,6 +52,23 @@ def test_the_loss_of_a_step_is_per_supervised_token_over_all_episodes(tmp_path):
     episodes = training_episodes(TASKS, CONFIG, 0)
     loss, weight = trainer.method(episodes)
     assert trainer.take_step()["loss"] == pytest.approx(float(loss) / float(weight), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["tokens", "options"])
+def test_metaicl_on_empty_support_sets_takes_the_steps_of_multi_task_learning(tmp_path, monkeypatch, objective):
+    def trained(name: str) -> tuple[list[float], dict[str, torch.Tensor]]:
+        method_config = MethodConfig(name, {"objective": objective}, tiny_config(), PromptFormat())
+        trainer = Trainer(method_config.build(), method_config, TASKS, CONFIG, tmp_path / name, progress=False)
+        return [trainer.take_step()["loss"] for _ in range(3)], weights(trainer)
+
+    (losses, multitask), (shown, _) = trained("multitask"), trained("metaicl")
+
+    def without_support(*args: object) -> list[Episode]:
+        return [replace(e, support=()) for e in training_episodes(*args)]
+
+    monkeypatch.setattr("metaicl.trainer.training_episodes", without_support)
+    bare, metaicl = trained("metaicl")
+    assert bare == losses != shown and equal(multitask, metaicl)
 
 
 def test_episodes_of_a_step_depend_on_seed_and_step_alone_and_visit_every_task():
