@@ -134,7 +134,7 @@ def test_the_prior_moves_by_the_support_and_the_members_differ_by_its_width():
     assert np.ptp(several[0], axis=0).max() > 1e-4 and np.ptp(several[1], axis=0).max() == 0.0
     prior = narrow.centre(e.task, e.support, narrow.prior_rate, 1)
     by_hand = narrow.model.predictor(e.task, (), narrow.inner(e.task, e.support, prior))
-    assert np.allclose(by_hand.scores(QUERIES)[0], several[1][0], atol=1e-9)
+    assert np.allclose(by_hand.scores(QUERIES)[0], several[1][0], rtol=0, atol=1e-9)
 
 
 def test_a_draw_at_test_does_not_depend_on_the_order_of_the_support_set_but_on_its_content():
@@ -143,21 +143,23 @@ def test_a_draw_at_test_does_not_depend_on_the_order_of_the_support_set_but_on_i
         np.array(method.adapt(e.task, support).scores(QUERIES))
         for support in (e.support, e.support[::-1], e.support[:-1])
     ]
-    assert np.allclose(scores[0], scores[1], atol=1e-9) and not np.allclose(scores[0], scores[2], atol=1e-6)
+    assert np.allclose(scores[0], scores[1], rtol=0, atol=1e-9) and not np.allclose(
+        scores[0], scores[2], rtol=0, atol=1e-6
+    )
 
 
 def test_without_demonstrations_steps_or_width_platipus_is_zero_shot():
     method = deviations(platipus(members=2), 1e-200, 0.1)
     plain = InContext(method.backbone, PromptFormat(), demonstrations=False).adapt(EPISODE.task, ())
     found = method.adapt(EPISODE.task, ()).scores(QUERIES)
-    assert np.allclose([softmax(s) for s in plain.scores(QUERIES)], [softmax(s) for s in found], atol=1e-9)
+    assert np.allclose([softmax(s) for s in plain.scores(QUERIES)], [softmax(s) for s in found], rtol=0, atol=1e-9)
 
 
 def test_the_answer_is_the_mean_of_the_members_probabilities():
     predictor = deviations(platipus(members=3), 0.5, 0.1).adapt(EPISODE.task, EPISODE.support)
     each = np.mean([[softmax(s) for s in m.scores(QUERIES)] for m in predictor.members], axis=0)
-    assert np.allclose(np.exp(predictor.scores(QUERIES)), each, atol=1e-12)
-    assert np.allclose(np.exp(predictor.scores(QUERIES)).sum(1), 1.0)
+    assert np.allclose(np.exp(predictor.scores(QUERIES)), each, rtol=0, atol=1e-12)
+    assert np.allclose(np.exp(predictor.scores(QUERIES)).sum(1), 1.0, rtol=0, atol=1e-12)
 
 
 # -- Bayesian MAML -----------------------------------------------------------------------------------------------
@@ -187,18 +189,18 @@ def test_two_particles_repel_each_other_along_their_difference():
     h = kernel_width(theta)
     assert float(h) == pytest.approx(4.0 / math.log(2))  # k = 1/2, the push (2/h) * 2 * k / 2
     push = stein_direction(theta, torch.zeros_like(theta), h).flatten()
-    assert torch.allclose(push, torch.tensor([-1.0, 1.0]).double() / h)
+    assert torch.allclose(push, torch.tensor([-1.0, 1.0]).double() / h, rtol=1e-12, atol=0)
 
 
 def test_as_the_kernel_widens_every_particle_gets_the_mean_gradient():
     theta, ascent = points(5)
     found = stein_direction(theta, ascent, torch.tensor(1e14, dtype=torch.float64))
-    assert torch.allclose(found, ascent.mean(0).expand(5, -1), atol=1e-12)
+    assert torch.allclose(found, ascent.mean(0).expand(5, -1), rtol=0, atol=1e-12)
 
 
 def test_as_the_kernel_narrows_every_particle_follows_its_own_gradient():
     theta, ascent = points(5)
-    assert torch.allclose(stein_direction(theta, ascent, torch.tensor(1e-9).double()), ascent / 5)
+    assert torch.allclose(stein_direction(theta, ascent, torch.tensor(1e-9).double()), ascent / 5, rtol=1e-12, atol=0)
 
 
 def test_the_kernels_width_is_the_median_squared_distance_over_log_m_and_never_zero():
@@ -211,7 +213,7 @@ def test_identical_particles_take_the_same_step_and_stay_identical():
     theta, ascent = points(4)
     theta = theta[:1].expand(4, -1).clone().requires_grad_()
     found = stein_direction(theta, ascent, kernel_width(theta))
-    assert torch.allclose(found, ascent.mean(0).expand(4, -1))
+    assert torch.allclose(found, ascent.mean(0).expand(4, -1), rtol=1e-12, atol=1e-15)
     assert torch.isfinite(torch.autograd.grad(found.sum(), theta)[0]).all()
     method = bmaml(spread=0.0, particles=2)
     after = method.inner(EPISODE.task, EPISODE.support)
@@ -253,7 +255,7 @@ def test_one_particle_with_the_queries_loss_is_maml(order):
     assert float(loss) == pytest.approx(float(expected), rel=1e-12) and float(weight) == float(tokens)
     assert torch.allclose(gradients(loss, method), gradients(expected, maml), rtol=1e-9, atol=1e-12)
     scores = [m.adapt(EPISODE.task, EPISODE.support).scores(QUERIES) for m in (method, maml)]
-    assert np.allclose(*[softmax(s, axis=1) for s in scores], atol=1e-9)
+    assert np.allclose(*[softmax(s, axis=1) for s in scores], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("options", [{}, {"outer_loss": "queries"}, {"in_context": True}])
@@ -293,7 +295,7 @@ def test_the_leader_goes_on_from_the_chaser_on_support_and_queries_together():
     both = (*EPISODE.support, *EPISODE.queries)
     with method.learning(1):
         expected = [*method.steps(EPISODE.task, both, chaser, count=2)][-1]
-    assert all(torch.allclose(leader[n], p, atol=1e-9) for n, p in expected.items())
+    assert all(torch.allclose(leader[n], p, rtol=0, atol=1e-9) for n, p in expected.items())
 
 
 def test_following_the_chaser_brings_the_particles_nearer_to_their_leaders_loss():

@@ -207,11 +207,11 @@ def test_prototypes_of_unequal_shots_are_the_means_of_their_classes_and_a_linear
 def test_matching_probabilities_are_the_attention_on_each_class_and_sum_to_one(frozen, width, fce):
     method, (shots, labels, queries) = perturb(make("matching", frozen, fce=fce)), items(width=width)
     found = method.logits(shots, labels, queries, 3).exp()
-    assert torch.allclose(found.sum(1), torch.ones(4, dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(found.sum(1), torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-12)
     if not fce:
         cosines = nn.functional.cosine_similarity(method.map(queries)[:, None], method.map(shots)[None], dim=2)
         attention = (method.log_scale.exp() * cosines).softmax(1)
-        assert torch.allclose(found, attention @ nn.functional.one_hot(labels, 3).double(), atol=1e-12)
+        assert torch.allclose(found, attention @ nn.functional.one_hot(labels, 3).double(), rtol=0, atol=1e-12)
 
 
 def test_a_shot_given_twice_draws_the_attention_of_two(frozen, width):
@@ -219,9 +219,9 @@ def test_a_shot_given_twice_draws_the_attention_of_two(frozen, width):
     once = method.logits(shots, labels, queries, 3).exp()
     twice = method.logits(torch.cat([shots, shots[1:2]]), torch.cat([labels, labels[1:2]]), queries, 3).exp()
     cosines = nn.functional.cosine_similarity(queries[:, None], shots[None], dim=2)
-    weight = (5.0 * cosines).softmax(1)[:, 1]  # the second shot is of class 1
-    assert torch.allclose(twice[:, 1], (once[:, 1] + weight) / (1 + weight), atol=1e-12)
-    assert torch.allclose(twice[:, 0], once[:, 0] / (1 + weight), atol=1e-12)
+    weight = (method.log_scale.exp() * cosines).softmax(1)[:, 1]  # the second shot is of class 1
+    assert torch.allclose(twice[:, 1], (once[:, 1] + weight) / (1 + weight), rtol=0, atol=1e-12)
+    assert torch.allclose(twice[:, 0], once[:, 0] / (1 + weight), rtol=0, atol=1e-12)
 
 
 def test_matching_by_squared_distance_with_one_shot_is_a_prototypical_network(frozen, width):
@@ -229,13 +229,15 @@ def test_matching_by_squared_distance_with_one_shot_is_a_prototypical_network(fr
     matching = make("matching", frozen, distance="euclidean", scale=1.0)
     found = matching.logits(shots, labels, queries, 3)
     prototypes = make("protonet", frozen, scale=1.0).logits(shots, labels, queries, 3)
-    assert torch.allclose(found, prototypes.log_softmax(1), atol=1e-12)
+    assert torch.allclose(found, prototypes.log_softmax(1), rtol=0, atol=1e-12)
 
 
 def test_by_cosine_and_by_distance_prototypes_of_one_shot_are_the_same_classifier(frozen, width):
     shots, labels, queries = items(3, width=width)
     one, other = (make(name, frozen).logits(shots, labels, queries, 3) for name in ("protonet", "cosine"))
-    assert torch.allclose(one.log_softmax(1), other.log_softmax(1), atol=1e-3)  # variances are 1 to the norm's epsilon
+    assert torch.allclose(
+        one.log_softmax(1), other.log_softmax(1), rtol=0, atol=1e-3
+    )  # variances are 1 to the norm's epsilon
 
 
 def test_full_context_starts_near_the_plain_vectors(frozen, width):
@@ -266,7 +268,7 @@ def test_sum_and_mean_of_shots_agree_at_one_and_differ_by_their_number(frozen, w
         method.compared = lambda feature, queries: seen.append(feature) or queries[:, 0]  # type: ignore[method-assign]
         method.logits(shots, labels, queries, 3)
     for c, (one, other) in enumerate(zip(seen[:3], seen[3:], strict=True)):
-        assert torch.allclose(other, one * (4, 2, 1)[c])
+        assert torch.allclose(other, one * (4, 2, 1)[c], rtol=1e-12, atol=0)
 
 
 class MinusDistance(nn.Module):
@@ -295,14 +297,14 @@ def test_ridge_weights_are_where_the_gradient_vanishes_in_either_form(n, d, clas
     assert w.shape == (d, classes)
     assert (x.T @ (x @ w - y) + ridge * w).abs().max() < 1e-8
     primal = torch.linalg.solve(x.T @ x + ridge * torch.eye(d, dtype=x.dtype), x.T @ y)
-    assert torch.allclose(w, primal, atol=1e-8)
+    assert torch.allclose(w, primal, rtol=0, atol=1e-8)
 
 
 def test_ridge_goes_to_zero_as_lambda_grows_and_interpolates_as_it_vanishes():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(4, 6, generator=generator).double(), torch.randn(4, 2, generator=generator).double()
     assert ridge_weights(x, y, torch.tensor(1e12)).abs().max() < 1e-10
-    assert torch.allclose(x @ ridge_weights(x, y, torch.tensor(1e-12)), y, atol=1e-8)
+    assert torch.allclose(x @ ridge_weights(x, y, torch.tensor(1e-12)), y, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (6, 4)])
@@ -334,7 +336,7 @@ def test_the_two_forms_of_an_irls_step_agree():
     tall = torch.cat([x, torch.zeros(1, 6)])  # a row of zeros at y = 1/2 adds nothing: 7 > 6, the primal
     half = torch.cat([y, torch.full((1, 2), 0.5)])
     dual, primal = logistic_weights(wide, y, ridge, 3), logistic_weights(tall, half, ridge, 3)
-    assert torch.allclose(dual[:6], primal, atol=1e-9) and torch.allclose(dual[6], torch.zeros(2, dtype=x.dtype))
+    assert torch.allclose(dual[:6], primal, rtol=0, atol=1e-9) and dual[6].abs().max() < 1e-9
 
 
 def test_classes_far_apart_leave_newtons_method_finite(frozen, width):
@@ -354,7 +356,7 @@ def test_no_block_lets_the_past_see_the_future(block):
         changed = x.clone()
         changed[:, t] += 1.0
         after = block(changed)
-        assert torch.allclose(after[:, :t], before[:, :t], atol=1e-13)
+        assert torch.allclose(after[:, :t], before[:, :t], rtol=0, atol=1e-13)
         assert (after[:, t] - before[:, t]).abs().max() > 1e-3
 
 
@@ -459,7 +461,7 @@ def test_a_text_is_the_mean_of_its_normalised_states_behind_a_token_that_begins_
     first = method.embed.first
     (states,) = frozen.hidden([(*first, *frozen.encode(text))], 1)
     (found,) = method.embed([Example(text, "a", ("a", "b"))])
-    assert len(first) == 1 and torch.allclose(found, normalised(normalised(states[1:]).mean(0)), atol=1e-5)
+    assert len(first) == 1 and torch.allclose(found, normalised(normalised(states[1:]).mean(0)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("twice", [False, True])
@@ -468,8 +470,8 @@ def test_a_word_is_the_state_of_its_last_token_and_sees_its_right_only_where_the
     first = Example(tokens=("a", "ripe", "plum"), tags=("O", "O", "O"))
     other = replace(first, tokens=("a", "ripe", "saw"))
     one, two = method.embed([first]), method.embed([other])
-    assert len(one) == 3 and not torch.allclose(one[2], two[2], atol=1e-4)
-    assert torch.allclose(one[:2], two[:2], atol=1e-4) != twice
+    assert len(one) == 3 and not torch.allclose(one[2], two[2], rtol=0, atol=1e-4)
+    assert torch.allclose(one[:2], two[:2], rtol=0, atol=1e-4) != twice
 
 
 def test_what_is_left_of_a_method_that_is_not_trained_is_one_error(frozen):
@@ -487,7 +489,7 @@ def test_one_neighbour_is_the_class_of_the_nearest_shot_and_more_than_there_are_
     votes = NearestNeighbours(frozen, FORM, neighbours=99).logits(shots, labels, queries, 3).exp()
     inverse = 1 / torch.cdist(queries, shots)
     expected = torch.stack([inverse[:, labels == c].sum(1) for c in range(3)], 1)
-    assert torch.allclose(votes, expected / expected.sum(1, keepdim=True), atol=1e-9)
+    assert torch.allclose(votes, expected / expected.sum(1, keepdim=True), rtol=0, atol=1e-9)
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12))
@@ -532,7 +534,7 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
         shots, asked = method.embed(EPISODE.support).double().numpy(), method.embed(queries).double().numpy()
     head = LogisticRegression(max_iter=1000).fit(shots, [e.output for e in EPISODE.support])
     expected = head.predict_log_proba(asked)[:, [list(head.classes_).index(o) for o in queries[0].options]]
-    assert np.allclose(scores, expected, atol=1e-5)
+    assert np.allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
