@@ -95,11 +95,15 @@ def test_without_width_or_divergence_it_is_maml_from_the_shifted_mean(order):
     method = deviations(platipus(kl_weight=0.0, order=order), 1.0, 1e-200)
     maml = MAML(method.backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, order=order)
     loss, weight = method([EPISODE])
-    with method.learning(2):
-        shifted = method.centre(EPISODE.task, EPISODE.queries, method.posterior_rate, 2)
-        phi = [shifted, *maml.steps(EPISODE.task, EPISODE.support, shifted, 2)][-1]
+    with method.learning(order):
+        shifted = method.centre(EPISODE.task, EPISODE.queries, method.posterior_rate, order)
+        phi = [shifted, *maml.steps(EPISODE.task, EPISODE.support, shifted, order)][-1]
         expected, tokens = maml.query_loss(EPISODE, phi)
     assert float(loss) == pytest.approx(float(expected), rel=1e-12) and float(weight) == float(tokens)
+    learned = [*method.start().values(), method.posterior_rate]
+    found, by_hand = (torch.autograd.grad(x, learned) for x in (loss, expected))
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(found, by_hand, strict=True))
+    assert float(found[-1].abs()) > 1e-4
 
 
 @pytest.mark.parametrize("order", [1, 2])

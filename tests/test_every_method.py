@@ -178,6 +178,16 @@ def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its
     assert share_right(method, copy_episode, with_support=False) <= 0.6
 
 
+@pytest.mark.parametrize("name", [n for n in PROMPTED if n in INNER])
+def test_gradient_steps_beat_none_where_both_have_the_demonstrations_in_the_prompt(name):
+    """With a model that does not read its prompt."""
+    backbone = fresh_backbone(METHODS[name])
+    stepped, still = (METHODS[name].build(backbone, SHORT, inner_steps=steps) for steps in (20, 0))
+    assert stepped.in_context and still.in_context
+    assert share_right(stepped, copy_episode) >= 0.9
+    assert share_right(still, copy_episode) <= 0.6
+
+
 # -- zero steps are the named special case ------------------------------------------------------------------------
 
 STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0}}  # a start of no width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -18,6 +19,7 @@ from metaicl.tiny import tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.task import Example
 
 EPISODE = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 0)
 
@@ -82,9 +84,21 @@ def flat(tensors) -> torch.Tensor:
     ],
 )
 def test_the_maml_gradient_equals_central_differences(options):
-    backbone = double_backbone()
-    method = MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, **options).double()
-    assert gradient_error(lambda: method([EPISODE])[0], list(method.learned().values())) < 1e-5
+    method = MAML(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3, **options).double()
+    third = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 3)  # annealed part of the way
+    assert gradient_error(lambda: method([third])[0], list(method.learned().values())) < 1e-5
+
+
+@pytest.mark.parametrize("attention", ["dense", "plain"])
+def test_the_maml_gradient_is_the_same_by_every_attention_and_equals_central_differences(attention):
+    tree, other = (
+        MAML(double_backbone(attention=kind), PromptFormat(), inner_steps=2, inner_lr=0.3)
+        for kind in ("auto", attention)
+    )
+    assert tree.backbone.attention == "tree" and other.backbone.attention == attention
+    for name, found in gradients(other).items():
+        assert torch.allclose(found, gradients(tree)[name], rtol=1e-9, atol=1e-12)
+    assert gradient_error(lambda: other([EPISODE])[0], list(other.learned().values()), count=2) < 1e-5
 
 
 def test_first_and_second_order_differ_by_the_hessian_term_and_agree_at_rate_zero():
@@ -151,6 +165,15 @@ def test_the_attention_is_as_before_after_second_order():
     before = backbone.attention
     MAML(backbone, PromptFormat(), inner_steps=1)([EPISODE])
     assert backbone.attention == before == "tree"
+
+
+@pytest.mark.parametrize(("attention", "times"), [("auto", 1), ("dense", 0), ("plain", 0)])
+def test_that_second_order_runs_without_fused_kernels_is_said_once_where_there_are_any(attention, times, caplog):
+    method = MAML(double_backbone(attention=attention), PromptFormat(), inner_steps=1)
+    with caplog.at_level(logging.INFO, "metaicl"):
+        for _ in range(2):
+            method([EPISODE, EPISODE])
+    assert sum("Second order" in record.getMessage() for record in caplog.records) == times
 
 
 def test_lower_layers_run_once_an_episode_and_change_nothing():
@@ -224,6 +247,17 @@ def test_the_weights_of_the_steps_outer_losses_go_from_equal_ones_to_the_last_al
     assert torch.equal(last([late])[0], annealed([late])[0])
 
 
+def test_an_annealed_outer_loss_is_the_weighted_sum_of_those_after_each_step():
+    options = {"inner_steps": 2, "inner_lr": 0.3, "order": 1}
+    method = MAML(double_backbone(), PromptFormat(), outer_loss="every", anneal=6, **options)
+    third = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 3)
+    found, _ = method([third])
+    after = [*method.steps(third.task, third.support, method.start())]
+    first, second = (float(method.query_loss(third, params)[0]) for params in after)
+    assert float(found) == pytest.approx(0.25 * first + 0.75 * second, rel=1e-12)
+    assert abs(first - second) > 1e-4
+
+
 def test_rates_are_learned_at_first_order_as_products_of_gradients():
     method = MAML(double_backbone(), PromptFormat(), inner_steps=1, order=1, learn_rates=True, clip=0.0).double()
     found = gradients(method)
@@ -256,11 +290,43 @@ def test_one_step_of_reptile_is_joint_training():
     assert torch.allclose(flat(gradients(method).values()), 0.2 * flat(joint), rtol=1e-9, atol=1e-13)
 
 
-def test_reptile_with_outer_rate_one_is_plain_fine_tuning_on_the_support_set():
-    method = Reptile(double_backbone(), PromptFormat(), inner_steps=3, use_queries=False, batch=0)
-    adapted = method.inner(EPISODE.task, EPISODE.support)
+def fine_tuned(batches: Sequence[Sequence[Example]], rate: float, clip: float) -> torch.Tensor:
+    """The weights of a copy after a step of torch's SGD on each batch, answered without demonstrations."""
+    copy = double_backbone()
+    model, weights = InContext(copy, PromptFormat(), demonstrations=False), list(copy.trainable().values())
+    optimizer = torch.optim.SGD(weights, lr=rate)
+    for batch in batches:
+        loss, tokens = model.loss([(EPISODE.task, (), batch)])
+        optimizer.zero_grad()
+        (loss / tokens).backward()
+        if clip:
+            longer = float(flat(p.grad for p in weights).norm()) / clip
+            for p in weights:
+                p.grad /= max(1.0, longer)
+        optimizer.step()
+    return flat(p.detach() for p in weights)
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.02])
+def test_reptile_with_outer_rate_one_is_plain_fine_tuning_on_the_support_set(clip):
+    options = {"inner_steps": 3, "inner_lr": 0.3, "clip": clip}
+    method = Reptile(double_backbone(), PromptFormat(), use_queries=False, batch=0, **options)
     moved = [p - g for p, g in zip(method.start().values(), gradients(method).values(), strict=True)]
-    assert torch.allclose(flat(moved), flat(adapted.values()), rtol=1e-12, atol=1e-15)
+    expected = fine_tuned([EPISODE.support] * 3, 0.3, clip)
+    assert torch.allclose(flat(moved), expected, rtol=1e-11, atol=1e-14)
+    assert torch.allclose(flat(method.inner(EPISODE.task, EPISODE.support).values()), expected, rtol=1e-11, atol=1e-14)
+    assert (clip == 0) == torch.equal(expected, fine_tuned([EPISODE.support] * 3, 0.3, 0.0))
+
+
+def test_reptile_over_two_minibatches_is_a_step_of_fine_tuning_on_each():
+    method = Reptile(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3, clip=0.0, batch=3)
+    first, second = method.batches(EPISODE)
+    assert {*first, *second} == {*EPISODE.support, *EPISODE.queries} and len(first) == len(second) == 3
+    start = flat(p.detach() for p in method.start().values())
+    away = start - fine_tuned([first, second], 0.3, 0.0)
+    assert torch.allclose(flat(gradients(method).values()), away, rtol=1e-10, atol=1e-14)
+    loss, weight = method([EPISODE])
+    assert float(loss) == pytest.approx(float(away.square().sum() / 2), rel=1e-10) and float(weight) == 1.0
 
 
 def test_reptile_leaves_weights_and_buffers_as_they_were_from_task_to_task():

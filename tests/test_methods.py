@@ -197,6 +197,32 @@ def test_finetuning_keeps_its_dev_shots_apart_and_out_of_training(learnable):
     assert method.split(e.support[:3])[1] == []
 
 
+def test_finetuning_never_trains_on_its_dev_shots_and_keeps_the_step_that_is_best_on_them(learnable, monkeypatch):
+    options = {"steps": 12, "lr": 0.1, "patience": 4, "objective": "options"}
+    method, e = FineTune(learnable, PromptFormat(), **options), draw(TASKS["options"], k=12)
+    train, dev = method.split(e.support)
+    loss_of = InContext.loss
+    trained_on: list[set[Example]] = []
+    seen: list[tuple[float, dict[str, torch.Tensor]]] = []  # dev losses, and the weights that have them
+
+    def recording(model, prompts, params=None):
+        loss, weight = loss_of(model, prompts, params)
+        asked = {example for _, shown, queries in prompts for example in (*shown, *queries)}
+        if loss.requires_grad:
+            trained_on.append(asked)
+        else:
+            assert asked == set(dev)
+            seen.append((float(loss / weight), {n: p.detach().clone() for n, p in params.items()}))
+        return loss, weight
+
+    monkeypatch.setattr(InContext, "loss", recording)
+    found = method.adapt(e.task, e.support).params
+    assert len(dev) == 3 and not set(train) & set(dev) and all(asked == set(train) for asked in trained_on)
+    best = min(range(len(seen)), key=lambda step: seen[step][0])
+    assert best > 0 and len(trained_on) == len(seen) - 1 == best + 4 < 12
+    assert all(torch.equal(p, found[n]) for n, p in seen[best][1].items())
+
+
 def test_fomaml_without_steps_is_the_in_context_method(learnable):
     e = draw(TASKS["options"])
     for in_context in (True, False):
