@@ -59,13 +59,16 @@ def plain_scores(backbone, e, query) -> np.ndarray:
     return np.array([plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options])
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("form", FORMATS, ids=["direct", "channel", "instruction"])
 @pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
-def test_scores_equal_those_of_plain_sequences(frozen, form, task):
+def test_scores_equal_those_of_plain_sequences(frozen, form, task, precision):
     e = episode(task)
-    found = PromptScorer(frozen, form, task, e.support).scores([q.hidden() for q in e.queries])
-    expected = [[plain_score(frozen, form, task, e.support, q, o) for o in q.options] for q in e.queries]
-    assert np.allclose(found, expected, atol=2e-4 if form.channel else 1e-5)
+    backbone = frozen if precision == "float32" else double_backbone()
+    found = PromptScorer(backbone, form, task, e.support).scores([q.hidden() for q in e.queries])
+    expected = [[plain_score(backbone, form, task, e.support, q, o) for o in q.options] for q in e.queries]
+    atol = 1e-11 if precision == "float64" else 2e-4 if form.channel else 1e-5
+    assert np.allclose(found, expected, rtol=0, atol=atol)
 
 
 def test_scores_do_not_depend_on_batches_order_or_earlier_calls(frozen):
