@@ -101,6 +101,24 @@ def test_support_sets_with_a_class_missing_or_one_example_are_answered(name):
 
 
 @every_trained_method
+def test_a_loss_on_queries_whose_class_has_no_demonstration_is_finite_and_gives_every_weight_a_gradient(name):
+    method, e = fast(name), draw(TASKS["options"], role="train", k=8, queries=8)
+    one_class, other = (tuple(d for d in e.support if d.output == o) for o in ("fruit", "tool"))
+    seen, unseen = (tuple(q for q in e.queries if q.output == o) for o in ("fruit", "tool"))
+    assert one_class and other and seen and unseen
+    for queries in (unseen, (*unseen, *seen)):
+        method.zero_grad()
+        loss, weight = method([replace(e, support=one_class, queries=queries)])
+        loss.backward()
+        assert torch.isfinite(loss) and float(weight) >= 0
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in method.learned().values())
+        if isinstance(method, EmbeddingMethod):  # it has no way to answer them: they take no part
+            assert float(weight) == sum(q in seen for q in queries)
+            alone, _ = method([replace(e, support=one_class, queries=queries[len(unseen) :])])
+            assert float(loss) == pytest.approx(float(alone), rel=1e-4, abs=1e-6)
+
+
+@every_trained_method
 def test_every_trained_method_gives_a_loss_that_reaches_all_that_it_learns(name):
     method = fast(name)
     episodes = [draw(TASKS["options"], role="train", index=i) for i in range(2)]

@@ -45,6 +45,45 @@ def test_a_case_by_hand_in_whole_numbers(steps, order, gradient):
     assert float(found) == gradient
 
 
+LINES_X, LINES_RATE = (-2.0, 2.0), 1 / 16  # of the support set: their mean square is 4
+
+
+def line_loss(params: Params, xs: tuple[float, ...], slope: float) -> Tensor:
+    """The mean squared error of w x + b on y = slope x: (w - slope)^2 E[x^2] + b^2 where the mean of x is 0."""
+    x = torch.tensor(xs, dtype=torch.float64)
+    return (params["w"] * x + params["b"] - slope * x).square().mean()
+
+
+def line(w: float, b: float) -> dict[str, Tensor]:
+    return {n: torch.tensor(v, dtype=torch.float64, requires_grad=True) for n, v in (("w", w), ("b", b))}
+
+
+@pytest.mark.parametrize(("order", "gradient"), [(2, (2.0, 12.25)), (1, (4.0, 14.0))])
+def test_a_step_on_a_line_and_its_meta_gradient_by_hand(order, gradient):
+    # the distances w - slope and b shrink by 1 - 2 * 4 / 16 = 1/2 and by 1 - 2 / 16 = 7/8
+    start = line(3.0, 8.0)
+    after = adapted(partial(line_loss, xs=LINES_X, slope=-1.0), start, LINES_RATE, 1, order)
+    assert (float(after["w"]), float(after["b"])) == (1.0, 7.0)
+    queries = line_loss(after, (-1.0, 1.0), -1.0)
+    assert float(queries) == 2.0**2 + 7.0**2
+    found = torch.autograd.grad(queries, list(start.values()))
+    assert tuple(map(float, found)) == gradient  # slopes 2 * 2 and 2 * 7, each times its shrinkage at second order
+
+
+def test_over_lines_a_step_shrinks_every_error_alike_and_the_meta_gradient_vanishes_at_their_mean():
+    slopes = torch.randn(6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).tolist()
+    mean = sum(slopes) / len(slopes)
+    for w in (mean, mean + 1.0):
+        start, total = line(w, 0.0), torch.zeros((), dtype=torch.float64)
+        for slope in slopes:
+            after = adapted(partial(line_loss, xs=LINES_X, slope=slope), start, LINES_RATE, 1, 2)
+            queries = line_loss(after, (-3.0, 0.0, 3.0), slope)
+            assert float(queries) == pytest.approx(float(line_loss(start, (-3.0, 0.0, 3.0), slope)) / 4, rel=1e-12)
+            total = total + queries
+        (found,) = torch.autograd.grad(total, [start["w"]])
+        assert float(found) == pytest.approx(2 * 6 / 4 * sum(w - slope for slope in slopes), rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize("steps", [1, 3])
 def test_on_quadratics_the_orders_differ_by_products_of_one_minus_rate_times_hessian(steps):
     support, hessian, _ = quadratic(0)

@@ -202,6 +202,47 @@ def test_options_of_one_token_rank_as_the_logits_of_the_next_token(length):
         assert np.allclose(scores, logits[tokens] - logsumexp(logits), rtol=0, atol=1e-12)
 
 
+SYMBOLS = "BCDF"  # no letter of a format's own
+
+
+def speak(joint: np.ndarray, monkeypatch) -> None:
+    """A model whose symbol after another one is drawn by this table of joint probabilities; all else is certain."""
+
+    def row_logprobs(self, row, forest, wanted, past=None, params=None):
+        place = {self.encode(symbol)[0]: i for i, symbol in enumerate(SYMBOLS)}
+        values = []
+        for tree, nodes in zip(forest, wanted, strict=True):
+            for node in nodes:
+                before = [place[tree.tokens[n]] for n in tree.path(tree.parent[node]) if tree.tokens[n] in place]
+                known = tree.tokens[node] in place
+                now = place[tree.tokens[node]] if known else 0
+                values.append(np.log(joint[before[-1], now] / joint[before[-1]].sum()) if known else 0.0)
+        return torch.tensor(values, dtype=torch.float64)
+
+    monkeypatch.setattr(Backbone, "row_logprobs", row_logprobs)
+
+
+@pytest.mark.parametrize("even", [True, False], ids=["even", "uneven"])
+def test_channel_and_direct_scores_are_the_two_conditionals_of_one_table_and_agree_where_it_is_even(
+    frozen, monkeypatch, even
+):
+    """A symmetric table of a query's symbol and its answer's; where all symbols are as likely, the scores are equal."""
+    table = np.array([[4.0, 1, 2, 1], [1, 3, 1, 3], [2, 1, 3, 2], [1, 3, 2, 2]])  # rows of 8
+    table = table if even else table + np.outer((1, 2, 3, 4), (1, 2, 3, 4))
+    speak(table, monkeypatch)
+    task, options = toy_task(labels=tuple(SYMBOLS)), tuple(SYMBOLS)
+    shown = [Example("B", "F", options), Example("C", "D", options)]
+    queries = [Example(symbol, None, options) for symbol in SYMBOLS]
+    direct, channel = (
+        np.stack(PromptScorer(frozen, PromptFormat(channel=c), task, shown, length="sum").scores(queries))
+        for c in (False, True)
+    )
+    probability = table.sum(0) / table.sum()
+    assert np.allclose(direct + np.log(probability)[:, None], np.log(table / table.sum()), rtol=0, atol=1e-12)
+    assert np.allclose(channel + np.log(probability), np.log(table / table.sum()), rtol=0, atol=1e-12)
+    assert even == np.allclose(direct, channel, rtol=0, atol=1e-12)
+
+
 # -- other weights -------------------------------------------------------------------------------------------------
 
 
@@ -316,12 +357,47 @@ def test_options_that_not_all_demonstrations_have_lose_a_share_of_an_empty_query
         assert softmax(a) == pytest.approx(softmax(b), abs=2e-5)
 
 
-def test_the_share_of_calibrated_blanks_is_even(frozen):
+def test_calibrated_blanks_favour_no_option_on_average_and_one_alone_none_at_all(monkeypatch):
     """What contextual calibration is for: a prompt that says nothing favours no option."""
-    e = episode(toy_task())
-    scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support, calibration="contextual")
-    blanks = np.stack(scorer.scores([Example(text, None, ("fruit", "tool")) for text in BLANKS["contextual"]]))
-    assert logsumexp(blanks, axis=0) == pytest.approx([logsumexp(blanks, axis=0)[0]] * 2, abs=0.05)
+    backbone, e = double_backbone(), episode(toy_task())
+
+    def blanks(calibration) -> np.ndarray:
+        asked = [Example(text, None, ("fruit", "tool")) for text in BLANKS["contextual"]]
+        scorer = PromptScorer(backbone, PromptFormat(), e.task, e.support, calibration=calibration)
+        return np.stack(scorer.scores(asked))
+
+    bare, calibrated = blanks("none"), blanks("contextual")
+    shares = softmax(bare, axis=1)
+    over_prior = shares / np.exp(bare - calibrated)
+    assert over_prior.shape == (3, 2) and np.allclose(over_prior.mean(0), 1.0, rtol=0, atol=1e-12)
+    assert np.abs(shares - 0.5).max() > 1e-3
+    monkeypatch.setitem(BLANKS, "contextual", ("N/A",))
+    assert np.allclose(softmax(blanks("contextual"), axis=1), 0.5, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_pmi_does_not_see_a_constant_that_an_option_has_behind_every_query(monkeypatch, share):
+    backbone, form, letters = double_backbone(), PromptFormat(answer="\n"), ("f", "t", "k")
+    rows = [Example(f"{i}: a thing", letters[i % 3], letters) for i in range(6)]
+    task, (token,) = toy_task(labels=letters), backbone.encode("t")
+
+    def both() -> list[np.ndarray]:
+        options = {"none": {}, "pmi": {"calibration": "pmi", "prior_share": share}}
+        scorers = (PromptScorer(backbone, form, task, rows[:3], **options[c]) for c in options)
+        return [np.stack(scorer.scores([r.hidden() for r in rows[3:]])) for scorer in scorers]
+
+    original = Backbone.row_logprobs
+
+    def likelier(self, row, forest, wanted, *args, **kwargs):
+        found = original(self, row, forest, wanted, *args, **kwargs)
+        hits = [tree.tokens[n] == token for tree, nodes in zip(forest, wanted, strict=True) for n in nodes]
+        return found + 0.7 * torch.tensor(hits).to(found)
+
+    bare, calibrated = both()
+    monkeypatch.setattr(Backbone, "row_logprobs", likelier)
+    more, same = both()
+    assert np.allclose(more - bare, [0.0, 0.7, 0.0], rtol=0, atol=1e-12)
+    assert np.allclose(same - calibrated, [0.0, 0.7 * (1 - share), 0.0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("calibration", KINDS)
