@@ -235,4 +235,4 @@ def one_step_gain(steps_in_training: int, meta_steps: int) -> float:
 @pytest.mark.slow
 def test_meta_trained_sinusoids_are_learned_in_one_step_and_jointly_trained_ones_are_not():
     meta_trained, joint = one_step_gain(1, 2500), one_step_gain(0, 2500)
-    assert meta_trained > 3.0 and joint < 1.5  # 4.2 and 1.2 when this was written
+    assert meta_trained > 3.0 and joint < 1.3  # 4.2 and 1.2 when this was written
