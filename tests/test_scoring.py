@@ -255,7 +255,7 @@ def given_and_held(weights: str) -> tuple[Backbone, dict[str, torch.Tensor], Bac
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for p in held.trainable().values():
-            p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+            p.add_(0.3 * torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device))
     return own, {n: p.detach().clone() for n, p in held.trainable().items()}, held
 
 
