@@ -30,7 +30,7 @@ class AdaptedModel:
 
     Args:
         in_context: keep the demonstrations in the prompt.
-        objective: as in `InContext`, for texts and options.
+        objective: as in `InContext`, for texts and options; demonstrations in a prompt have their likelihood.
     """
 
     def __init__(self, backbone: Backbone, form: PromptFormat, in_context: bool, objective: Objective):

@@ -42,7 +42,7 @@ class GradientMethod(Method):
         inner_lr: their rate.
         clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
         order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).
-        objective: of inner and outer loss (`InContext`).
+        objective: of inner and outer loss (`InContext`); behind a prompt the inner loss is the likelihood all the same.
         test_steps: steps at test where they are not `inner_steps` (Finn et al. 2017 trained with 5 and tested with 10,
             Nichol et al. 2018 with 5 and 50).
     """
