@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -122,6 +123,24 @@ def test_first_and_second_order_differ_by_the_hessian_term_and_agree_at_rate_zer
     assert torch.allclose(difference, expected, rtol=1e-7, atol=1e-10)
     assert difference.norm() > 1e-6
     assert torch.allclose(gradient(order=1, inner_lr=0.0), gradient(order=2, inner_lr=0.0), rtol=1e-9, atol=1e-12)
+
+
+def test_first_order_holds_the_weights_of_the_last_step_alone():
+    method = MAML(double_backbone(), PromptFormat(), inner_steps=4, order=1)
+    steps, query_loss, made, alive = method.steps, method.query_loss, [], []
+
+    def watched(*args):
+        for params in steps(*args):
+            made.append(weakref.ref(next(iter(params.values()))))
+            yield params
+
+    def counted(*args):
+        alive.append(sum(step() is not None for step in made))
+        return query_loss(*args)
+
+    method.steps, method.query_loss = watched, counted
+    method([EPISODE])
+    assert len(made) == 4 and alive == [1]
 
 
 @pytest.mark.parametrize("order", [1, 2])
