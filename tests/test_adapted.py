@@ -13,7 +13,7 @@ from test_gradient_methods import double_backbone, flat, gradient_error
 from toys import tag_task, toy_task
 
 from metaicl.methods.adapted import SCALE, AdaptedModel
-from metaicl.methods.base import AveragePredictor
+from metaicl.methods.base import AveragePredictor, Predictor
 from metaicl.methods.finetune import FineTune
 from metaicl.methods.maml import MAML
 from metaicl.methods.protonet import ProtoNet
@@ -131,6 +131,18 @@ def test_members_tags_are_those_of_their_mean_probabilities():
     assert np.allclose(np.exp(scores), shares, rtol=1e-10)
     flat_tags = [tag for tags in AveragePredictor(members).tag(queries) for tag in tags]
     assert flat_tags == [names[i] for i in shares.argmax(1)]
+
+
+def test_members_texts_are_the_commonest_and_of_equals_the_first():
+    class Says(Predictor):
+        def __init__(self, *texts: str):
+            self.texts = texts
+
+        def generate(self, queries: Sequence[Example]) -> list[str]:
+            return list(self.texts)
+
+    predictor = AveragePredictor([Says("a", "a", "x"), Says("b", "b", "y"), Says("a", "b", "z")])
+    assert predictor.generate([Example("q")] * 3) == ["a", "b", "x"]
 
 
 def test_reptile_steps_over_minibatches_of_sentences():

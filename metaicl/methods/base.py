@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -89,9 +90,7 @@ def log_mean_share(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 class AveragePredictor(Predictor):
     """Several members of one predictive distribution (Bayesian methods): the mean of their probabilities of options and
-    of words' tags.
-
-    Text is the first member's: sequences have no mean.
+    of words' tags. Sequences have no mean: the text that most members give, and of equals that of the first of them.
     """
 
     def __init__(self, members: Sequence[Predictor]):
@@ -107,10 +106,11 @@ class AveragePredictor(Predictor):
         return list(map(log_mean_share, zip(*(member.scores(queries) for member in self.members), strict=True)))
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
-        return self.members[0].generate(queries)
+        each = zip(*(member.generate(queries) for member in self.members), strict=True)
+        return [Counter(texts).most_common(1)[0][0] for texts in each]
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
-        """Log of the mean probability of each tag; None, so those of the first member's text, where tags are text."""
+        """Log of the mean probability of each tag; None, so those of the commonest text, where tags are text."""
         found = [scored for member in self.members if (scored := member.tag_scores(queries))]
         if not found:
             return None
