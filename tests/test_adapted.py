@@ -133,7 +133,7 @@ def test_members_tags_are_those_of_their_mean_probabilities():
     assert flat_tags == [names[i] for i in shares.argmax(1)]
 
 
-def test_members_texts_are_the_commonest_and_of_equals_the_first():
+def test_members_texts_and_tags_in_text_are_the_commonest_and_of_equals_the_first():
     class Says(Predictor):
         def __init__(self, *texts: str):
             self.texts = texts
@@ -141,8 +141,12 @@ def test_members_texts_are_the_commonest_and_of_equals_the_first():
         def generate(self, queries: Sequence[Example]) -> list[str]:
             return list(self.texts)
 
+        def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+            return [(text,) for text in self.texts]
+
     predictor = AveragePredictor([Says("a", "a", "x"), Says("b", "b", "y"), Says("a", "b", "z")])
     assert predictor.generate([Example("q")] * 3) == ["a", "b", "x"]
+    assert predictor.tag([Example("q")] * 3) == [("a",), ("b",), ("x",)]  # as each member reads its own text
 
 
 def test_reptile_steps_over_minibatches_of_sentences():

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,9 +62,7 @@ class Predictor:
         """BIO tags of each query's tokens: the best by `tag_scores` (O where there is none), or read from generated
         text."""
         if scored := self.tag_scores(queries):
-            names, scores = scored
-            words = iter([names[i] for i in scores.argmax(1)] if names else ["O"] * len(scores))
-            return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
+            return best_tags(*scored, queries)
         texts = self.generate(queries)
         return [parse_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
 
@@ -106,16 +105,32 @@ class AveragePredictor(Predictor):
         return list(map(log_mean_share, zip(*(member.scores(queries) for member in self.members), strict=True)))
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
-        each = zip(*(member.generate(queries) for member in self.members), strict=True)
-        return [Counter(texts).most_common(1)[0][0] for texts in each]
+        return commonest([member.generate(queries) for member in self.members])
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
-        """Log of the mean probability of each tag; None, so those of the commonest text, where tags are text."""
+        """Log of the mean probability of each tag; None where tags are text."""
         found = [scored for member in self.members if (scored := member.tag_scores(queries))]
         if not found:
             return None
         names = found[0][0]  # the demonstrations', so everyone's
         return names, np.stack(list(map(log_mean_share, zip(*(scores for _, scores in found), strict=True))))
+
+
+    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+        """By the mean probabilities; where tags are text, what most members give."""
+        scored = self.tag_scores(queries)
+        return best_tags(*scored, queries) if scored else commonest([member.tag(queries) for member in self.members])
+
+
+def best_tags(names: Sequence[str], scores: np.ndarray, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+    """Each word's best tag by its row of `scores`, query by query; O where there is no tag to choose."""
+    words = iter([names[i] for i in scores.argmax(1)] if names else ["O"] * len(scores))
+    return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
+
+
+def commonest(answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """For each query the answer that most members give, of equals that of the first of them."""
+    return [Counter(each).most_common(1)[0][0] for each in zip(*answers, strict=True)]
 
 
 class Method(nn.Module, ABC):
