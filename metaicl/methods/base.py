@@ -115,7 +115,6 @@ class AveragePredictor(Predictor):
         names = found[0][0]  # the demonstrations', so everyone's
         return names, np.stack(list(map(log_mean_share, zip(*(scores for _, scores in found), strict=True))))
 
-
     def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
         """By the mean probabilities; where tags are text, what most members give."""
         scored = self.tag_scores(queries)
