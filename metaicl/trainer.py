@@ -93,7 +93,8 @@ class Trainer:
                 raise UserError(f"trainer.weights: no meta-training task {name!r}", fix=nearest(name, names))
         self.tasks = [task for task in tasks if method.refusal(task) is None]
         if not self.tasks:
-            raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks")
+            why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
+            raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks{why}")
         self.method, self.method_config, self.config = method, method_config, config
         self.run_dir, self.validate, self.progress = run_dir, validate, progress
         on_cpu = method.backbone.device.type == "cpu"
