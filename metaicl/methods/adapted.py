@@ -45,7 +45,7 @@ class AdaptedModel:
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> tuple[Tensor, Tensor]:
         """(inner loss sum, its weight): supervised tokens, queries or words."""
-        if self.words and task.form == "tags":
+        if self.words and support[0].form == "tags":
             return self.words.support_loss(support, params)
         if self.in_context:
             return self.prompts.demonstration_loss(task, support, params)
@@ -55,7 +55,7 @@ class AdaptedModel:
         self, task: Task, support: Sequence[Example], queries: Sequence[Example], params: Params | None = None
     ) -> tuple[Tensor, Tensor]:
         """(loss sum, weight) of the queries' answers by these weights; the backbone's own where there are none."""
-        if self.words and task.form == "tags":
+        if self.words and queries[0].form == "tags":
             return self.words.query_loss(support, queries, params)
         return self.prompts.loss([(task, support if self.in_context else (), queries)], params)
 
