@@ -159,6 +159,16 @@ class Panel:
     front: Sequence[int]
 
 
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The points (cost, score) that none other beats in both, cheapest first."""
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
+    front: list[int] = []
+    for i in order:
+        if not front or points[i][1] > points[front[-1]][1]:
+            front.append(i)
+    return front
+
+
 def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
     """Score against cost on a logarithmic axis; methods on the front are joined and named, the others are dots."""
     with matplotlib.rc_context(_STYLE):

@@ -234,13 +234,3 @@ def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:
         means.append(100 * fmean(values))
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(100 * fmean([cell["score"] for cell in cells]), float(low), float(high))
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points (cost, score) that none other beats in both, cheapest first."""
-    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
-    front: list[int] = []
-    for i in order:
-        if not front or points[i][1] > points[front[-1]][1]:
-            front.append(i)
-    return front

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.figures import Panel, pareto_panel, standalone
+from eval.figures import Panel, pareto, pareto_panel, standalone
 from eval.report import colours, render, write_page
 from eval.summary import Results, duration
 from metaicl.methods import method_spec
@@ -167,8 +167,6 @@ def _possible(results: Results) -> int:
 
 def _panels(results: Results) -> dict[str, str]:
     """For each task with cells: score against the cost of adapting to it and answering its queries."""
-    from eval.map import pareto
-
     panels, k, queries = {}, _headline(results), results["protocol"]["queries"]
     for task in _tasks(results):
         cells = [c for c in results["cells"] if c["k"] == k and c["task"] == task]

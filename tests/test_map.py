@@ -13,7 +13,8 @@ from conftest import tiny_config
 
 from eval import map as map_module
 from eval.config import MapRun, Protocol
-from eval.map import map_run, pareto, query_interval
+from eval.figures import pareto
+from eval.map import map_run, query_interval
 from eval.map_report import write_map
 from metaicl import trainer
 from metaicl.backbone import Backbone
