@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def write_map(folder: Path) -> Path:
 
 def _tasks(results: Results) -> list[str]:
     """The columns, by application."""
-    return [task for tasks in results["applications"].values() for task in tasks]
+    return list(chain.from_iterable(results["applications"].values()))
 
 
 def _headline(results: Results) -> int:
@@ -132,7 +133,7 @@ def _grid(
     for name in results["methods"]:
         spec = method_spec(name)
         row: list[Any] = []
-        for task in (task for tasks in applications.values() for task in tasks):
+        for task in chain.from_iterable(applications.values()):
             if cell := cells.get((name, task)):
                 row.append(shown(cell))
             else:
@@ -198,7 +199,7 @@ def _notes(results: Results) -> list[str]:
 def _markdown(results: Results, tables: Sequence[Table]) -> str:
     parts = [f"# {results['name']}", _lead(results)]
     for table in tables:
-        tasks = [task for tasks in table["applications"].values() for task in tasks]
+        tasks = _tasks(table)
         lines = [("Method", *tasks, "Meta-training"), (":--", *["--:"] * (len(tasks) + 1))]
         for row in table["rows"]:
             texts = [c if isinstance(c, str) else f"{c['value']} {c['beside']}" for c in row["cells"]]

@@ -54,9 +54,7 @@ def descend(
     for step in range(count):
         loss = loss_of(params)
         seen(loss)
-        grads = torch.autograd.grad(
-            loss, list(params.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
-        )
+        grads = gradients(loss, params, order)
         with torch.set_grad_enabled(order > 0):
             params = update(params, grads, step, loss.detach())
         if order == 0:
@@ -65,6 +63,13 @@ def descend(
             with torch.no_grad():
                 seen(loss_of(params))
         yield params
+
+
+def gradients(loss: Tensor, params: Params, order: int) -> tuple[Tensor, ...]:
+    """Of a loss at some weights, zeros where it does not touch them; in the graph at order 2."""
+    return torch.autograd.grad(
+        loss, list(params.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
+    )
 
 
 def gradient_step(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import AveragePredictor, seeded, unordered_keys
 from metaicl.methods.gradient import GradientMethod, last
-from metaicl.methods.inner_loop import gradient_step
+from metaicl.methods.inner_loop import gradient_step, gradients
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -75,10 +75,7 @@ class PLATIPUS(GradientMethod):
         mu = self.start()
         if not examples:
             return mu
-        loss = self.support_loss(task, examples, mu)
-        grads = torch.autograd.grad(
-            loss, list(mu.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
-        )
+        grads = gradients(self.support_loss(task, examples, mu), mu, order)
         return gradient_step(mu, self.clipped(grads), [rate] * len(grads))
 
     def divergence(self, posterior: Params, prior: Params) -> Tensor:
