@@ -31,6 +31,7 @@ from torch.func import functional_call
 from metaicl import flex_attention, output_head, tree_attention
 from metaicl.config import BackboneConfig
 from metaicl.devices import device_for, settled
+from metaicl.last_network import LastNetwork
 from metaicl.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lower_layers import LowerLayers
 from metaicl.prompt_tree import Packed, PromptTree, best_fit, pack
@@ -59,10 +60,12 @@ class Backbone(nn.Module):
         self.tokens_run = 0  # tokens that went through the model, for speeds
         self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
         self.lower = LowerLayers(self.model)
+        self.last = LastNetwork(nn.ModuleList())
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if _registered(found) else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
+        self.last = self._last_network()
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
         self.attention = self._choose_attention()
@@ -325,7 +328,8 @@ class Backbone(nn.Module):
         leave = kwargs.pop("leave", None)
         share = share and kwargs.get("cache") is None
         row = (kwargs["input_ids"], kwargs.get("position_ids"), leave) if share else None
-        with self.precision(), self.lower.of(row):
+        asked = None if kwargs.get("output_hidden_states") else kwargs.get("logits_to_keep")
+        with self.precision(), self.lower.of(row), self.last.at(asked):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
 
     def _like(self, one: Tensor, other: Tensor) -> bool:
@@ -350,6 +354,22 @@ class Backbone(nn.Module):
             return head if self._like(self.plain_logits(ids).log_softmax(-1), own) else None
         except (AttributeError, RuntimeError):  # the head is not called with the states, or not with these
             return None
+
+    @torch.no_grad()
+    def _last_network(self) -> LastNetwork:
+        """The last layer's network, if running it at some places alone leaves their logits as they are."""
+        whole, narrow = self.last, LastNetwork(self.lower.layers)
+        if self.config.gradient_checkpointing:  # a layer's second pass comes after the context
+            return whole
+        kwargs, keep = self._alone(self._some_ids(8, 0)), torch.tensor([2, 6])
+        try:
+            own = self._logits(kwargs, None, keep).log_softmax(-1)
+            self.last = narrow
+            return narrow if self._like(self._logits(kwargs, None, keep).log_softmax(-1), own) else whole
+        except (AttributeError, TypeError, ValueError, RuntimeError):  # the network takes or gives something else
+            return whole
+        finally:
+            self.last = whole
 
     def _choose_attention(self) -> Attention:
         """The first way that gives what plain sequences give (module docstring)."""

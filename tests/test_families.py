@@ -125,6 +125,26 @@ def test_hidden_states_of_every_layer_are_the_models_own(family):
     assert torch.equal(last, backbone.hidden([ids], len(own) - 1)[0])
 
 
+@every_family
+@torch.no_grad()
+def test_the_last_network_runs_at_the_places_that_are_asked_for_and_scores_stay(family):
+    """Bloom's adds the residual itself, Llama 4's and OPT's have other names, and Mamba has none: these run whole."""
+    backbone, whole = wrap(make(family)), tree()
+    wanted = [n for n in range(100, len(whole), 7)]
+    places = {whole.parent[n] for n in wanted}
+    found = own_logprobs(make(family), whole)[[n - 1 for n in wanted]]
+    assert (backbone.logprobs([whole], [wanted]) - found).abs().max() < 1e-4
+    network = backbone.last.module
+    assert (network is None) is (family in {"bloom", "llama4", "opt", "mamba"})
+    if network is not None and backbone.attention != "plain":
+        sizes: list[int] = []
+        network.register_forward_hook(lambda module, args, output: sizes.append(output.shape[1]))
+        backbone.logprobs([whole], [wanted])
+        backbone.prefix(whole.tokens[:20])
+        backbone.hidden([whole.tokens[:20]])
+        assert sizes == [len(places), 0, 20]
+
+
 @pytest.mark.parametrize("family", [f for f, (_, _, attention) in FAMILIES.items() if attention != "plain"])
 def test_branches_behind_a_cached_prefix_score_like_plain_sequences(family):
     backbone = wrap(make(family))

@@ -221,6 +221,23 @@ def test_states_below_the_first_learned_layer_are_right_where_lower_layers_are_k
             assert all(torch.equal(a, b) for a, b in zip(alone, kept, strict=True))
 
 
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_the_last_network_at_the_asked_places_alone_changes_no_derivative(order):
+    backbone = double_backbone(layers=2)
+    method = MAML(backbone, PromptFormat(), inner_steps=2, order=order or 1)
+    params = list(backbone.trainable().values())
+    assert backbone.last.module is backbone.lower.layers[-1].mlp
+
+    def found() -> Sequence[torch.Tensor]:
+        if order == 0:
+            return list(method.inner(EPISODE.task, EPISODE.support).values())
+        return torch.autograd.grad(method([EPISODE])[0], params)
+
+    narrow = found()
+    backbone.last.module = None
+    assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-14) for a, b in zip(narrow, found(), strict=True))
+
+
 def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_language_model():
     backbone = double_backbone()
     method = MAML(backbone, PromptFormat(), inner_steps=1, inner_lr=0.3)
