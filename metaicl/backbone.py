@@ -60,12 +60,13 @@ class Backbone(nn.Module):
         self.tokens_run = 0  # tokens that went through the model, for speeds
         self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
         self.lower = LowerLayers(self.model)
-        self.last = LastNetwork(nn.ModuleList())
+        self.last = LastNetwork(self.lower.layers)
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if _registered(found) else found  # a backbone had it before
         self._head: nn.Linear | None = self._tappable_head()
-        self.last = self._last_network()
+        if not self._narrows():
+            self.last.module = None
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
         self.attention = self._choose_attention()
@@ -356,20 +357,16 @@ class Backbone(nn.Module):
             return None
 
     @torch.no_grad()
-    def _last_network(self) -> LastNetwork:
-        """The last layer's network, if running it at some places alone leaves their logits as they are."""
-        whole, narrow = self.last, LastNetwork(self.lower.layers)
+    def _narrows(self) -> bool:
+        """Whether the last layer's network, run at some places alone, leaves their logits as they are."""
         if self.config.gradient_checkpointing:  # a layer's second pass comes after the context
-            return whole
-        kwargs, keep = self._alone(self._some_ids(8, 0)), torch.tensor([2, 6])
+            return False
+        ids, keep = self._some_ids(8, 0), torch.tensor([2, 6])
+        whole = self.plain_logits(ids)[keep]
         try:
-            own = self._logits(kwargs, None, keep).log_softmax(-1)
-            self.last = narrow
-            return narrow if self._like(self._logits(kwargs, None, keep).log_softmax(-1), own) else whole
+            return self._like(self._logits(self._alone(ids), None, keep).log_softmax(-1), whole.log_softmax(-1))
         except (AttributeError, TypeError, ValueError, RuntimeError):  # the network takes or gives something else
-            return whole
-        finally:
-            self.last = whole
+            return False
 
     def _choose_attention(self) -> Attention:
         """The first way that gives what plain sequences give (module docstring)."""

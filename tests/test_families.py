@@ -130,7 +130,7 @@ def test_hidden_states_of_every_layer_are_the_models_own(family):
 def test_the_last_network_runs_at_the_places_that_are_asked_for_and_scores_stay(family):
     """Bloom's adds the residual itself, Llama 4's and OPT's have other names, and Mamba has none: these run whole."""
     backbone, whole = wrap(make(family)), tree()
-    wanted = [n for n in range(100, len(whole), 7)]
+    wanted = list(range(100, len(whole), 7))
     places = {whole.parent[n] for n in wanted}
     found = own_logprobs(make(family), whole)[[n - 1 for n in wanted]]
     assert (backbone.logprobs([whole], [wanted]) - found).abs().max() < 1e-4
