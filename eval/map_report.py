@@ -128,7 +128,7 @@ def _grid(
     shown: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> Table:
     """The columns, and a row of shown cells for each method."""
-    seconds = {c["method"]: c.get("train_seconds") for c in results["cells"]}
+    seconds = {c["method"]: c["train_seconds"] for c in results["cells"] if "train_seconds" in c}
     rows = []
     for name in results["methods"]:
         spec = method_spec(name)
