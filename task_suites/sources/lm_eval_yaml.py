@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
+from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.files import inside
-from task_suites.sources.hub import find_dataset
 from task_suites.sources.layouts import (
     COMMON,
     Item,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
+from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.files import inside, read_yaml
 from task_suites.sources.layouts import Item, answered, divided, illustrations, make_suite, sound
 from task_suites.sources.options import split_options
@@ -145,8 +146,6 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
     head: dict[str, Any] = {key: keys[key] for key in HEAD_KEYS if key in keys}
     shown: Any = {key: illustrations(keys[key], key, where) for key in ("positive", "negative") if key in keys}
     if "path" in keys:
-        from task_suites.sources.hub import find_dataset
-
         data = find_dataset(keys, path.parent, where)
         parts, head = data.parts, {**data.head, **head}
     else:
