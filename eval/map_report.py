@@ -60,9 +60,9 @@ def write_map(folder: Path) -> Path:
     return folder / "map.html"
 
 
-def _tasks(results: Results) -> list[str]:
+def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
     """The columns, by application."""
-    return list(chain.from_iterable(results["applications"].values()))
+    return list(chain.from_iterable(applications.values()))
 
 
 def _headline(results: Results) -> int:
@@ -78,7 +78,10 @@ def _scores(results: Results, k: int) -> Table:
         f"Points (each task's own metric) over {many} of {results['protocol']['queries']} queries, with the 95 % "
         "bootstrap interval over support sets and queries."
     )
-    best = {t: max((c["score"] for (_, task), c in cells.items() if task == t), default=None) for t in _tasks(results)}
+    best = {
+        t: max((c["score"] for (_, task), c in cells.items() if task == t), default=None)
+        for t in _tasks(results["applications"])
+    }
 
     def shown(cell: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -133,7 +136,7 @@ def _grid(
     for name in results["methods"]:
         spec = method_spec(name)
         row: list[Any] = []
-        for task in chain.from_iterable(applications.values()):
+        for task in _tasks(applications):
             if cell := cells.get((name, task)):
                 row.append(shown(cell))
             else:
@@ -152,7 +155,7 @@ def _cost(cell: Mapping[str, Any]) -> str:
 def _lead(results: Results) -> str:
     k = _headline(results)
     winners = []
-    for task in _tasks(results):
+    for task in _tasks(results["applications"]):
         cells = [c for c in results["cells"] if c["k"] == k and c["task"] == task]
         if cells:
             best = max(cells, key=lambda c: c["score"])
@@ -162,14 +165,14 @@ def _lead(results: Results) -> str:
 
 def _possible(results: Results) -> int:
     """Places of all tables, those aside that a method is known not to serve."""
-    places = len(results["methods"]) * len(_tasks(results)) - len(results["refused"])
+    places = len(results["methods"]) * len(_tasks(results["applications"])) - len(results["refused"])
     return places * len(results["protocol"]["k"])
 
 
 def _panels(results: Results) -> dict[str, str]:
     """For each task with cells: score against the cost of adapting to it and answering its queries."""
     panels, k, queries = {}, _headline(results), results["protocol"]["queries"]
-    for task in _tasks(results):
+    for task in _tasks(results["applications"]):
         cells = [c for c in results["cells"] if c["k"] == k and c["task"] == task]
         points = [
             (max(1e-3, c["adapt_seconds"] + queries * c["query_seconds"]), c["score"], method_spec(c["method"]).label)
@@ -199,7 +202,7 @@ def _notes(results: Results) -> list[str]:
 def _markdown(results: Results, tables: Sequence[Table]) -> str:
     parts = [f"# {results['name']}", _lead(results)]
     for table in tables:
-        tasks = _tasks(table)
+        tasks = _tasks(table["applications"])
         lines = [("Method", *tasks, "Meta-training"), (":--", *["--:"] * (len(tasks) + 1))]
         for row in table["rows"]:
             texts = [c if isinstance(c, str) else f"{c['value']} {c['beside']}" for c in row["cells"]]

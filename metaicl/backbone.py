@@ -64,9 +64,8 @@ class Backbone(nn.Module):
         self.window = _shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))
         self._own_implementation = "sdpa" if _registered(found) else found  # a backbone had it before
-        self._head: nn.Linear | None = self._tappable_head()
-        if not self._narrows():
-            self.last.module = None
+        self._head: nn.Linear | None = None
+        self._take_short_ways()
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
         self.attention = self._choose_attention()
@@ -342,30 +341,25 @@ class Backbone(nn.Module):
         return [(31 * i * i + 17 * number * (i + 1)) % min(97, int(self.shape.vocab_size)) for i in range(count)]
 
     @torch.no_grad()
-    def _tappable_head(self) -> nn.Linear | None:
-        """The output embedding, if the model's logits are its product with the hidden states and nothing more."""
-        head = self.model.get_output_embeddings()  # type: ignore[operator]
-        if type(head) is not nn.Linear:
-            return None
-        self._head = None
-        ids = self._some_ids(8, 0)
-        own = self.plain_logits(ids).log_softmax(-1)
-        self._head = head
-        try:
-            return head if self._like(self.plain_logits(ids).log_softmax(-1), own) else None
-        except (AttributeError, RuntimeError):  # the head is not called with the states, or not with these
-            return None
-
-    @torch.no_grad()
-    def _narrows(self) -> bool:
-        """Whether the last layer's network, run at some places alone, leaves their logits as they are."""
-        if self.config.gradient_checkpointing:  # a layer's second pass comes after the context
-            return False
+    def _take_short_ways(self) -> None:
+        """Past the logits, if these are the output embedding's product with the hidden states and nothing more, and
+        past the last layer's network where nothing is asked: each if the model's own log-probabilities stay."""
         ids, keep = self._some_ids(8, 0), torch.tensor([2, 6])
-        whole = self.plain_logits(ids)[keep]
+        own = self.plain_logits(ids).log_softmax(-1)
+        head = self.model.get_output_embeddings()  # type: ignore[operator]
+        if type(head) is nn.Linear:
+            self._head = head
+            if not self._gives(own, ids, None):
+                self._head = None
+        # with checkpointing a layer's second pass comes when the network's context is over
+        if self.config.gradient_checkpointing or not self._gives(own[keep], ids, keep):
+            self.last.module = None
+
+    def _gives(self, own: Tensor, ids: Sequence[int], keep: Tensor | None) -> bool:
+        """Whether the kept places of a plain sequence have these log-probabilities."""
         try:
-            return self._like(self._logits(self._alone(ids), None, keep).log_softmax(-1), whole.log_softmax(-1))
-        except (AttributeError, TypeError, ValueError, RuntimeError):  # the network takes or gives something else
+            return self._like(self._logits(self._alone(ids), None, keep).log_softmax(-1), own)
+        except (AttributeError, TypeError, ValueError, RuntimeError):  # a module takes or gives something else
             return False
 
     def _choose_attention(self) -> Attention:
