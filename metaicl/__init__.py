@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "FewShotClassifier":  # imported on first use: it brings torch
-        from metaicl.inference import FewShotClassifier
+        from metaicl.inference.classifier import FewShotClassifier
 
         return FewShotClassifier
     raise AttributeError(f"module 'metaicl' has no attribute {name!r}")

@@ -103,7 +103,8 @@ def run_map(config: MapRun) -> None:
 
 
 def run_predict(config: Predict) -> None:
-    from metaicl.inference import open_method, predict_lines
+    from metaicl.inference.files import predict_lines
+    from metaicl.inference.opening import open_method
 
     method = open_method(config.model, config.method)
     for row in predict_lines(method, config.demos, config.inputs, config.instruction):

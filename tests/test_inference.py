@@ -12,7 +12,8 @@ from sklearn.base import clone
 
 from metaicl import FewShotClassifier
 from metaicl.checkpoint import MethodConfig, save_method
-from metaicl.inference import open_method, predict_lines
+from metaicl.inference.files import predict_lines
+from metaicl.inference.opening import open_method
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 

@@ -1,0 +1,1 @@
+"""Few-shot inference: `FewShotClassifier`, and answers to a file of inputs."""
