@@ -1,4 +1,4 @@
-"""What both ways of inference begin with: a method from its name or folder, and a task around demonstrations at hand."""
+"""What every way of inference begins with: a method from its name or folder, and a task around demonstrations."""
 
 from __future__ import annotations
 
