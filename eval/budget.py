@@ -11,6 +11,7 @@ from pathlib import Path
 from metaicl.config import TrainerConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import training_episodes
+from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
 from task_suites.task import TaskSuite
 from task_suites.writing import write_text
@@ -21,7 +22,7 @@ def within_budget(
 ) -> TrainerConfig:
     """The outer loop with the steps that `path` keeps for the training named `print_`; where it has none they are
     measured on the method that `build` makes, and kept. A quarter of them at most warm up."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = read_json(path) if path.is_file() else {}
     if kept.get("config") != print_:
         kept = {"config": print_, "steps": steps_within(seconds, build(), suite, trainer)}
         path.parent.mkdir(parents=True, exist_ok=True)

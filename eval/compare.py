@@ -21,6 +21,7 @@ from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
+from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
@@ -121,8 +122,7 @@ def train_once(
 
 
 def _train_seconds(path: Path) -> float | None:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    seconds = [row["seconds"] for row in map(json.loads, lines) if "seconds" in row]
+    seconds = [row["seconds"] for _, row in LineStore(path).read() if "seconds" in row]
     return seconds[-1] if seconds else None
 
 

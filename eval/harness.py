@@ -23,6 +23,7 @@ from eval.metrics import closest, score
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
 from metaicl.runs import manifest, plain
+from task_suites.core.line_store import LOST, LineStore, json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
 from task_suites.errors import UserError, nearest
 from task_suites.retrieval import Retriever, retrieved_episodes
@@ -153,13 +154,11 @@ class Comparison:
         self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
         self.cells: dict[str, dict[str, Any]] = {}
-        path = folder / "cells.jsonl"
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                cell = json.loads(line)
-                self.cells[cell["key"]] = cell
-            except (json.JSONDecodeError, KeyError):
-                continue  # the line at which an earlier run was killed; its cell is done again
+        self.store = LineStore(folder / "cells.jsonl")
+        for where, cell in self.store.read():
+            if "key" not in cell:
+                raise UserError("not a finished cell", where=where, found=f"keys {sorted(cell)[:8]}", fix=LOST)
+            self.cells[cell["key"]] = cell
 
     def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:
         """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
@@ -251,8 +250,7 @@ class Comparison:
         }
 
     def _keep(self, cell: dict[str, Any]) -> None:
-        with (self.folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(cell, ensure_ascii=False) + "\n")
+        self.store.append(cell)
         self.cells[cell["key"]] = cell
 
     def _write_predictions(self, contender: Contender) -> None:
@@ -260,7 +258,7 @@ class Comparison:
         for cell in self.finished(contender):
             head = {name: cell[name] for name in ("method", "task", "seed", "k")}
             for i, answer in enumerate(cell.get("answers", ())):
-                lines.append(json.dumps({**head, "index": i, **answer}, ensure_ascii=False) + "\n")
+                lines.append(json_line({**head, "index": i, **answer}))
         write_text(self.folder / "predictions" / f"{contender.name}.jsonl", "".join(lines))
 
     def results(self, contenders: Sequence[Contender], **header: Any) -> dict[str, Any]:

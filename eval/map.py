@@ -32,9 +32,11 @@ from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainRun
 from metaicl.methods import METHODS, method_spec
 from metaicl.runs import duration, machine, manifest, write_config
+from task_suites.core.json_files import read_json
+from task_suites.core.line_store import LOST, LineStore
+from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
-from task_suites.sources.files import read_yaml
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
 
@@ -103,20 +105,16 @@ class Ledger:
     """The file of filled places, one JSON line each, by key."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.store = LineStore(path)
         self.lines: dict[str, dict[str, Any]] = {}
-        for number, text in enumerate(path.read_text("utf-8").splitlines() if path.is_file() else [], 1):
-            try:
-                line = json.loads(text)
-                self.lines[line["key"]] = line
-            except (ValueError, KeyError, TypeError):
-                found, fix = text[:80], "Delete the line; what it held is computed again."
-                raise UserError("no line of a map", where=f"{path}:{number}", found=found, fix=fix) from None
+        for where, line in self.store.read():
+            if "key" not in line:
+                raise UserError("not a line of a map", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
+            self.lines[line["key"]] = line
 
     def append(self, line: dict[str, Any]) -> None:
         self.lines[line["key"]] = line
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.store.append(line)
 
 
 def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int) -> str:
@@ -140,7 +138,7 @@ def filled(
     for cell in comparison.finished(made):
         cells.setdefault((cell["task"], cell["k"]), []).append(cell)
     done = folder / made.name / DONE
-    steps = {"steps": json.loads(done.read_text("utf-8"))["steps"]} if made.trained else {}
+    steps = {"steps": read_json(done)["steps"]} if made.trained else {}
     return [{"method": made.name, "task": t, "k": k, **summary(cells[t, k], made), **steps} for t, k in missing]
 
 

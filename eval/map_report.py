@@ -5,7 +5,6 @@ A place of the table that no cell fills is shown empty; it says so where the met
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,6 +14,7 @@ from eval.figures import Panel, pareto, pareto_panel, standalone
 from eval.report import colours, render, write_page
 from eval.summary import Results, duration
 from metaicl.methods import method_spec
+from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
 
 SCHEMA = 2  # of map.json
@@ -33,7 +33,7 @@ def write_map(folder: Path) -> Path:
     path = folder / "map.json"
     if not path.is_file():
         raise UserError("no map", where=path, fix="Run metaicl map first.")
-    results = json.loads(path.read_text("utf-8"))
+    results = read_json(path)
     if results["schema"] != SCHEMA:
         raise UserError("a map of another version", where=path, fix="Run metaicl map again; what is filled is kept.")
     results["refused"] = {(c["method"], c["task"]) for c in results["cells"] if "refused" in c}

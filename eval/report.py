@@ -33,6 +33,7 @@ from eval.summary import (
     rows,
     signed,
 )
+from task_suites.core.json_files import read_json, read_json_lines
 from task_suites.errors import UserError
 
 BAR_METHODS = 5  # in the per-task figure; more would be a thicket
@@ -370,32 +371,19 @@ def _prompt(path: Path) -> Any:
 
 
 def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"not JSON ({error})", where=path) from None
+    return read_json(path) if path.is_file() else None
 
 
 def _lines(path: Path) -> Iterator[Any]:
     """The values of a JSON-lines file; nothing where the file is absent."""
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise UserError(f"not JSON ({error})", where=f"{path}, line {number}") from None
+    return (value for _, value in read_json_lines(path, None)) if path.is_file() else iter(())
 
 
 def write_page(path: Path, text: str) -> None:
     """Writes beside the place and then moves there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, "utf-8", errors="backslashreplace")  # a lone surrogate must not cost the report
+        beside.write_text(text, "utf-8")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ The page, the Markdown file and the terminal's table (eval/report.py) all print 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.statistics import Cell, Gain, Interval, gain_interval, mean_interval, worst_seed
+from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
 
 Results = Mapping[str, Any]
@@ -79,11 +79,7 @@ def load_results(run_dir: Path) -> dict[str, Any]:
     path = Path(run_dir) / "results.json"
     if not path.is_file():
         raise UserError("no results", where=path, expected="the folder of a finished run", fix="Evaluate first.")
-    try:
-        results = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"not JSON ({error})", where=path) from None
-    return checked(results, path)
+    return checked(read_json(path), path)
 
 
 def checked(results: Any, where: Path | str = "results") -> dict[str, Any]:

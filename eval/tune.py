@@ -10,7 +10,6 @@ the trials that are finished. Meta-test tasks take no part.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import shutil
@@ -32,6 +31,7 @@ from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import RATE, MethodSpec, method_spec
 from metaicl.runs import duration, plain, train_run, write_config
+from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, nearest
 from task_suites.task import TaskSuite
 from task_suites.writing import write_text
@@ -237,8 +237,7 @@ def _record(
 ) -> None:
     value = fmean(scores.values()) if scores else None
     line = {"trial": number, "settings": dict(settings), "value": value, "scores": scores, "seconds": round(seconds, 1)}
-    with (folder / "trials.jsonl").open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(line) + "\n")
+    LineStore(folder / "trials.jsonl").append(line)
 
 
 def _shown(settings: Mapping[str, Any]) -> str:

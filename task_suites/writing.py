@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError
-from task_suites.sources.files import read_yaml
 
 
 @contextmanager

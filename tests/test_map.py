@@ -148,7 +148,7 @@ def test_a_broken_line_of_the_map_is_named(run, tmp_path):
     map_run(replace(run, methods=["majority"]), quiet)
     with (tmp_path / "map" / "map.jsonl").open("a") as lines:
         lines.write('{"method": \n')
-    with pytest.raises(UserError, match=r"map.jsonl:5: no line of a map"):
+    with pytest.raises(UserError, match=r"map.jsonl:5: not JSON .*Delete the line"):
         map_run(replace(run, methods=["majority"]), quiet)
 
 

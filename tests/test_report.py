@@ -120,7 +120,7 @@ def answers(method, tasks):
         "truth": ["B-X"],
     }
     yield head | {"index": 3, "input": "fine", "options": None, "scores": None, "answer": "yes"}
-    yield head | {"index": 4, "input": "lone \ud800 surrogate", "options": None, "scores": None, "answer": None}
+    yield head | {"index": 4, "input": "no options \u2028 and no answer", "options": None, "scores": None, "answer": None}
     yield head | {"index": 5, "k": 4, "input": "at another k", "options": None, "scores": None, "answer": "no"}
 
 
@@ -338,14 +338,14 @@ def test_files_that_are_not_json_are_named(run):
     with pytest.raises(UserError, match=r"results\.json: no results"):
         write_report(folder / "elsewhere")
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"step":\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not JSON"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2: not JSON"):
         write_report(folder)
     (folder / "prompt.json").write_text("[]")
     (folder / "metrics.jsonl").unlink()
     with pytest.raises(UserError, match=r"prompt\.json: not a rendered prompt"):
         write_report(folder)
     (folder / "results.json").write_text("{")
-    with pytest.raises(UserError, match=r"results\.json: not JSON"):
+    with pytest.raises(UserError, match=r"results\.json:1: not JSON"):
         write_report(folder)
 
 

@@ -9,19 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from task_suites.core.files import inside, listing, open_file, read_lines, read_text
+from task_suites.core.json_files import Place, parse_json, read_json
+from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError
-from task_suites.sources.files import (
-    Place,
-    inside,
-    listing,
-    open_file,
-    parse_json,
-    read_json,
-    read_json_lines,
-    read_lines,
-    read_text,
-    read_yaml,
-)
 from task_suites.sources.layouts import divided, one_line, sound
 from task_suites.sources.options import number, one_of, split_options
 from task_suites.task import Example
@@ -144,7 +135,7 @@ def test_json_is_read_as_the_library_reads_it(value):
         ('{"a": ["\\ud83d\\ude00",\n"\\ud83d"]}', "x:2: not Unicode text; found half of a surrogate pair"),
         ('{"a": [\n{"b": 1,}]}', "x:2: not JSON (Expecting property name"),
         ('{"a":\n"cut', "x:2: not JSON (Unterminated string"),
-        ("[NaN]", "x: not JSON (NaN is no JSON number)"),
+        ("[NaN]", "x: not JSON (NaN is not a JSON number)"),
         ("[" * 100_000, "x: not JSON (maximum recursion depth"),
         ("9" * 5000, "x: not JSON (Exceeds the limit"),
         ("", "x:1: not JSON (Expecting value)"),
@@ -164,18 +155,6 @@ def test_a_part_of_a_json_file_is_found_by_its_line(tmp_path):
     text = '{"rows":\n[{"a": 1},\n{"a": 2,\n"b": {}}]}'
     assert str(Place(tmp_path, text, ("rows", 1))) == f"{tmp_path}:3 (rows[1])"
     assert str(Place(tmp_path, text, ("rows", 7))) == f"{tmp_path} (rows[7])"
-
-
-def test_json_lines_name_the_line_and_a_line_break_alone_is_an_empty_file(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text("\n")
-    assert list(read_json_lines(path)) == []
-    path.write_text('{"a": 1}\n\n')
-    with pytest.raises(UserError, match=r"rows.jsonl:2: empty line"):
-        list(read_json_lines(path))
-    path.write_text('{"a": 1}\n{"a": 1, "a": 2}')
-    with pytest.raises(UserError, match=r"rows.jsonl:2: key 'a' occurs twice"):
-        list(read_json_lines(path))
 
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

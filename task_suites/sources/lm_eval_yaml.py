@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.files import inside
 from task_suites.errors import UserError, nearest
 from task_suites.sources.dataset_rows import find_dataset
-from task_suites.sources.files import inside
 from task_suites.sources.layouts import (
     COMMON,
     Item,

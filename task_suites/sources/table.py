@@ -13,9 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.files import inside
+from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError, nearest
 from task_suites.sources.dataset_rows import find_dataset
-from task_suites.sources.files import inside, read_yaml
 from task_suites.sources.layouts import Item, answered, divided, illustrations, make_suite, sound
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import fields_of, is_template, render

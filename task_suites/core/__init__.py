@@ -1,0 +1,1 @@
+"""What everything else stands on: reading files that nobody has checked."""

@@ -1,0 +1,127 @@
+"""Reading files that nobody has checked: every mistake in one is a `UserError` with file and line.
+
+Text is UTF-8 and may begin with a byte order mark. Lines end at LF or CRLF and at nothing else: the other characters
+that Python's `str.splitlines` cuts at (U+2028, U+0085, U+000B and so on) are text. No name and no link leads out of the
+folder that the user named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from task_suites.errors import UserError
+
+MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory
+
+
+def inside(folder: Path, name: str | Path) -> Path:
+    """`folder / name`, which need not exist.
+
+    Raises:
+        UserError: the name is absolute, climbs with ``..``, is not a file's name at all, or leads out of the folder by
+            a link.
+    """
+    relative = Path(name)
+    if relative.is_absolute() or ".." in relative.parts or "\0" in str(name):
+        raise UserError(f"not a name within the folder: {str(name)[:80]!r}", where=folder)
+    try:
+        real = (folder / relative).resolve()
+        if real.is_relative_to(folder.resolve()):
+            return folder / relative
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long
+        raise UserError(f"cannot be followed ({error})", where=folder / relative) from None
+    raise UserError("a link out of the folder", where=folder / relative, found=real, expected=f"a place in {folder}")
+
+
+def listing(folder: Path) -> list[str]:
+    """The names in a folder, sorted, without hidden ones.
+
+    Raises:
+        UserError: there is no such folder, it cannot be read, or a name in it is not Unicode text.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise UserError("a file's name is not UTF-8", where=folder, found=repr(error.object[:80])) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read ({reason})", where=folder, expected="a folder") from None
+    return names
+
+
+def open_file(path: Path, limit: int | None = MAX_BYTES) -> BinaryIO:
+    """An ordinary file, opened for reading bytes.
+
+    Raises:
+        UserError: it is not there, not an ordinary file (a pipe would never end), too long or not readable.
+    """
+    try:
+        if os.path.exists(path) and not path.is_file():
+            raise UserError("not a file", where=path)
+        file = path.open("rb")
+        size = os.fstat(file.fileno()).st_size
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be read ({reason})", where=path) from None
+    if limit is not None and size > limit:
+        file.close()
+        raise UserError("the file is too long", where=path, found=f"{size} bytes", expected=f"at most {limit}")
+    return file
+
+
+def read_text(path: Path, limit: int = MAX_BYTES) -> str:
+    """A file's text, line ends as in the file.
+
+    Raises:
+        UserError: see `open_file`; or not UTF-8, or a NUL in it, both with the line.
+    """
+    with open_file(path, limit) as file:
+        return decoded(_bytes(file, path), path)
+
+
+def decoded(data: bytes, path: Path, first: int = 1) -> str:
+    """Text from UTF-8 bytes that begin at line `first` of `path`.
+
+    Raises:
+        UserError: not UTF-8, or a NUL.
+    """
+    try:
+        text = data.decode("utf-8-sig" if first == 1 else "utf-8")  # some editors begin with a byte order mark
+    except UnicodeDecodeError as error:
+        where = f"{path}:{first + data.count(10, 0, error.start)}"
+        raise UserError("not UTF-8", where=where, found=f"{data[error.start : error.end]!r}") from None
+    if (nul := text.find("\0")) >= 0:
+        raise UserError("a NUL character", where=f"{path}:{first + text.count(chr(10), 0, nul)}", expected="text")
+    return text
+
+
+def read_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[int, str]]:
+    """(number from 1, line without its end) of a text file, one after the other; LF and CRLF end a line, nothing else.
+
+    Args:
+        limit: the longest file that is read, in bytes; None reads any. Only a line is in memory at a time.
+
+    Raises:
+        UserError: see `read_text`.
+    """
+    with open_file(path, limit) as file:
+        number = 0
+        while line := _bytes(file, path, line=True):
+            number += 1
+            yield number, decoded(line, path, number).removesuffix("\n").removesuffix("\r")
+
+
+def _bytes(file: BinaryIO, path: Path, line: bool = False) -> bytes:
+    try:
+        return file.readline() if line else file.read()
+    except (OSError, MemoryError) as error:
+        raise UserError(f"cannot be read ({getattr(error, 'strerror', None) or 'no memory'})", where=path) from None
+
+
+def at_line(where: object, line: int | None) -> str:
+    """`file:line`, or the file where the line is not known."""
+    return f"{where}:{line}" if line else f"{where}"
