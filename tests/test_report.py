@@ -120,7 +120,7 @@ def answers(method, tasks):
         "truth": ["B-X"],
     }
     yield head | {"index": 3, "input": "fine", "options": None, "scores": None, "answer": "yes"}
-    yield head | {"index": 4, "input": "no options \u2028 and no answer", "options": None, "scores": None, "answer": None}
+    yield head | {"index": 4, "input": "none \u2028 given", "options": None, "scores": None, "answer": None}
     yield head | {"index": 5, "k": 4, "input": "at another k", "options": None, "scores": None, "answer": "no"}
 
 

@@ -134,7 +134,7 @@ def test_numbers_beyond_all_bounds_are_scores_or_refused(tmp_path):
     write(tmp_path, {"t/task.json": text % ("1" + "0" * 400)})
     assert {e.output for e in examples(open_suite(f"big-bench:{tmp_path}")["t"])} == {"x"}
     write(tmp_path, {"t/task.json": text % "1e999"})
-    assert "target_scores has a wrong type" in error_of(f"big-bench:{tmp_path}")
+    assert "not JSON (1e999 is too large a number)" in error_of(f"big-bench:{tmp_path}")
 
 
 # --- BIG-Bench Hard ---------------------------------------------------------------------------------------------------
