@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from eval.config import refuse_steps
 from metaicl.config import TrainerConfig
 from metaicl.methods.base import Method
 from metaicl.trainer import training_episodes
@@ -21,13 +21,18 @@ def within_budget(
     path: Path, print_: str, seconds: float, build: Callable[[], Method], suite: TaskSuite, trainer: TrainerConfig
 ) -> TrainerConfig:
     """The outer loop with the steps that `path` keeps for the training named `print_`; where it has none they are
-    measured on the method that `build` makes, and kept. A quarter of them at most warm up."""
+    measured on the method that `build` makes, and kept.
+
+    Raises:
+        UserError: `trainer` says itself how many steps; or see `steps_within`.
+    """
+    refuse_steps(trainer, seconds)
     kept = read_json(path) if path.is_file() else {}
     if kept.get("config") != print_:
         kept = {"config": print_, "steps": steps_within(seconds, build(), suite, trainer)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(kept) + "\n")
-    return replace(trainer, steps=kept["steps"], warmup_steps=min(trainer.warmup_steps, kept["steps"] // 4))
+    return trainer.within_budget(kept["steps"])
 
 
 def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: TrainerConfig) -> int:

@@ -18,7 +18,7 @@ from eval.report import table, write_report
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card
 from metaicl.config import BackboneConfig, TrainRun
-from metaicl.methods import method_spec
+from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
 from task_suites.core.line_store import LineStore
@@ -37,6 +37,7 @@ class Backbones:
         self._loaded: dict[BackboneConfig, Backbone] = {}
 
     def __call__(self, config: BackboneConfig) -> Backbone:
+        config = config.resolved()
         if config not in self._loaded:
             self._loaded[config] = Backbone.load(config)
         return self._loaded[config]
@@ -65,21 +66,21 @@ def contender(
             f"method {name} is meta-trained before it is compared",
             fix=f"Run: metaicl train --method {name} --name {name}, then give its folder, runs/{name}/best.",
         )
-    config = MethodConfig(name, options or {}, spec.backbone_config(backbone), form)
+    config = MethodConfig(name, options or {}, spec.backbone_config(backbone, shared=True), form).resolved()
 
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    print_ = hashed([asdict(config), spec.defaults()])
+    print_ = hashed(asdict(config))
     return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve)
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
     """The contender of a method saved in `folder` (on a backbone at hand, if given); its key is the method's name."""
-    config, _ = read_card(folder)
+    config = read_card(folder)[0].resolved()
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
-    print_ = hashed([asdict(config), spec.defaults(), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
+    print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         config.name,
@@ -95,7 +96,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
 def training_print(run: TrainRun, *more: Any) -> str:
     """A name for what a training depends on (and `more`), the method's defaults of this version among it; drawing a bar
     makes no difference."""
-    return hashed([asdict(replace(run, progress=True)), method_spec(run.method).defaults(), *more])
+    return hashed([asdict(resolved(replace(run, progress=True))), *more])
 
 
 def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
@@ -150,7 +151,7 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
     """The segments of one short prompt, for the report."""
     task = min(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text)))
     episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
-    form = replace(form.resolved(), chat=False).of(task)  # contents alone: no tokenizer is at hand here
+    form = replace(form.subclassed(), chat=False).of(task)  # contents alone: no tokenizer is at hand here
     query = episode.queries[0]
     segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
     branch = form.branch(query, form.targets(query)[0])

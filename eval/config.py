@@ -142,8 +142,8 @@ class TuneRun:
         trainer: the outer loop, but for what is tuned.
         validation: how a trial is valued.
         trials: trials in all; a study that was stopped goes on.
-        budget_seconds: of meta-training in a trial, as measured on this machine before the first, in place of
-            trainer.steps; 0 takes trainer.steps.
+        budget_seconds: of meta-training in a trial, as measured on this machine before the first; 0 takes
+            trainer.steps.
         space: what is tuned and how far: `trainer.lr: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
             `options.NAME: [choice, a, b]`; empty takes the method's own.
         seed: of the proposals.
@@ -164,6 +164,10 @@ class TuneRun:
     space: dict[str, list[Any]] = field(default_factory=dict)
     seed: int = 0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.budget_seconds:
+            refuse_steps(self.trainer, self.budget_seconds)
 
 
 @dataclass(frozen=True)
@@ -198,3 +202,19 @@ class MapRun:
     budget_seconds: float = 600.0
     max_minutes: float = 0.0
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        refuse_steps(self.trainer, self.budget_seconds)
+
+
+def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
+    """Raise when both the configuration and a budget of seconds say how many steps a training takes.
+
+    Raises:
+        UserError: `trainer.steps` is set.
+    """
+    if trainer.steps is not None:
+        raise UserError(
+            f"trainer.steps is {trainer.steps}, but the steps come from a budget of {seconds:g} s",
+            fix="Leave trainer.steps out, here and in a recipe.",
+        )

@@ -122,9 +122,13 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
     spec = method_spec(name)
     options = {**spec.defaults(), **recipe.get("method_options", {})}
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    parts: list[Any] = [name, options, asdict(spec.backbone_config(run.backbone)), protocol, task_print]
+    parts: list[Any] = [name, options, asdict(spec.backbone_config(run.backbone, shared=True)), protocol, task_print]
     if spec.trained:
-        parts += [asdict(run.suite), asdict(replace(run.trainer, **recipe.get("trainer", {}))), run.budget_seconds]
+        parts += [
+            asdict(run.suite),
+            asdict(replace(run.trainer, **recipe.get("trainer", {})).resolved()),
+            run.budget_seconds,
+        ]
     return hashed(parts)[:24]
 
 
@@ -187,7 +191,7 @@ def _contender(
     if not spec.trained:
         return contender(name, run.backbone, PromptFormat(), backbones, options)
     trainer = replace(run.trainer, **recipe.get("trainer", {}))
-    backbone = spec.backbone_config(run.backbone)
+    backbone = spec.backbone_config(run.backbone, shared=True)
     training = TrainRun(
         name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress, resume=True
     )

@@ -139,10 +139,10 @@ def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender
 
 def training(run: QuickstartRun, name: str, suite_config: SuiteConfig, folder: Path) -> TrainRun:
     """The training of one method."""
-    backbone = method_spec(name).backbone_config(run.backbone)
+    backbone = method_spec(name).backbone_config(run.backbone, shared=True)
     trainer = TrainerConfig(steps=run.steps, k=run.k, queries=8, log_every=5)
     if name == "protonet":  # it learns one linear map, which does not take long
-        trainer = replace(trainer, steps=max(1, trainer.steps // 8), queries=16, arbitrary_labels=0.0)
+        trainer = replace(trainer, steps=max(1, run.steps // 8), queries=16, arbitrary_labels=0.0)
     return TrainRun(
         name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
     )
@@ -184,6 +184,6 @@ def _say_time(
     step_tokens = fmean([method.tokens(e) for e in first])
     for t in trainings:
         if not (t.folder / DONE).is_file():
-            passes += t.trainer.steps * step_tokens * LEARNING.get(t.method, 2.2)
+            passes += t.trainer.resolved().steps * step_tokens * LEARNING.get(t.method, 2.2)
             passes += cell * len(comparison.tasks) * run.seeds * ADAPTING.get(t.method, 1.3)
     print(f"This takes about {duration(passes / speed)} on this machine; finished steps are kept.")

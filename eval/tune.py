@@ -57,7 +57,13 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     space = checked_space(run.space or spec.space or (RATE if spec.trained else {}), run.method)
     suite, note = run.suite.open()
     folder = Path(run.output) / run.name
-    write_config(folder / "config.yaml", asdict(run))
+    recorded = replace(
+        run,
+        method_options=spec.resolved_options(run.method_options),
+        backbone=spec.backbone_config(run.backbone),
+        format=spec.prompt_format(run.format),
+    )
+    write_config(folder / "config.yaml", asdict(recorded))
     if note:
         say(note)
     storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
@@ -69,8 +75,9 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
     backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
     if run.budget_seconds and spec.trained:
+        budget = run.budget_seconds
         run = _within_budget(run, folder, suite, backbone)
-        say(f"A trial trains {run.trainer.steps} steps, as many as {run.budget_seconds:g} s allow")
+        say(f"A trial trains {run.trainer.steps} steps, as many as {budget:g} s allow")
     defaults = _defaults(run, spec, space)
     started = time.monotonic()
     for number in range(len(done), run.trials):
@@ -157,7 +164,7 @@ def _suggest(trial: Any, name: str, limits: Range) -> Any:
 def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dict[str, Any]:
     """The settings that the method has without tuning, as far as they lie in the space and are known."""
     given = {f"options.{n}": v for n, v in {**spec.options, **run.method_options}.items()}
-    given |= {f"trainer.{n}": v for n, v in asdict(run.trainer).items()}
+    given |= {f"trainer.{n}": v for n, v in asdict(run.trainer.resolved()).items()}
     given |= {f"options.{n}": v for n, v in spec.defaults().items() if f"options.{n}" not in given}
     found = {}
     for name, (kind, *values) in space.items():
@@ -191,12 +198,13 @@ def _scores(
 
 
 def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:
-    """The run with the steps that its budget allows, measured on the method's defaults and kept for all trials."""
+    """The run with the steps that its budget allows in place of the budget. They are measured on the method's defaults
+    and kept for all trials."""
     training = _training(run, {}, folder)
     config = MethodConfig(run.method, training.method_options, training.backbone, run.format)
     plan, print_ = folder / "plan.json", training_print(training, run.budget_seconds)
     trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(backbone), suite, run.trainer)
-    return replace(run, trainer=trainer)
+    return replace(run, trainer=trainer, budget_seconds=0.0)
 
 
 def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:

@@ -40,11 +40,17 @@ class MethodConfig:
     backbone: BackboneConfig
     format: PromptFormat
 
+    def resolved(self) -> MethodConfig:
+        """The configuration with the value that every option takes (`metaicl.methods.resolved`)."""
+        spec = method_spec(self.name)
+        backbone, form = spec.backbone_config(self.backbone), spec.prompt_format(self.format)
+        return MethodConfig(self.name, spec.resolved_options(self.options), backbone, form)
+
     def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
         """The method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
-        spec = method_spec(self.name)
-        backbone = backbone or Backbone.load(spec.backbone_config(self.backbone), seed)
-        method = spec.build(backbone, self.format, **self.options)
+        config = self.resolved()
+        backbone = backbone or Backbone.load(config.backbone, seed)
+        method = method_spec(self.name).build(backbone, config.format, **config.options)
         return method.to(backbone.device)
 
 
@@ -76,9 +82,10 @@ def save_method(method: Method, config: MethodConfig, folder: Path) -> None:
     """Save a method's learned weights with what is needed to build it again."""
     from safetensors.torch import save_file
 
+    config = config.resolved()  # a later version may have other defaults
     card = {
         "name": config.name,
-        "options": {**method_spec(config.name).options, **config.options},  # a later version's may be others
+        "options": config.options,
         "format": asdict(config.format),
         "backbone": asdict(method.backbone.config),
         "base": _base_shape(method.backbone),

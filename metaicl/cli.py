@@ -256,7 +256,9 @@ def _format_fields(words: list[str]) -> list[str]:
 
 def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
     """`--json` as `--json=true` for options that are true or false."""
-    switches = {f"--{action.dest}" for action in parser._actions if getattr(action, "_typehint", None) is bool}
+    switches = {
+        f"--{action.dest}" for action in parser._actions if getattr(action, "_typehint", None) in (bool, bool | None)
+    }
     result = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         bare = word in switches and following not in ("true", "false")

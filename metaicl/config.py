@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +17,17 @@ from task_suites.sources import SuiteConfig
 class BackboneConfig:
     """Which language model, and which of its weights are learned.
 
+    Options that a method may choose are unset (`None`) until the user or the method gives them a value: a value that
+    the user gives is never replaced (`metaicl.methods.resolved`).
+
     Attributes:
         name: a registry model (`metaicl models list`), a local folder or a hub name.
-        weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none.
-        lora_r: rank of the adapters.
-        lora_alpha: their scale is lora_alpha / lora_r.
+        weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none. Unset: what the method learns.
+        lora_r: rank of the adapters. Unset: the method's, else 16.
+        lora_alpha: their scale is lora_alpha / lora_r. Unset: twice lora_r.
         lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
-        lora_layers: only the uppermost so many layers get adapters; 0 means all.
+            Unset: the method's, else "all-linear".
+        lora_layers: how many of the uppermost layers get adapters; 0 means all. Unset: the method's, else 0.
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": bf16 on
             devices whose bf16 products are the quicker ones (`metaicl.devices.precision_for`). A checkpoint keeps the
             precision that it was trained in.
@@ -33,15 +37,43 @@ class BackboneConfig:
     """
 
     name: str = "smollm2-135m"
-    weights: Literal["lora", "full", "frozen"] = "lora"
-    lora_r: int = 16
-    lora_alpha: int = 32
-    lora_targets: str = "all-linear"
-    lora_layers: int = 0
+    weights: Literal["lora", "full", "frozen"] | None = None
+    lora_r: int | None = None
+    lora_alpha: int | None = None
+    lora_targets: str | None = None
+    lora_layers: int | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     attention: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
     gradient_checkpointing: bool = False
     device: str = "auto"
+
+    def adapters(self) -> Adapters:
+        """The adapters' settings, each with a value."""
+        r = 16 if self.lora_r is None else self.lora_r
+        alpha = 2 * r if self.lora_alpha is None else self.lora_alpha
+        return Adapters(r, alpha, self.lora_targets or "all-linear", self.lora_layers or 0)
+
+    def resolved(self) -> BackboneConfig:
+        """The configuration with a value for each option that is unset."""
+        lora = self.adapters()
+        return replace(
+            self,
+            weights=self.weights or "lora",
+            lora_r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_targets=lora.targets,
+            lora_layers=lora.layers,
+        )
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """The settings of LoRA adapters, by the names of `BackboneConfig` without their prefix."""
+
+    r: int
+    alpha: int
+    targets: str
+    layers: int
 
 
 @dataclass(frozen=True)
@@ -49,7 +81,7 @@ class TrainerConfig:
     """The outer loop's settings.
 
     Attributes:
-        steps: optimiser steps.
+        steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
         episodes_per_step: episodes in one step, over all processes and rows.
         row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
         k: demonstrations of a training episode.
@@ -65,7 +97,8 @@ class TrainerConfig:
         per_class: k counts the demonstrations of each class.
         lr: AdamW's peak rate.
         schedule: after the warm-up: "linear" to nothing, "cosine" to nothing, or "constant".
-        warmup_steps: steps of linear warm-up.
+        warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows where that is
+            less.
         weight_decay: AdamW's decoupled decay.
         clip: longest gradient norm.
         average_last: the last weights are the mean over this share of the steps (0: those of the last step alone).
@@ -76,7 +109,7 @@ class TrainerConfig:
         log_every: steps between lines of metrics.jsonl.
     """
 
-    steps: int = 100
+    steps: int | None = None
     episodes_per_step: int = 1
     row_tokens: int = 2048
     k: int = 16
@@ -91,7 +124,7 @@ class TrainerConfig:
     per_class: bool = False
     lr: float = 1e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int = 10
+    warmup_steps: int | None = None
     weight_decay: float = 0.0
     clip: float = 1.0
     average_last: float = 0.5
@@ -103,7 +136,7 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for name in ("steps", "episodes_per_step", "row_tokens", "k", "queries", "log_every"):
-            if getattr(self, name) < 1:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"trainer.{name} must be at least 1", found=getattr(self, name))
         if not 0 <= self.average_last <= 1:
             raise UserError("trainer.average_last is no share", found=self.average_last, expected="from 0 to 1")
@@ -124,13 +157,33 @@ class TrainerConfig:
         least = self.k_min or 1
         return least + (self.k - least) * min(step, self.curriculum_steps) // self.curriculum_steps
 
+    def resolved(self) -> ResolvedTrainerConfig:
+        """The configuration with a value for each option that is unset."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return ResolvedTrainerConfig(**given)
+
+    def within_budget(self, steps: int) -> TrainerConfig:
+        """The configuration with the steps that a budget allows, of which a quarter at most warm up."""
+        warmup = min(10, steps // 4) if self.warmup_steps is None else self.warmup_steps
+        return replace(self, steps=steps, warmup_steps=warmup)
+
     def rate(self, step: int) -> float:
         """The learning rate of a step (counted from 0)."""
-        if step < self.warmup_steps:
-            return self.lr * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        resolved = self.resolved()
+        steps, warmup = resolved.steps, resolved.warmup_steps
+        if step < warmup:
+            return self.lr * (step + 1) / warmup
+        done = (step - warmup) / max(1, steps - warmup)
         falling = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "constant": 1.0}
         return self.lr * falling[self.schedule]
+
+
+@dataclass(frozen=True)
+class ResolvedTrainerConfig(TrainerConfig):
+    """A `TrainerConfig` whose every option has a value."""
+
+    steps: int = 100
+    warmup_steps: int = 10
 
 
 @dataclass(frozen=True)

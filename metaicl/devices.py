@@ -33,5 +33,6 @@ def precision_for(device: str) -> Literal["bf16", "fp32"]:
 
 
 def settled(config: BackboneConfig, device: str) -> BackboneConfig:
-    """The configuration with the precision that it means on `device`."""
+    """The configuration with a value for each option that is unset, and the precision that it means on `device`."""
+    config = config.resolved()
     return replace(config, precision=precision_for(device)) if config.precision == "auto" else config

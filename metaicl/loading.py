@@ -54,18 +54,18 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         return model
     from peft import LoraConfig, get_peft_model
 
-    layers = model.config.num_hidden_layers
-    upper = list(range(max(0, layers - config.lora_layers), layers)) if config.lora_layers else None
-    targets: str | list[str] = config.lora_targets
+    given, layers = config.adapters(), model.config.num_hidden_layers
+    upper = list(range(max(0, layers - given.layers), layers)) if given.layers else None
+    targets: str | list[str] = given.targets
     if targets == "query-value":
         targets = _query_value_names(model, config)
     elif targets != "all-linear":
-        targets = config.lora_targets.split(",")
+        targets = given.targets.split(",")
     elif upper:  # peft takes a choice of layers for named modules only
         targets = sorted(_linear_names(model))
     lora = LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
+        r=given.r,
+        lora_alpha=given.alpha,
         lora_dropout=0.0,
         target_modules=targets,
         layers_to_transform=upper,
@@ -75,7 +75,7 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         adapted = get_peft_model(model, lora)
     except ValueError as error:
         raise UserError(
-            f"{config.name} takes no adapters at lora_targets {config.lora_targets!r}: {error}",
+            f"{config.name} takes no adapters at lora_targets {given.targets!r}: {error}",
             fix="Name modules that take them (backbone.lora_targets), or learn all weights (backbone.weights full).",
         ) from None
     module: Any

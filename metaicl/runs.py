@@ -19,6 +19,7 @@ from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
 from metaicl.devices import device_for, precision_for
+from metaicl.methods import resolved
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
 from task_suites.errors import UserError, counted
@@ -60,11 +61,14 @@ def train_run(
         validate = make_validate(held_out, run.validation) if held_out else None
     trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
     if trainer.accelerator.is_main_process:
-        write_config(run.folder / "config.yaml", asdict(run), data, [task.name for task in trainer.tasks])
+        write_config(run.folder / "config.yaml", asdict(resolved(run)), data, [task.name for task in trainer.tasks])
         if note:
             say(note)
         weights = sum(p.numel() for p in method.learned().values())
-        say(f"Meta-training {run.method} on {len(trainer.tasks)} tasks, {run.trainer.steps} steps, {weights:,} weights")
+        say(
+            f"Meta-training {run.method} on {len(trainer.tasks)} tasks, "
+            f"{trainer.config.steps} steps, {weights:,} weights"
+        )
         say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
     trained = trainer.run(resume=run.resume)
     if trainer.accelerator.is_main_process:

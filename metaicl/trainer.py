@@ -95,7 +95,7 @@ class Trainer:
         if not self.tasks:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
             raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks{why}")
-        self.method, self.method_config, self.config = method, method_config, config
+        self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress = run_dir, validate, progress
         on_cpu = method.backbone.device.type == "cpu"
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -284,7 +284,7 @@ class Trainer:
             return
         state = json.loads(found[-1].read_text())
         now = asdict(self.config)
-        state["config"] = asdict(TrainerConfig()) | state["config"]  # it may be older than a setting
+        state["config"] = asdict(TrainerConfig().resolved()) | state["config"]  # it may be older than a setting
         changed = sorted(k for k in now if k != "log_every" and state["config"][k] != now[k])
         if changed:
             raise UserError(

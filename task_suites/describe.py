@@ -56,7 +56,7 @@ def show_prompt(
     form = form or PromptFormat()
     if form.channel and task.form != "options":
         raise UserError(f"task {task_name} has no options to score", fix="Show it in the direct format.")
-    form = form.resolved().of(task, chat)
+    form = form.subclassed().of(task, chat)
     episode = EpisodeSampler(seed, k, 1).draw(task, "test", 0)
     query = episode.queries[0]
     segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]

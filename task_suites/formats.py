@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal
 
 from task_suites.chat import ChatPieces, ChatTemplate, cut_chat
@@ -75,8 +75,8 @@ class PromptFormat:
 
     Attributes:
         channel: score the input given the answer (Min et al. 2022, arXiv 2108.04106) instead of the answer given the
-            input; only for examples with options.
-        instruction: begin with the task's instruction.
+            input; only for examples with options. Unset: what the method needs, else false.
+        instruction: begin with the task's instruction. Unset: what the method needs, else false.
         answer: what stands between an input and its answer in the direct format.
         separator: what ends a demonstration.
         target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
@@ -99,8 +99,8 @@ class PromptFormat:
         UserError: an unknown value, or fields that do not go together.
     """
 
-    channel: bool = False
-    instruction: bool = False
+    channel: bool | None = None
+    instruction: bool | None = None
     answer: str = "\nAnswer:"
     separator: str = "\n\n"
     target: str = ""
@@ -141,6 +141,10 @@ class PromptFormat:
             raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
 
     def resolved(self) -> PromptFormat:
+        """The format with a value for each field that is unset."""
+        return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
+
+    def subclassed(self) -> PromptFormat:
         """The format itself, or the one that `target` names.
 
         Raises:

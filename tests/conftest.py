@@ -59,7 +59,7 @@ def learnable():
 def make_learnable(**changes: object):
     from metaicl.backbone import Backbone
 
-    backbone = Backbone.load(tiny_config(weights="lora", **changes))
+    backbone = Backbone.load(tiny_config(**{"weights": "lora", "lora_alpha": 32, **changes}))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in backbone.trainable().values():

@@ -157,20 +157,20 @@ def test_methods_learn_and_answer_behind_drawn_templates_and_words(name):
 
 def test_a_saved_method_keeps_its_format(tmp_path):
     form = preset("chat", instruction=True, templates=GENERAL, verbalizer={"toy": {"fruit": "food"}}, seed=3)
-    config = MethodConfig("icl", {}, tiny_config(weights="lora"), form)
-    method = method_spec("icl").build(make_learnable(), form)
+    config = MethodConfig("metaicl", {}, tiny_config(), form)
+    method = method_spec("metaicl").build(make_learnable(), form)
     save_method(method, config, tmp_path / "saved")
-    assert read_card(tmp_path / "saved")[0].format == form
+    assert read_card(tmp_path / "saved")[0].format == form.resolved()
 
 
 def test_a_card_of_before_these_formats_is_the_direct_format(tmp_path):
-    config = MethodConfig("icl", {}, tiny_config(weights="lora"), PromptFormat())
-    save_method(method_spec("icl").build(make_learnable(), PromptFormat()), config, tmp_path / "saved")
+    config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    save_method(method_spec("metaicl").build(make_learnable(), PromptFormat()), config, tmp_path / "saved")
     path = tmp_path / "saved" / "method.json"
     card = json.loads(path.read_text())
     card["format"] = {n: card["format"][n] for n in ("channel", "instruction", "answer", "separator", "target")}
     path.write_text(json.dumps(card))
-    assert read_card(tmp_path / "saved")[0].format == PromptFormat()
+    assert read_card(tmp_path / "saved")[0].format == PromptFormat().resolved()
 
 
 def test_a_chat_on_a_tokenizer_without_a_template_is_refused(frozen):

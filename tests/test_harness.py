@@ -164,15 +164,15 @@ def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_p
     def prints() -> list[str]:
         return [
             contender("finetune", tiny_config(), PromptFormat(), Backbones()).fingerprint,
-            trained_contender(tmp_path / "best").fingerprint,
             training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl")),
         ]
 
-    before = prints()
+    before, saved = prints(), trained_contender(tmp_path / "best").fingerprint
     assert prints() == before
     for name, option in (("finetune", {"steps": 7}), ("metaicl", {"supervise": "all"})):
         monkeypatch.setitem(METHODS, name, replace(METHODS[name], options={**METHODS[name].options, **option}))
     assert not set(prints()) & set(before)
+    assert trained_contender(tmp_path / "best").fingerprint == saved  # its folder records every option
 
 
 def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp_path):

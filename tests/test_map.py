@@ -20,6 +20,7 @@ from metaicl import trainer
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import read_card
 from metaicl.config import TrainerConfig
+from metaicl.methods import method_spec
 from task_suites.errors import UserError
 from task_suites.sources import SuiteConfig
 
@@ -166,7 +167,7 @@ def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path)
     study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {lr: 0.01}\n")
     map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
     config, _ = read_card(tmp_path / "map" / "protonet" / "best")
-    assert config.options == {"layer": 1}
+    assert config.options == {**method_spec("protonet").defaults(), "layer": 1}
     study.write_text("method: maml\n")
     with pytest.raises(UserError, match="the recipe is another method's"):
         map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)

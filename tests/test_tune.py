@@ -71,7 +71,7 @@ def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypa
 
 
 def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
-    run = replace(run, method="protonet", trials=2, budget_seconds=0.2)
+    run = replace(run, method="protonet", trials=2, budget_seconds=0.2, trainer=replace(TRAINER, steps=None))
     said: list[str] = []
     tune_run(run, said.append)
     steps = json.loads((tmp_path / "tune" / "plan.json").read_text())["steps"]

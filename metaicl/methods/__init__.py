@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
+from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods.base import Method
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
@@ -29,10 +29,10 @@ class MethodSpec:
         note: what it does, in half a sentence.
         options: arguments of the class.
         trained: whether it is meta-trained before it is evaluated.
-        format: settings of `PromptFormat` that the method has of its own (the channel format, the instruction).
-        weights: the backbone weights that it learns, meta-trained or adapted.
+        format: fields of `PromptFormat` that the method needs (the channel format, the instruction).
+        weights: the backbone weights that it learns, meta-trained or adapted; None where it may be any.
         space: what `metaicl tune` looks through, and how far (`eval/tune.py`); empty is `RATE` where it is trained.
-        adapters: settings of `BackboneConfig` that the method takes where they were left at their defaults.
+        adapters: options of `BackboneConfig` that the method chooses where the user gives none.
     """
 
     target: str
@@ -41,25 +41,71 @@ class MethodSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     trained: bool = False
     format: Mapping[str, Any] = field(default_factory=dict)
-    weights: str = "frozen"
+    weights: str | None = "frozen"
     adapters: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The registry's name, or the target of a method that is not in the registry."""
+        return next((name for name, spec in METHODS.items() if spec is self), self.target)
+
     def defaults(self) -> dict[str, Any]:
-        """The class's arguments that have a default."""
-        found = {}
-        for cls in reversed(load_named(self.target).__mro__):  # subclasses pass **options on to their parents
-            if "__init__" in vars(cls):
-                parameters = inspect.signature(cls.__init__).parameters.values()
-                found.update({p.name: p.default for p in parameters if p.default is not p.empty})
+        """The class's arguments that have a default, and the registry's options over them."""
+        found: dict[str, Any] = {}
+        for cls in load_named(self.target).__mro__:
+            if "__init__" not in vars(cls):
+                continue
+            parameters = inspect.signature(cls.__init__).parameters.values()
+            found = {p.name: p.default for p in parameters if p.default is not p.empty} | found
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):  # its parents' arguments are not the user's
+                break
         return {**found, **self.options}
 
-    def backbone_config(self, config: BackboneConfig) -> BackboneConfig:
-        """The backbone's configuration for this method: nothing is learned where the method learns nothing."""
-        if self.weights == "frozen":
-            return replace(config, weights="frozen")
-        default = BackboneConfig()
-        return replace(config, **{n: v for n, v in self.adapters.items() if getattr(config, n) == getattr(default, n)})
+    def resolved_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The value of every option of the class: the one given, else the registry's, else the class's own.
+
+        A default of a user's class that JSON cannot hold is left out: the class alone knows it.
+        """
+        return {n: v for n, v in self.defaults().items() if _is_plain(v)} | dict(given)
+
+    def backbone_config(self, config: BackboneConfig, shared: bool = False) -> BackboneConfig:
+        """`config` with a value for every option: the one given, else the method's, else the general one.
+
+        Args:
+            shared: whether `config` serves several methods. Its `weights` then speaks of those that learn any.
+
+        Raises:
+            UserError: the weights that `config` lets learn are not those that the method needs.
+        """
+        if shared and self.weights == "frozen":
+            config = replace(config, weights=None)
+        if config.weights and self.weights and (config.weights == "frozen") != (self.weights == "frozen"):
+            learns, way = (
+                ("none", "use a method that learns them")
+                if self.weights == "frozen"
+                else ("some", "set it to lora or full")
+            )
+            raise UserError(
+                f"backbone.weights is {config.weights}, but {self.name} learns {learns} of the model's weights",
+                fix=f"Leave backbone.weights out, or {way}.",
+            )
+        own = {"weights": self.weights, **self.adapters}
+        return replace(config, **{n: v for n, v in own.items() if getattr(config, n) is None}).resolved()
+
+    def prompt_format(self, form: PromptFormat) -> PromptFormat:
+        """`form` with the fields that the method needs; a field that is unset is false.
+
+        Raises:
+            UserError: a field that the method needs was given another value.
+        """
+        for name, needed in self.format.items():
+            if (given := getattr(form, name)) is not None and given != needed:
+                raise UserError(
+                    f"format.{name} is {str(given).lower()}, but {self.name} needs {str(needed).lower()}",
+                    fix=f"Leave format.{name} out, or use another method.",
+                )
+        return replace(form, **self.format).resolved()
 
     def build(self, backbone: Backbone, form: PromptFormat, **options: Any) -> Method:
         """The method; `options` go over the registry's.
@@ -71,8 +117,7 @@ class MethodSpec:
         if not (isinstance(cls, type) and issubclass(cls, Method)):
             raise UserError(f"{self.target} is not a metaicl.methods.base.Method")
         try:
-            form = replace(form, **self.format).resolved()
-            return cls(backbone, form, **{**self.options, **options})
+            return cls(backbone, self.prompt_format(form).subclassed(), **{**self.options, **options})
         except TypeError as error:
             raise UserError(
                 f"method {self.target}: {error}", fix="See the class's docstring for its options."
@@ -84,7 +129,7 @@ _MAML = "metaicl.methods.maml:MAML"
 _MATCHING = "metaicl.methods.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
-_SMALL = {"lora_r": 4, "lora_alpha": 8, "lora_targets": "query-value", "lora_layers": 10}
+_SMALL = {"lora_r": 4, "lora_targets": "query-value", "lora_layers": 10}
 # Three steps are what meta-training can afford; where the demonstrations are not in the prompt, ten times as many at
 # test are worth 30 points (docs/experiments.md).
 _LONG = {"test_steps": 30}
@@ -342,7 +387,32 @@ def method_spec(name: str) -> MethodSpec:
     if ":" in name:
         cls = load_named(name)
         trained = bool(getattr(cls, "trainable", False))
-        return MethodSpec(name, name.partition(":")[2], trained=trained, weights=getattr(cls, "weights", "lora"))
+        return MethodSpec(name, name.partition(":")[2], trained=trained, weights=getattr(cls, "weights", None))
     if name not in METHODS:
         raise UserError(f"no method {name!r}", fix=f"{nearest(name, METHODS)} Or name your own as package.module:Name.")
     return METHODS[name]
+
+
+def resolved(run: TrainRun) -> TrainRun:
+    """The run with the value that every option takes: the user's, else the method's, else the general default.
+
+    Raises:
+        UserError: an unknown method, or a value that contradicts what the method needs.
+    """
+    spec = method_spec(run.method)
+    return replace(
+        run,
+        method_options=spec.resolved_options(run.method_options),
+        backbone=spec.backbone_config(run.backbone),
+        format=spec.prompt_format(run.format),
+        trainer=run.trainer.resolved(),
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON gives the value back as it is."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))

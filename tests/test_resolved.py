@@ -1,0 +1,159 @@
+"""What the user wrote is what runs: a value given is never replaced, and every option's value is recorded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+
+import pytest
+import yaml
+from conftest import tiny_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import toy_suite
+
+from eval.config import MapRun, TuneRun
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig, read_card
+from metaicl.cli import parse
+from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
+from metaicl.methods import METHODS, method_spec, resolved
+from metaicl.runs import train_run
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+
+LEARNING = [name for name, spec in METHODS.items() if spec.weights != "frozen"]
+ADAPTERS = {
+    "weights": st.sampled_from(["lora", "full"]),
+    "lora_r": st.sampled_from([1, 4, 16]),
+    "lora_alpha": st.sampled_from([2, 8, 32]),
+    "lora_targets": st.sampled_from(["all-linear", "query-value", "q_proj"]),
+    "lora_layers": st.sampled_from([0, 1, 10, 14]),
+}
+UNSET = {name: st.none() | values for name, values in ADAPTERS.items()}
+small = settings(deadline=None, max_examples=100)
+
+
+@small
+@given(name=st.sampled_from(LEARNING), adapters=st.fixed_dictionaries(UNSET))
+def test_a_given_option_of_the_model_is_kept_and_every_other_one_gets_a_value(name, adapters):
+    config = method_spec(name).backbone_config(BackboneConfig(**adapters))
+    assert {n: v for n, v in asdict(config).items() if v is None} == {}
+    assert {n: getattr(config, n) for n, v in adapters.items() if v is not None} == {
+        n: v for n, v in adapters.items() if v is not None
+    }
+
+
+@small
+@given(data=st.data(), name=st.sampled_from(sorted(METHODS)))
+def test_a_given_option_of_the_method_is_kept_and_every_other_one_gets_a_value(data, name):
+    spec = method_spec(name)
+    options = data.draw(st.dictionaries(st.sampled_from(sorted(spec.defaults()) or ["other"]), st.integers()))
+    found = spec.resolved_options(options)
+    assert found == {**spec.defaults(), **options}
+    assert json.loads(json.dumps(found)) == found
+
+
+@small
+@given(
+    given=st.fixed_dictionaries(
+        {},
+        optional={
+            f.name: st.just(getattr(TrainerConfig(k_min=1, curriculum_steps=3), f.name)) for f in fields(TrainerConfig)
+        },
+    ),
+    steps=st.none() | st.integers(1, 500),
+    warmup=st.none() | st.integers(0, 500),
+    budget=st.integers(1, 500),
+)
+def test_a_given_option_of_the_trainer_is_kept(given, steps, warmup, budget):
+    config = TrainerConfig(**{**given, "steps": steps, "warmup_steps": warmup})
+    whole = config.resolved()
+    assert None not in asdict(whole).values()
+    assert all(getattr(whole, n) == v for n, v in asdict(config).items() if v is not None)
+    within = replace(config, steps=None).within_budget(budget)
+    assert within.steps == budget
+    assert within.warmup_steps == (min(10, budget // 4) if warmup is None else warmup)
+
+
+def test_rank_16_is_rank_16_also_where_it_is_the_general_default():
+    _, run = parse(["train", "--method", "maml", "--backbone.lora_r", "16", "--backbone.lora_targets", "all-linear"])
+    found = resolved(run).backbone.adapters()
+    assert (found.r, found.alpha, found.targets, found.layers) == (16, 32, "all-linear", 10)
+    _, run = parse(["train", "--method", "maml"])
+    assert resolved(run).backbone.adapters().r == 4
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_is_built_from_its_resolved_options_alone(name):
+    config = MethodConfig(
+        name, {}, tiny_config(lora_r=None, lora_layers=1 if name != "setfit" else None), PromptFormat()
+    )
+    whole = config.resolved()
+    assert whole.resolved() == whole
+    backbone = Backbone.load(whole.backbone)
+    assert backbone.config == whole.backbone
+    assert method_spec(name).build(backbone, whole.format, **whole.options).form == whole.format
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "way"),
+    [
+        ("protonet", "lora", "protonet learns none of the model's weights. Leave backbone.weights out"),
+        ("icl", "full", "icl learns none of the model's weights"),
+        (
+            "metaicl",
+            "frozen",
+            "metaicl learns some of the model's weights. Leave backbone.weights out, or set it to lora",
+        ),
+        ("finetune", "frozen", "backbone.weights is frozen, but finetune learns some"),
+    ],
+)
+def test_weights_that_contradict_the_method_are_refused(method, weights, way):
+    with pytest.raises(UserError, match=way):
+        method_spec(method).backbone_config(BackboneConfig(weights=weights))
+    assert method_spec(method).backbone_config(BackboneConfig()).weights != weights  # the way out
+
+
+def test_weights_shared_by_several_methods_speak_of_those_that_learn_any():
+    config = BackboneConfig(weights="full")
+    assert method_spec("icl").backbone_config(config, shared=True).weights == "frozen"
+    assert method_spec("finetune").backbone_config(config, shared=True).weights == "full"
+    with pytest.raises(UserError, match="finetune learns some"):
+        method_spec("finetune").backbone_config(BackboneConfig(weights="frozen"), shared=True)
+
+
+@pytest.mark.parametrize(("method", "field"), [("ict", "instruction"), ("metaicl_channel", "channel")])
+def test_a_format_that_contradicts_the_method_is_refused(method, field):
+    _, run = parse(["train", "--method", method, f"--format.{field}", "false"])
+    with pytest.raises(UserError, match=rf"format.{field} is false, but {method} needs true. Leave format.{field} out"):
+        resolved(run)
+    for words in ([], [f"--format.{field}"]):
+        _, run = parse(["train", "--method", method, *words])
+        assert getattr(resolved(run).format, field) is True
+    assert getattr(resolved(TrainRun(method="metaicl")).format, field) is False
+
+
+def test_steps_and_a_budget_exclude_each_other():
+    for words in (["map", "--trainer.steps", "100"], ["tune", "--budget_seconds", "5", "--trainer.steps", "100"]):
+        with pytest.raises(UserError, match=r"trainer.steps is 100, but .*budget.*Leave trainer.steps out"):
+            parse(words)
+    assert parse(["tune", "--trainer.steps", "100"])[1].trainer.steps == 100
+    assert MapRun().trainer.steps is TuneRun(budget_seconds=5).trainer.steps is None
+
+
+def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):
+    run = TrainRun(
+        "one", str(tmp_path), SuiteConfig("toys:toy_suite"), "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
+        trainer=TrainerConfig(steps=1, k=2, queries=2), progress=False, resume=False,
+    )  # fmt: skip
+    train_run(run, lambda tasks, config: lambda method: 0.0, lambda text: None, toy_suite())
+    recorded = next(yaml.safe_load_all((run.folder / "config.yaml").read_text(encoding="utf-8")))
+    backbone, card = recorded["backbone"], read_card(run.folder / "best")[0]
+    assert (backbone["lora_r"], backbone["lora_alpha"], backbone["lora_targets"]) == (16, 32, "query-value")
+    assert recorded["method_options"]["test_steps"] == 30 and recorded["method_options"]["inner_lr"] == 0.5
+    assert recorded["trainer"]["warmup_steps"] == 10
+    assert None not in (*backbone.values(), *recorded["trainer"].values(), *recorded["format"].values())
+    assert card.options == recorded["method_options"]
+    assert card.resolved() == card and card.backbone.lora_r == 16
