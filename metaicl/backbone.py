@@ -1,15 +1,8 @@
 """`Backbone`: a causal language model, its tokenizer and, where wanted, LoRA weights. Trees in, log-probabilities and
 hidden states out.
 
-A tree goes through the model as one row in which each token sees its ancestors alone, so that each distinct token
-prefix is computed once. How the model is told so is the backbone's `attention`:
-
-    tree    the parts of the tree as fused calls without a mask (CPU; metaicl/tree_attention.py)
-    flex    FlexAttention with a block mask (CUDA; metaicl/flex_attention.py)
-    dense   an additive mask of the whole row: the reference, and the way out
-    plain   not at all: the tree's paths run as plain sequences (a state-space model, ALiBi without positions)
-
-Each is tried on a small tree at loading; the first whose log-probabilities equal those of plain sequences is taken.
+A tree goes through the model as one row in which each token sees only its ancestors, so that each distinct token
+prefix is computed once. How the model is told so is the backbone's `attention` (metaicl/attention_choice.py).
 """
 
 from __future__ import annotations
@@ -22,13 +15,14 @@ from functools import cached_property, lru_cache
 from itertools import takewhile
 from operator import eq
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from metaicl import flex_attention, output_head, tree_attention
+from metaicl import attention_choice, choice_cache, flex_attention, output_head, tree_attention
+from metaicl.attention_choice import Attention, Choice, Fallback
 from metaicl.config import BackboneConfig
 from metaicl.devices import device_for, settled
 from metaicl.last_network import LastNetwork
@@ -39,15 +33,18 @@ from task_suites.errors import UserError
 
 log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
-Attention = Literal["tree", "flex", "dense", "plain"]
-_OURS = {"tree": tree_attention, "flex": flex_attention}
 HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
 
 
 class Backbone(nn.Module):
-    """See the module's docstring. `load` builds one by name; the constructor takes a model at hand."""
+    """See the module's docstring. `load` builds one by name; the constructor takes a model at hand.
 
-    def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig):
+    Attributes:
+        fallbacks: the quicker ways that the model does not take, each with its reason.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig, choice: Choice | None = None):
+        """`choice` is how a model is run that was checked before; None checks it now."""
         super().__init__()
         self.config = config = settled(config, str(next(model.parameters()).device))
         self.tokenizer = tokenizer
@@ -62,13 +59,42 @@ class Backbone(nn.Module):
         self.lower = LowerLayers(self.model)
         self.last = LastNetwork(self.lower.layers)
         self.window = _shared_depth(self.shape)
-        found = str(getattr(self.shape, "_attn_implementation", None))
-        self._own_implementation = "sdpa" if _registered(found) else found  # a backbone had it before
-        self._head: nn.Linear | None = None
-        self._take_short_ways()
+        found = str(getattr(self.shape, "_attn_implementation", None))  # one of ours, where a backbone had it before
+        ours = [implementation.NAME for implementation in attention_choice.OURS.values()]
+        self.own_implementation = "sdpa" if found in ours else found
+        self.head: nn.Linear | None = None
         self._smooth = False  # whether second derivatives are wanted
         self._said = False  # whether it has been said what they cost
-        self.attention = self._choose_attention()
+        self.run_with("plain")
+        self.choice = choice or attention_choice.choose(self)
+        self._follow(self.choice)
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        return self.choice.fallbacks
+
+    @property
+    def base_model(self) -> Any:
+        """The transformers model itself, inside of adapters where there are any."""
+        return getattr(self.model, "get_base_model", lambda: self.model)()
+
+    def run_with(self, attention: Attention) -> None:
+        """Run the model with an attention that it is known to take, or about to be tried with."""
+        ours = attention_choice.OURS.get(attention)
+        name = ours.NAME if ours else self.own_implementation
+        if ours:
+            ours.register()
+        if str(getattr(self.shape, "_attn_implementation", None)) != name:
+            self.model.set_attn_implementation(name)  # type: ignore[operator]
+        self.attention = attention
+
+    def _follow(self, choice: Choice) -> None:
+        """Run the model in the ways that were chosen for it, and report those that were not."""
+        self.head = self.base_model.get_output_embeddings() if choice.output_head else None
+        if not choice.last_network:
+            self.last.module = None
+        self.run_with(choice.attention)
+        attention_choice.report(self.config.name, self.config.attention, choice)
 
     @classmethod
     def load(cls, config: BackboneConfig, initial_seed: int = 0) -> Backbone:
@@ -83,7 +109,10 @@ class Backbone(nn.Module):
         model, tokenizer = open_model(config.name, keep)
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
-            return cls(model.to(device), tokenizer, config).to(device)
+            kept = choice_cache.entry(config, model, device)
+            backbone = cls(model.to(device), tokenizer, config, kept.read()).to(device)
+        kept.write(backbone.choice)
+        return backbone
 
     @property
     def device(self) -> torch.device:
@@ -214,9 +243,9 @@ class Backbone(nn.Module):
         kwargs = {**self._row(row, past), "attention_mask": mask.to(self.device)}
         return self._logits(kwargs, params, torch.tensor(places))
 
-    def plain_logits(self, ids: Sequence[int], params: Params | None = None) -> Tensor:
-        """Logits `[length, vocabulary]` (float32) of one plain sequence."""
-        return self._logits(self._alone(ids), params, None)
+    def plain_logits(self, ids: Sequence[int], params: Params | None = None, keep: Tensor | None = None) -> Tensor:
+        """Logits `[length, vocabulary]` (float32) of one plain sequence, or those at the positions `keep`."""
+        return self._logits(self._alone(ids), params, keep)
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
         """The slow way: one forward pass for each leaf's path."""
@@ -252,11 +281,13 @@ class Backbone(nn.Module):
                 expected="auto, dense or plain",
             )
         if before == "flex":
-            if not self._takes_dense:
-                self._takes(before)
-                raise UserError(f"{self.config.name} takes no dense mask, so it has no second derivatives here")
-            self.attention = "dense"
-            self._implement(self._own_implementation)
+            if self._dense_refusal:
+                raise UserError(
+                    f"{self.config.name} takes no dense mask, so it has no second derivatives here",
+                    found=self._dense_refusal,
+                    fix="Run it with --backbone.attention plain, or choose a first-order method.",
+                )
+            self.run_with("dense")
         if before in ("tree", "flex") and not self._said:
             log.info("Second order: attention runs without fused kernels, which have one derivative")
             self._said = True
@@ -267,8 +298,7 @@ class Backbone(nn.Module):
         finally:
             self._smooth = outer
             if before == "flex":
-                self.attention = before
-                self._implement(flex_attention.NAME)
+                self.run_with("flex")
 
     def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
         """The model's arguments for a plain sequence."""
@@ -298,17 +328,17 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """log softmax at `targets` after `rows` of the kept places of one forward pass."""
         rows, targets = rows.to(self.device), targets.to(self.device)
-        if self._head is None:
+        if self.head is None:
             lp = self._logits(kwargs, params, keep).log_softmax(-1)
             return lp[rows, targets]
-        tap = self._tapped(self._head, kwargs, params, keep)
+        tap = self._tapped(self.head, kwargs, params, keep)
         return output_head.log_softmax_at(tap.states[0], tap.weight, tap.bias, rows, targets)
 
     def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
         """Logits `[kept, vocabulary]` in float32; `keep` None keeps all places."""
-        if self._head is None:
+        if self.head is None:
             return output_head.wide(self._call(params, {**kwargs, **self._kept(keep)}).logits[0])
-        tap = self._tapped(self._head, kwargs, params, keep)
+        tap = self._tapped(self.head, kwargs, params, keep)
         return output_head.logits(tap.states[0], tap.weight, tap.bias)
 
     def _tapped(
@@ -319,7 +349,18 @@ class Backbone(nn.Module):
         return tap
 
     def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
-        return {} if keep is None else {"logits_to_keep": keep.to(self.device)}
+        if keep is None or not self._takes_logits_to_keep:
+            return {}
+        return {"logits_to_keep": keep.to(self.device)}
+
+    @cached_property
+    def _takes_logits_to_keep(self) -> bool:
+        """Where it does not, all logits are computed; nothing but hidden states are asked of such a model."""
+        return "logits_to_keep" in attention_choice.arguments(self.base_model)
+
+    @cached_property
+    def _dense_refusal(self) -> str | None:
+        return attention_choice.refusal(self, "dense")
 
     def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
         """One forward pass; without `share` also the lower layers of a row that is kept."""
@@ -332,102 +373,12 @@ class Backbone(nn.Module):
         with self.precision(), self.lower.of(row), self.last.at(asked):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
 
-    def _like(self, one: Tensor, other: Tensor) -> bool:
-        """Whether two ways of computing the same log-probabilities agree: in bf16 to what rounding alone does."""
-        return bool((one - other).abs().mean() < (1e-4 if self.config.precision == "fp32" else 0.15))
-
-    def _some_ids(self, count: int, number: int) -> list[int]:
-        """Token ids for self-checks."""
-        return [(31 * i * i + 17 * number * (i + 1)) % min(97, int(self.shape.vocab_size)) for i in range(count)]
-
-    @torch.no_grad()
-    def _take_short_ways(self) -> None:
-        """Past the logits, if these are the output embedding's product with the hidden states and nothing more, and
-        past the last layer's network where nothing is asked: each if the model's own log-probabilities stay."""
-        ids, keep = self._some_ids(8, 0), torch.tensor([2, 6])
-        own = self.plain_logits(ids).log_softmax(-1)
-        head = self.model.get_output_embeddings()  # type: ignore[operator]
-        if type(head) is nn.Linear:
-            self._head = head
-            if not self._gives(own, ids, None):
-                self._head = None
-        # with checkpointing a layer's second pass comes when the network's context is over
-        if self.config.gradient_checkpointing or not self._gives(own[keep], ids, keep):
-            self.last.module = None
-
-    def _gives(self, own: Tensor, ids: Sequence[int], keep: Tensor | None) -> bool:
-        """Whether the kept places of a plain sequence have these log-probabilities."""
-        try:
-            return self._like(self._logits(self._alone(ids), None, keep).log_softmax(-1), own)
-        except (AttributeError, TypeError, ValueError, RuntimeError):  # a module takes or gives something else
-            return False
-
-    def _choose_attention(self) -> Attention:
-        """The first way that gives what plain sequences give (module docstring)."""
-        asked = self.config.attention
-        quick: Attention = "flex" if self.device.type == "cuda" else "tree"
-        order: list[Attention] = [quick, "dense", "plain"] if asked == "auto" else [asked]
-        for kind in order:
-            if self._takes(kind):
-                if kind == "plain" and asked == "auto":
-                    log.warning(
-                        "%s takes no tree mask: every prompt runs as a plain sequence (slower, same results)",
-                        self.config.name,
-                    )
-                return kind
-        raise UserError(
-            f"{self.config.name} does not run with the attention {asked!r} on {self.device.type}",
-            expected="the log-probabilities of plain sequences on a small tree",
-            fix="Leave backbone.attention at auto.",
-        )
-
-    @torch.no_grad()
-    def _takes(self, kind: Attention) -> bool:
-        """Set the model to this attention; whether a small tree's log-probabilities equal its plain sequences'."""
-        self.attention = kind
-        if kind == "plain":
-            return self._implement(self._own_implementation)
-        if self.window == 0:
-            return False
-        tree = PromptTree()
-        trunk = tree.insert(-1, self._some_ids(8, 1))
-        wanted = [n for i in range(8) for n in tree.insert(trunk[-1], self._some_ids(5, i + 2))]
-        plain = self._plain_logprobs(tree, wanted, None)
-        name = _OURS[kind].NAME if kind in _OURS else self._own_implementation
-        try:
-            right = self._implement(name) and self._like(plain, self.row_logprobs(pack([tree]), [tree], [wanted]))
-        except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # the ways in which models refuse
-            log.debug("%s does not run with the attention %s: %s", self.config.name, kind, error)
-            right = False
-        if not right:
-            self._implement(self._own_implementation)
-        return right
-
-    @cached_property
-    def _takes_dense(self) -> bool:
-        return self._takes("dense")
-
-    def _implement(self, name: str) -> bool:
-        """Set transformers' attention implementation; false where the model has no choice of it."""
-        if ours := _registered(name):
-            if self._own_implementation != "sdpa" or (ours is tree_attention and self.device.type != "cpu"):
-                return False
-            ours.register()
-        if getattr(self.shape, "_attn_implementation", None) != name:
-            self.model.set_attn_implementation(name)  # type: ignore[operator]
-        return True
-
     def save(self, folder: Path) -> None:
         """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
         if self.config.weights != "frozen":
             self.model.save_pretrained(folder)  # type: ignore[operator]
         if self.config.weights == "full":
             self.tokenizer.save_pretrained(folder)
-
-
-def _registered(name: str) -> Any:
-    """The module of ours whose attention implementation has this name in transformers, or None."""
-    return next((ours for ours in _OURS.values() if name == ours.NAME), None)
 
 
 def _chain(ids: Sequence[int]) -> PromptTree:

@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    _quiet()
+    _prepare()
     try:
         command, config = parse(words)
         COMMANDS[command][1](config)
@@ -333,20 +333,28 @@ def _explain(message: str, parser: ArgumentParser | None) -> str:
     return text
 
 
-def _quiet() -> None:
-    """Our own messages, none of the libraries' chatter; OpenMP threads that soon sleep while they wait.
+def _prepare() -> None:
+    """Settings of this process that have to stand before torch is loaded, and one line for each message.
 
-    On cores with other work, two threads that spin for each other took 51 s for what takes 0.7 s when they sleep;
-    sleeping at once costs 15 % on idle cores, and after 10,000 turns (some 30 microseconds) 3 %.
+    OpenMP threads sleep soon while they wait: on cores with other work, two threads that spin for each other took 51 s
+    for what takes 0.7 s when they sleep. Sleeping at once costs 15 % on idle cores, and after 10,000 turns (some 30
+    microseconds) 3 %.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings("ignore")
+    warnings.formatwarning = _warning_line
     logging.basicConfig(format="%(message)s")
     logging.getLogger("metaicl").setLevel(logging.INFO)
+
+
+def _warning_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as one line of standard error: what, which kind, where."""
+    where = f"{category.__name__}, {Path(filename).name}:{lineno}"
+    return f"metaicl: warning: {' '.join(str(message).split())} ({where})\n"
 
 
 if __name__ == "__main__":

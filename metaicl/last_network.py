@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 from torch import Tensor, nn
 
+from metaicl.refusals import Refused
+
 
 class LastNetwork:
     """Of one stack of decoder layers; it does nothing where the last one has no module `mlp`."""
@@ -20,17 +22,24 @@ class LastNetwork:
 
     @contextmanager
     def at(self, places: Tensor | None) -> Iterator[None]:
-        """A context in which the network gives zeros at all other places (None: all are asked for)."""
+        """A context in which the network gives zeros at all other places (None: all are asked for).
+
+        The forward pass raises `Refused` where the network takes or gives anything but one row of hidden states.
+        """
         if self.module is None or places is None:
             yield
             return
         shapes: list[Tensor] = []
 
         def narrow(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            if len(args) != 1 or args[0].dim() != 3:
+                raise Refused("its last network takes something else than a row of hidden states")
             shapes.append(args[0])
-            return (args[0].index_select(1, places), *args[1:])
+            return (args[0].index_select(1, places),)
 
         def widen(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise Refused(f"its last network gives {type(output).__name__}, not a row of hidden states")
             whole = shapes.pop()
             return output.new_zeros(*whole.shape[:-1], output.shape[-1]).index_copy(1, places, output)
 

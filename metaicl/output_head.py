@@ -7,16 +7,21 @@ and the embedding are multiplied in float32, block by block of the vocabulary, a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from metaicl.refusals import Refused
 
 BLOCK = 4096  # vocabulary entries at once
 
 
 class Tap:
     """A context in which `head` passes nothing through; what came in, and the weights in use, are kept here.
+
+    Its end raises `Refused` where the head was not called exactly once.
 
     Attributes:
         states: `[..., width]` hidden states that entered.
@@ -30,8 +35,10 @@ class Tap:
 
     def __init__(self, head: nn.Linear):
         self.head = head
+        self.times = 0  # that the head was called
 
     def _take(self, head: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+        self.times += 1
         self.states, self.weight, self.bias = args[0], head.weight, head.bias
         return (args[0][..., :0, :],)
 
@@ -39,8 +46,30 @@ class Tap:
         self.hook = self.head.register_forward_pre_hook(self._take)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         self.hook.remove()
+        if kind is None and self.times != 1:
+            raise Refused(f"its forward pass goes {self.times} times through its output embedding, not once")
+
+
+def hands_on(head: nn.Module, run: Callable[[], Tensor]) -> bool:
+    """Whether a model's logits (what `run` gives) are what its output embedding gives, whatever that is.
+
+    A soft cap or a scale does nothing to small logits, so large ones are put in the place of its output.
+    """
+    planted: list[Tensor] = []
+
+    def plant(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        values = torch.linspace(-60, 60, output.numel(), dtype=output.dtype, device=output.device)
+        planted.append(values.view_as(output))
+        return planted[-1]
+
+    hook = head.register_forward_hook(plant)
+    try:
+        found = run()
+    finally:
+        hook.remove()
+    return len(planted) == 1 and torch.equal(wide(found), wide(planted[0]).view_as(found))
 
 
 def wide(states: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from metaicl.prompt_tree import additive_mask
+from metaicl.refusals import Refused
 
 NAME = "prompt_tree"
 FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
@@ -204,7 +205,7 @@ def tree_attention(
     """transformers' attention interface: `[1, heads, rows, width]` in, `[1, rows, heads, width]` out.
 
     Raises:
-        NotImplementedError: dropout, soft-capped or sink attention behind a tree.
+        Refused: dropout, soft-capped or sink attention behind a tree.
     """
     if tree is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -212,8 +213,13 @@ def tree_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
         )
-    if dropout or kwargs.get("softcap") or kwargs.get("s_aux") is not None:
-        raise NotImplementedError("tree attention has no dropout, soft cap or sinks")
+    for reason, given in (
+        ("dropout", dropout),
+        ("a soft cap", kwargs.get("softcap")),
+        ("attention sinks", kwargs.get("s_aux") is not None),
+    ):
+        if given:
+            raise Refused(f"its attention has {reason}, which tree attention does not have")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     wide = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
@@ -409,10 +415,10 @@ def _checked(lse: Tensor, out: Tensor) -> Tensor:
     """The log-sum-exp, if it is laid out as this PyTorch's should be (it has been rows first, too).
 
     Raises:
-        NotImplementedError: it is not.
+        Refused: it is not.
     """
     if lse.shape != out.shape[:3]:
-        raise NotImplementedError(f"the fused kernel's log-sum-exp is {tuple(lse.shape)} for {tuple(out.shape)}")
+        raise Refused(f"the fused kernel's log-sum-exp is {tuple(lse.shape)} for {tuple(out.shape)}")
     return lse
 
 

@@ -152,3 +152,20 @@ def test_scores_and_gradients_through_the_tap_are_the_models_own(monkeypatch):
     assert torch.allclose(own, tapped, atol=1e-5)
     for a, b in zip(*(torch.autograd.grad(lp.sum(), weights) for lp in (own, tapped)), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda logits: logits.float(), True),
+        (lambda logits: 30 * torch.tanh(logits / 30), False),
+        (lambda logits: 0.9 * logits, False),
+        (lambda logits: torch.zeros_like(logits), False),
+    ],
+    ids=["handed on", "capped", "scaled", "from elsewhere"],
+)
+def test_logits_that_are_not_the_output_embeddings_own_are_told_apart_however_small(change, same):
+    head, states = nn.Linear(6, 9), 1e-6 * torch.randn(1, 5, 6)
+    assert output_head.hands_on(head, lambda: change(head(states))[0]) is same
+    assert not output_head.hands_on(head, lambda: change(states)[0])
+    assert not head._forward_hooks

@@ -16,6 +16,7 @@ from trees import CASES, forests, packed_cases, plant
 
 from metaicl import tree_attention
 from metaicl.prompt_tree import Packed, pack
+from metaicl.refusals import Refused
 from metaicl.tree_attention import Bundles, Span, TreeAttention, TreePlan, plan
 
 NAMES = ("FILL", "LARGEST", "CHAIN", "BLOCK")
@@ -257,10 +258,10 @@ REFUSED = {"dropout": 0.1, "softcap": 50.0, "s_aux": torch.zeros(2)}
 def test_what_tree_attention_does_not_compute_is_refused(asked):
     row = packed_cases(0)["little"]
     q, k, v = (t.transpose(0, 1)[None] for t in states(row, 0, group=1))
-    with pytest.raises(NotImplementedError, match="no dropout, soft cap or sinks"):
+    with pytest.raises(Refused, match="which tree attention does not have"):
         tree_attention.tree_attention(torch.nn.Module(), q, k, v, None, tree=plan(row.leave), **{asked: REFUSED[asked]})
 
 
 def test_a_log_sum_exp_of_another_layout_is_refused():
-    with pytest.raises(NotImplementedError, match="log-sum-exp"):
+    with pytest.raises(Refused, match="log-sum-exp"):
         tree_attention._checked(torch.zeros(1, 5, 2), torch.zeros(1, 2, 5, 8))
