@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -72,7 +73,9 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         task_type="CAUSAL_LM",
     )
     try:
-        adapted = get_peft_model(model, lora)
+        with warnings.catch_warnings():  # peft calls a property by a name that transformers gives up
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            adapted = get_peft_model(model, lora)
     except ValueError as error:
         raise UserError(
             f"{config.name} takes no adapters at lora_targets {given.targets!r}: {error}",
