@@ -6,8 +6,8 @@
     python benchmarks/scoring.py --only matmul     of it all `time_over_matmul` alone (or `--only growth`)
 
 Two shapes: a random 4-layer GPT-2 (16 demonstrations, 100 queries, 4 options), and smollm2-135m (once pulled) on two
-real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, each scoring from token ids made
-beforehand (the tree from segments already in its tokeniser's cache, lm_eval from text):
+real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, the tree and lm_eval
+scoring from text, the others from token ids made beforehand:
 
     tree           PromptScorer, made anew for each run, so its prefix is paid for each time
     prefix_reuse   plain key-value reuse, the best of several batch sizes
@@ -18,8 +18,9 @@ beforehand (the tree from segments already in its tokeniser's cache, lm_eval fro
 `padded` and `sorted` compute logits at all positions for the GPT-2, as MetaICL does; for smollm2-135m, where those of a
 batch take 3 GB, at scored positions only, which favours them. Ratios are of the best run of each side; sides take
 turns. A difference is that of a sequence's log-probability from plain sequences in float64: `max_abs_logprob_diff` the
-tree's, `max_abs_logprob_diff_of_others` the other sides'. `tokens_over_trie` counts tokens that ran over all distinct
-token prefixes, `tokens_over_inner_nodes` over those that have to run (a prompt's last token need not).
+tree's, `max_abs_logprob_diff_of_others` the other sides'. `tokenise_share_pct` is the share of the tree's time that
+encoding its texts takes. `tokens_over_trie` counts tokens that ran over all distinct token prefixes,
+`tokens_over_inner_nodes` over those that have to run (a prompt's last token need not).
 `time_over_matmul` is the bf16 time over that of its linear layers and output embedding alone, without any product of
 attention; `time_over_matmul_fp32` the same in float32 (a core whose bf16 products are slow flatters the first). The
 last line is one JSON object.
@@ -48,6 +49,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,6 +61,7 @@ from yardsticks import MatrixProducts, Prompts, Scores
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
 from metaicl.models import resolve
+from metaicl.prompts import fit
 from metaicl.runs import manifest
 from metaicl.scoring import PromptScorer
 from task_suites.episodes import EpisodeSampler
@@ -89,7 +92,8 @@ class Case:
     row_tokens: int | None = None
 
     def scores(self) -> Scores:
-        """The project's side: summed log-probability of each query's options, in a row."""
+        """The project's side: summed log-probability of each query's options, in a row; texts are encoded each time."""
+        self.backbone.texts.forget()
         rows: dict[str, Any] = {} if self.row_tokens is None else {"row_tokens": self.row_tokens}
         scorer = PromptScorer(self.backbone, self.form, self.task, self.support, length="sum", **rows)
         return np.concatenate(scorer.scores([q.hidden() for q in self.queries]))
@@ -97,18 +101,28 @@ class Case:
     def prompts(self) -> Prompts:
         """The same prompts as token ids, by the format and the tokenizer alone."""
 
-        def ids(segments: Sequence[Any]) -> list[int]:
-            encode = partial(self.backbone.tokenizer, add_special_tokens=False)
-            return [token for s in segments for token in encode(s.text).input_ids]
+        def ids(text: str) -> list[int]:
+            return self.backbone.tokenizer(text, add_special_tokens=False).input_ids
 
         opening = [*self.form.opening(self.task), *(s for e in self.support for s in self.form.demonstration(e))]
-        rows = []
+        shown, rows = "".join(s.text for s in opening), []
         for query in self.queries:
             for option in query.options or ():
-                *context, scored = self.form.branch(query, option)
-                assert scored.scored
-                rows.append((ids(context), ids([scored])))
-        return Prompts(ids(opening), rows)
+                *question, scored = self.form.branch(query, option)
+                context = shown + "".join(s.text for s in question)
+                rows.append((ids(context + scored.text), len(ids(context.rstrip()))))
+        least = min(first for _, first in rows) - 1
+        columns = zip(*(whole[:least] for whole, _ in rows), strict=True)
+        shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+        return Prompts(rows[0][0][:shared], [(whole[shared:first], whole[first:]) for whole, first in rows])
+
+    def tokenise_seconds(self) -> float:
+        """Seconds of encoding all prompts, with nothing encoded before."""
+        self.backbone.texts.forget()
+        branches = [[self.form.branch(q, option) for option in q.options or ()] for q in self.queries]
+        started = time.perf_counter()
+        fit(self.backbone, self.form, self.task, self.support, branches)
+        return time.perf_counter() - started
 
 
 def say(text: str) -> None:
@@ -222,13 +236,10 @@ def compare(
     repeats: int,
     slow_repeats: int,
     harness: Callable[[], Scores] | None = None,
-    same_tokens: bool = True,
 ) -> dict[str, Any]:
     """Times and differences of one case, its keys without the suffix for the format.
 
     The slow sides run on the first `few` queries; their times are scaled by rows (prefix reuse: without its prefix).
-    `same_tokens`: lm_eval's way of tokenising gives the same ids, so that its numbers must agree too (byte-level BPE
-    makes one token of a blank line that ends a segment, and two within a text).
     """
     prompts = case.prompts()
     part = prompts.first(sum(len(q.options or ()) for q in case.queries[:few]))
@@ -266,11 +277,13 @@ def compare(
     best = {name: min(values) for name, values in seconds.items()}
     for name in best:
         say(f"  {name:12} {best[name]:9.3f} s  {best[name] / best['tree']:6.2f}x  differs by {difference[name]:.1e}")
-    checked = [d for name, d in difference.items() if name != "tree" and (name != "lm_eval" or same_tokens)]
+    checked = [d for name, d in difference.items() if name != "tree"]
+    tokenise = min(case.tokenise_seconds() for _ in range(repeats))
     return {
         **{f"speedup_vs_{name}": rounded(best[name] / best["tree"]) for name in best if name != "tree"},
         "max_abs_logprob_diff": rounded(max(difference["tree"], again)),
         "max_abs_logprob_diff_of_others": rounded(float(np.max(checked))),
+        "tokenise_share_pct": rounded(100 * tokenise / best["tree"]),
         **counts,
         "seconds": {name: summary(values) for name, values in seconds.items()},
         "rows": len(prompts.rows),
@@ -392,7 +405,6 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
                     repeats=min(args.repeats, 2),
                     slow_repeats=1,
                     harness=harness,
-                    same_tokens=False,
                 )
             result[name].update(suffixed(found, channel))
     return result

@@ -8,10 +8,10 @@ prefix is computed once. How the model is told so is the backbone's `attention` 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import takewhile
 from operator import eq
 from pathlib import Path
@@ -29,6 +29,7 @@ from metaicl.last_network import LastNetwork
 from metaicl.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lower_layers import LowerLayers
 from metaicl.prompt_tree import Packed, PromptTree, best_fit, pack
+from metaicl.text_encoder import TextEncoder
 from task_suites.errors import UserError
 
 log = logging.getLogger("metaicl")
@@ -50,7 +51,7 @@ class Backbone(nn.Module):
         self.tokenizer = tokenizer
         self.model = with_weights(model, config)
         self.model.eval()  # adapters carry no dropout; in-context losses want the same forward in training and scoring
-        self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=1 << 16)(self._encode)
+        self.texts = TextEncoder(tokenizer)
         if config.gradient_checkpointing:
             checkpoint_layers(self.model)
         self.shape: Any = self.model.config
@@ -123,8 +124,9 @@ class Backbone(nn.Module):
         """The longest sequence, in tokens, that the model takes."""
         return int(getattr(self.shape, "max_position_embeddings", 1 << 30))
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False).input_ids)
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text by itself, without special tokens around it."""
+        return self.texts.encode(text).ids
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The learned weights by name, as `params` of the calls below."""

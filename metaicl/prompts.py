@@ -1,14 +1,16 @@
-"""Prompts as trees of tokens: segments tokenised, demonstrations fitted into the context, an episode's tree with the
-nodes of its supervised answers."""
+"""Prompts as trees of tokens: the instruction and demonstrations fitted into the context and encoded once, queries and
+answers that continue them, an episode's tree with the nodes of its supervised answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from metaicl.backbone import Backbone
 from metaicl.prompt_tree import PromptTree
+from metaicl.text_encoder import Beginning, Encoded
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat, Segment
 from task_suites.task import Example, Task
@@ -17,8 +19,82 @@ Overflow = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True)
+class Branch:
+    """What one query and one candidate answer add to a prompt.
+
+    Attributes:
+        ids: the tokens after the prompt's stable ones.
+        scored: the index among them of the first token of the scored text.
+    """
+
+    ids: tuple[int, ...]
+    scored: int
+
+    def insert(self, tree: PromptTree, after: int) -> list[int]:
+        """Add the branch to a tree below node `after` (-1: at the root); the nodes of its scored text are returned."""
+        return tree.insert(after, self.ids)[self.scored :]
+
+
+class Prompt:
+    """An instruction and demonstrations as text, encoded once (metaicl/text_encoder.py).
+
+    Args:
+        form: the prompt format; it is bound to the task here.
+        support: the demonstrations, all of which are in the prompt.
+
+    Attributes:
+        text: the text.
+        stable: the tokens that are the same whatever query follows.
+    """
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, task: Task, support: Sequence[Example]):
+        form = form.of(task, backbone.tokenizer.apply_chat_template)
+        self.text = joined(form.opening(task))
+        self._answers: list[tuple[int, int]] = []  # the first and the last character of each demonstration's answer
+        for example in support:
+            for segment in form.demonstration(example):
+                if segment.scored:
+                    self._answers.append((len(self.text), len(self.text) + len(segment.text)))
+                self.text += segment.text
+        self._beginning = backbone.texts.beginning(self.text)
+        self._questions: dict[str, Beginning] = {}
+
+    @property
+    def stable(self) -> tuple[int, ...]:
+        return self._beginning.stable.ids
+
+    def rest(self, more: str = "") -> tuple[int, ...]:
+        """The tokens after the stable ones, of the prompt continued by `more`."""
+        return self._beginning.rest(more).ids
+
+    def branch(self, segments: Sequence[Segment]) -> Branch:
+        """The prompt continued by a query and an answer, of whose segments the scored one is the last."""
+        question = joined(takewhile(lambda segment: not segment.scored, segments))
+        if question not in self._questions:
+            self._questions[question] = self._beginning + question
+        before = self._questions[question]
+        whole = before.whole(joined(segments)[len(question) :])
+        scored = whole.reaching_beyond(len((self.text + question).rstrip()))
+        return Branch(whole.ids[len(self.stable) :], scored - len(self.stable))
+
+    def answer_spans(self, more: str = "") -> list[range]:
+        """Where the answer of each demonstration lies among all tokens of the prompt continued by `more`."""
+        whole: Encoded = self._beginning.whole(more)
+        return [
+            # nothing stands before the very first token
+            range(max(1, whole.reaching_beyond(len(self.text[:start].rstrip()))), whole.reaching_beyond(stop))
+            for start, stop in self._answers
+        ]
+
+
+def joined(segments: Sequence[Segment] | takewhile[Segment]) -> str:
+    """The text of segments."""
+    return "".join(segment.text for segment in segments)
+
+
+@dataclass(frozen=True)
 class EpisodeTree:
-    """Queries behind one copy of their demonstrations.
+    """Queries given one copy of their demonstrations.
 
     Attributes:
         tree: all tokens.
@@ -37,6 +113,59 @@ class EpisodeTree:
         return sorted({node for spans in (self.shown, *self.asked) for span in spans for node in span})
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A prompt that fits into the context with each of its branches.
+
+    Attributes:
+        prompt: the instruction and those demonstrations that fit.
+        branches: for each query, its branches.
+        dropped: demonstrations that did not fit.
+    """
+
+    prompt: Prompt
+    branches: list[list[Branch]]
+    dropped: int
+
+
+def fit(
+    backbone: Backbone,
+    form: PromptFormat,
+    task: Task,
+    support: Sequence[Example],
+    branches: Sequence[Sequence[Sequence[Segment]]] = (),
+    overflow: Overflow = "refuse",
+    reserved: int = 0,
+) -> Fitted:
+    """The prompt of a support set, encoded with the queries' branches.
+
+    Nothing is ever cut: where the prompt and its longest branch exceed the model's context, whole demonstrations are
+    dropped from the end (which leaves the draw of a smaller k) if `overflow` says so.
+
+    Args:
+        branches: for each query, the segments of each answer; or of the question only, if an answer is generated.
+        reserved: tokens that are kept free after each branch for the answer that is generated.
+
+    Raises:
+        UserError: the prompt does not fit and `overflow` is "refuse", or a query by itself does not fit.
+    """
+    for kept in range(len(support), -1, -1):
+        prompt = Prompt(backbone, form, task, support[:kept])
+        encoded = [[prompt.branch(segments) for segments in options] for options in branches]
+        longest = max((len(b.ids) for options in encoded for b in options), default=len(prompt.rest()))
+        length = len(prompt.stable) + longest + reserved
+        if length <= backbone.context:
+            return Fitted(prompt, encoded, len(support) - kept)
+        if overflow == "refuse":
+            break
+    raise UserError(
+        f"task {task.name}: the prompt does not fit the model's context",
+        found=f"{length} tokens of instruction, {kept} demonstrations, and the longest query and answer",
+        expected=f"at most {backbone.context} tokens in all",
+        fix="Lower k, keep shorter examples (max_words), or set overflow to drop (whole demonstrations; counted).",
+    )
+
+
 def episode_tree(
     backbone: Backbone,
     form: PromptFormat,
@@ -46,76 +175,18 @@ def episode_tree(
     overflow: Overflow = "refuse",
     supervise_shown: bool = False,
 ) -> EpisodeTree:
-    """The tree of an episode whose queries have these branches, one for each answer that is scored."""
-    longest = max(len(encode(backbone, branch)) for options in branches for branch in options)
-    prefix, dropped = prompt_prefix(backbone, form, task, support, longest, overflow)
-    tree = PromptTree()
-    after = tree.insert(-1, prefix)[-1] if prefix else -1
-    asked = [[insert_branch(backbone, tree, after, b) for b in options] for options in branches]
-    kept = support[: len(support) - dropped] if supervise_shown else ()
-    return EpisodeTree(tree, answers_in_prefix(backbone, form, task, kept), asked, dropped)
+    """The tree of an episode whose queries have these branches, one for each answer that is scored.
 
-
-def answers_in_prefix(
-    backbone: Backbone, form: PromptFormat, task: Task, support: Sequence[Example]
-) -> list[list[int]]:
-    """The nodes of each demonstration's answer in a tree that begins with the prompt's prefix."""
-    form = form.of(task, backbone.tokenizer.apply_chat_template)
-    spans, start = list[list[int]](), len(encode(backbone, form.opening(task)))
-    for example in support:
-        for segment in form.demonstration(example):
-            stop = start + len(backbone.encode(segment.text))
-            if segment.scored:
-                spans.append(list(range(max(1, start), stop)))  # nothing stands before the very first token
-            start = stop
-    return spans
-
-
-def encode(backbone: Backbone, segments: Sequence[Segment]) -> list[int]:
-    """Token ids of the segments, each tokenised alone."""
-    return [token for segment in segments for token in backbone.encode(segment.text)]
-
-
-def insert_branch(backbone: Backbone, tree: PromptTree, after: int, branch: Sequence[Segment]) -> list[int]:
-    """Add one branch below node `after`; the nodes of its scored segment are returned."""
-    scored: list[int] = []
-    for segment in branch:
-        nodes = tree.insert(after, backbone.encode(segment.text))
-        after = nodes[-1] if nodes else after
-        scored = nodes if segment.scored else scored
-    return scored
-
-
-def prompt_prefix(
-    backbone: Backbone,
-    form: PromptFormat,
-    task: Task,
-    support: Sequence[Example],
-    longest_branch: int,
-    overflow: Overflow = "refuse",
-) -> tuple[list[int], int]:
-    """(ids of instruction and demonstrations, number of demonstrations dropped).
-
-    Nothing is ever cut: where the prompt and its longest branch exceed the model's context, whole demonstrations are
-    dropped from the end (which leaves the draw of a smaller k) if `overflow` says so.
-
-    Raises:
-        UserError: the prompt does not fit and `overflow` is "refuse", or a query alone does not fit.
+    The demonstrations' own answers are supervised (if `supervise_shown`) where they stand before the first branch.
     """
-    form = form.of(task, backbone.tokenizer.apply_chat_template)
-    opening = encode(backbone, form.opening(task))
-    demos = [encode(backbone, form.demonstration(e)) for e in support]
-    room = backbone.context - longest_branch - len(opening)
-    length = sum(map(len, demos))
-    if room < 0 or (length > room and overflow == "refuse"):
-        raise UserError(
-            f"task {task.name}: the prompt does not fit the model's context",
-            found=f"{len(opening) + length} tokens of instruction and {len(demos)} demonstrations, "
-            f"{longest_branch} of the longest query and answer",
-            expected=f"at most {backbone.context} tokens in all",
-            fix="Lower k, keep shorter examples (max_words), or set overflow to drop (whole demonstrations; counted).",
-        )
-    kept = list(demos)
-    while sum(map(len, kept)) > room:
-        kept.pop()
-    return opening + [token for demo in kept for token in demo], len(demos) - len(kept)
+    fitted = fit(backbone, form, task, support, branches, overflow)
+    prompt, tree = fitted.prompt, PromptTree()
+    stable = tree.insert(-1, prompt.stable)
+    after = stable[-1] if stable else -1
+    asked = [[branch.insert(tree, after) for branch in options] for options in fitted.branches]
+    shown: list[list[int]] = []
+    if supervise_shown:
+        first = joined(branches[0][0])
+        path = [*stable, *tree.insert(after, prompt.rest(first))]
+        shown = [[path[i] for i in span] for span in prompt.answer_spans(first)]
+    return EpisodeTree(tree, shown, asked, fitted.dropped)

@@ -23,7 +23,7 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Predictor, log_mean_share
 from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
-from metaicl.prompts import Overflow, encode, insert_branch, prompt_prefix
+from metaicl.prompts import Branch, Fitted, Overflow, fit
 from task_suites.errors import UserError
 from task_suites.formats import STOP, PromptFormat, Segment
 from task_suites.task import Example, Task
@@ -114,7 +114,7 @@ class PromptScorer(Predictor):
     @torch.no_grad()
     def prepare(self) -> None:
         """Run the prompt's prefix (of a prompt that shares it)."""
-        prefix = self._prefix(0)
+        prefix = self._fit().prompt.stable
         if prefix and self.backbone.shares(len(prefix)):
             with self._states(prefix):
                 pass
@@ -157,47 +157,50 @@ class PromptScorer(Predictor):
         return log_mean_share(found) - np.log(counted / counted.sum())
 
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        branches = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
-        prefix = self._prefix(max((self._size(b) for options in branches for b in options), default=0))
+        segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
+        fitted = self._fit(segments)
+        prefix = fitted.prompt.stable
         sizes = []
-        for options in branches:
+        for branches in fitted.branches:
             alone = PromptTree()
-            for branch in options:
-                insert_branch(self.backbone, alone, -1, branch)
+            for branch in branches:
+                branch.insert(alone, -1)
             sizes.append(len(alone))
         left = sorted(range(len(queries)), key=lambda i: -sizes[i])
         result: list[np.ndarray] = [np.empty(0)] * len(queries)
         while left:
             row = _fitting(left, sizes, self.row_tokens)
-            values = self._row_scores(prefix, [branches[i] for i in row])
+            values = self._row_logprobs(prefix, [fitted.branches[i] for i in row])
             if values is None and len(row) == 1:
                 raise UserError(
                     f"task {self.task.name}: no memory for one query",
-                    found=f"a row of {sizes[row[0]]} tokens behind a prefix of {len(prefix)}",
+                    found=f"a row of {sizes[row[0]]} tokens given a prefix of {len(prefix)}",
                     fix="Lower k, keep shorter examples (max_words), or take a smaller model.",
                 )
             if values is None:
                 self._halve(sum(sizes[i] for i in row))
                 continue
             left = left[len(row) :]
-            for i, value in zip(row, values, strict=True):
-                result[i] = value
+            for i, logprobs in zip(row, values, strict=True):
+                scored = zip(logprobs, segments[i], strict=True)
+                result[i] = np.array([self._reduced(each, branch) for each, branch in scored])
         return result
 
-    def _row_scores(
-        self, prefix: Sequence[int], branches: Sequence[Sequence[Sequence[Segment]]]
-    ) -> list[np.ndarray] | None:
-        """The scores of some queries from one packed row; None where memory runs out."""
+    def _row_logprobs(
+        self, prefix: Sequence[int], branches: Sequence[Sequence[Branch]]
+    ) -> list[list[np.ndarray]] | None:
+        """The log-probabilities of the scored tokens of each query's branches, from one packed row; None where memory
+        runs out."""
         tree = PromptTree()
-        shared = self.backbone.shares(len(prefix) + max((self._size(b) for bs in branches for b in bs), default=0))
-        at_once = any(self._scored_at_once(b) for bs in branches for b in bs)
-        cached = (prefix[:-1] if at_once else prefix) if shared else []
+        shared = self.backbone.shares(len(prefix) + max((len(b.ids) for bs in branches for b in bs), default=0))
+        at_once = any(b.scored == 0 for bs in branches for b in bs)  # the token before it is in the row then
+        cached = (prefix[:-1] if at_once else prefix) if shared else ()
         tree.insert(-1, prefix[len(cached) :])
         after = len(tree) - 1
-        spans = [[insert_branch(self.backbone, tree, after, b) for b in options] for options in branches]
+        spans = [[branch.insert(tree, after) for branch in options] for options in branches]
         nodes = sorted({node for options in spans for span in options for node in span})
         if not nodes:
-            return [np.empty(0) for _ in branches]
+            return [[] for _ in branches]
         try:
             if not shared:
                 values = self.backbone.logprobs([tree], [nodes], self.params)
@@ -211,14 +214,7 @@ class PromptScorer(Predictor):
             return None
         at = np.zeros(len(tree))
         at[nodes] = values.double().cpu().numpy()
-        return [
-            np.array([self._reduced(at[span], b) for span, b in zip(options, texts, strict=True)])
-            for options, texts in zip(spans, branches, strict=True)
-        ]
-
-    def _scored_at_once(self, branch: Sequence[Segment]) -> bool:
-        """Whether nothing of the branch stands before its scored tokens: what follows the prefix is asked for."""
-        return next((s.scored for s in branch if self.backbone.encode(s.text)), False)
+        return [[at[span] for span in options] for options in spans]
 
     def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
         total = float(logprobs.sum())
@@ -240,9 +236,9 @@ class PromptScorer(Predictor):
             max_new_tokens = 2 * max(answers, default=12) + 8
         if max_new_tokens < 1 or beams < 1:
             raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
-        questions = [self.backbone.encode(self.form.question(q).text) for q in queries]
+        fitted = self._fit([[[self.form.question(q)]] for q in queries], reserved=max_new_tokens)
+        prefix, questions = fitted.prompt.stable, [branch.ids for (branch,) in fitted.branches]
         longest = max(map(len, questions), default=0) + max_new_tokens
-        prefix = self._prefix(longest)
         texts: list[str] = []
         while len(texts) < len(questions):
             batch = max(1, self.row_tokens // (longest * beams))
@@ -274,14 +270,11 @@ class PromptScorer(Predictor):
         self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
         log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
-    def _size(self, branch: Sequence[Segment]) -> int:
-        return len(encode(self.backbone, branch))
-
-    def _prefix(self, longest_branch: int) -> list[int]:
-        ids, self.dropped = prompt_prefix(
-            self.backbone, self.form, self.task, self.support, longest_branch, self.overflow
-        )
-        return ids
+    def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
+        """The prompt with these branches; the number of demonstrations that were left out is kept."""
+        fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved)
+        self.dropped = fitted.dropped
+        return fitted
 
     @contextmanager
     def _states(self, prefix: Sequence[int]) -> Iterator[Any]:

@@ -28,7 +28,7 @@ class Suites:
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
         format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
-        model: whose tokenizer's chat template is shown, where the format is a chat.
+        model: the model whose tokenizer is meant, for --tokens and for a chat format.
         to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
         output: the new folder to export into; the file (or folder, for folds) to write a split to.
         tasks: export these tasks only; empty exports all.
@@ -38,7 +38,7 @@ class Suites:
         fix: write the suite without its leaks into this new folder.
         near: whether the audit looks for near duplicates and contained inputs too.
         context: a context size that the audit compares lengths with, in words; 0 for none.
-        tokens: take lengths in tokens of the model.
+        tokens: show the prompt token by token, as the model reads it; for an audit, measure lengths in tokens.
         allow: sources that may lie on two sides of the meta-split.
         setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
         by: what a split keeps together: task, source, family or domain.
@@ -111,7 +111,8 @@ def run_show(config: Suites, suite: TaskSuite) -> None:
         print(tree(suite))
         return
     chat = _chat_template(config.model) if config.format.chat else None
-    print(show_prompt(suite, config.task, config.k, config.seed, config.format, chat))
+    tokens = _token_reader(config.model) if config.tokens else None
+    print(show_prompt(suite, config.task, config.k, config.seed, config.format, chat, tokens))
 
 
 def run_export(config: Suites, suite: TaskSuite) -> None:
@@ -185,11 +186,28 @@ def _chat_template(model: str) -> Callable[..., Any]:
     return _tokenizer(model).apply_chat_template  # type: ignore[no-any-return]
 
 
+def _token_reader(model: str) -> Callable[[str], list[tuple[str, int]]]:
+    """A function from a text to its tokens as text, each with the character of the text at which it ends."""
+    from metaicl.text_encoder import TextEncoder
+
+    encoder = TextEncoder(_tokenizer(model))
+
+    def read(text: str) -> list[tuple[str, int]]:
+        encoded = encoder.whole(text)
+        names = encoder.tokenizer.convert_ids_to_tokens(list(encoded.ids))
+        return list(zip(names, encoded.ends, strict=True))
+
+    return read
+
+
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
+    from metaicl import tiny
     from metaicl.models import resolve
 
+    if model == tiny.NAME:
+        return tiny.tiny_tokenizer()
     try:
         return AutoTokenizer.from_pretrained(resolve(model))
     except (OSError, ValueError) as error:

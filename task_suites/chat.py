@@ -3,7 +3,7 @@
     head instruction head_end | input gap | lead answer end | turn | input gap | ... | turn | input ask | lead answer
 
 A demonstration is a user's turn and the assistant's; the query is a user's turn and an opened one. So the part that
-prompts share stays a shared prefix of text, and every piece is tokenised alone. The cut is found with contents that
+prompts share stays a shared prefix of text. The cut is found with contents that
 occur nowhere else, and the pieces are put together again for none, one and two demonstrations and compared with what
 the template gives; a template that treats turns differently, drops or changes contents is refused.
 """

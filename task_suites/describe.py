@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 from task_suites.chat import ChatTemplate
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError, counted
-from task_suites.formats import PromptFormat, Role
+from task_suites.formats import PromptFormat, Role, Segment
 from task_suites.task import META_SPLITS, TaskSuite
 
+Tokens = Callable[[str], Iterable[tuple[str, int]]]  # the tokens of a whole text, each with the character it ends at
 COLOURS: dict[Role, str] = {
     "instruction": "35",
     "demo_input": "36",
@@ -41,6 +45,7 @@ def show_prompt(
     seed: int,
     form: PromptFormat | None = None,
     chat: ChatTemplate | None = None,
+    tokens: Tokens | None = None,
 ) -> str:
     """A prompt of the task with its parts coloured (not where the output is no terminal), and above it which template
     was drawn and which words stand for labels.
@@ -48,6 +53,8 @@ def show_prompt(
     Args:
         form: the format; None is the direct one.
         chat: renders a conversation, where the format is a chat (`PromptFormat.of`).
+        tokens: gives the tokens of a text and where each ends in it; with it the prompt is shown token by token, those
+            that are scored in brackets.
 
     Raises:
         UserError: no such task, or one that the format cannot show.
@@ -70,7 +77,22 @@ def show_prompt(
     answers = f"options: {', '.join(query.options)}" if query.options else f"answer: {form.written(query)}"
     about = [f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}", *_bound_lines(form)]
     head = "\n".join((*about, legend, "-" * 60, ""))
-    return f"{head}{''.join(paint(s.role, s.text) for s in segments)}\n{'-' * 60}\n{answers}"
+    shown = [paint(s.role, s.text) for s in segments] if tokens is None else _token_lines(segments, tokens, paint)
+    return f"{head}{''.join(shown)}\n{'-' * 60}\n{answers}"
+
+
+def _token_lines(segments: Sequence[Segment], tokens: Tokens, paint: Callable[[Role, str], str]) -> list[str]:
+    """The tokens of the whole prompt, divided by bars, a line for each line of its text; those of the answer in
+    brackets. Each has the colour of the segment in which it ends."""
+    text = "".join(segment.text for segment in segments)
+    ends = list(accumulate(len(segment.text) for segment in segments))
+    context = len(text[: ends[-2] if len(ends) > 1 else 0].rstrip())  # trailing blanks belong to the answer
+    shown = []
+    for token, end in tokens(text):
+        role = segments[min(bisect_left(ends, end), len(segments) - 1)].role
+        written = f"[{token}]" if end > context else token
+        shown.append(paint(role, written) + ("\n" if end and text[end - 1] == "\n" else "|"))
+    return shown
 
 
 def _bound_lines(form: PromptFormat) -> list[str]:

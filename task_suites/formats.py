@@ -1,7 +1,7 @@
 """`PromptFormat`: examples as text segments with roles, before any tokenizer.
 
-Each segment is tokenised alone and the ids are concatenated, so a segment's tokens never depend on its neighbours: the
-shared part of two prompts is the same ids in both. Separators and the leading blank of an answer belong to the format:
+A prompt is the text of its segments, one after the other; it is encoded as one text (metaicl/text_encoder.py).
+Separators and the leading blank of an answer belong to the format:
 
     direct     <input>\\nAnswer: <output>\\n\\n  ...  <input>\\nAnswer:| <option>           scored: the option
     channel    <output>\\n <input>\\n\\n         ...  <option>\\n| <input>                 scored: the input

@@ -8,7 +8,9 @@ import sys
 import pytest
 from helpers import make_folder, write_task
 
+from metaicl.prompts import Prompt
 from task_suites.describe import COLOURS, list_tasks, show_prompt
+from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat, preset
 from task_suites.sources import open_suite
@@ -124,3 +126,22 @@ def test_a_task_without_options_has_no_channel_prompt(tmp_path):
 def test_an_unknown_task_offers_names(folder):
     with pytest.raises(UserError, match=r"no task 'moud'. Did you mean mood"):
         show(folder, "moud")
+
+
+@pytest.mark.parametrize("channel", [False, True])
+def test_tokens_are_shown_as_the_model_reads_them_with_the_scored_ones_in_brackets(frozen, folder, channel):
+    form, suite = PromptFormat(channel=channel), open_suite(folder)
+    task = suite["mood"]
+    episode = EpisodeSampler(0, 2, 1).draw(task, "test", 0)
+    prompt, query = Prompt(frozen, form, task, episode.support), episode.queries[0]
+    branch = prompt.branch(form.branch(query, query.options[0]))
+
+    def read(text):
+        encoded = frozen.texts.whole(text)
+        return zip(frozen.tokenizer.convert_ids_to_tokens(list(encoded.ids)), encoded.ends, strict=True)
+
+    body = show_prompt(suite, "mood", 2, 0, form, tokens=read).split("-" * 60 + "\n")[1].removesuffix("\n")
+    shown = [piece for line in body.split("\n") for piece in line.split("|") if piece]
+    names = frozen.tokenizer.convert_ids_to_tokens([*prompt.stable, *branch.ids])
+    first = len(prompt.stable) + branch.scored
+    assert shown == [*names[:first], *(f"[{name}]" for name in names[first:])]

@@ -15,7 +15,7 @@ from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, read_card, save_method
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
-from metaicl.prompts import encode
+from metaicl.prompts import Prompt
 from metaicl.scoring import PromptScorer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
@@ -81,7 +81,8 @@ def test_the_prompts_of_one_support_set_share_their_tokens(chatting, name):
     e, form = episode(task), bound(chatting, preset(name), task)
     shared = [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))]
     text = "".join(s.text for s in shared)
-    ids = encode(chatting, shared)
+    prompt = Prompt(chatting, form, task, e.support)
+    ids = [*prompt.stable, *prompt.rest()]
     assert chatting.tokenizer.decode(ids, skip_special_tokens=False) == text
     whole = "".join(s.text for s in [*shared, *form.branch(e.queries[0], "tool")])
     assert whole.startswith(text)
@@ -95,12 +96,16 @@ def test_losses_are_those_of_the_scored_segments(chatting, name, supervise):
     method = InContext(chatting, form, supervise=supervise)
     loss, weight = method([e])
     form = bound(chatting, form, task)
-    scored = [len(chatting.encode(s.text)) for q in e.queries for s in form.branch(q, q.output) if s.scored]
+    shown = [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))]
+
+    def tokens(segments) -> int:
+        """Of the last segment; trailing blanks of the text before it are its own."""
+        before, text = "".join(s.text for s in segments[:-1]), segments[-1].text
+        return len(chatting.encode(before + text)) - len(chatting.encode(before.rstrip()))
+
+    scored = [tokens([*shown, *form.branch(q, q.output)]) for q in e.queries]
     if supervise == "all":
-        opening = bool(form.opening(task))
-        shown = [s for d in e.support for s in form.demonstration(d)]
-        assert opening or not shown[0].scored
-        scored += [len(chatting.encode(s.text)) for s in shown if s.scored]
+        scored += [tokens(shown[: i + 1]) for i, s in enumerate(shown) if s.scored]
     assert float(weight) == sum(scored) and np.isfinite(float(loss))
 
 

@@ -69,7 +69,7 @@ def test_the_in_context_loss_is_the_mean_negative_log_likelihood_of_query_answer
     total, tokens = 0.0, 0
     for q in e.queries:
         segments = [s for d in e.support for s in form.demonstration(d)] + [form.question(q)]
-        ids = [t for s in segments for t in backbone.encode(s.text)]
+        ids = backbone.encode("".join(s.text for s in segments))
         answer = backbone.encode(f" {q.output}")
         lp = torch.log_softmax(backbone.plain_logits([*ids, *answer])[len(ids) - 1 : -1], -1)
         total -= sum(float(lp[i, t]) for i, t in enumerate(answer))
@@ -86,12 +86,12 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
     (query,) = e.queries
     shown = [s for d in e.support for s in form.demonstration(d)]
     before, after = [*form.opening(e.task), *shown], form.branch(query, query.output)
-    parents, length = set(), 0
+    parents, text = set(), ""
     for i, segment in enumerate([*before, *after]):
-        tokens = len(learnable.encode(segment.text))
+        first = len(learnable.encode(text.rstrip()))
+        text += segment.text
         if segment.scored and (i >= len(before) or supervise == "all"):
-            parents |= set(range(length - 1, length + tokens - 1))
-        length += tokens
+            parents |= set(range(first - 1, len(learnable.encode(text)) - 1))
     seen: list[torch.Tensor] = []
     norm = learnable.model.get_base_model().model.norm
     hook = norm.register_forward_hook(lambda module, args, states: seen.append(states))
@@ -99,7 +99,7 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
     hook.remove()
     (states,) = seen
     (gradient,) = torch.autograd.grad(loss, states)
-    assert gradient.shape[1] == length - 1  # no state is asked for after the last token
+    assert gradient.shape[1] == len(learnable.encode(text)) - 1  # no state is asked for after the last token
     assert set(gradient[0].abs().amax(1).nonzero().flatten().tolist()) == parents
 
 

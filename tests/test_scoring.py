@@ -19,7 +19,7 @@ from toys import choice_task, text_task, toy_task
 
 from metaicl.backbone import Backbone
 from metaicl.prompt_tree import PromptTree, pack
-from metaicl.prompts import insert_branch, prompt_prefix
+from metaicl.prompts import Prompt, fit
 from metaicl.scoring import BLANKS, PromptScorer
 from metaicl.tiny import tiny_model, tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
@@ -38,15 +38,18 @@ def episode(task, k=4, queries=6):
 def plain_logprobs(backbone, form, task, support, query, option) -> list[float]:
     """Log-probabilities of the scored segment's tokens from one plain sequence."""
     before = [*form.opening(task), *(s for e in support for s in form.demonstration(e))]
-    ids, scored = [], []
-    for segment in [*before, *form.branch(query, option)]:
-        tokens = backbone.encode(segment.text)
-        if segment.scored and segment not in before:
-            scored = range(len(ids), len(ids) + len(tokens))
-        ids += tokens
+    *question, answer = form.branch(query, option)
+    ids, first = encoded_pair(backbone, "".join(s.text for s in [*before, *question]), answer.text)
     with torch.no_grad():
         lp = torch.log_softmax(backbone.plain_logits(ids[:-1]), -1)
-    return [float(lp[i - 1, ids[i]]) for i in scored]
+    return [float(lp[i - 1, ids[i]]) for i in range(first, len(ids))]
+
+
+def encoded_pair(backbone, context: str, answer: str) -> tuple[list[int], int]:
+    """(tokens of the whole text, how many of them are the context's), as lm-evaluation-harness counts them: trailing
+    blanks of the context belong to the answer."""
+    before = backbone.tokenizer(context.rstrip(), add_special_tokens=False).input_ids
+    return backbone.tokenizer(context + answer, add_special_tokens=False).input_ids, len(before)
 
 
 def plain_score(backbone, form, task, support, query, option) -> float:
@@ -88,7 +91,9 @@ def test_the_prefix_runs_once_for_many_calls(frozen):
     before = frozen.tokens_run
     scorer.scores([e.queries[0].hidden()])
     branch = PromptFormat().branch(e.queries[0], max(e.queries[0].options, key=len))
-    assert frozen.tokens_run - before <= 2 * sum(len(frozen.encode(s.text)) for s in branch)
+    repeated = len(Prompt(frozen, PromptFormat(), e.task, e.support).rest())  # of the prompt, after its stable tokens
+    assert 0 < repeated < 4
+    assert frozen.tokens_run - before <= repeated + 2 * sum(len(frozen.encode(s.text)) for s in branch)
 
 
 def test_the_prefix_runs_without_the_output_embedding(frozen):
@@ -115,7 +120,7 @@ def test_generated_texts_equal_those_of_plain_greedy_decoding(frozen, k):
     found = scorer.generate([q.hidden() for q in e.queries], max_new_tokens=6)
     for query, text in zip(e.queries, found, strict=True):
         segments = [s for d in e.support[:k] for s in PromptFormat().demonstration(d)]
-        ids = [t for s in [*segments, PromptFormat().question(query)] for t in frozen.encode(s.text)]
+        ids = list(frozen.encode("".join(s.text for s in [*segments, PromptFormat().question(query)])))
         start = len(ids)
         with torch.no_grad():
             while len(ids) < start + 6:
@@ -155,8 +160,8 @@ def test_dropping_takes_whole_demonstrations_from_the_end_and_counts_them(frozen
     form = PromptFormat()
     sizes = [sum(len(frozen.encode(s.text)) for s in form.demonstration(d)) for d in e.support]
     monkeypatch.setattr(type(frozen), "context", 5 + sum(sizes[:3]) + sizes[3] // 2)
-    ids, dropped = prompt_prefix(frozen, form, e.task, e.support, longest_branch=5, overflow="drop")
-    assert (len(ids), dropped) == (sum(sizes[:3]), 5)
+    fitted = fit(frozen, form, e.task, e.support, overflow="drop", reserved=5)
+    assert (len(fitted.prompt.stable) + len(fitted.prompt.rest()), fitted.dropped) == (sum(sizes[:3]), 5)
 
 
 def test_a_query_longer_than_the_context_is_refused_even_when_dropping(frozen, monkeypatch):
@@ -196,10 +201,12 @@ def test_options_of_one_token_rank_as_the_logits_of_the_next_token(length):
     shown = "".join(f"{d.input}\n{d.output}\n\n" for d in support)
     for query, scores, answer in zip(queries, scorer.scores(queries), scorer.answers(queries), strict=True):
         with torch.no_grad():
-            logits = backbone.plain_logits(backbone.encode(f"{shown}{query.input}\n"))[-1].numpy()
+            before, logits = backbone.plain_logits(backbone.encode(f"{shown}{query.input}\n"))[-2:].numpy()
         assert scores.argsort().tolist() == logits[tokens].argsort().tolist()
         assert answer.text == letters[int(logits[tokens].argmax())]
-        assert np.allclose(scores, logits[tokens] - logsumexp(logits), rtol=0, atol=1e-12)
+        line_end = before[backbone.encode("\n")[0]] - logsumexp(before)  # the context's trailing blank is the answer's
+        expected = line_end + logits[tokens] - logsumexp(logits)
+        assert np.allclose(scores, expected / (2 if length == "token_mean" else 1), rtol=0, atol=1e-12)
 
 
 SYMBOLS = "BCDF"  # no letter of a format's own
@@ -383,7 +390,7 @@ def test_pmi_does_not_see_a_constant_that_an_option_has_behind_every_query(monke
 
     def both() -> list[np.ndarray]:
         options = {"none": {}, "pmi": {"calibration": "pmi", "prior_share": share}}
-        scorers = (PromptScorer(backbone, form, task, rows[:3], **options[c]) for c in options)
+        scorers = (PromptScorer(backbone, form, task, rows[:3], length="sum", **options[c]) for c in options)
         return [np.stack(scorer.scores([r.hidden() for r in rows[3:]])) for scorer in scorers]
 
     original = Backbone.row_logprobs
@@ -412,13 +419,14 @@ def test_calibration_runs_its_own_branches_once_and_nothing_else(frozen, calibra
             counts.append(frozen.tokens_run - before)
         return counts
 
-    branches = PromptTree()
+    branches, prompt = PromptTree(), Prompt(frozen, PromptFormat(), e.task, e.support)
     for options in {q.options for q in e.queries}:
         for text in BLANKS[calibration]:
             for option in options:
-                insert_branch(frozen, branches, -1, PromptFormat().branch(Example(text), option))
+                prompt.branch(PromptFormat().branch(Example(text), option)).insert(branches, -1)
     (first, again), (bare, bare_again) = tokens_run(calibration, 2), tokens_run("none", 2)
-    assert first - bare == len(pack([branches]).ids) > 0
+    # what repeats of the prompt after its stable tokens is shared with the queries' branches
+    assert first - bare == len(pack([branches]).ids) - len(prompt.rest()) > 0
     assert again == bare_again
 
 
@@ -563,7 +571,7 @@ def line_break(tokenizer) -> int:
 def transformers_beam_search(backbone, e, query, beams: int, limit: int) -> tuple[str, bool]:
     """(the answer, whether it ended before the limit) of `generate` on the whole prompt."""
     segments = [s for d in e.support for s in PromptFormat().demonstration(d)] + [PromptFormat().question(query)]
-    ids = torch.tensor([[t for s in segments for t in backbone.encode(s.text)]])
+    ids = torch.tensor([backbone.encode("".join(s.text for s in segments))])
     tokenizer = backbone.tokenizer
     found = backbone.model.generate(
         ids,
@@ -629,12 +637,10 @@ def test_the_default_models_bf16_scores_are_as_near_to_float32_as_those_of_plain
     form, rng, errors = PromptFormat(), random.Random(0), []
     for _ in range(3):
         shown = [Example(texts[0], label) for label, texts in rng.sample(sorted(HEADLINES.items()), 4)]
-        tree = PromptTree()
-        after = -1
-        for segment in (s for example in shown for s in form.demonstration(example)):
-            after = tree.insert(after, exact.encode(segment.text))[-1]
+        tree, prompt = PromptTree(), Prompt(exact, form, toy_task(), shown)
+        after = tree.insert(-1, prompt.stable)[-1]
         queries = [Example(text) for texts in HEADLINES.values() for text in texts[1:]]
-        spans = [insert_branch(exact, tree, after, form.branch(q, label)) for q in queries for label in HEADLINES]
+        spans = [prompt.branch(form.branch(q, label)).insert(tree, after) for q in queries for label in HEADLINES]
         wanted = sorted({node for span in spans for node in span})
         at = {node: i for i, node in enumerate(wanted)}
         with torch.no_grad():

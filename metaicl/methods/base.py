@@ -174,8 +174,10 @@ class Method(nn.Module, ABC):
     def tokens(self, episode: Episode) -> int:
         """The tokens that training on an episode runs, at least about: what it takes of a packed row."""
         form = self.form_of(episode.task)
-        texts = (s.text for e in (*episode.support, *episode.queries) for s in form.demonstration(e))
-        return sum(len(self.backbone.encode(text)) for text in texts)
+        return sum(
+            len(self.backbone.encode("".join(segment.text for segment in form.demonstration(e))))
+            for e in (*episode.support, *episode.queries)
+        )
 
     @abstractmethod
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
-from metaicl.prompts import EpisodeTree, Overflow, answers_in_prefix, episode_tree, prompt_prefix
+from metaicl.prompts import EpisodeTree, Overflow, episode_tree, fit
 from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
@@ -107,10 +107,9 @@ class InContext(Method):
         self, task: Task, support: Sequence[Example], params: Params | None = None
     ) -> tuple[Tensor, Tensor]:
         """(loss sum, supervised tokens) of all demonstrations' answers, each given those before it, in one pass."""
-        tree = PromptTree()
-        prefix, _ = prompt_prefix(self.backbone, self.form, task, support, 0)
-        tree.insert(-1, prefix)
-        wanted = [node for span in answers_in_prefix(self.backbone, self.form, task, support) for node in span]
+        prompt, tree = fit(self.backbone, self.form, task, support).prompt, PromptTree()
+        nodes = tree.insert(-1, (*prompt.stable, *prompt.rest()))
+        wanted = [nodes[i] for span in prompt.answer_spans() for i in span]
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 

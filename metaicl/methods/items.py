@@ -73,12 +73,13 @@ class ItemVectors:
         """(tokens, the place of each word's last one, or None for a text)."""
         if example.tokens is None:
             return (*self.first, *self.backbone.encode(example.text)), None
-        pieces = [self.backbone.encode(f" {word}") for word in example.tokens]
-        ids = tuple(i for piece in pieces for i in piece)
-        ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1 + len(self.first)
+        sentence = "".join(f" {word}" for word in example.tokens)
+        read = self.backbone.texts.encode(sentence * 2 if self.twice else sentence)
+        stops = torch.tensor([len(word) + 1 for word in example.tokens]).cumsum(0)
         if self.twice:
-            ends, ids = ends + len(ids), ids + ids
-        return (*self.first, *ids), ends
+            stops = stops + len(sentence)
+        last = [max(read.reaching_beyond(stop) - 1, read.reaching_beyond(stop - 1)) for stop in stops.tolist()]
+        return (*self.first, *read.ids), torch.tensor(last).clamp(max=len(read) - 1) + len(self.first)
 
 
 def item_labels(examples: Sequence[Example]) -> list[str]:

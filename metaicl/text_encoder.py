@@ -1,0 +1,206 @@
+"""Texts as tokens: what the tokenizer makes of a whole text, also where many texts begin alike.
+
+A model is trained on texts that were encoded at once. Pieces that are encoded one by one and put together can give
+other tokens: a blank line before a word is one token by itself and two in the text, and tokenizers that put a blank
+before every text (Llama 2, Mistral) do so at each piece. So the ids of a prompt are always those of its whole text, and
+the tokens of an answer are those that reach beyond the text before it. Trailing blanks of that text belong to the
+answer, as in lm-evaluation-harness.
+
+To encode a long beginning once for many endings, it is cut at a *hard boundary*: after a character that is not a blank
+and before one that is, where the text's own tokens part, and such that no token of the vocabulary holds the two symbols
+that meet there. No merge, word piece or unigram piece can cross such a boundary. So the tokens left of it are the same
+whatever follows, and those right of it are the same whatever stands before. Only the rest is encoded with each ending:
+
+    The soup was cold.\\nAnswer: bad|\\n\\n  +  The waiter smiled.\\nAnswer: good
+    stable, encoded once ----------->|   encoded with each ending, after an anchor of one character ("d")
+
+The anchor takes up what a tokenizer does to the start of a text. Where no boundary is found, or the tokenizer reports
+no offsets, nothing is stable and every whole text is encoded: slower, the same tokens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import chain, pairwise
+from typing import Any
+
+LONGEST_CACHED = 1000  # characters of a text whose tokens are kept: queries and answers, not whole prompts
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens of a text.
+
+    Attributes:
+        ids: token ids.
+        ends: for each token, the number of characters of the text up to its end; never falling.
+    """
+
+    ids: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def __add__(self, other: Encoded) -> Encoded:
+        return Encoded(self.ids + other.ids, self.ends + other.ends)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def reaching_beyond(self, character: int) -> int:
+        """The index of the first token that reaches beyond this many characters of the text."""
+        return bisect_right(self.ends, character)
+
+
+class TextEncoder:
+    """Encodes whole texts and beginnings of texts with one tokenizer (see the module's docstring).
+
+    Args:
+        tokenizer: a transformers tokenizer.
+    """
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self._encode_short = lru_cache(maxsize=1 << 16)(self._encode)
+        self.beginning = lru_cache(maxsize=1 << 8)(self._beginning)
+
+    def encode(self, text: str) -> Encoded:
+        """The tokens of a text by itself, without the special tokens that the tokenizer puts around texts."""
+        return self._encode_short(text) if len(text) <= LONGEST_CACHED else self._encode(text)
+
+    def _encode(self, text: str) -> Encoded:
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=self.tokenizer.is_fast)
+        ids = tuple(found.input_ids)
+        if self.tokenizer.is_fast:
+            return Encoded(ids, _rising(end for _, end in found.offset_mapping))
+        return Encoded(ids, tuple(self._ends_without_offsets(text, ids)))
+
+    def _ends_without_offsets(self, text: str, ids: tuple[int, ...]) -> Iterator[int]:
+        """Where each token ends: the shortest beginning of the text whose encoding begins with the tokens up to it."""
+        count, ends = 0, []
+        for end in range(len(text) + 1):
+            part = self.tokenizer(text[:end], add_special_tokens=False).input_ids
+            same = next(
+                (i for i, (a, b) in enumerate(zip(part, ids, strict=False)) if a != b), min(len(part), len(ids))
+            )
+            ends += [end] * (same - count)
+            count = max(count, same)
+        return iter(ends)
+
+    def forget(self) -> None:
+        """Drop all cached encodings, so that encoding can be timed."""
+        self._encode_short.cache_clear()
+        self.beginning.cache_clear()
+
+    @cached_property
+    def begin(self) -> tuple[int, ...]:
+        """The special tokens that the tokenizer puts before every text; empty for many tokenizers."""
+        bare, with_special = self._encode("a").ids, tuple(self.tokenizer("a").input_ids)
+        starts = range(len(with_special) - len(bare) + 1)
+        return with_special[: next((i for i in starts if with_special[i : i + len(bare)] == bare), 0)]
+
+    def whole(self, text: str) -> Encoded:
+        """The tokens of a whole prompt: the begin token is there once, also where the text (of a chat template)
+        already begins with it."""
+        found = self.encode(text)
+        if self.begin and found.ids[: len(self.begin)] == self.begin:
+            return found
+        return Encoded(self.begin, (0,) * len(self.begin)) + found
+
+    def _beginning(self, text: str) -> Beginning:
+        """A text that others begin with, cut at its last hard boundary."""
+        return self.cut(text, Encoded((), ()), 0, self.whole(text))
+
+    def cut(self, text: str, before: Encoded, start: int, rest: Encoded) -> Beginning:
+        """The beginning `text`, whose stable tokens are `before` and those of `rest` up to its last hard boundary.
+
+        Args:
+            start: the character of the text at which `before` ends and `rest` begins.
+        """
+        for index in self._boundaries(text, rest, start):
+            at = rest.ends[index - 1]
+            again = self._after_anchor(text[at - 1 :], at - 1)
+            if again.ids == rest.ids[index:]:
+                stable = before + Encoded(rest.ids[:index], rest.ends[:index])
+                return Beginning(self, text, stable, at)
+        return Beginning(self, text, before, start)
+
+    def _after_anchor(self, text: str, shift: int) -> Encoded:
+        """The tokens of a text beyond its first character, their ends counted from `shift` characters before it."""
+        found = self.encode(text)
+        first = found.reaching_beyond(1)
+        return Encoded(found.ids[first:], tuple(end + shift for end in found.ends[first:]))
+
+    def _boundaries(self, text: str, encoded: Encoded, start: int) -> Iterator[int]:
+        """Indices of tokens of `encoded` before which there is a hard boundary, from the last; at most four."""
+        found = 0
+        if not self.tokenizer.is_fast:
+            return
+        for index in range(len(encoded) - 1, 0, -1):
+            at = encoded.ends[index - 1]
+            parted = start < at < len(text) and encoded.ends[index] > at
+            if parted and text[at].isspace() and not text[at - 1].isspace() and self._is_hard(encoded.ids, index):
+                yield index
+                found += 1
+                if found == 4:
+                    return
+
+    def _is_hard(self, ids: tuple[int, ...], index: int) -> bool:
+        """Whether no token of the vocabulary holds the symbols that meet between two neighbouring tokens."""
+        if not self._special.isdisjoint(ids[index - 1 : index + 1]):
+            return False
+        left, right = self.tokenizer.convert_ids_to_tokens(list(ids[index - 1 : index + 1]))
+        return left[-1] + right[0] not in self._neighbours
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        """Tokens that are not spelled by symbols of the text: special ones, added ones, bytes."""
+        vocabulary = self.tokenizer.get_vocab().items()
+        return frozenset(self.tokenizer.added_tokens_decoder) | {i for t, i in vocabulary if t.startswith("<0x")}
+
+    @cached_property
+    def _neighbours(self) -> frozenset[str]:
+        """All pairs of symbols that stand side by side in some token of the vocabulary."""
+        pairs = chain.from_iterable(pairwise(token) for token in self.tokenizer.get_vocab())
+        return frozenset(a + b for a, b in set(pairs))
+
+
+class Beginning:
+    """A text that others begin with.
+
+    Args:
+        stable: its tokens that are the same whatever follows.
+        at: the number of characters that these cover.
+
+    Attributes:
+        text: the text.
+    """
+
+    def __init__(self, encoder: TextEncoder, text: str, stable: Encoded, at: int):
+        self.encoder, self.text, self.stable, self._at = encoder, text, stable, at
+
+    def __add__(self, more: str) -> Beginning:
+        """The beginning continued by more text."""
+        if not more:
+            return self
+        return self.encoder.cut(self.text + more, self.stable, self._at, self.rest(more))
+
+    def rest(self, more: str = "") -> Encoded:
+        """The tokens after the stable ones, of the whole text continued by `more`."""
+        if not self.stable:
+            return self.encoder.whole(self.text + more)
+        return self.encoder._after_anchor(self.text[self._at - 1 :] + more, self._at - 1)
+
+    def whole(self, more: str = "") -> Encoded:
+        """All tokens of the text continued by `more`."""
+        return self.stable + self.rest(more)
+
+
+def _rising(ends: Iterator[int]) -> tuple[int, ...]:
+    """Ends as they are reported, none before one that came earlier (a token of no width can report 0)."""
+    found, most = [], 0
+    for end in ends:
+        most = max(most, end)
+        found.append(most)
+    return tuple(found)
