@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -31,11 +32,11 @@ class LastNetwork:
             return
         shapes: list[Tensor] = []
 
-        def narrow(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            if len(args) != 1 or args[0].dim() != 3:
+        def narrow(module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
+            if len(args) != 1 or kwargs or args[0].dim() != 3:
                 raise Refused("its last network takes something else than a row of hidden states")
             shapes.append(args[0])
-            return (args[0].index_select(1, places),)
+            return (args[0].index_select(1, places),), kwargs
 
         def widen(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if not isinstance(output, Tensor):
@@ -44,6 +45,6 @@ class LastNetwork:
             return output.new_zeros(*whole.shape[:-1], output.shape[-1]).index_copy(1, places, output)
 
         with ExitStack() as stack:
-            stack.callback(self.module.register_forward_pre_hook(narrow).remove)
+            stack.callback(self.module.register_forward_pre_hook(narrow, with_kwargs=True).remove)
             stack.callback(self.module.register_forward_hook(widen).remove)
             yield

@@ -138,3 +138,24 @@ def test_an_output_embedding_that_is_not_gone_through_once_is_refused():
         pass
     with pytest.raises(Refused, match="2 times"), output_head.Tap(head):
         head(head(torch.ones(1, 3, 4)).new_ones(1, 3, 4))
+
+
+OTHERS: dict[str, tuple[dict[str, object], dict[str, str]]] = {  # of families that the small numbers alone let through
+    "Jamba": ({"mamba_d_state": 4, "attn_layer_offset": 1, "attn_layer_period": 2}, {"tree": "running state"}),
+    "NanoChat": ({}, {HEAD: "capped, scaled or from elsewhere"}),
+    "Cohere": ({"logit_scale": 0.9999}, {HEAD: "capped, scaled or from elsewhere"}),
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_what_small_numbers_do_not_show_is_known_by_a_question(family):
+    """A state that is carried on, or a cap on logits, changes a random tiny model by less than rounding."""
+    import transformers
+    from test_families import GROUPED
+
+    changes, expected = OTHERS[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**{**GROUPED, **changes})
+    found = {f.way: f.reason for f in wrap(transformers.AutoModelForCausalLM.from_config(config).eval()).fallbacks}
+    for way, words in expected.items():
+        assert words in found[way], found
