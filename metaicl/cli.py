@@ -103,12 +103,17 @@ def run_map(config: MapRun) -> None:
 
 
 def run_predict(config: Predict) -> None:
-    from metaicl.inference.files import predict_lines
+    from metaicl.inference.files import answer_questions, read_questions
+    from task_suites.core.line_store import json_line
+
+    questions = read_questions(config.demos, config.inputs)  # before a model is loaded
+    if questions.note:
+        print(questions.note, file=sys.stderr)
     from metaicl.inference.opening import open_method
 
     method = open_method(config.model, config.method)
-    for row in predict_lines(method, config.demos, config.inputs, config.instruction):
-        print(json.dumps(row, ensure_ascii=False))
+    for row in answer_questions(method, questions, config.instruction):
+        print(json_line(row), end="")
 
 
 def run_report(config: Report) -> None:

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
 from task_suites.errors import UserError, nearest
@@ -85,19 +85,35 @@ class Example:
         """The same example without its answer."""
         return replace(self, output=None, tags=None, accepted=())
 
-    def problem(self, labels: Sequence[str] = ()) -> tuple[str, object, object] | None:
-        """(what is wrong, found, expected), or None for a sound, answered example."""
+    def problem(self, labels: Sequence[str] = (), answered: bool = True) -> tuple[str, object, object] | None:
+        """(what is wrong, found, expected), or None for a sound example.
+
+        Args:
+            labels: of the task, where it has a fixed list.
+            answered: whether the example must hold its answer; a query need not.
+        """
         try:
             texts = (self.text, self.output or "", *(self.options or ()), *(self.tags or ()), *self.accepted)
             "".join(texts).encode()
         except UnicodeEncodeError as error:
             return "not Unicode text", f"half of a surrogate pair in {error.object[:60]!r}", "whole characters"
         if self.tokens is not None:
-            return self._tagging_problem(self.tokens)
+            return self._tokens_problem(self.tokens) or (self._tags_problem(self.tokens) if answered else None)
         if self.tags is not None:
             return "tags without tokens", list(self.tags), "tokens and tags, or input and output"
         if not self.input.strip():
             return "the input is empty", repr(self.input), "some text"
+        return self._options_problem(labels) or (self._answer_problem(labels) if answered else None)
+
+    def _options_problem(self, labels: Sequence[str]) -> tuple[str, object, object] | None:
+        if self.options is None:
+            return None
+        if wrong := _choices_problem(self.options):
+            return wrong
+        unknown = [option for option in self.options if labels and option not in labels]
+        return ("unknown label", repr(unknown[0]), f"one of {list(labels)}") if unknown else None
+
+    def _answer_problem(self, labels: Sequence[str]) -> tuple[str, object, object] | None:
         if not (self.output or "").strip():
             return "the output is empty", repr(self.output), "an answer"
         assert self.output is not None
@@ -108,29 +124,68 @@ class Example:
                 return "the output has several lines", repr(self.output[:60]), "one line"
             bad = [answer for answer in self.accepted if "\n" in answer or not answer.strip()]
             return ("an accepted answer is empty or has several lines", repr(bad[0][:60]), "one line") if bad else None
-        if len(set(self.options)) != len(self.options) or len(self.options) < 2:
-            return "options must be at least two and distinct", list(self.options), "distinct options"
-        if not all(option.strip() for option in self.options):
-            return "an option is empty", list(self.options), "some text in each"
         if self.output not in self.options:
             return "the options lack the answer", f"output {self.output!r}", f"one of {list(self.options)}"
-        if missing := [answer for answer in self.accepted if answer not in self.options]:
-            return "the options lack an accepted answer", repr(missing[0]), f"some of {list(self.options)}"
-        unknown = [option for option in self.options if labels and option not in labels]
-        return ("unknown label", repr(unknown[0]), f"one of {list(labels)}") if unknown else None
+        missing = [answer for answer in self.accepted if answer not in self.options]
+        return (
+            ("the options lack an accepted answer", repr(missing[0]), f"some of {list(self.options)}")
+            if missing
+            else None
+        )
 
-    def _tagging_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
+    def _tokens_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
         if self.input or self.output is not None or self.options is not None or self.accepted:
             return "tokens beside input, output or options", "two forms in one example", "tokens and tags alone"
         if not tokens:
             return "no tokens", "an empty list", "at least one token"
-        if blank := [token for token in tokens if token.split() != [token]]:
-            return "a token is empty or holds white space", repr(blank[0]), "one word a token"
+        blank = [token for token in tokens if token.split() != [token]]
+        return ("a token is empty or holds white space", repr(blank[0]), "one word a token") if blank else None
+
+    def _tags_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
         if self.tags is None or len(self.tags) != len(tokens):
             found = "no tags" if self.tags is None else f"{len(tokens)} tokens and {len(self.tags)} tags"
             return "tokens and tags differ in number", found, "one tag a token"
         bad = [tag for tag in self.tags if not _BIO.fullmatch(tag)]
         return ("not a BIO tag", repr(bad[0]), "O, B-TYPE or I-TYPE, the type without ; or =") if bad else None
+
+
+@lru_cache(maxsize=256)  # the examples of a task share their options
+def _choices_problem(options: tuple[str, ...]) -> tuple[str, object, object] | None:
+    if len(set(options)) != len(options) or len(options) < 2:
+        return "options must be at least two and distinct", list(options), "distinct options"
+    if not all(option.strip() for option in options):
+        return "an option is empty", list(options), "some text in each"
+    alike = _alike(options, str.strip)
+    return ("two options differ only by blanks", list(alike), "options that differ in their words") if alike else None
+
+
+def labels_problem(labels: Sequence[str]) -> tuple[str, object, object] | None:
+    """(what is wrong, found, expected) with the labels of a task, or None.
+
+    Each label is one line of text, and no two differ only by blanks or case.
+    """
+    for label in labels:
+        if not label.strip():
+            return "a label is empty", repr(label), "some text in each"
+        if len(f"{label}.".splitlines()) > 1:
+            return "a label has several lines", repr(label[:60]), "one line"
+    if len(set(labels)) != len(labels):
+        return "labels occur twice", list(labels), "distinct labels"
+    alike = _alike(labels, lambda label: " ".join(label.split()).casefold())
+    return (
+        ("two labels differ only by blanks or case", list(alike), "labels that differ in their words")
+        if alike
+        else None
+    )
+
+
+def _alike(texts: Sequence[str], seen_as: Callable[[str], str]) -> tuple[str, str] | None:
+    """The first two texts that are seen as one."""
+    first: dict[str, str] = {}
+    for text in texts:
+        if first.setdefault(seen_as(text), text) != text:
+            return first[seen_as(text)], text
+    return None
 
 
 class StoredExamples(Sequence[Example]):
@@ -234,7 +289,7 @@ class Task:
         negative: wrong answers that the definition shows.
 
     Raises:
-        UserError: an unknown type or metric, or a label that occurs twice.
+        UserError: an unknown type or metric, or labels that are unsound (`labels_problem`).
     """
 
     name: str
@@ -257,10 +312,8 @@ class Task:
         for value, known, what in ((self.type, TASK_TYPES, "type"), (self.metric, METRICS, "metric")):
             if value not in known:
                 raise UserError(f"task {self.name}: unknown {what} {value!r}", fix=nearest(str(value), known))
-        if len(set(self.labels)) != len(self.labels):
-            raise UserError(
-                f"task {self.name}: labels occur twice", found=list(self.labels), expected="distinct labels"
-            )
+        if wrong := labels_problem(self.labels):
+            raise UserError(f"task {self.name}: {wrong[0]}", found=wrong[1], expected=wrong[2])
 
     def examples(self, split: str) -> Sequence[Example]:
         """All examples of ``"train"`` or ``"test"``, loaded and checked on first use: a tuple, or `StoredExamples`.

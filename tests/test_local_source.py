@@ -217,7 +217,7 @@ def test_a_missing_examples_file_is_refused(tmp_path, part):
         ({"type": "clasification"}, "task mood: unknown type 'clasification'. Did you mean classification"),
         ({"metric": "acuracy"}, "task mood: unknown metric 'acuracy'. Did you mean accuracy"),
         ({"labels": "good, bad"}, "labels has a wrong type; found 'good, bad'; expected a list"),
-        ({"labels": [True, False]}, "a label is not text; found True. Put the labels in quotes"),
+        ({"labels": [True, False]}, "a label is not text; found True. Put it in quotes"),
         ({"labels": ["good", "good"]}, "task mood: labels occur twice"),
         ({"train_size": "6"}, "train_size has a wrong type; found '6'; expected a number"),
         ({"instruction": ["a"]}, "instruction has a wrong type; found ['a']; expected text"),

@@ -1,47 +1,74 @@
-"""Answers to a file of inputs from a file of demonstrations."""
+"""Answers to a file of inputs from a file of demonstrations, both JSON lines, checked as the files of a suite are."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from metaicl.inference.opening import user_task
 from metaicl.methods.base import Answer, Method
-from task_suites.errors import UserError
-from task_suites.sources.local import are_texts, parse_example
-from task_suites.task import Example
+from task_suites.core.json_files import read_json_lines
+from task_suites.errors import UserError, counted
+from task_suites.sources.local import parse_example, parse_query
+from task_suites.task import Example, labels_problem
+
+CHOICES = "Give each demonstration its options to choose from."
+KINDS = {"options": "an input with options", "text": "an input with free text as its answer", "tags": "tokens and tags"}
 
 
-def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
-    """Answers to the rows of `inputs` (JSON lines without answers) from those of `demos` (with answers).
+@dataclass(frozen=True)
+class Questions:
+    """What is asked, read and checked whole before any model is opened.
+
+    Attributes:
+        support: the demonstrations.
+        labels: of a classification; empty where each row has options of its own, or none.
+        queries: one for each row of inputs.
+        rows: the inputs as they were given.
+        note: what the demonstrations were taken for, where that is not plain; empty where it is.
+    """
+
+    support: list[Example]
+    labels: tuple[str, ...]
+    queries: list[Example]
+    rows: list[dict[str, Any]]
+    note: str = ""
+
+
+def read_questions(demos: Path, inputs: Path) -> Questions:
+    """The demonstrations (with answers) and the inputs (without).
 
     Demonstrations with an output and no options are a classification over the outputs that occur when these repeat and
-    none has further `accepted` answers, else free text. One dictionary a row: what was given, `answer`, and `scores`
-    by option.
+    none has further `accepted` answers, else free text.
 
     Raises:
         UserError: names file and line of what is wrong.
     """
-    support = [parse_example(row, (), where) for row, where in _rows(demos)]
-    if not support:
-        raise UserError("no demonstrations", where=demos, expected="one JSON object a line, with input and output")
-    outputs = sorted({e.output for e in support if e.output is not None})
-    labels: tuple[str, ...] = ()
-    several = any(e.accepted for e in support)  # a class has one name
-    if support[0].form == "text" and 1 < len(outputs) < len(support) and not several:
-        labels = tuple(outputs)
-        support = [Example(e.input, e.output, labels) for e in support]
-    form = support[0].form
-    if any(e.form != form for e in support):
-        raise UserError("demonstrations of different forms", where=demos, expected="one form in a file")
-    queries, given = [], []
-    for row, where in _rows(inputs):
-        queries.append(_query(row, where, form, labels))
-        given.append(row)
-    predictor = method.adapt(user_task(support, labels, instruction), support)
-    for row, query, answer in zip(given, queries, predictor.answers(queries), strict=True):
+    support = _demonstrations(demos)
+    labels, note = _labels(support, demos)
+    if labels:
+        support = [replace(e, options=labels) for e in support]
+    queries, rows = [], []
+    for where, row in read_json_lines(inputs):
+        queries.append(_fitting(parse_query(row, where), support[0], labels, where))
+        rows.append(row)
+    if not queries:
+        raise UserError("there is nothing to answer", where=inputs, expected='lines such as {"input": "..."}')
+    return Questions(support, labels, queries, rows, note)
+
+
+def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
+    """Answers to the rows of `inputs` from those of `demos`; see `read_questions` and `answer_questions`."""
+    return answer_questions(method, read_questions(demos, inputs), instruction)
+
+
+def answer_questions(method: Method, questions: Questions, instruction: str = "") -> Iterable[dict[str, Any]]:
+    """One dictionary a row: what was given, `answer`, and `scores` by option."""
+    predictor = method.adapt(user_task(questions.support, questions.labels, instruction), questions.support)
+    answers = predictor.answers(questions.queries)
+    for row, query, answer in zip(questions.rows, questions.queries, answers, strict=True):
         yield {**row, **_answered(query, answer)}
 
 
@@ -54,32 +81,54 @@ def _answered(query: Example, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _query(row: Any, where: str, form: str, labels: tuple[str, ...]) -> Example:
-    """A query from a row that has an input (or tokens) and maybe options, and no need of an answer."""
-    if not isinstance(row, dict):
-        raise UserError("not a JSON object", where=where, found=type(row).__name__)
-    needed = "tokens" if form == "tags" else "input"
-    value, options = row.get(needed), labels or row.get("options") or ()
-    if not value:
-        raise UserError(f"{needed} is missing or empty", where=where, found=f"keys {sorted(row)}")
-    if not (are_texts(value) if form == "tags" else isinstance(value, str)):
-        expected = "a list of strings" if form == "tags" else "a string"
-        raise UserError(f"{needed} has a wrong type", where=where, found=repr(value)[:60], expected=expected)
-    if form == "tags":
-        return Example(tokens=tuple(value))
-    if form == "options" and not (are_texts(list(options)) and len(options) > 1):
-        raise UserError("options are missing", where=where, expected="as in the demonstrations, a list of choices")
-    return Example(value, None, tuple(options) if form == "options" else None)
+def _demonstrations(path: Path) -> list[Example]:
+    support: list[Example] = []
+    for where, row in read_json_lines(path):
+        example = parse_example(row, (), where)
+        if support and example.form != support[0].form:
+            found, expected = KINDS[example.form], f"{KINDS[support[0].form]}, as in the lines before"
+            raise UserError("demonstrations of two kinds in one file", where=where, found=found, expected=expected)
+        support.append(example)
+    if not support:
+        raise UserError("no demonstrations", where=path, expected='lines such as {"input": "...", "output": "..."}')
+    return support
 
 
-def _rows(path: Path) -> Iterable[tuple[Any, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                yield json.loads(line), f"{path}:{number}"
-            except json.JSONDecodeError as error:
-                raise UserError(f"not JSON ({error.msg})", where=f"{path}:{number}", found=repr(line[:60])) from None
+def _labels(support: list[Example], where: object) -> tuple[tuple[str, ...], str]:
+    """(the labels of a classification, what is said about the demonstrations)."""
+    outputs = sorted({e.output for e in support if e.output is not None})
+    several = any(e.accepted for e in support)  # a class has one name
+    if support[0].form != "text" or several or len(outputs) == len(support):
+        return (), ""
+    if len(outputs) == 1:
+        return (), (
+            f"{where}: all {len(support)} demonstrations have the answer {outputs[0]!r}: this is taken for free text. "
+            f'For a classification give each its options: "options": ["{outputs[0]}", ...].'
+        )
+    if wrong := labels_problem(outputs):
+        fix = f"Write them alike. Or: {CHOICES}"
+        raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2], fix=fix)
+    return tuple(outputs), ""
+
+
+def _fitting(query: Example, first: Example, labels: tuple[str, ...], where: object) -> Example:
+    """The query as an example of the demonstrations' kind."""
+    if (query.form == "tags") != (first.form == "tags"):
+        found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
+        raise UserError("not of the demonstrations' kind", where=where, found=found, expected=expected)
+    if first.form == "options" and not labels and query.options is None:
+        fix = 'Add "options": ["...", "..."] to the line.'
+        raise UserError(
+            "options are missing", where=where, expected="a list of choices, as in the demonstrations", fix=fix
+        )
+    if labels:
+        if query.options is not None and set(query.options) != set(labels):
+            expected = f"none, or the {counted(len(labels), 'answer')} of the demonstrations: {list(labels)[:20]}"
+            fix = f"Leave the options out. Or: {CHOICES}"
+            raise UserError("other options", where=where, found=list(query.options), expected=expected, fix=fix)
+        return replace(query, options=query.options or labels)
+    if first.form == "text" and query.options is not None:
+        expected = "none, as the demonstrations have free text as their answers"
+        fix = f"Leave the options out. Or: {CHOICES}"
+        raise UserError("options", where=where, found=list(query.options), expected=expected, fix=fix)
+    return query

@@ -14,7 +14,7 @@ from typing import Any
 
 from task_suites.errors import UserError
 from task_suites.sources.options import one_of
-from task_suites.task import META_SPLITS, Example, Illustration, Task, TaskSuite
+from task_suites.task import META_SPLITS, Example, Illustration, Task, TaskSuite, labels_problem
 
 COMMON = {"unsound": "refuse", "licence": ""}  # options and their defaults
 OVERLAP = "The option overlap=allow says that this is meant."
@@ -91,14 +91,12 @@ def answered(text: str, answers: Sequence[str]) -> Example:
 def shared_options(examples: Sequence[Example]) -> tuple[str, ...]:
     """The options of the first example where all examples have the same ones, in any order; else none.
 
-    More than `MAX_LABELS` are no list of labels.
+    More than `MAX_LABELS` are no list of labels, nor are those that differ only by case or blanks.
     """
     first = examples[0].options or ()
-    return (
-        first
-        if len(first) <= MAX_LABELS and all(e.options is not None and set(e.options) == set(first) for e in examples)
-        else ()
-    )
+    if len(first) > MAX_LABELS or labels_problem(first):
+        return ()
+    return first if all(e.options is not None and set(e.options) == set(first) for e in examples) else ()
 
 
 def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, str], where: object) -> list[Example]:

@@ -5,6 +5,7 @@ docs/data.md says what the files hold. Every error names file and line.
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from task_suites.core.files import inside
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError, nearest
-from task_suites.sources.layouts import illustrations
+from task_suites.sources.layouts import illustrations, object_of
 from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
@@ -27,6 +28,7 @@ TASK_KEYS: dict[str, type] = {
     "test_size": int,
 }
 SUITE_KEYS: dict[str, type] = {"name": str, "description": str, "splits": dict}
+QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, and digits as numbers."
 KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", int: "a number", dict: "a mapping"}
 
 
@@ -76,9 +78,7 @@ def _open_task(folder: Path) -> Task:
     labels = header.get("labels", [])
     if not are_texts(labels):
         found = repr(next(label for label in labels if not isinstance(label, str)))
-        raise UserError(
-            "a label is not text", where=path, found=found, fix="Put the labels in quotes: YAML reads yes as true."
-        )
+        raise UserError("a label is not text", where=path, found=found, fix=QUOTES)
     header["labels"] = tuple(labels)
     header |= {key: illustrations(header[key], key, path) for key in ("positive", "negative") if key in header}
     header.setdefault("family", header.get("source", ""))
@@ -149,18 +149,65 @@ def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) 
     Raises:
         UserError: not an object, an unknown key, a value of a wrong type, or an unsound example.
     """
-    if not isinstance(row, dict):
-        raise UserError("not a JSON object", where=where, found=type(row).__name__)
-    for key, value in row.items():
+    for key in object_of(row, where):
         if key not in EXAMPLE_KEYS:
             raise UserError(f"unknown key {key!r}", where=where, fix=nearest(key, EXAMPLE_KEYS))
-        if not (are_texts(value) if key in LISTS else isinstance(value, str)):
-            expected = "a list of strings" if key in LISTS else "a string"
-            raise UserError(f"{key} has a wrong type", where=where, found=repr(value)[:60], expected=expected)
-    values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in row.items()}
+    values = _typed(row, where)
     if labels and "tokens" not in values:
         values.setdefault("options", labels)
-    example = Example(**values)
-    if wrong := example.problem(labels):
+    return checked_example(Example(**values), labels, where)
+
+
+def parse_query(row: Any, where: object = None) -> Example:
+    """An example without its answer, from one JSON object that may hold other keys too.
+
+    Raises:
+        UserError: not an object, a value of a wrong type, or an unsound query.
+    """
+    given = {key: value for key, value in object_of(row, where).items() if key in ("input", "options", "tokens")}
+    if not given.keys() & {"input", "tokens"}:
+        raise UserError("input is missing", where=where, found=f"keys {sorted(row)[:8]}", expected='"input", or "tokens"')
+    return checked_example(Example(**_typed(given, where)), (), where, answered=False)
+
+
+def checked_example(example: Example, labels: tuple[str, ...], where: object, answered: bool = True) -> Example:
+    """The example, which is sound.
+
+    Raises:
+        UserError: it is not.
+    """
+    if wrong := example.problem(labels, answered):
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
     return example
+
+
+def _typed(row: dict[str, Any], where: object) -> dict[str, Any]:
+    """The fields of an example, each of its type."""
+    for key, value in row.items():
+        if not (are_texts(value) if key in LISTS else isinstance(value, str)):
+            expected = "a list of strings" if key in LISTS else "a string"
+            raise UserError(
+                f"{key} has a wrong type",
+                where=where,
+                found=repr(value)[:60],
+                expected=expected,
+                fix=_retyped(key, value),
+            )
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _retyped(key: str, value: Any) -> str | None:
+    """How a value of a wrong type would be written, where that can be told."""
+    plain = (str, int, float)
+    if key in LISTS and isinstance(value, str):
+        return f'Write it as a list: "{key}": {json.dumps([value], ensure_ascii=False)[:-1]}, ...].'
+    if key in LISTS and isinstance(value, list) and all(isinstance(item, plain) for item in value):
+        shown = json.dumps([_text(item) for item in value], ensure_ascii=False)
+        return f'Put each in quotes: "{key}": {shown[:80]}.' if len(shown) <= 80 else "Put each in quotes."
+    if key not in LISTS and isinstance(value, plain):
+        return f"Put it in quotes: {json.dumps(_text(value))}."
+    return None
+
+
+def _text(value: str | int | float) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
