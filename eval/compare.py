@@ -22,7 +22,7 @@ from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
 from task_suites.core.line_store import LineStore
-from task_suites.errors import UserError, counted
+from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
@@ -147,16 +147,22 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
             comparison.run(c, tick)
 
 
-def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any]:
-    """The segments of one short prompt, for the report."""
-    task = min(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text)))
-    episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
-    form = replace(form.subclassed(), chat=False).of(task)  # contents alone: no tokenizer is at hand here
-    query = episode.queries[0]
-    segments = [*form.opening(task), *(s for e in episode.support for s in form.demonstration(e))]
-    branch = form.branch(query, form.targets(query)[0])
-    rows = [{"role": s.role, "text": s.text, "scored": s in branch and s.scored} for s in (*segments, *branch)]
-    return {"task": task.name, "k": len(episode.support), "segments": rows}
+def rendered_prompt(
+    tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4
+) -> dict[str, Any] | None:
+    """The segments of one short prompt, for the report; None where the format suits none of the tasks."""
+    for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
+        try:
+            episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
+            bound = replace(form.subclassed(), chat=False).of(task)  # contents only: no tokenizer is at hand here
+            query = episode.queries[0]
+            branch = bound.branch(query, bound.targets(query)[0])
+        except UserError:  # the reason why this task's cells were refused, which the report shows
+            continue
+        segments = [*bound.opening(task), *(s for e in episode.support for s in bound.demonstration(e))]
+        rows = [{"role": s.role, "text": s.text, "scored": s in branch and s.scored} for s in (*segments, *branch)]
+        return {"task": task.name, "k": len(episode.support), "segments": rows}
+    return None
 
 
 def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> dict[str, Any]:
@@ -164,15 +170,26 @@ def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat,
     header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
     results = ran.results(contenders, **header)
     write_text(ran.folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
-    prompt = rendered_prompt(ran.tasks, ran.protocol, form)
-    write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
+    if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
+        write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
     write_report(ran.folder)
     return results
+
+
+def check_methods(run: EvaluateRun) -> None:
+    """Raise a `UserError` where no method is named, or options are given for one that is not."""
+    if not run.methods:
+        raise UserError("no method to evaluate", expected="at least one of --methods", fix="Name some: --methods icl.")
+    for name in run.method_options:
+        if name not in run.methods:
+            where = "method_options"
+            raise UserError(f"options for a method that is not evaluated: {name!r}", where=where, fix=nearest(name, run.methods))
 
 
 def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
     started = time.monotonic()
+    check_methods(run)
     suite, note = run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(run.suite, tasks)

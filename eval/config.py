@@ -51,6 +51,12 @@ class Protocol:
             raise UserError(
                 "protocol: k, seeds and queries must be at least 1", found=f"{self.k}, {self.seeds}, {self.queries}"
             )
+        if len(set(self.k)) < len(self.k):
+            raise UserError("protocol.k names a number twice", found=self.k, expected="different numbers")
+        if not 0 <= self.curve_seeds <= self.seeds:
+            raise UserError(
+                "protocol.curve_seeds is out of range", found=self.curve_seeds, expected=f"0 to {self.seeds} (seeds)"
+            )
 
 
 @dataclass(frozen=True)

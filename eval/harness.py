@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from eval.calibration import calibration
 from eval.config import Protocol
 from eval.metrics import closest, score
+from eval.refusals import reasons, refused_cell
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
 from metaicl.runs import manifest, plain
@@ -147,6 +149,8 @@ class Comparison:
         for name in protocol.demonstrations:
             if name not in (names := [task.name for task in tasks]):
                 raise UserError(f"protocol.demonstrations: no task {name!r} is evaluated", fix=nearest(name, names))
+        for task in tasks:
+            fixed_support(task, protocol.demonstrations.get(task.name, ()))  # a name that no example has is found now
         self.tasks, self.protocol, self.folder = list(tasks), protocol, folder
         self.prints = {task.name: task.fingerprint() for task in tasks}
         self._retrievers: dict[str, Retriever] = {}
@@ -162,12 +166,10 @@ class Comparison:
 
     def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:
         """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
-        method: Method | None = None
+        build = cache(contender.build)  # not before a cell needs it
         for task, seed, k in self.plan(contender):
-            key = self._key(contender, task, seed, k)
-            if key not in self.cells:
-                method = method or contender.build()
-                self._keep(self._cell(contender, method, task, seed, k) | {"key": key})
+            if self._key(contender, task, seed, k) not in self.cells:
+                self._keep(self._cell(contender, build, task, seed, k))
             tick()
         self._write_predictions(contender)
 
@@ -176,14 +178,15 @@ class Comparison:
         return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.cells]
 
     def first_cell(self, contender: Contender) -> tuple[float, int]:
-        """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it."""
+        """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it, and so is each
+        one before it that is refused."""
+        build = cache(contender.build)
         missing = self.unfinished(contender)
-        if not missing:
-            return 0.0, 0
-        task, seed, k = missing[0]
-        cell = self._cell(contender, contender.build(), task, seed, k) | {"key": self._key(contender, task, seed, k)}
-        self._keep(cell)
-        return cell.get("seconds", 0.0), len(missing) - 1
+        for done, (task, seed, k) in enumerate(missing, 1):
+            self._keep(cell := self._cell(contender, build, task, seed, k))
+            if "refused" not in cell:
+                return cell["seconds"], len(missing) - done
+        return 0.0, 0
 
     def finished(self, contender: Contender) -> list[dict[str, Any]]:
         """The contender's finished cells with their answers, in the order of the plan."""
@@ -205,9 +208,12 @@ class Comparison:
         """What a cell's answers and score depend on, hashed: the contender, the task's head, the episode as drawn."""
         name = (contender.fingerprint, task.name, seed, k)
         if name not in self._keys:
-            episodes = self._episodes(task, seed, k)
+            try:
+                drawn: Any = [asdict(x) for e in self._episodes(task, seed, k) for x in (*e.support, *e.queries)]
+            except UserError as error:
+                drawn = ["no episode", str(error), self.prints[task.name]]
             head = [contender.fingerprint, task.name, task.instruction, task.metric, task.labels, seed, k]
-            text = json.dumps([*head, [asdict(x) for e in episodes for x in (*e.support, *e.queries)]])
+            text = json.dumps([*head, drawn])
             self._keys[name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[name]
 
@@ -221,14 +227,26 @@ class Comparison:
             self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, self._retrievers[task.name])
         return self._retrieved[cell]
 
-    def _cell(self, contender: Contender, method: Method, task: Task, seed: int, k: int) -> dict[str, Any]:
+    def _cell(
+        self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int
+    ) -> dict[str, Any]:
+        """Run a cell. One that cannot be served (no episode can be drawn, a prompt does not fit, ...) has a reason in
+        place of a score: whatever it is, the other cells are not to be lost to it."""
         head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}
+        head["key"] = self._key(contender, task, seed, k)
+        try:
+            episodes = self._episodes(task, seed, k)
+        except UserError as error:
+            return refused_cell(head, error)
+        method = build()
         if reason := method.refusal(task):
-            return {**head, "refused": reason}
-        episodes = self._episodes(task, seed, k)
+            return refused_cell(head, reason, by_design=True)
+        try:
+            with method.cold():
+                done = answer_episodes(method, episodes)
+        except UserError as error:
+            return refused_cell(head, error)
         queries = [q for episode in episodes for q in episode.queries]
-        with method.cold():
-            done = answer_episodes(method, episodes)
         return {
             **head,
             "metric": task.metric,
@@ -263,11 +281,11 @@ class Comparison:
 
     def results(self, contenders: Sequence[Contender], **header: Any) -> dict[str, Any]:
         """The machine-readable results (docs/results-format.md) of contenders that have run."""
-        cells, methods, skipped = [], [], {}
+        cells, methods, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
         for contender in contenders:
             mine = self.finished(contender)
             done = [_recorded(c) for c in mine if "refused" not in c]
-            skipped.update({(contender.name, c["task"]): c["refused"] for c in mine if "refused" in c})
+            refused += [c for c in mine if "refused" in c]
             cells += done
             methods.append(
                 {
@@ -281,6 +299,9 @@ class Comparison:
                     "cells_all": len(self.plan(replace(contender, cells=0))),
                 }
             )
+        if not cells:
+            fix = "Each reason says its way out; methods and tasks have to go together."
+            raise UserError("no cell could be evaluated", found=reasons(refused) or "no finished cell", fix=fix)
         return {
             "schema": 1,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -288,12 +309,14 @@ class Comparison:
             "manifest": {**manifest(), **header.get("manifest", {}), "task_fingerprints": self.prints},
             "protocol": asdict(self.protocol),
             "k": self.protocol.k,
-            "headline_k": max(self.protocol.k),
+            "headline_k": max(cell["k"] for cell in cells),
             "seeds": list(range(self.protocol.seeds)),
             "methods": methods,
             "tasks": [_described_task(task) for task in self.tasks],
             "cells": cells,
-            "skipped": [{"method": m, "task": t, "reason": reason} for (m, t), reason in skipped.items()],
+            "refusals": [
+                {n: c[n] for n in ("method", "task", "seed", "k", "by_design")} | {"reason": c["refused"]} for c in refused
+            ],
         }
 
 

@@ -148,9 +148,11 @@ def filled(
 
 def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, Any]:
     """A place's numbers: score and interval in points, seconds of adapting and of one query (means over support sets),
-    calibration where its answers have scores; or why the method does not serve the task."""
-    if "refused" in cells[0]:
-        return {"refused": cells[0]["refused"]}
+    calibration where its answers have scores, the support sets that were refused and why; or, where all were, why."""
+    refused = [cell for cell in cells if "refused" in cell]
+    cells = [cell for cell in cells if "refused" not in cell]
+    if not cells:
+        return {"refused": refused[0]["refused"]}
     found = query_interval(cells)
     trusted = calibration(answer for cell in cells for answer in cell["answers"])
     return {
@@ -158,6 +160,7 @@ def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, An
         "low": round(found.low, 2),
         "high": round(found.high, 2),
         "seeds": len(cells),
+        **({"refused_seeds": {cell["seed"]: cell["refused"] for cell in refused}} if refused else {}),
         "queries": sum(cell["n"] for cell in cells),
         "adapt_seconds": round(fmean([cell["adapt_seconds"] for cell in cells]), 4),
         "query_seconds": round(fmean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]), 5),

@@ -36,8 +36,9 @@ def write_map(folder: Path) -> Path:
     results = read_json(path)
     if results["schema"] != SCHEMA:
         raise UserError("a map of another version", where=path, fix="Run metaicl map again; what is filled is kept.")
-    results["refused"] = {(c["method"], c["task"]) for c in results["cells"] if "refused" in c}
+    refused = {(c["method"], c["task"]) for c in results["cells"] if "refused" in c}
     results["cells"] = [c for c in results["cells"] if "refused" not in c]
+    results["refused"] = refused - {(c["method"], c["task"]) for c in results["cells"]}  # at every k
     tables = [_scores(results, k) for k in sorted(results["protocol"]["k"], reverse=True)]
     if calibration := _calibration(results):
         tables.append(calibration)

@@ -18,6 +18,7 @@ from typing import Any
 
 from eval.calibration import calibration
 from eval.metrics import right
+from eval.refusals import gap_reasons, gap_sentence, grouped
 from eval.statistics import Interval, mean_interval, task_means
 from eval.summary import (
     Results,
@@ -85,7 +86,8 @@ def table(results: Results) -> str:
     ]
     text.insert(1, "  ".join("-" * w for w in widths))
     remarks = [f"* {row.label}: {row.remark}." for row in made if row.remark]
-    return "\n".join(line.rstrip() for line in [*text, "", legend(results, made), *remarks])
+    remarks += [gap_sentence(results), *(f"  {reason}" for reason in gap_reasons(results))]
+    return "\n".join(line.rstrip() for line in [*text, "", legend(results, made), *remarks]).rstrip()
 
 
 def markdown(results: Results) -> str:
@@ -134,6 +136,7 @@ def _page(run_dir: Path, results: Results) -> str:
         training=_training(run_dir / "metrics.jsonl"),
         prompt=_prompt(run_dir / "prompt.json"),
         roles=ROLES,
+        refusals=grouped(results),
         mistakes=_mistakes(run_dir, results, made),
         calibrations=_calibrations(run_dir, results, made),
         manifest=list(_flat(results["manifest"])),

@@ -6,11 +6,13 @@ The page, the Markdown file and the terminal's table (eval/report.py) all print 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.refusals import gap_reasons, gap_sentence
 from eval.statistics import Cell, Gain, Interval, gain_interval, mean_interval, worst_seed
 from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
@@ -21,12 +23,14 @@ _NEEDED = {
     "method": ("name", "label"),
     "task": ("name", "metric"),
     "cell": ("method", "task", "seed", "k", "score"),
+    "refusal": ("method", "task", "seed", "k", "reason", "by_design"),
 }
 _FILLED: dict[str, dict[str, Any]] = {
-    "results": {"seconds": None, "k": [], "skipped": [], "filtered": None, "comparison": None, "notes": []},
+    "results": {"seconds": None, "k": [], "refusals": [], "filtered": None, "comparison": None, "notes": []},
     "method": {"note": "", "trained": False, "train_seconds": None, "eval_seconds": None},
     "task": {"type": "", "family": "", "chance": None},
     "cell": {"dropped": 0, "ece": None, "brier": None},
+    "refusal": {},
 }
 
 
@@ -101,6 +105,7 @@ def checked(results: Any, where: Path | str = "results") -> dict[str, Any]:
         for i, cell in enumerate(results["cells"]):
             if cell[kind] not in known:
                 raise UserError(f"cells[{i}] has an unlisted {kind}", where=where, found=repr(cell[kind]))
+    results["refusals"] = [_checked(r, "refusal", where, f"refusals[{i}]") for i, r in enumerate(results["refusals"])]
     k = results["headline_k"]
     if not any(cell["k"] == k for cell in results["cells"]):
         found = f"cells at k = {sorted({cell['k'] for cell in results['cells']})}"
@@ -122,26 +127,32 @@ def rows(results: Results) -> list[Row]:
         m["name"]: [c for c in results["cells"] if c["method"] == m["name"] and c["k"] == k] for m in results["methods"]
     }
     base = wanted.get("baseline") if cells.get(wanted.get("baseline")) else None
-    made = [_row(method, cells[method["name"]], base, cells.get(base or "", []), k) for method in results["methods"]]
+    refused = Counter(r["method"] for r in results["refusals"] if r["k"] == k and not r["by_design"])
+    made = [
+        _row(method, cells[method["name"]], base, cells.get(base or "", []), k, refused[method["name"]])
+        for method in results["methods"]
+    ]
     made.sort(key=lambda row: -row.mean.mean if row.mean else math.inf)
     star = wanted.get("method") if cells.get(wanted.get("method")) else None
     star = star or next((r.method["name"] for r in made if r.mean and not r.baseline), base)
     return sorted(made, key=lambda row: (row.method["name"] != star, not row.baseline))
 
 
-def _row(method: Results, own: Sequence[Cell], base: str | None, other: Sequence[Cell], k: int) -> Row:
+def _row(method: Results, own: Sequence[Cell], base: str | None, other: Sequence[Cell], k: int, refused: int) -> Row:
     baseline = method["name"] == base
     shared = {(c["task"], c["seed"]) for c in own} & {(c["task"], c["seed"]) for c in other}
     gain = gain_interval(own, other, common=True) if shared and not baseline else None
     mean, worst = (mean_interval(own), worst_seed(own)) if own else (None, None)
-    remark, done, of = "", method.get("cells_done"), method.get("cells_all")
+    remarks, done, of = [], method.get("cells_done"), method.get("cells_all")
+    if refused:
+        remarks.append(f"{refused} of {len(own) + refused} cells at k = {k} were refused")
     if not own:
-        remark = f"no cells at k = {k}"
+        remarks.append(f"no cells at k = {k}")
     elif base and not baseline and not len(shared) == len(own) == len(other):
-        remark = f"gain on {len(shared)} shared cells (it has {len(own)}, the baseline {len(other)})"
-    elif done is not None and of and done < of:
-        remark = f"{done} of {of} cells were evaluated"
-    return Row(method, baseline, own, mean, worst, gain, remark)
+        remarks.append(f"gain on {len(shared)} shared cells (it has {len(own)}, the baseline {len(other)})")
+    elif not refused and done is not None and of and done < of:
+        remarks.append(f"{done} of {of} cells were evaluated")
+    return Row(method, baseline, own, mean, worst, gain, "; ".join(remarks))
 
 
 def headline(results: Results, made: Sequence[Row]) -> str:
@@ -164,7 +175,8 @@ def headline(results: Results, made: Sequence[Row]) -> str:
             size = replace(size, high=max(abs(gain.low), abs(gain.high)))
             said = f"{star.label} scores {size} points {'higher' if gain.mean > 0 else 'lower'} than {base.label}"
     where = f"over {count(len(tasks), 'held-out task')} and {count(len(seeds), 'seed')}"
-    return f"{said}, {where}, with k = {results['headline_k']} demonstrations{f' on {model}' if model else ''}."
+    said = f"{said}, {where}, with k = {results['headline_k']} demonstrations{f' on {model}' if model else ''}."
+    return " ".join(filter(None, [said, gap_sentence(results)]))
 
 
 def caveats(results: Results, made: Sequence[Row]) -> list[str]:
@@ -187,6 +199,9 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
         elif few < 6:
             notes.append(f"With {few} tasks the sign-flip test cannot give a p below {2.0 ** (1 - few):.3g}.")
     notes += [f"{row.label}: {row.remark}." for row in made if row.remark]
+    notes += [f"Refused: {reason}" for reason in gap_reasons(results)]
+    if results["k"] and max(results["k"]) > results["headline_k"]:
+        notes.append(f"No cell at k = {max(results['k'])} could be run, so the table is for k = {results['headline_k']}.")
     return notes + [str(note) for note in [results["filtered"], *(results["notes"] or [])] if note]
 
 

@@ -24,6 +24,7 @@ from torch.func import functional_call
 from metaicl import attention_choice, choice_cache, flex_attention, output_head, tree_attention
 from metaicl.attention_choice import Attention, Choice, Fallback
 from metaicl.config import BackboneConfig
+from metaicl.context_length import check_length
 from metaicl.devices import device_for, settled
 from metaicl.last_network import LastNetwork
 from metaicl.loading import checkpoint_layers, open_model, with_weights
@@ -304,10 +305,12 @@ class Backbone(nn.Module):
 
     def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
         """The model's arguments for a plain sequence."""
+        check_length(len(ids), self.context)
         return {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
 
     def _row(self, row: Packed, past: Any) -> dict[str, Any]:
         """The model's arguments for a packed row, all but what its tokens see."""
+        check_length(int(row.positions.max()) + 1 if len(row.positions) else 0, self.context)
         return {
             "leave": row.leave,
             "input_ids": row.ids[None].to(self.device),

@@ -86,8 +86,10 @@ def run_train(config: TrainRun) -> None:
 
 def run_evaluate(config: EvaluateRun) -> None:
     from eval.compare import evaluate_run
+    from eval.refusals import GAPS, gaps
 
-    evaluate_run(config)
+    if gaps(evaluate_run(config)):
+        sys.exit(GAPS)
 
 
 def run_tune(config: TuneRun) -> None:

@@ -9,9 +9,10 @@ from itertools import takewhile
 from typing import Literal
 
 from metaicl.backbone import Backbone
+from metaicl.context_length import FEWER, SHORTER, too_long
 from metaicl.prompt_tree import PromptTree
 from metaicl.text_encoder import Beginning, Encoded
-from task_suites.errors import UserError
+from task_suites.errors import counted
 from task_suites.formats import PromptFormat, Segment
 from task_suites.task import Example, Task
 
@@ -128,6 +129,20 @@ class Fitted:
     dropped: int
 
 
+def prompt_length(
+    backbone: Backbone,
+    form: PromptFormat,
+    task: Task,
+    support: Sequence[Example],
+    branches: Sequence[Sequence[Segment]] = (),
+    reserved: int = 0,
+) -> int:
+    """Tokens of the prompt with the longest of some branches and a `reserved` answer, as `fit` counts them."""
+    prompt = Prompt(backbone, form, task, support)
+    longest = max((len(prompt.branch(segments).ids) for segments in branches), default=len(prompt.rest()))
+    return len(prompt.stable) + longest + reserved
+
+
 def fit(
     backbone: Backbone,
     form: PromptFormat,
@@ -147,7 +162,7 @@ def fit(
         reserved: tokens that are kept free after each branch for the answer that is generated.
 
     Raises:
-        UserError: the prompt does not fit and `overflow` is "refuse", or a query by itself does not fit.
+        TooLong: the prompt does not fit and `overflow` is "refuse", or a query by itself does not fit.
     """
     for kept in range(len(support), -1, -1):
         prompt = Prompt(backbone, form, task, support[:kept])
@@ -158,12 +173,10 @@ def fit(
             return Fitted(prompt, encoded, len(support) - kept)
         if overflow == "refuse":
             break
-    raise UserError(
-        f"task {task.name}: the prompt does not fit the model's context",
-        found=f"{length} tokens of instruction, {kept} demonstrations, and the longest query and answer",
-        expected=f"at most {backbone.context} tokens in all",
-        fix="Lower k, keep shorter examples (max_words), or set overflow to drop (whole demonstrations; counted).",
-    )
+    if kept:
+        fit(backbone, form, task, (), branches, reserved=reserved)  # raises where fewer demonstrations would not help
+    what = f"a prompt with {counted(kept, 'demonstration')}" if kept else "the longest query with its answer"
+    raise too_long(length, backbone.context, f"task {task.name}: {what}", FEWER if kept else SHORTER)
 
 
 def episode_tree(

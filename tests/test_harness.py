@@ -77,7 +77,7 @@ def test_scores_refusals_and_predictions_are_recorded(tmp_path):
     scores = {(c["method"], c["task"]): c["score"] for c in results["cells"]}
     assert scores == {("right", "toy"): 1.0, ("wrong", "toy"): 0.0}
     assert len(results["cells"]) == 2 * 2 * 2  # methods x seeds x k
-    assert {(s["method"], s["task"]) for s in results["skipped"]} == {("right", "choice"), ("wrong", "choice")}
+    assert {(s["method"], s["task"]) for s in results["refusals"]} == {("right", "choice"), ("wrong", "choice")}
     rows = [json.loads(line) for line in (tmp_path / "predictions" / "wrong.jsonl").read_text().splitlines()]
     assert len(rows) == 4 * PROTOCOL.queries and all(r["answer"] != r["truth"] for r in rows)
     assert set(results["manifest"]["task_fingerprints"]) == {"toy", "choice"}

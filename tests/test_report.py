@@ -87,7 +87,11 @@ def make(folder, tasks=("plain", SCRIPT, "third"), ks=(4, 16), predictions=True)
         ],
         "seeds": [0, 1],
         "cells": cells,
-        "skipped": [{"method": "proto", "task": tasks[0], "reason": "does not serve <tagging>"}],
+        "refusals": [
+            {"method": "proto", "task": tasks[0], "seed": s, "k": k, "reason": "no <tagging>", "by_design": True}
+            for s in (0, 1)
+            for k in ks
+        ],
         "filtered": "3 examples were too long.",
         "comparison": {"method": "metaicl", "baseline": "icl"},
         "notes": ["A note."],
@@ -237,9 +241,9 @@ def test_dropped_demonstrations_are_announced(tmp_path):
     assert "7 demonstrations were dropped from prompts that were too long" in page_of(tmp_path)[1].text
 
 
-def test_skipped_filtered_notes_command_and_manifest_are_shown(run):
+def test_refusals_filtered_notes_command_and_manifest_are_shown(run):
     text = page_of(run[0])[1].text
-    for part in ("does not serve <tagging>", "3 examples were too long.", "A note.", "--config 'a & b.yaml'"):
+    for part in ("no <tagging>", "3 examples were too long.", "A note.", "--config 'a & b.yaml'"):
         assert part in text
     assert "suite.prints.t abc" in text and "seeds 0, 1" in text and "gpu null" in text
 
@@ -270,7 +274,7 @@ def test_many_methods_and_absent_optional_fields_make_a_page(tmp_path):
             for c in results["cells"]
             if c["method"] == "icl"
         ]
-    for name in ("filtered", "comparison", "notes", "skipped", "seconds", "k"):
+    for name in ("filtered", "comparison", "notes", "refusals", "seconds", "k"):
         del results[name]
     (tmp_path / "results.json").write_text(json.dumps(results))
     text = page_of(tmp_path)[1].text

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
+from metaicl.context_length import check_length, quoted
 from task_suites.errors import UserError
 from task_suites.task import Example
 
@@ -61,6 +62,8 @@ class ItemVectors:
     def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
         """`[items, width]` of each example; none sees another, so what runs beside it changes rounding alone."""
         read = [self._read(e) for e in examples]
+        for example, (ids, _) in zip(examples, read, strict=True):
+            check_length(len(ids), self.backbone.context, f"the text {quoted(example.text)}")
         states = self.backbone.hidden([ids for ids, _ in read], self.layer, params)
         return [
             normalised(
@@ -68,6 +71,10 @@ class ItemVectors:
             )
             for s, (_, ends) in zip(states, read, strict=True)
         ]
+
+    def length(self, example: Example) -> int:
+        """The tokens of an example as it is read."""
+        return len(self._read(example)[0])
 
     def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
         """(tokens, the place of each word's last one, or None for a text)."""

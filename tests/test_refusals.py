@@ -1,0 +1,197 @@
+"""A task that cannot be served is a refused cell with its reason, shown wherever results are; the rest runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import tiny_config
+from helpers import rows, write_task
+from test_harness import TOYS, Scripted, scripted
+from toys import toy_task
+
+from eval.compare import evaluate_run, run_all
+from eval.config import EvaluateRun, Protocol
+from eval.harness import Comparison, Contender
+from eval.map import summary
+from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
+from eval.report import markdown, table
+from eval.summary import checked, headline
+from eval.summary import rows as table_rows
+from metaicl.cli import main
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.sources import SuiteConfig
+from task_suites.task import Example, Task
+
+
+def small_task(name: str, size: int) -> Task:
+    return toy_task(name, ("p", "q"), size)
+
+
+def wide_task(name: str = "wide", options: int = 30) -> Task:
+    """More options than there are letters."""
+    labels = tuple(f"label{i}" for i in range(options))
+
+    def load(split: str) -> list[Example]:
+        return [Example(f"{name} {split} {i}", labels[i % options], labels) for i in range(60)]
+
+    return Task(name, "classification", load, labels=labels)
+
+
+def compared(tasks, folder, contenders, protocol=Protocol([2, 8], seeds=2, queries=4)):
+    comparison = Comparison(tasks, protocol, folder)
+    run_all(comparison, contenders, progress=False)
+    header = {"name": "x", "command": "metaicl evaluate", "notes": [], "filtered": None}
+    return comparison, checked(comparison.results(contenders, comparison={"method": "right", "baseline": "wrong"}, **header))
+
+
+def test_a_task_with_too_few_examples_is_refused_at_that_k_and_the_rest_runs(tmp_path):
+    comparison, results = compared([toy_task(), small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
+    assert {(c["task"], c["k"]) for c in results["cells"]} == {("toy", 2), ("toy", 8), ("few", 2)}
+    (refusal,) = grouped(results)
+    assert (refusal.methods, refusal.task, refusal.ks, refusal.cells) == (EVERY, "few", (8,), 4)
+    assert "k=8 asks for 8 demonstrations; found 4 examples" in refusal.reason and not refusal.by_design
+    assert gap_sentence(results) == "4 of 16 cells were refused."
+    for shown in (table(results), markdown(results), headline(results, table_rows(results))):
+        assert "4 of 16 cells were refused" in shown
+    assert "2 of 4 cells at k = 8 were refused" in table(results) and "k=8 asks for" in table(results)
+
+
+def test_refused_cells_are_neither_lost_nor_tried_again(tmp_path, monkeypatch):
+    def run():
+        return compared([toy_task(), small_task("few", 4)], tmp_path, [scripted()])[1]
+
+    first, lines = run(), (tmp_path / "cells.jsonl").read_text()
+    monkeypatch.setattr(Comparison, "_cell", None)  # nothing may be computed
+    second = run()
+    assert (tmp_path / "cells.jsonl").read_text() == lines
+    assert all(first[key] == second[key] for key in ("cells", "refusals", "methods"))
+
+
+def test_more_data_ends_a_refusal(tmp_path):
+    compared([small_task("few", 4), toy_task()], tmp_path, [scripted()])
+    results = compared([small_task("few", 20), toy_task()], tmp_path, [scripted()])[1]
+    assert not results["refusals"] and len(results["cells"]) == 8
+
+
+class Failing(Scripted):
+    """Fails with a `UserError` on one task."""
+
+    def adapt(self, task, support):
+        if task.name == "bad":
+            raise UserError("the inner loop diverges")
+        return super().adapt(task, support)
+
+
+def test_an_error_in_one_cell_costs_this_cell_only_and_gains_are_over_shared_cells(tmp_path):
+    failing = Contender("right", "Right", Failing, "failing")
+    _, results = compared([toy_task(), small_task("bad", 40), toy_task("t2")], tmp_path, [failing, scripted(False)])
+    made = table_rows(results)
+    assert made[0].label == "Right" and made[0].gain.cells == 4 and made[0].gain.tasks == 2
+    assert "2 of 6 cells at k = 8 were refused; gain on 4 shared cells (it has 4, the baseline 6)" in made[0].remark
+    assert "over 2 held-out tasks" in headline(results, made)
+
+
+def test_a_kind_of_task_that_a_method_does_not_take_is_no_gap(tmp_path):
+    from toys import choice_task
+
+    results = compared([toy_task(), choice_task()], tmp_path, [scripted(), scripted(False)])[1]
+    assert all(r["by_design"] for r in results["refusals"]) and len(results["refusals"]) == 8
+    assert not gaps(results) and gap_sentence(results) == ""
+
+
+def test_where_every_cell_is_refused_the_error_says_why(tmp_path):
+    with pytest.raises(UserError, match="no cell could be evaluated; found few: .*k=8 asks for 8"):
+        compared([small_task("few", 4)], tmp_path, [scripted()], Protocol([8], 1, 2))
+
+
+def test_the_headline_is_for_the_largest_k_that_could_be_run_and_says_so(tmp_path):
+    results = compared([small_task("few", 4)], tmp_path, [scripted(), scripted(False)])[1]
+    assert results["headline_k"] == 2 and "No cell at k = 8 could be run" in markdown(results)
+
+
+def test_more_options_than_letters_refuse_that_task_only(tmp_path):
+    run = EvaluateRun(
+        "letters",
+        str(tmp_path),
+        SuiteConfig(f"{__name__}:wide_suite"),
+        methods=["random", "icl"],
+        backbone=tiny_config(weights="frozen"),
+        format=PromptFormat(choices="letters"),
+        protocol=Protocol([2], 1, 2),
+        progress=False,
+    )
+    results = evaluate_run(run, lambda message: None)
+    assert {(c["method"], c["task"]) for c in results["cells"]} >= {("random", "wide"), ("random", "toy"), ("icl", "toy")}
+    refused = gaps(results)
+    served = ("icl", "wide") in {(c["method"], c["task"]) for c in results["cells"]}
+    assert served or (refused[0].task, refused[0].methods) == ("wide", ("Raw ICL",))
+    assert (tmp_path / "letters" / "report.html").is_file()
+
+
+def wide_suite():
+    from task_suites.task import TaskSuite
+
+    tasks = {"wide": wide_task(options=200), "toy": toy_task()}
+    return TaskSuite("wide", tasks, {"meta_test": tuple(tasks)})
+
+
+def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_path, capsys, monkeypatch):
+    suite = tmp_path / "suite"
+    write_task(suite, "mood", train=rows("mood", "train", 20))
+    write_task(suite, "few", train=rows("few", "train", 4))
+    words = ["evaluate", "--suite.name", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
+    words += ["--output", str(tmp_path), "--baseline", "majority", "--progress", "false", "--protocol.k"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "8", "--name", "gaps"])
+    assert stop.value.code == GAPS and "2 of 4 cells were refused." in capsys.readouterr().out
+    page = (tmp_path / "gaps" / "report.html").read_text()
+    assert "2 of 4 cells were refused." in page and "every method" in page
+    kept = json.loads((tmp_path / "gaps" / "results.json").read_text())["refusals"]
+    assert {(r["method"], r["task"], r["k"]) for r in kept} == {("random", "few", 8), ("majority", "few", 8)}
+    main([*words, "4", "--name", "whole"])  # the advice: lower k
+
+
+def test_a_cell_of_the_map_counts_what_was_answered_and_names_what_was_refused():
+    answer = {"answer": "a", "truth": "a", "scores": None, "options": None}
+    cell = {"task": "t", "metric": "accuracy", "score": 1.0, "n": 2, "seconds": 1.0, "adapt_seconds": 0.5, "seed": 0}
+    whole = {**cell, "key": "x", "answers": [answer, answer]}
+    refused = {"task": "t", "seed": 1, "refused": "too long", "by_design": False}
+    made = Contender("m", "M", lambda: None, "m")  # type: ignore[arg-type, return-value]
+    found = summary([refused, whole], made)
+    assert found["seeds"] == 1 and found["refused_seeds"] == {1: "too long"}
+    assert summary([refused], made) == {"refused": "too long"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": []}, "no method to evaluate"),
+        ({"methods": ["random"], "method_options": {"icl": {}}}, "options for a method that is not evaluated: 'icl'"),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_is_opened(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        evaluate_run(EvaluateRun("x", str(tmp_path), TOYS, progress=False, **changes))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": []}, "at least 1"),
+        ({"seeds": 0}, "at least 1"),
+        ({"queries": 0}, "at least 1"),
+        ({"k": [4, 4]}, "names a number twice"),
+        ({"curve_seeds": 5}, "curve_seeds is out of range; found 5; expected 0 to 3"),
+    ],
+)
+def test_a_protocol_that_asks_for_nothing_or_twice_is_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        Protocol(**changes)
+
+
+def test_a_fixed_demonstration_that_no_example_has_is_an_error_at_the_start(tmp_path):
+    with pytest.raises(UserError, match="is not there"):
+        Comparison([toy_task()], Protocol([2], demonstrations={"toy": [0, 999]}), tmp_path)
