@@ -147,9 +147,7 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
             comparison.run(c, tick)
 
 
-def rendered_prompt(
-    tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4
-) -> dict[str, Any] | None:
+def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any] | None:
     """The segments of one short prompt, for the report; None where the format suits none of the tasks."""
     for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
         try:
@@ -183,7 +181,9 @@ def check_methods(run: EvaluateRun) -> None:
     for name in run.method_options:
         if name not in run.methods:
             where = "method_options"
-            raise UserError(f"options for a method that is not evaluated: {name!r}", where=where, fix=nearest(name, run.methods))
+            raise UserError(
+                f"options for a method that is not evaluated: {name!r}", where=where, fix=nearest(name, run.methods)
+            )
 
 
 def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[str, Any]:

@@ -227,9 +227,7 @@ class Comparison:
             self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, self._retrievers[task.name])
         return self._retrieved[cell]
 
-    def _cell(
-        self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int
-    ) -> dict[str, Any]:
+    def _cell(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> dict[str, Any]:
         """Run a cell. One that cannot be served (no episode can be drawn, a prompt does not fit, ...) has a reason in
         place of a score: whatever it is, the other cells are not to be lost to it."""
         head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}
@@ -315,7 +313,8 @@ class Comparison:
             "tasks": [_described_task(task) for task in self.tasks],
             "cells": cells,
             "refusals": [
-                {n: c[n] for n in ("method", "task", "seed", "k", "by_design")} | {"reason": c["refused"]} for c in refused
+                {n: c[n] for n in ("method", "task", "seed", "k", "by_design")} | {"reason": c["refused"]}
+                for c in refused
             ],
         }
 

@@ -201,7 +201,9 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
     notes += [f"{row.label}: {row.remark}." for row in made if row.remark]
     notes += [f"Refused: {reason}" for reason in gap_reasons(results)]
     if results["k"] and max(results["k"]) > results["headline_k"]:
-        notes.append(f"No cell at k = {max(results['k'])} could be run, so the table is for k = {results['headline_k']}.")
+        notes.append(
+            f"No cell at k = {max(results['k'])} could be run, so the table is for k = {results['headline_k']}."
+        )
     return notes + [str(note) for note in [results["filtered"], *(results["notes"] or [])] if note]
 
 

@@ -39,15 +39,18 @@ def wide_task(name: str = "wide", options: int = 30) -> Task:
     return Task(name, "classification", load, labels=labels)
 
 
-def compared(tasks, folder, contenders, protocol=Protocol([2, 8], seeds=2, queries=4)):
+PROTOCOL = Protocol([2, 8], seeds=2, queries=4)
+
+
+def compared(tasks, folder, contenders, protocol=PROTOCOL):
     comparison = Comparison(tasks, protocol, folder)
     run_all(comparison, contenders, progress=False)
     header = {"name": "x", "command": "metaicl evaluate", "notes": [], "filtered": None}
-    return comparison, checked(comparison.results(contenders, comparison={"method": "right", "baseline": "wrong"}, **header))
+    return checked(comparison.results(contenders, comparison={"method": "right", "baseline": "wrong"}, **header))
 
 
 def test_a_task_with_too_few_examples_is_refused_at_that_k_and_the_rest_runs(tmp_path):
-    comparison, results = compared([toy_task(), small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
+    results = compared([toy_task(), small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
     assert {(c["task"], c["k"]) for c in results["cells"]} == {("toy", 2), ("toy", 8), ("few", 2)}
     (refusal,) = grouped(results)
     assert (refusal.methods, refusal.task, refusal.ks, refusal.cells) == (EVERY, "few", (8,), 4)
@@ -60,7 +63,7 @@ def test_a_task_with_too_few_examples_is_refused_at_that_k_and_the_rest_runs(tmp
 
 def test_refused_cells_are_neither_lost_nor_tried_again(tmp_path, monkeypatch):
     def run():
-        return compared([toy_task(), small_task("few", 4)], tmp_path, [scripted()])[1]
+        return compared([toy_task(), small_task("few", 4)], tmp_path, [scripted()])
 
     first, lines = run(), (tmp_path / "cells.jsonl").read_text()
     monkeypatch.setattr(Comparison, "_cell", None)  # nothing may be computed
@@ -71,7 +74,7 @@ def test_refused_cells_are_neither_lost_nor_tried_again(tmp_path, monkeypatch):
 
 def test_more_data_ends_a_refusal(tmp_path):
     compared([small_task("few", 4), toy_task()], tmp_path, [scripted()])
-    results = compared([small_task("few", 20), toy_task()], tmp_path, [scripted()])[1]
+    results = compared([small_task("few", 20), toy_task()], tmp_path, [scripted()])
     assert not results["refusals"] and len(results["cells"]) == 8
 
 
@@ -86,7 +89,7 @@ class Failing(Scripted):
 
 def test_an_error_in_one_cell_costs_this_cell_only_and_gains_are_over_shared_cells(tmp_path):
     failing = Contender("right", "Right", Failing, "failing")
-    _, results = compared([toy_task(), small_task("bad", 40), toy_task("t2")], tmp_path, [failing, scripted(False)])
+    results = compared([toy_task(), small_task("bad", 40), toy_task("t2")], tmp_path, [failing, scripted(False)])
     made = table_rows(results)
     assert made[0].label == "Right" and made[0].gain.cells == 4 and made[0].gain.tasks == 2
     assert "2 of 6 cells at k = 8 were refused; gain on 4 shared cells (it has 4, the baseline 6)" in made[0].remark
@@ -96,18 +99,18 @@ def test_an_error_in_one_cell_costs_this_cell_only_and_gains_are_over_shared_cel
 def test_a_kind_of_task_that_a_method_does_not_take_is_no_gap(tmp_path):
     from toys import choice_task
 
-    results = compared([toy_task(), choice_task()], tmp_path, [scripted(), scripted(False)])[1]
+    results = compared([toy_task(), choice_task()], tmp_path, [scripted(), scripted(False)])
     assert all(r["by_design"] for r in results["refusals"]) and len(results["refusals"]) == 8
     assert not gaps(results) and gap_sentence(results) == ""
 
 
 def test_where_every_cell_is_refused_the_error_says_why(tmp_path):
-    with pytest.raises(UserError, match="no cell could be evaluated; found few: .*k=8 asks for 8"):
+    with pytest.raises(UserError, match=r"no cell could be evaluated; found few: .*k=8 asks for 8"):
         compared([small_task("few", 4)], tmp_path, [scripted()], Protocol([8], 1, 2))
 
 
 def test_the_headline_is_for_the_largest_k_that_could_be_run_and_says_so(tmp_path):
-    results = compared([small_task("few", 4)], tmp_path, [scripted(), scripted(False)])[1]
+    results = compared([small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
     assert results["headline_k"] == 2 and "No cell at k = 8 could be run" in markdown(results)
 
 
@@ -123,7 +126,11 @@ def test_more_options_than_letters_refuse_that_task_only(tmp_path):
         progress=False,
     )
     results = evaluate_run(run, lambda message: None)
-    assert {(c["method"], c["task"]) for c in results["cells"]} >= {("random", "wide"), ("random", "toy"), ("icl", "toy")}
+    assert {(c["method"], c["task"]) for c in results["cells"]} >= {
+        ("random", "wide"),
+        ("random", "toy"),
+        ("icl", "toy"),
+    }
     refused = gaps(results)
     served = ("icl", "wide") in {(c["method"], c["task"]) for c in results["cells"]}
     assert served or (refused[0].task, refused[0].methods) == ("wide", ("Raw ICL",))
