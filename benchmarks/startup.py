@@ -1,6 +1,7 @@
 """What a command costs beyond the libraries and the model that it cannot do without.
 
     .venv/bin/python benchmarks/startup.py            # smollm2-135m, five runs in turn; about three minutes
+    .venv/bin/python benchmarks/startup.py --quick    # a tiny random model, once; its numbers mean nothing
 
 `metaicl predict` of five inputs is a process of its own, and so is a plain Python that imports torch and transformers
 and loads the same model and tokenizer with `from_pretrained`; likewise a `metaicl train` of two steps on the tiny
@@ -22,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metaicl import models
+from metaicl import models, tiny
 
 DEMONSTRATIONS = {"good": ["I loved it", "wonderful"], "bad": ["a terrible film", "an awful mess"]}
 INPUTS = ["a joy to watch", "boring", "I fell asleep", "splendid acting", "what a waste"]
@@ -58,6 +59,13 @@ def write_files(folder: Path) -> tuple[Path, Path]:
     return demos, inputs
 
 
+def save_tiny(folder: Path) -> str:
+    """A tiny random model in a folder, which is given back."""
+    tiny.tiny_model().save_pretrained(folder)
+    tiny.tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
 def largest_difference(answers: str, demos: Path, inputs: Path, model: str) -> tuple[float, str]:
     """(largest difference of a score from that of plain sequences, precision of both)."""
     from metaicl.checkpoint import MethodConfig
@@ -77,11 +85,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m", help="a pulled model, or a folder")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each side")
+    parser.add_argument("--quick", action="store_true", help="a smoke run, without training")
     parser.add_argument("--skip-train", action="store_true", help="leave the two steps of training out")
     args = parser.parse_args()
-    source = models.resolve(args.model)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        if args.quick:
+            args.model, args.repeats, args.skip_train = save_tiny(folder / "tiny"), 1, True
+        source = models.resolve(args.model)
         cache = folder / "cache"
         cache.mkdir()
         if models.cache_folder().is_dir():

@@ -44,6 +44,11 @@ ROOT = Path(__file__).resolve().parents[1]
             ["open_s", "rss_mb", "episodes_per_s", "tokenised_episodes_per_s", "audit_examples_per_s", "audit_growth"],
         ),
         ("methods", ["--quick"], ["methods"]),
+        (
+            "startup",
+            ["--quick"],
+            ["predict_over_import", "first_predict_over_import", "max_score_diff"],
+        ),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
     ],
 )

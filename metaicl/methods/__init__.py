@@ -6,7 +6,6 @@ else. A method of one's own needs no line: `package.module:Name` names it in any
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.methods.base import Method
+from metaicl.methods.options import check_options, parameters
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
 from task_suites.sources import load_named
@@ -52,14 +52,7 @@ class MethodSpec:
 
     def defaults(self) -> dict[str, Any]:
         """The class's arguments that have a default, and the registry's options over them."""
-        found: dict[str, Any] = {}
-        for cls in load_named(self.target).__mro__:
-            if "__init__" not in vars(cls):
-                continue
-            parameters = inspect.signature(cls.__init__).parameters.values()
-            found = {p.name: p.default for p in parameters if p.default is not p.empty} | found
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):  # its parents' arguments are not the user's
-                break
+        found = {p.name: p.default for p in parameters(load_named(self.target)) if p.default is not p.empty}
         return {**found, **self.options}
 
     def resolved_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,12 +109,9 @@ class MethodSpec:
         cls = load_named(self.target)
         if not (isinstance(cls, type) and issubclass(cls, Method)):
             raise UserError(f"{self.target} is not a metaicl.methods.base.Method")
-        try:
-            return cls(backbone, self.prompt_format(form).subclassed(), **{**self.options, **options})
-        except TypeError as error:
-            raise UserError(
-                f"method {self.target}: {error}", fix="See the class's docstring for its options."
-            ) from None
+        options = {**self.options, **options}
+        check_options(self.name, cls, options)
+        return cls(backbone, self.prompt_format(form).subclassed(), **options)
 
 
 _IN_CONTEXT = "metaicl.methods.in_context:InContext"

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from task_suites.embedded.attempts import known
 from task_suites.embedded.grammar import captured, finished, tagged
 from task_suites.errors import UserError
 from task_suites.task import Example, MetaSplit, Metric, Task, TaskType
@@ -144,7 +145,9 @@ class Family:
         return Task(
             name=name,
             type=blueprint.type,
-            load=lambda split: materialise(name, split, lambda rng: blueprint.draw(rng, self.lexicon)),
+            load=lambda split: materialise(
+                name, split, lambda rng: blueprint.draw(rng, self.lexicon), known(name, split)
+            ),
             instruction=blueprint.instruction,
             labels=blueprint.labels,
             metric=blueprint.metric,
@@ -245,24 +248,33 @@ def side_of(content: str) -> str:
     return "test" if hashlib.sha256(content.encode()).digest()[-1] % 4 == 0 else "train"
 
 
-def example_at(task: str, split: str, index: int, draw: Draw) -> Example:
-    """Example number `index` of a split: a function of (task, split, index) and of `draw` alone.
+def example_at(task: str, split: str, index: int, draw: Draw, first: int = 0) -> Example:
+    """Example number `index` of a split: a function of (task, split, index) and of `draw` only.
+
+    The attempts before `first` are known to give none.
 
     Raises:
         UserError: no example of this split in `MAX_ATTEMPTS` attempts.
     """
-    for attempt in range(MAX_ATTEMPTS):
+    return _accepted(task, split, index, draw, first)[1]
+
+
+def _accepted(task: str, split: str, index: int, draw: Draw, first: int) -> tuple[int, Example]:
+    """(the attempt, its example) that is the first to be of this split, from attempt `first` on."""
+    for attempt in range(first, MAX_ATTEMPTS):
         example = draw(random.Random(f"embedded/{task}/{split}/{index}/{attempt}"))
         if MIN_WORDS <= len(example.text.split()) <= MAX_WORDS and side_of(example.content) == split:
-            return example
+            return attempt, example
     raise UserError(
         f"task {task}: no {split} example number {index} in {MAX_ATTEMPTS} attempts",
         expected="a split named train or test, and a generator with many distinct examples",
     )
 
 
-def materialise(task: str, split: str, draw: Draw) -> list[Example]:
+def materialise(task: str, split: str, draw: Draw, attempts: Sequence[int] = ()) -> list[Example]:
     """The examples of a split: those of index 0, 1, ... with distinct contents, `SIZES[split]` in number.
+
+    `attempts` are those that give the examples, in order, where they are known (task_suites/embedded/attempts.py).
 
     Raises:
         UserError: an unknown split, or a generator that repeats itself too often.
@@ -271,7 +283,7 @@ def materialise(task: str, split: str, draw: Draw) -> list[Example]:
         raise UserError(f"task {task}: unknown split {split!r}", expected=" or ".join(SIZES))
     unique: dict[str, Example] = {}
     for index in range(4 * SIZES[split]):
-        example = example_at(task, split, index, draw)
+        example = example_at(task, split, index, draw, attempts[index] if index < len(attempts) else 0)
         unique.setdefault(example.content, example)
         if len(unique) == SIZES[split]:
             return list(unique.values())
@@ -281,3 +293,15 @@ def materialise(task: str, split: str, draw: Draw) -> list[Example]:
         expected=f"{SIZES[split]}",
         fix="Give its templates more slots or its lexicon more phrases.",
     )
+
+
+def attempts_of(family: Family, blueprint: Blueprint, split: str) -> list[int]:
+    """The attempts that give the examples of a split, each found from the first one on."""
+    found: list[int] = []
+    unique: set[str] = set()
+    while len(unique) < SIZES[split]:
+        name, index = f"{family.name}_{blueprint.name}", len(found)
+        attempt, example = _accepted(name, split, index, lambda rng: blueprint.draw(rng, family.lexicon), 0)
+        found.append(attempt)
+        unique.add(example.content)
+    return found

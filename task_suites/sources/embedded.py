@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from task_suites.embedded import (
     court,
     farm,
@@ -42,11 +44,12 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 
 
+@cache
 def open_embedded() -> TaskSuite:
     """The suite "embedded": eight families for meta-training, two for meta-validation, four for meta-testing.
 
-    Opening it draws no example; a task draws its 320 train and 160 test examples when they are first asked for, and
-    they are the same on every machine.
+    Opening it draws no example; a task draws its 320 train and 160 test examples when they are first asked for, once
+    in a process, and they are the same on every machine.
     """
     tasks = {family.name: family.tasks() for family in FAMILIES}
     return TaskSuite(

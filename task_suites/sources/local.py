@@ -166,7 +166,9 @@ def parse_query(row: Any, where: object = None) -> Example:
     """
     given = {key: value for key, value in object_of(row, where).items() if key in ("input", "options", "tokens")}
     if not given.keys() & {"input", "tokens"}:
-        raise UserError("input is missing", where=where, found=f"keys {sorted(row)[:8]}", expected='"input", or "tokens"')
+        raise UserError(
+            "input is missing", where=where, found=f"keys {sorted(row)[:8]}", expected='"input", or "tokens"'
+        )
     return checked_example(Example(**_typed(given, where)), (), where, answered=False)
 
 
