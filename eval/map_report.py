@@ -197,7 +197,7 @@ def _notes(results: Results) -> list[str]:
     machines = sorted({c["machine"] for c in results["cells"] if "machine" in c})
     if len(machines) > 1:
         notes.append(f"Seconds are of several machines and cannot be compared: {'; '.join(machines)}.")
-    return notes + ([str(results["filtered"])] if results["filtered"] else [])
+    return [*notes, *([str(results["filtered"])] if results["filtered"] else []), *results.get("notes", ())]
 
 
 def _markdown(results: Results, tables: Sequence[Table]) -> str:

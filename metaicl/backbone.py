@@ -380,9 +380,10 @@ class Backbone(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
-        if self.config.weights != "frozen":
-            self.model.save_pretrained(folder)  # type: ignore[operator]
+        if self.config.weights == "lora":  # the adapters alone: the base's embeddings stay where they came from
+            self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
         if self.config.weights == "full":
+            self.model.save_pretrained(folder)  # type: ignore[operator]
             self.tokenizer.save_pretrained(folder)
 
 

@@ -16,12 +16,14 @@ from safetensors import SafetensorError
 
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
+from metaicl.loading import open_model
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
+from metaicl.weights import AGAIN, load_adapters, load_own
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 
-CARD, OWN = "method.json", "method.safetensors"
+CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def load_method(folder: Path, backbone_name: str | None = None, backbone: Backbo
             expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
             fix="Give the base model that it was trained on.",
         )
-    if not full:
+    if full:
+        load_own(method.own_state(), folder / OWN)
+    else:
         load_weights(method, folder)
     return method
 
@@ -147,28 +151,17 @@ def load_weights(method: Method, folder: Path) -> None:
     Raises:
         UserError: a file is missing or damaged, or holds other weights.
     """
-    from safetensors.torch import load_file, load_model
-
-    learned = method.backbone.config.weights
-    try:
-        if learned == "lora":
-            from peft import set_peft_model_state_dict
-
-            outcome: Any = set_peft_model_state_dict(
-                method.backbone.model, load_file(folder / "adapter_model.safetensors")
-            )
-            if outcome.unexpected_keys:
-                raise UserError(f"the adapters in {folder} do not fit", found=outcome.unexpected_keys[:2])
-        elif learned == "full":
-            load_model(method.backbone.model, folder / "model.safetensors")
-        own = method.own_state()
-        saved = load_file(folder / OWN) if own else {}
-        if saved.keys() != own.keys():
-            raise UserError(f"weights in {folder / OWN} do not fit", found=sorted(saved), expected=sorted(own))
-        for name, value in own.items():
-            value.copy_(saved[name])
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"the checkpoint is not whole: {error}", where=folder) from None
+    model, learned = method.backbone.model, method.backbone.config.weights
+    if learned == "lora":
+        load_adapters(model, folder / ADAPTERS)
+    elif (folder / ADAPTERS).exists():
+        raise UserError(
+            f"the method learns no adapters, but there is a file of them in {folder}", found=ADAPTERS, fix=AGAIN
+        )
+    if learned == "full":
+        saved, _ = open_model(str(folder), next(model.parameters()).dtype)
+        model.load_state_dict(saved.state_dict())
+    load_own(method.own_state(), folder / OWN)
 
 
 def _base_shape(backbone: Backbone) -> dict[str, Any]:

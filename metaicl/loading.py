@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch.func import functional_call
 
 from metaicl import tiny
 from metaicl.config import BackboneConfig
-from metaicl.models import resolve
+from metaicl.models import MODELS, resolve
+from metaicl.weights import AGAIN, check_loaded, damage_refused
 from task_suites.errors import UserError
 
 
@@ -30,8 +32,14 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
     try:
-        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype), AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        with damage_refused(source, _way_out(name, source)):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+            )
     except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(
             f"no causal language model {name!r}: {str(error).splitlines()[0]}",
             expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
@@ -39,6 +47,21 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     finally:
         if shown:
             hf_logging.enable_progress_bar()
+    model, info = loaded
+    check_loaded(model, info, source, _way_out(name, source))
+    return model, tokenizer
+
+
+def _way_out(name: str, source: str) -> str:
+    """What to do where the weights of a model are not whole."""
+    if name in MODELS:
+        return f"Delete {source} and run: metaicl models pull {name}"
+    if (Path(source) / "method.json").is_file():
+        return AGAIN
+    return (
+        "Fetch the model again. If it only has too many tensors, open it with transformers and save it "
+        "(save_pretrained) into another folder."
+    )
 
 
 def with_weights(model: Any, config: BackboneConfig) -> nn.Module:

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -82,6 +83,12 @@ def resolve(name: str) -> str:
         return str(folder)
     path = Path(name)
     if path.exists():
+        if (path / "adapter_config.json").is_file():
+            raise UserError(
+                f"{name} holds adapters, not a model",
+                expected="a folder with config.json, or a trained method with method.json",
+                fix="Merge the adapters into their model with peft (merge_and_unload), save it, and give that folder.",
+            )
         if not (path / "config.json").is_file():
             raise UserError(f"no model in folder {name}", expected="a folder with config.json, saved by transformers")
         return name
@@ -176,8 +183,12 @@ def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from metaicl.weights import check_loaded
+
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    opened: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, output_loading_info=True)
+    loaded, info = opened
+    check_loaded(loaded, info, gguf, "Pull the model again.")
     config = loaded.config
     del config.quantization_config  # names the GGUF file's quantisation, which the dequantised weights no longer have
     model = AutoModelForCausalLM.from_config(config).to(torch.bfloat16)

@@ -26,6 +26,7 @@ from metaicl.checkpoint import MethodConfig, load_weights, save_method, whole_fo
 from metaicl.config import TrainerConfig
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import best_fit
+from metaicl.weights import check_weights, read_pickled
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError, nearest
 from task_suites.task import Task
@@ -307,9 +308,12 @@ class Trainer:
 
     def _load_learned(self, models: list[Any], folder: str) -> None:
         models.clear()
-        saved = torch.load(Path(folder) / "learned.pt", weights_only=True)
+        path, fix = Path(folder) / "learned.pt", f"Delete {folder} and give the same command, which begins again."
+        saved, learned = read_pickled(path, fix), self.method.learned()
+        check_weights(saved["learned"], learned, path, fix)
+        if saved["average"]:
+            check_weights(saved["average"], learned, path, fix)
         with torch.no_grad():
-            for name, p in self.method.learned().items():
+            for name, p in learned.items():
                 p.copy_(saved["learned"][name])
-                if name in saved["average"]:
-                    self.average[name] = saved["average"][name].to(p.device)
+        self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}

@@ -31,6 +31,10 @@ class UserError(ValueError):
         super().__init__(f"{message}. {fix}" if fix else message)
 
 
+class UserTypeError(UserError, TypeError):
+    """A `UserError` about a value of the wrong type; Python code may catch it as the `TypeError` that it is."""
+
+
 def counted(number: int, what: str) -> str:
     """`1 task`, `2 tasks`."""
     return f"{number} {what}{'s' * (number != 1)}"

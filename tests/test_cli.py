@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from helpers import make_folder
 
+from metaicl.checkpoint import load_method
 from metaicl.cli import main, parse
+from metaicl.inference.opening import user_task
 from task_suites.errors import UserError
 from task_suites.formats import PRESETS, preset
+from task_suites.task import Example
 
 TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
 TOYS = ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
@@ -186,7 +189,11 @@ def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):
     (tmp_path / "i.jsonl").write_text('{"input": "b", "options": ["x", "y"]}\n')
     files = ["--demos", str(tmp_path / "d.jsonl"), "--inputs", str(tmp_path / "i.jsonl")]
     main(["predict", "--model", str(tmp_path / "m"), *files])
-    assert json.loads(capsys.readouterr().out)["answer"] in ("x", "y")
+    row = json.loads(capsys.readouterr().out)
+    support, query = Example("a", "x", ("x", "y")), Example("b", None, ("x", "y"))
+    (scores,) = load_method(best).adapt(user_task([support], ()), [support]).scores([query])
+    assert [row["scores"][option] for option in "xy"] == pytest.approx(scores.tolist(), abs=2e-5)
+    assert row["answer"] == "xy"[int(scores.argmax())]
 
 
 def test_interruption_is_said_in_one_line(capsys, monkeypatch):

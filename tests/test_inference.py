@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tiny_config
+from scipy.special import softmax
 from sklearn.base import clone
 
 from metaicl import FewShotClassifier
 from metaicl.checkpoint import MethodConfig, save_method
 from metaicl.inference.files import predict_lines
-from metaicl.inference.opening import open_method
+from metaicl.inference.opening import open_method, user_task
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.task import Example
 
 TEXTS, LABELS = ["a fig", "a saw", "a pear", "an axe"], ["fruit", "tool", "fruit", "tool"]
 
@@ -26,13 +28,14 @@ def lines(path: Path, rows: list) -> Path:
 
 
 @pytest.mark.parametrize("method", [None, "zero_shot", "majority", "finetune"])
-def test_the_classifier_fits_and_predicts_on_a_plain_backbone(method):
+def test_the_classifier_answers_with_the_methods_own_scores(method):
+    names, queries = ("fruit", "tool"), ["a plum", "a drill"]
+    support = [Example(text, label, names) for text, label in zip(TEXTS, LABELS, strict=True)]
+    predictor = open_method("tiny-random", method).adapt(user_task(support, names), support)
+    scores = np.stack(predictor.scores([Example(text, None, names) for text in queries]))
     classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
-    found = classifier.predict(["a plum", "a drill"])
-    assert found.shape == (2,) and set(found) <= {"fruit", "tool"}
-    probabilities = classifier.predict_proba(["a plum", "a drill"])
-    assert np.allclose(probabilities.sum(1), 1) and list(classifier.classes_) == ["fruit", "tool"]
-    assert (classifier.classes_[probabilities.argmax(1)] == found).all()
+    assert classifier.predict(queries).tolist() == [names[column] for column in scores.argmax(1)]
+    assert np.allclose(classifier.predict_proba(queries), softmax(scores, axis=1), atol=1e-6)
 
 
 def test_the_classifier_works_on_a_trained_run(tmp_path):
@@ -53,7 +56,7 @@ def test_the_classifier_keeps_scikit_learns_manners():
 
 @pytest.mark.parametrize(
     ("texts", "labels", "message"),
-    [([], [], "as many labels"), (["a"], ["x", "y"], "1 texts"), (["a", "b"], ["x", "x"], "two classes")],
+    [([], [], "as many labels"), (["a"], ["x", "y"], "1 text and 2 labels"), (["a", "b"], ["x", "x"], "two classes")],
 )
 def test_fit_refuses_what_cannot_be_learned_from(texts, labels, message):
     with pytest.raises(UserError, match=message):

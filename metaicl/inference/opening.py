@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
+from metaicl import tiny
 from metaicl.checkpoint import CARD, MethodConfig, load_method
 from metaicl.config import BackboneConfig
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
+from metaicl.models import MODELS
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
+
+SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights
 
 
 def open_method(model: str, method: str | None = None) -> Method:
@@ -20,13 +28,10 @@ def open_method(model: str, method: str | None = None) -> Method:
     Raises:
         UserError: no such model or method, a method that needs meta-training, or a checkpoint of another method.
     """
-    for folder in (Path(model), Path(model) / "best"):
-        if (folder / CARD).is_file():
-            if method is not None:
-                raise UserError(
-                    f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out."
-                )
-            return load_method(folder)
+    if folder := _trained_folder(model):
+        if method is not None:
+            raise UserError(f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out.")
+        return load_method(folder)
     name = method or "icl"
     spec = method_spec(name)
     if spec.trained:
@@ -36,7 +41,85 @@ def open_method(model: str, method: str | None = None) -> Method:
     return MethodConfig(name, {}, BackboneConfig(name=model), PromptFormat()).build()
 
 
+@dataclass(frozen=True)
+class MethodSource:
+    """What opens a method again later, from any working directory.
+
+    Attributes:
+        model: a registry or hub name, or the absolute path of a folder.
+        method: as in `open_method`.
+        fingerprint: of the folder's files, so that a changed folder is noticed; empty for a name.
+    """
+
+    model: str
+    method: str | None
+    fingerprint: str
+
+    @classmethod
+    def find(cls, model: str, method: str | None = None) -> MethodSource:
+        """The source of a method now."""
+        named = model == tiny.NAME or model in MODELS
+        folder = None if named else _trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
+        if folder is None:
+            return cls(model, method, "")
+        return cls(str(folder.resolve()), method, _fingerprint(folder))
+
+    def open(self) -> Method:
+        """The method, which all who open the same source in this process share while somebody holds it; the last one
+        opened is held here.
+
+        Raises:
+            UserError: `open_method`'s, or the folder is gone or no longer what it was.
+        """
+        with LOCK:
+            if self.fingerprint and self != MethodSource.find(self.model, self.method):
+                raise UserError(
+                    "the model changed after fit",
+                    where=self.model,
+                    found="other files" if Path(self.model).is_dir() else "no such folder",
+                    expected="the files that the classifier was fitted with",
+                    fix="Put them back, or fit the classifier again.",
+                )
+            method = _open.get(self)
+            if method is None:
+                _last.clear()  # before the next one is loaded, so that two need not fit into memory
+                method = _open[self] = open_method(self.model, self.method)
+            _last[:] = [method]
+            return method
+
+
+LOCK = threading.RLock()  # one at a time: a method's layers carry state while they run
+_open: WeakValueDictionary[MethodSource, Method] = WeakValueDictionary()
+_last: list[Method] = []
+
+
+def close_methods() -> None:
+    """Let go of the method that `MethodSource.open` holds, and share none of those still in use."""
+    with LOCK:
+        _last.clear()
+        _open.clear()
+
+
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:
     """A task around a support set at hand."""
-    form = support[0].form
-    return Task("user", default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
+    form, name = support[0].form, "of the demonstrations"  # errors say "task of the demonstrations: ..."
+    return Task(name, default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
+
+
+def _trained_folder(model: str) -> Path | None:
+    """The folder of a trained method in `model` or its best/, or None."""
+    return next((f for f in (Path(model), Path(model) / "best") if (f / CARD).is_file()), None)
+
+
+def _fingerprint(folder: Path) -> str:
+    """A hash of the names and sizes of a folder's configuration and weights, and of a sample of their content that
+    every training changes."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as data:
+            for start in sorted({0, max(0, (size - SAMPLE) // 2), max(0, size - SAMPLE)}):
+                data.seek(start)
+                digest.update(data.read(SAMPLE))
+    return digest.hexdigest()
