@@ -159,3 +159,20 @@ def test_what_small_numbers_do_not_show_is_known_by_a_question(family):
     found = {f.way: f.reason for f in wrap(transformers.AutoModelForCausalLM.from_config(config).eval()).fallbacks}
     for way, words in expected.items():
         assert words in found[way], found
+
+
+@pytest.mark.parametrize("dense", [True, False], ids=["a mask", "no mask"])
+def test_flex_attention_gives_way_to_a_dense_mask_for_second_derivatives_where_there_is_one(dense, monkeypatch):
+    """As on a GPU, where "auto" takes flex; no kernel of it runs here."""
+    backbone = wrap(make("llama"))
+    backbone.run_with("flex")
+    if not dense:
+        monkeypatch.setattr(attention_choice, "refusal", lambda *args: "it was said so")
+        with pytest.raises(UserError, match=r"takes no dense mask.*it was said so"), backbone.twice_differentiable():
+            pass
+    else:
+        with backbone.twice_differentiable():
+            assert backbone.attention == "dense" and backbone.shape._attn_implementation == "sdpa"
+            found = tree_logprobs(backbone, tree())
+        assert (found - own_logprobs(make("llama"), tree())).abs().max() < 1e-4
+    assert backbone.attention == "flex" and backbone.shape._attn_implementation == "prompt_flex"
