@@ -16,14 +16,16 @@ from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card
+from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
+from metaicl.identity import RUN
 from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
 from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
+from task_suites.provenance import Record
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
 
@@ -64,7 +66,7 @@ def contender(
     if spec.trained:
         raise UserError(
             f"method {name} is meta-trained before it is compared",
-            fix=f"Run: metaicl train --method {name} --name {name}, then give its folder, runs/{name}/best.",
+            fix=f"Run: metaicl train --method {name}, then give its folder, {TrainRun(method=name).folder}/best.",
         )
     config = MethodConfig(name, options or {}, spec.backbone_config(backbone, shared=True), form).resolved()
 
@@ -76,21 +78,56 @@ def contender(
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
-    """The contender of a method saved in `folder` (on a backbone at hand, if given); its key is the method's name."""
+    """The contender of a method saved in `folder` (on a backbone at hand, if given), named after its run."""
     config = read_card(folder)[0].resolved()
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
-        config.name,
+        named_after(folder),
         spec.label,
         lambda: load_method(folder, None, backbone),
         print_,
         spec.note,
         trained=True,
         train_seconds=seconds,
+        method=config.name,
+        folder=folder,
+        unknown=read_training(folder) is None,
     )
+
+
+def named_after(folder: Path, more: int = 0) -> str:
+    """The name of a trained method: its run's (`runs/NAME/best`), or that of its folder, and the names of so many
+    folders above before it."""
+    place = folder.resolve()
+    parts = (place.parent if place.name == "best" else place).parts[1:]
+    return "-".join(parts[-1 - more :])
+
+
+def distinct(contenders: Sequence[Contender]) -> list[Contender]:
+    """The contenders, each with a name and a label of its own: two runs of one name are told apart by the folders
+    above them, two of one label by their names.
+
+    Raises:
+        UserError: one method, or one folder, is named twice.
+    """
+    given = [c.folder.resolve() if c.folder else c.name for c in contenders]
+    if twice := sorted({str(one) for one in given if given.count(one) > 1}):
+        raise UserError(f"methods named twice: {', '.join(twice)}", fix="Name each method, and each folder, once.")
+    named, more = list(contenders), 0
+    while clash := {c.name for c in named if [other.name for other in named].count(c.name) > 1}:
+        more += 1
+        named = [replace(c, name=named_after(c.folder, more)) if c.folder and c.name in clash else c for c in named]
+    labels = [c.label for c in named]
+    return [replace(c, label=f"{c.label} ({c.name})") if labels.count(c.label) > 1 else c for c in named]
+
+
+def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
+    """The name of the contender that is called `wanted`, or the first that was trained by the method `wanted`."""
+    names = [c.name for c in contenders if c.name == wanted or str(c.folder) == wanted]
+    return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
 def training_print(run: TrainRun, *more: Any) -> str:
@@ -116,7 +153,7 @@ def train_once(
     backbone: Backbone | None = None,
 ) -> Contender:
     """Train, and leave word in the run's folder that it is finished."""
-    _, trained = train_run(run, make_validate, say, suite, backbone)
+    _, trained = train_run(run, make_validate, say, suite, backbone, other_aside=True)
     done = {"config": print_, "seconds": trained.seconds, "steps": trained.steps}
     write_text(run.folder / DONE, json.dumps(done) + "\n")
     return trained_contender(trained.folder, trained.seconds, backbone)
@@ -190,21 +227,17 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
     started = time.monotonic()
     check_methods(run)
+    if (run.folder / RUN).is_file():
+        raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --name.")
     suite, note = run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(run.suite, tasks)
-    trained = [Path(name).parent for name in run.methods if (Path(name) / CARD).is_file()]
-    for folder in (run.folder, *trained):
-        check_data(folder, data)
-    for folder in trained if run.split != "meta_train" else ():
-        check_held_out(folder, data)
+    check_data(run.folder, data)
     backbones = Backbones()
-    contenders = [
-        contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods
-    ]
-    names = [c.name for c in contenders]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"methods named twice: {sorted(twice)}", fix="Compare two trainings of one method in two runs.")
+    contenders = distinct(
+        [contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods]
+    )
+    unknown = _check_provenance(run, contenders, data)
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", asdict(run), data)
     say(
@@ -217,6 +250,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     if estimate > 60:
         say(f"  about {duration(estimate)} on this machine (measured on one cell of each method)")
     run_all(comparison, contenders, run.progress)
+    compared = {"method": run.highlight, "baseline": run.baseline}
     results = finish(
         comparison,
         contenders,
@@ -225,12 +259,39 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
         seconds=time.monotonic() - started,
         manifest={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,
-        comparison={"method": run.highlight, "baseline": run.baseline},
-        notes=[],
+        comparison={role: name_meant(name, contenders) for role, name in compared.items()},
+        notes=[f"{label}: nothing says what it was trained on; tasks may not be new to it." for label in unknown],
     )
     say(table(results))
     say(f"Report: {run.folder / 'report.html'}")
     return results
+
+
+def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: Record) -> list[str]:
+    """The labels of contenders of which nobody knows what they were trained on.
+
+    A base model that is one of our own trained methods is looked at too.
+
+    Raises:
+        UserError: a method, or the base model, was trained on these tasks, on others than its folder says, or on nobody
+            knows what and `unknown_provenance` does not allow it.
+    """
+    held_out = run.split != "meta_train"
+    base = Path(run.backbone.name)
+    saved = {c.label: c.folder for c in contenders if c.folder}
+    if (base / CARD).is_file() and len(saved) < len(contenders):
+        saved[f"the base model {base}"] = base
+    for folder in saved.values():
+        check_held_out(folder, data, held_out)
+    unknown = {label: folder for label, folder in saved.items() if read_training(folder) is None}
+    if unknown and held_out and run.unknown_provenance == "refuse":
+        raise UserError(
+            f"nothing says what {' and '.join(unknown)} was trained on",
+            where=next(iter(unknown.values())) / CARD,
+            expected='"training", as metaicl train writes it',
+            fix="Train it again, or add --unknown_provenance allow, which marks the results.",
+        )
+    return list(unknown)
 
 
 def estimate_seconds(comparison: Comparison, contenders: Sequence[Contender]) -> float:

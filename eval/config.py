@@ -73,8 +73,10 @@ class EvaluateRun:
         backbone: the language model of methods that are not loaded from a folder.
         format: how examples become prompts, for methods that are not loaded from a folder.
         protocol: shots, support sets and queries.
-        highlight: the method that the report compares with the baseline.
+        highlight: the method that the report compares with the baseline: its name, or that of a run.
         baseline: the method that it is compared with.
+        unknown_provenance: a method whose folder does not say what it was trained on: "refuse" it, or "allow" it, which
+            marks the results.
         progress: draw a progress bar.
     """
 
@@ -89,6 +91,7 @@ class EvaluateRun:
     protocol: Protocol = field(default_factory=Protocol)
     highlight: str = "metaicl"
     baseline: str = "icl"
+    unknown_provenance: Literal["refuse", "allow"] = "refuse"
     progress: bool = True
 
     @property

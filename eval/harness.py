@@ -40,13 +40,16 @@ class Contender:
     """A method in the comparison.
 
     Attributes:
-        name: its key in the results.
+        name: its key in the results: the method's name, or that of the run which trained it.
         label: its name in tables.
         build: makes the method, when its turn comes.
         fingerprint: of everything that its answers depend on besides the episode.
         cells: the number of (task, seed) cells that it runs at each k, evenly spread; 0 runs all.
         curve: whether it is run at ks below the largest too.
         train_seconds: what its meta-training took.
+        method: the method's registry name, where `name` is another.
+        folder: of the trained method.
+        unknown: nothing says what it was trained on, so that its tasks may not be new to it.
     """
 
     name: str
@@ -58,6 +61,9 @@ class Contender:
     cells: int = 0
     curve: bool = True
     train_seconds: float | None = None
+    method: str = ""
+    folder: Path | None = None
+    unknown: bool = False
 
 
 def protocol_episodes(
@@ -288,9 +294,12 @@ class Comparison:
             methods.append(
                 {
                     "name": contender.name,
+                    "method": contender.method or contender.name,
                     "label": contender.label,
                     "note": contender.note,
                     "trained": contender.trained,
+                    "folder": str(contender.folder) if contender.folder else None,
+                    "provenance": "unknown" if contender.unknown else "known",
                     "train_seconds": contender.train_seconds,
                     "eval_seconds": sum(c["seconds"] for c in done),
                     "cells_done": len(done),

@@ -195,14 +195,12 @@ def _contender(
         return contender(name, run.backbone, PromptFormat(), backbones, options)
     trainer = replace(run.trainer, **recipe.get("trainer", {}))
     backbone = spec.backbone_config(run.backbone, shared=True)
-    training = TrainRun(
-        name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress, resume=True
-    )
+    training = TrainRun(name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
     print_ = training_print(training, run.budget_seconds)
     shared = backbones(backbone) if spec.weights == "frozen" else None  # and the embeddings that it keeps
     if done := finished_training(training, print_, shared):
         return done
-    plan, config = training.folder / "plan.json", MethodConfig(name, options, backbone, PromptFormat())
+    plan, config = folder / "plans" / f"{name}.json", MethodConfig(name, options, backbone, PromptFormat())
     trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(shared), suite, trainer)
     return train_once(replace(training, trainer=trainer), print_, suite, say, shared)
 

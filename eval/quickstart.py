@@ -143,9 +143,7 @@ def training(run: QuickstartRun, name: str, suite_config: SuiteConfig, folder: P
     trainer = TrainerConfig(steps=run.steps, k=run.k, queries=8, log_every=5)
     if name == "protonet":  # it learns one linear map, which does not take long
         trainer = replace(trainer, steps=max(1, run.steps // 8), queries=16, arbitrary_labels=0.0)
-    return TrainRun(
-        name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, resume=False, progress=run.progress
-    )
+    return TrainRun(name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, progress=run.progress)
 
 
 def _train(run: TrainRun, suite: TaskSuite, backbones: Backbones) -> Contender:

@@ -186,7 +186,7 @@ def _scores(
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
     if spec.trained:
-        method, _ = train_run(training, make_validate, say, suite, backbone)
+        method, _ = train_run(training, make_validate, say, suite, backbone, other_aside=True)
     else:
         method = config.build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
@@ -219,7 +219,6 @@ def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainR
         format=run.format,
         trainer=replace(run.trainer, **trainer),
         validation=run.validation,
-        resume=False,
         progress=run.progress,
     )
 

@@ -1,4 +1,16 @@
-from metaicl.cli import main
+"""`python -m metaicl`, also through `accelerate launch -m` and `torchrun -m`."""
+
+import os
+import sys
+from pathlib import Path
+
+# `python -m` puts the working folder before everything that is installed, so that an `eval/` or `datasets/` there would
+# be imported in place of ours or a library's. It goes last instead: `package.module:Name` still finds modules in it.
+here = os.getcwd()
+if sys.path[0] in ("", here) and Path(__file__).resolve().parents[1] != Path(here).resolve():
+    sys.path.append(sys.path.pop(0))
+
+from metaicl.cli import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -4,24 +4,21 @@ the method's own weights beside them. Written whole or not at all."""
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
+from metaicl.folders import interrupted, whole_folder
 from metaicl.loading import open_model
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.weights import AGAIN, load_adapters, load_own
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.provenance import Record
 
 CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
 
@@ -56,32 +53,12 @@ class MethodConfig:
         return method.to(backbone.device)
 
 
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+def save_method(method: Method, config: MethodConfig, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+    """Save a method's learned weights with what is needed to build it again.
 
-    Raises:
-        UserError: the disk is full or the place is not writable.
+    Args:
+        training: what is known of the training (`RunRecord.card`); None where nothing is.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield scratch
-        old = scratch.with_name(scratch.name + "-old")
-        if target.exists():
-            target.rename(old)
-        scratch.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have their own for a full disk
-        raise UserError(
-            f"saving failed: {error}", where=target, fix="Free space or choose another output folder."
-        ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def save_method(method: Method, config: MethodConfig, folder: Path) -> None:
-    """Save a method's learned weights with what is needed to build it again."""
     from safetensors.torch import save_file
 
     config = config.resolved()  # a later version may have other defaults
@@ -91,6 +68,7 @@ def save_method(method: Method, config: MethodConfig, folder: Path) -> None:
         "format": asdict(config.format),
         "backbone": asdict(method.backbone.config),
         "base": _base_shape(method.backbone),
+        "training": training,
     }
     with whole_folder(folder) as scratch:
         method.backbone.save(scratch)
@@ -107,12 +85,53 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     """
     path = folder / CARD
     if not path.is_file():
-        raise UserError(f"no trained method in {folder}", expected=f"a folder with {CARD}, such as runs/NAME/best")
+        killed = "A training was killed while it saved; the same command puts the folder back."
+        raise UserError(
+            f"no trained method in {folder}",
+            expected=f"a folder with {CARD}, such as runs/NAME/best",
+            fix=killed if interrupted(folder) else None,
+        )
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = _read_json(path)
         backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
         return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a trained method's folder says of its training.
+
+    Attributes:
+        run: the run's identity (`metaicl.identity`).
+        data: every task of its suite.
+        trained_on: the tasks that it learned from, and those that its base model had been meta-trained on.
+    """
+
+    run: Mapping[str, Any]
+    data: Record
+    trained_on: Record
+
+
+def read_training(folder: Path) -> Training | None:
+    """What the method in `folder` was trained on; None where that is not known.
+
+    Raises:
+        UserError: the folder's record of it cannot be read.
+    """
+    path = folder / CARD
+    try:
+        known = _read_json(path).get("training")
+        return Training(**known) if known else None
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
 

@@ -206,7 +206,7 @@ class TrainRun:
     """Meta-train one method on a suite's meta-training tasks.
 
     Attributes:
-        name: of the run; its folder is output/name.
+        name: of the run; its folder is output/name. Empty takes the method's name.
         output: folder of runs.
         suite: which tasks.
         method: a registry name (see docs/methods.md) or `package.module:Name`.
@@ -215,11 +215,12 @@ class TrainRun:
         format: how examples become prompts.
         trainer: the outer loop.
         validation: how meta-validation is measured (when trainer.validate_every is set).
-        resume: go on from the newest checkpoint of the run's folder.
+        resume: go on from the newest checkpoint of the run's folder; another run in it is an error. With false the run
+            begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
     """
 
-    name: str = "metaicl"
+    name: str = ""
     output: str = "runs"
     suite: SuiteConfig = field(default_factory=SuiteConfig)
     method: str = "metaicl"
@@ -233,4 +234,4 @@ class TrainRun:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output) / self.name
+        return Path(self.output) / (self.name or self.method.rpartition(":")[2])

@@ -8,17 +8,19 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
+from metaicl.checkpoint import CARD, MethodConfig, load_method, read_training
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
 from metaicl.devices import device_for, precision_for
+from metaicl.folders import set_aside
+from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.methods import resolved
 from metaicl.methods.base import Method
 from metaicl.trainer import Trained, Trainer
@@ -40,28 +42,44 @@ def train_run(
     say: Callable[[str], None] = print,
     suite: TaskSuite | None = None,
     backbone: Backbone | None = None,
+    other_aside: bool = False,
 ) -> tuple[Method, Trained]:
     """Open the suite, build the method, train it; the run's folder says how to do it again.
 
-    `make_validate` comes from the comparison package, on which this one does not depend; `suite` is the one that
-    `run.suite` opens, where the caller has it open, and `backbone` a loaded one, for methods that learn none of its
-    weights. What is said is said by the main process.
+    A run that is finished is not trained again. Nothing is written before it is known that the run may go on.
+
+    Args:
+        make_validate: comes from the comparison package, on which this one does not depend.
+        say: takes what the main process reports.
+        suite: the one that `run.suite` opens, where the caller has it open.
+        backbone: a loaded one, for methods that learn none of its weights.
+        other_aside: move another run in the folder aside, as `resume: false` does, rather than refuse.
+
+    Raises:
+        UserError: the folder holds another run; see also `Trainer`.
     """
     note = None
     if suite is None:
         suite, note = run.suite.open()
     data = data_record(run.suite, suite.tasks.values())
-    if run.resume:
-        check_data(run.folder, data)
+    record = RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
+    before = _to_continue(run, record, other_aside)
+    if before and _is_done(before, record, run.folder):
+        say(f"The run in {run.folder} is finished; --resume false trains it again.")
+        return load_method(run.folder / "best", None, backbone), _trained(run, before)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
     validate = None
     if run.trainer.validate_every:
         held_out = [t for t in suite.split("meta_validation") if method.refusal(t) is None]
         validate = make_validate(held_out, run.validation) if held_out else None
-    trainer = Trainer(method, config, suite.split("meta_train"), run.trainer, run.folder, validate, run.progress)
+    tasks = suite.split("meta_train")
+    trainer = Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record)
     if trainer.accelerator.is_main_process:
-        write_config(run.folder / "config.yaml", asdict(resolved(run)), data, [task.name for task in trainer.tasks])
+        if before is None and run.folder.exists() and any((run.folder / name).exists() for name in OF_A_RUN):
+            say(f"What was in {run.folder} lies in {set_aside(run.folder)} now")
+        record.write(run.folder)
+        write_config(run.folder / "config.yaml", asdict(replace(resolved(run), name=run.folder.name)))
         if note:
             say(note)
         weights = sum(p.numel() for p in method.learned().values())
@@ -70,10 +88,44 @@ def train_run(
             f"{trainer.config.steps} steps, {weights:,} weights"
         )
         say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
-    trained = trainer.run(resume=run.resume)
+    trained = trainer.run(resume=before is not None)
     if trainer.accelerator.is_main_process:
+        finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
+        replace(record, finished=finished).write(run.folder)
         say(f"Best weights (step {trained.best_step}): {trained.folder}")
     return method, trained
+
+
+def _to_continue(run: TrainRun, now: RunRecord, other_aside: bool) -> RunRecord | None:
+    """The record of the run that goes on; None where one begins, in a free folder or in place of one moved aside.
+
+    Raises:
+        UserError: the folder holds another run, and it is not to be moved aside.
+    """
+    found = earlier_run(run.folder, now.identity) if run.resume else None
+    if not isinstance(found, str):
+        return found
+    if not other_aside:
+        raise UserError(found)
+    return None
+
+
+def _is_done(before: RunRecord, now: RunRecord, folder: Path) -> bool:
+    same = not differences(before.identity, now.identity)  # else it takes more steps now
+    return same and before.finished is not None and (folder / "best" / CARD).is_file()
+
+
+def _trained(run: TrainRun, before: RunRecord) -> Trained:
+    ended = before.finished
+    assert ended is not None
+    return Trained(run.folder / "best", ended.steps, ended.best_step, ended.best_value, ended.seconds)
+
+
+def inherited_tasks(run: TrainRun) -> Record:
+    """The tasks that the base model was meta-trained on, where it is one of our own trained methods."""
+    folder = Path(run.backbone.name)
+    training = read_training(folder) if (folder / CARD).is_file() else None
+    return training.trained_on if training else {}
 
 
 def estimate_seconds(trainer: Trainer) -> float:
@@ -109,48 +161,48 @@ def data_record(config: SuiteConfig, tasks: Iterable[Task]) -> Record:
 
 
 def check_data(folder: Path, now: Record) -> None:
-    """Raise when the data is not what the run in `folder` recorded; a folder without a record is passed over.
+    """Raise when the data is not what the comparison in `folder` recorded; a folder without a record is passed over.
 
     Raises:
         UserError: names the tasks that changed.
     """
-    for one in _manifests(folder):
-        check_unchanged(one.get("tasks") or {}, now, folder / "config.yaml")
+    path = folder / "config.yaml"
+    for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if path.is_file() else ():
+        if isinstance(one, dict) and isinstance(one.get("manifest"), dict):
+            check_unchanged(one["manifest"].get("tasks") or {}, now, path)
 
 
-def check_held_out(folder: Path, now: Record) -> None:
-    """Raise when the training in `folder` learned from one of these tasks, under whatever name.
+def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
+    """Raise when tasks changed since the training of the method saved in `folder`, or it learned from one of them,
+    under whatever name. A method of which nothing is known passes.
+
+    Args:
+        now: the tasks that it is evaluated on.
+        held_out: whether they are to be new to it.
 
     Raises:
         UserError: names the tasks.
     """
-    for one in _manifests(folder):
-        recorded = one.get("tasks") or {}
-        seen = {fingerprint_of(recorded[name]): name for name in one.get("trained_on") or () if name in recorded}
-        if twice := sorted(name for name, task in now.items() if fingerprint_of(task) in seen):
-            raise UserError(
-                f"{counted(len(twice), 'task')} of this comparison: the method was meta-trained on them",
-                where=folder / "config.yaml",
-                found=", ".join(twice[:5]),
-                expected="tasks that it has not seen",
-                fix="Use the split of the training, or --split meta_train to look at training tasks.",
-            )
+    training = read_training(folder)
+    if training is None:
+        return
+    check_unchanged(training.data, now, folder / CARD)
+    seen = {fingerprint_of(task) for task in training.trained_on.values()}
+    twice = sorted(name for name, task in now.items() if fingerprint_of(task) in seen)
+    if held_out and twice:
+        raise UserError(
+            f"{counted(len(twice), 'task')} of this comparison: the method was meta-trained on them",
+            where=folder / CARD,
+            found=", ".join(twice[:5]),
+            expected="tasks that it has not seen",
+            fix="Use the split of the training, or --split meta_train to look at training tasks.",
+        )
 
 
-def _manifests(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "config.yaml"
-    documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8"))) if path.is_file() else []
-    return [d["manifest"] for d in documents if isinstance(d, dict) and isinstance(d.get("manifest"), dict)]
-
-
-def write_config(
-    path: Path, config: dict[str, Any], data: Record | None = None, trained_on: Sequence[str] = ()
-) -> None:
-    """The run's configuration, and in a second document the versions that it ran on, the data that it used and the
-    tasks among it that it learned from."""
+def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
+    """The run's configuration, and in a second document the versions that it ran on and the data that it used."""
     path.parent.mkdir(parents=True, exist_ok=True)
     about = manifest() | ({"tasks": data} if data is not None else {})
-    about |= {"trained_on": list(trained_on)} if trained_on else {}
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
 

@@ -16,22 +16,26 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from metaicl.checkpoint import MethodConfig, load_weights, save_method, whole_folder
+from metaicl.checkpoint import CARD, MethodConfig, load_weights, save_method
 from metaicl.config import TrainerConfig
+from metaicl.folders import recover, whole_folder
+from metaicl.identity import RunRecord
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import best_fit
 from metaicl.weights import check_weights, read_pickled
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError, nearest
 from task_suites.task import Task
+from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
+METRICS = "metrics.jsonl"
 Validate = Callable[[Method], float]
 
 
@@ -73,6 +77,7 @@ class Trainer:
         validate: a value of the method on held-out tasks, higher is better; called on the main process's method in
             every process, so that all decide alike.
         progress: whether to draw a progress bar.
+        record: which run this is and on which data; saved with the weights.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Trainer:
         run_dir: Path,
         validate: Validate | None = None,
         progress: bool = True,
+        record: RunRecord | None = None,
     ):
         from accelerate import Accelerator
 
@@ -97,9 +103,8 @@ class Trainer:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
             raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks{why}")
         self.method, self.method_config, self.config = method, method_config, config.resolved()
-        self.run_dir, self.validate, self.progress = run_dir, validate, progress
+        self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
-        run_dir.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir))
         world = self.accelerator.num_processes
         if config.episodes_per_step % world:
@@ -116,6 +121,7 @@ class Trainer:
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
         self.best: tuple[float, int] | None = None
+        self.stale = 0  # validations since the best one
         self.seconds = 0.0
 
     # -- one step ------------------------------------------------------------------------------------------------
@@ -164,11 +170,10 @@ class Trainer:
         """Train to the end, going on from the newest checkpoint when `resume`; the best weights end in the method."""
         from tqdm import tqdm
 
-        if resume:
-            self._resume()
-        self._trim_metrics()
-        self.accelerator.init_trackers("tensorboard")
         main = self.accelerator.is_main_process
+        self._begin(resume)
+        lost = {"purge_step": self.step + 1}  # TensorBoard hides what an interrupted start logged after this step
+        self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": lost})
         bar = tqdm(
             total=self.config.steps,
             initial=self.step,
@@ -178,8 +183,7 @@ class Trainer:
             dynamic_ncols=True,
         )
         started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
-        stale = 0
-        while self.step < self.config.steps:
+        while self.step < self.config.steps and not self._out_of_patience():
             values = self.take_step()
             self._take_average()
             self.seconds = before + time.monotonic() - started
@@ -189,16 +193,18 @@ class Trainer:
             if self.step % self.config.log_every == 0 or self.step == self.config.steps:
                 self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
             if self._due(self.config.validate_every) and self.validate:
-                stale = 0 if self._validate() else stale + 1
+                self.stale = 0 if self._validate() else self.stale + 1
             if self._due(self.config.checkpoint_every):
                 self._checkpoint()
-            if self.config.patience and stale >= self.config.patience:
-                log.info("stopped early at step %d: no better validation for %d rounds", self.step, stale)
-                break
+        if self._out_of_patience():
+            log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
         bar.close()
         trained = self._finish()
         self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
         return trained
+
+    def _out_of_patience(self) -> bool:
+        return bool(self.config.patience) and self.stale >= self.config.patience
 
     def _take_average(self) -> None:
         """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""
@@ -232,7 +238,8 @@ class Trainer:
 
     def _save_best(self) -> None:
         if self.accelerator.is_main_process:
-            save_method(self.method, self.method_config, self.run_dir / "best")
+            about = self.record.card([task.name for task in self.tasks]) if self.record else None
+            save_method(self.method, self.method_config, self.run_dir / "best", about)
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:
@@ -250,18 +257,55 @@ class Trainer:
     def _log(self, values: dict[str, float]) -> None:
         if not self.accelerator.is_main_process:
             return
-        with (self.run_dir / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+        with (self.run_dir / METRICS).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": self.step, **values}) + "\n")
         self.accelerator.log(values, step=self.step)
 
-    def _trim_metrics(self) -> None:
-        """Drop the lines that lie after the step from which the run goes on."""
-        path = self.run_dir / "metrics.jsonl"
-        if self.accelerator.is_main_process and path.exists():
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= self.step]
-            path.write_text("".join(line + "\n" for line in kept if self.step))
-
     # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _begin(self, resume: bool) -> None:
+        """Put the folder into the state of the newest checkpoint, or of step 0 where there is none to continue."""
+        self.method.dropped = 0  # the measured first step may have counted some
+        main = self.accelerator.is_main_process
+        if main:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+        self.accelerator.wait_for_everyone()
+        checkpoint = self._to_continue() if resume else None
+        if checkpoint:
+            self._load(checkpoint)
+        self.accelerator.wait_for_everyone()
+        if main and checkpoint:
+            write_text(self.run_dir / METRICS, (checkpoint / METRICS).read_text(encoding="utf-8"))
+        elif main:
+            shutil.rmtree(self.run_dir / "checkpoints", ignore_errors=True)
+            write_text(self.run_dir / METRICS, "")
+
+    def _to_continue(self) -> Path | None:
+        """The newest checkpoint; None where there is none, or the best weights that it speaks of are gone."""
+        newest = next(reversed(self._checkpoints()), None)
+        if newest and _state_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
+            log.warning("the best weights so far are gone from %s: the training begins at its first step", self.run_dir)
+            return None
+        return newest
+
+    def _tidy(self) -> None:
+        """Finish or undo what a killed process was saving."""
+        recover(self.run_dir / "best")
+        for left_over in (self.run_dir / "checkpoints").glob(".step-*"):
+            recover(left_over.with_name(left_over.stem.removeprefix(".")))
+        self._take_older_away()
+
+    def _take_older_away(self) -> None:
+        newest = self._checkpoints()[-1:]
+        for folder in (self.run_dir / "checkpoints").glob("step-*"):
+            if folder not in newest:
+                shutil.rmtree(folder)
+
+    def _checkpoints(self) -> list[Path]:
+        """The whole checkpoints, the newest last."""
+        found = [p.parent for p in (self.run_dir / "checkpoints").glob("step-*/trainer.json")]
+        return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
 
     def _checkpoint(self) -> None:
         """Write checkpoints/step-N whole, then take away the older ones. All processes take part in the saving."""
@@ -272,31 +316,24 @@ class Trainer:
             scratch = broadcast_object_list([str(scratch)])[0]
             self.accelerator.save_state(scratch)
             if main:
-                state = {"step": self.step, "best": self.best, "seconds": self.seconds, "config": asdict(self.config)}
-                (Path(scratch) / "trainer.json").write_text(json.dumps(state) + "\n")
+                logged = self.run_dir / METRICS
+                text = logged.read_text(encoding="utf-8") if logged.exists() else ""
+                (Path(scratch) / METRICS).write_text(text, encoding="utf-8")
+                (Path(scratch) / "trainer.json").write_text(json.dumps(self._state()) + "\n")
             self.accelerator.wait_for_everyone()
         if main:
-            for old in sorted(folder.glob("step-*"))[:-1]:
-                shutil.rmtree(old)
+            self._take_older_away()
 
-    def _resume(self) -> None:
-        found = sorted((self.run_dir / "checkpoints").glob("step-*/trainer.json"))
-        if not found:
-            return
-        state = json.loads(found[-1].read_text())
-        now = asdict(self.config)
-        state["config"] = asdict(TrainerConfig().resolved()) | state["config"]  # it may be older than a setting
-        changed = sorted(k for k in now if k != "log_every" and state["config"][k] != now[k])
-        if changed:
-            raise UserError(
-                f"the checkpoint in {found[-1].parent} belongs to another configuration",
-                found=", ".join(f"{k}={state['config'].get(k)}" for k in changed),
-                expected=", ".join(f"{k}={now[k]}" for k in changed),
-                fix="Take another run name, or delete the folder.",
-            )
-        self.accelerator.load_state(str(found[-1].parent))
-        self.step, self.seconds = state["step"], state["seconds"]
+    def _state(self) -> dict[str, Any]:
+        names = ("step", "best", "stale", "seconds")
+        return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped}
+
+    def _load(self, folder: Path) -> None:
+        state = _state_of(folder)
+        self.accelerator.load_state(str(folder))
+        self.step, self.stale, self.seconds = state["step"], state["stale"], state["seconds"]
         self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
+        self.method.dropped = state["dropped"]
         log.info("going on from step %d", self.step)
 
     def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
@@ -317,3 +354,8 @@ class Trainer:
             for name, p in learned.items():
                 p.copy_(saved["learned"][name])
         self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
+
+
+def _state_of(checkpoint: Path) -> dict[str, Any]:
+    """What the loop had counted at a checkpoint."""
+    return json.loads((checkpoint / "trainer.json").read_text())  # type: ignore[no-any-return]

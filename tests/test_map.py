@@ -155,7 +155,7 @@ def test_a_broken_line_of_the_map_is_named(run, tmp_path):
 
 def test_the_steps_of_a_training_are_measured_once_and_kept(run, tmp_path):
     map_run(replace(run, methods=["protonet"]), quiet)
-    plan = json.loads((Path(tmp_path) / "map" / "protonet" / "plan.json").read_text())
+    plan = json.loads((Path(tmp_path) / "map" / "plans" / "protonet.json").read_text())
     done = json.loads((Path(tmp_path) / "map" / "protonet" / "finished.json").read_text())
     assert plan["steps"] == done["steps"] >= 1 and plan["config"] == done["config"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -105,8 +106,10 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
         progress=False,
     )
     train_run(run, lambda tasks, config: lambda method: 0.0, say=lambda text: None)
-    _, about = yaml.safe_load_all((run.folder / "config.yaml").read_text())
-    assert set(about["manifest"]["tasks"]) == {"mood", "taste", "topic"}
+    card = json.loads((run.folder / "best" / "method.json").read_text())
+    assert set(card["training"]["data"]) == {"mood", "taste", "topic"} and set(card["training"]["trained_on"]) == {
+        "mood"
+    }
     methods = ["random", str(run.folder / "best")]
     evaluate_run(evaluation(folder, tmp_path, methods=methods), say=lambda text: None)
     other = tmp_path / "sides.json"  # the same tasks, the trained one now held out
@@ -114,13 +117,13 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     swapped = evaluation(
         folder, tmp_path, methods=methods, name="other", suite=SuiteConfig(str(folder), split=str(other))
     )
-    with pytest.raises(UserError, match=r"trained/config.yaml: 1 task of .*meta-trained on them; found mood"):
+    with pytest.raises(UserError, match=r"best/method.json: 1 task of .*meta-trained on them; found mood"):
         evaluate_run(swapped, say=lambda text: None)
     own = evaluation(folder, tmp_path, methods=methods, name="own")
     evaluate_run(replace(own, split="meta_train"), say=lambda text: None)
     change(folder)
-    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 1 task changed since the run: topic"):
+    with pytest.raises(UserError, match=r"best/method.json: the data of 1 task changed since the run: topic"):
         evaluate_run(evaluation(folder, tmp_path, methods=methods, name="again"), say=lambda text: None)
     change(folder, "mood")
-    with pytest.raises(UserError, match=r"trained/config.yaml: the data of 2 tasks changed since the run: mood, topic"):
-        train_run(replace(run, resume=True), lambda tasks, config: lambda method: 0.0, say=lambda text: None)
+    with pytest.raises(UserError, match=r"(?s)another run than this one.*task.mood .*task.topic "):
+        train_run(run, lambda tasks, config: lambda method: 0.0, say=lambda text: None)

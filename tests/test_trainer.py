@@ -14,8 +14,9 @@ from conftest import tiny_config
 from helpers import launch_two
 from toys import choice_task, toy_suite
 
-from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method, whole_folder
+from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method
 from metaicl.config import TrainerConfig
+from metaicl.folders import whole_folder
 from metaicl.trainer import Trainer, training_episodes
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
@@ -118,13 +119,6 @@ def test_metrics_hold_each_step_once_after_a_resume(tmp_path):
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3]
     assert list((tmp_path / "tensorboard").rglob("events*"))
-
-
-def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path):
-    config = replace(CONFIG, episodes_per_step=1, checkpoint_every=2, steps=2)
-    make(tmp_path, config=config).run()
-    with pytest.raises(UserError, match=r"another configuration.*lr=0.005.*lr=0.1.*another run name"):
-        make(tmp_path, config=replace(config, lr=0.1)).run()
 
 
 def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):

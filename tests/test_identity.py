@@ -1,0 +1,321 @@
+"""A run is continued only if it is the same run; a refused one leaves the folder as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_config
+from helpers import make_folder, rows, write_task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.harness import make_validate
+from metaicl.checkpoint import load_method, read_training
+from metaicl.cli import main
+from metaicl.config import TrainerConfig, TrainRun, ValidationConfig
+from metaicl.identity import FREE, adds_steps, differences, identity_of, read_record, table
+from metaicl.runs import data_record, train_run
+from metaicl.trainer import Trained
+from task_suites.errors import UserError
+from task_suites.sources import SuiteConfig
+
+SMALL = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1, log_every=1, validate_every=2, checkpoint_every=1)
+TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+
+
+def a_run(output: Path, **changes: Any) -> TrainRun:
+    validation = ValidationConfig(k=2, queries=2)
+    run = TrainRun(output=str(output), suite=TOYS, backbone=tiny_config(), trainer=SMALL, validation=validation)
+    return replace(run, progress=False, **changes)
+
+
+def trained(run: TrainRun, **more: Any) -> Trained:
+    return train_run(run, make_validate, lambda text: None, **more)[1]
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Each file of a folder: its bytes, and when it was written."""
+    return {
+        str(p.relative_to(folder)): (p.read_bytes() if p.is_file() else b"", p.stat().st_mtime_ns)
+        for p in (folder, *folder.rglob("*"))
+    }
+
+
+def identity(run: TrainRun) -> dict[str, Any]:
+    suite, _ = run.suite.open()
+    return identity_of(run, suite, data_record(run.suite, suite.tasks.values()))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A folder of runs with the finished run `metaicl`; tests leave it as it is."""
+    output = tmp_path_factory.mktemp("runs")
+    trained(a_run(output))
+    return output
+
+
+# -- what a run is ---------------------------------------------------------------------------------------------------
+
+OTHER = {
+    "mixing": "proportional",
+    "schedule": "cosine",
+    "weights": "full",
+    "lora_targets": "query-value",
+    "precision": "bf16",
+    "attention": "dense",
+    "device": "cpu:0",
+    "answer": " ->",
+    "separator": "\n",
+    "choices": "letters",
+    "label_words": "shuffled",
+    "tagging": "inline",
+    "instruction_style": "definition",
+    "verbalizer": {"fruit": "sweet"},
+    "templates": {"mine": "{{ input }} ||| {{ answer }}"},
+    "validate_every": 1,
+}
+PAIRED = {
+    "format.template": {"templates": OTHER["templates"], "template": "mine"},
+    "trainer.weights": {"mixing": "weights", "weights": {"train0": 1.0}},
+}
+ELSEWHERE = {"name", "target", "seed_of"}  # the model's name and the format's class are changed in tests of their own
+
+
+def changed(value: Any, name: str) -> Any:
+    if name in OTHER:
+        return OTHER[name]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return type(value)(value + 1) if value != 0.25 and value != 0.5 else value / 2
+    raise AssertionError(f"say in OTHER what else {name} may be than {value!r}")
+
+
+def single_changes() -> Iterator[Any]:
+    run = a_run(Path())
+    for part in ("trainer", "backbone", "format", "validation"):
+        whole = getattr(run, part)
+        assert is_dataclass(whole)
+        for field in fields(whole):
+            if field.name not in ELSEWHERE:
+                yield pytest.param(part, field.name, id=f"{part}.{field.name}")
+
+
+@pytest.mark.parametrize(("part", "name"), single_changes())
+def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, name):
+    run = a_run(Path())
+    whole = getattr(run, part)
+    new = PAIRED.get(f"{part}.{name}") or {name: changed(getattr(whole, name), name)}
+    other = replace(run, **{part: replace(whole, **new)})
+    found = differences(identity(run), identity(other))
+    assert set(found) == (set() if f"{part}.{name}" in FREE else {f"{part}.{n}" for n in new})
+
+
+def test_method_options_model_and_tasks_are_part_of_the_run(tmp_path):
+    run = a_run(Path())
+    now = identity(run)
+    assert now["method_options.objective"] == "options"  # the registry's own, resolved
+    other = identity(replace(run, method_options={"objective": "tokens"}))
+    assert list(differences(now, other)) == ["method_options.objective"]
+    assert not differences(now, identity(replace(run, method_options={"objective": "options"})))
+    assert {"method", "format.instruction"} <= set(differences(now, identity(replace(run, method="ict"))))
+    folder = make_folder(tmp_path)
+    before = identity(replace(run, suite=SuiteConfig(str(folder))))
+    assert before["task.mood"].startswith("meta_train ")
+    shutil.copytree(folder, tmp_path / "elsewhere")
+    assert before == identity(replace(run, suite=SuiteConfig(str(tmp_path / "elsewhere"))))
+    sides = tmp_path / "sides.json"
+    sides.write_text('{"name": "other", "meta_train": ["topic", "taste"], "meta_test": ["mood"]}')
+    swapped = identity(replace(run, suite=SuiteConfig(str(folder), split=str(sides))))
+    assert list(differences(before, swapped)) == ["task.mood", "task.taste", "task.topic"]
+    write_task(folder, "taste", {"instruction": "Say how it tastes."})
+    write_task(folder, "topic", test=[*rows("topic", "test"), {"input": "new", "output": "good"}])
+    after = identity(replace(run, suite=SuiteConfig(str(folder))))
+    assert list(differences(before, after)) == ["task.taste", "task.topic"]
+
+
+def test_the_weights_of_the_base_model_are_part_of_the_run_under_one_name(tmp_path):
+    from metaicl.tiny import tiny_model, tiny_tokenizer
+
+    def now() -> dict[str, Any]:
+        return identity(a_run(Path(), backbone=tiny_config(name=str(tmp_path / "model"))))
+
+    for seed in (0, 1):
+        tiny_model(seed).save_pretrained(tmp_path / "model")
+        tiny_tokenizer().save_pretrained(tmp_path / "model")
+        if seed == 0:
+            first = now()
+            assert first == now()
+    assert list(differences(first, now())) == ["model.sha256"]
+
+
+# -- another run is refused ------------------------------------------------------------------------------------------
+
+OTHERS = [
+    {"method": "ict", "name": "metaicl"},
+    {"trainer": replace(SMALL, lr=0.5)},
+    {"trainer": replace(SMALL, steps=4)},
+    {"trainer": replace(SMALL, seed=1)},
+    {"backbone": tiny_config(lora_r=2)},
+    {"validation": ValidationConfig(k=1, queries=2)},
+    {"suite": replace(TOYS, tasks=["train0", "train1", "val", "test0"])},
+]
+
+
+@pytest.mark.parametrize("changes", OTHERS, ids=lambda changes: next(iter(changes)))
+def test_a_refused_run_leaves_the_folder_as_it_was(finished, changes):
+    before = contents(finished)
+    with pytest.raises(UserError, match="holds another run than this one") as refused:
+        trained(a_run(finished, **changes))
+    assert contents(finished) == before
+    assert "--name" in str(refused.value) and "--resume false" in str(refused.value)
+
+
+def test_the_refusal_is_a_table_of_what_differs(finished):
+    with pytest.raises(UserError) as refused:
+        trained(a_run(finished, name="metaicl", method="ict", trainer=replace(SMALL, lr=0.5)))
+    cells = [line.split() for line in str(refused.value).splitlines()]
+    assert ["option", "then", "now"] in cells
+    assert ["method", "metaicl", "ict"] in cells and ["trainer.lr", "0.001", "0.5"] in cells
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 12))
+def test_a_table_shows_the_difference_of_any_two_values(then, now, number):
+    shared = "x" * 200
+    differing = {f"option{i}": (shared + then + shared, shared + now + shared) for i in range(number)}
+    lines = table({"first": (f"{shared}a", f"{shared}b"), **differing}).split("\n")
+    assert lines[1].split()[1] != lines[1].split()[2]
+    assert (number > 7) == lines[-1].startswith("  and ")
+
+
+def test_the_ways_out_work(finished, tmp_path):
+    output = tmp_path / "runs"
+    shutil.copytree(finished, output)
+    before = contents(output / "metaicl")
+    other = a_run(output, trainer=replace(SMALL, lr=0.5))
+    trained(replace(other, name="another"))
+    assert contents(output / "metaicl") == before
+    trained(replace(other, resume=False))
+    moved = contents(output / "metaicl.earlier-1")
+    assert {name: data for name, (data, _) in moved.items()} == {name: data for name, (data, _) in before.items()}
+    assert read_record(output / "metaicl").identity["trainer.lr"] == 0.5
+    shutil.rmtree(output / "metaicl")
+    trained(a_run(output))
+    assert read_record(output / "metaicl").identity["trainer.lr"] == SMALL.lr
+
+
+@pytest.mark.parametrize("held", ["config.yaml", "best", "checkpoints", "metrics.jsonl"])
+def test_a_folder_that_does_not_say_what_it_holds_is_not_written_into(tmp_path, held):
+    (tmp_path / "metaicl").mkdir()
+    (tmp_path / "metaicl" / held).write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=rf"holds {held}, but no run.json.*--name"):
+        trained(a_run(tmp_path))
+    assert contents(tmp_path) == before
+    trained(a_run(tmp_path), other_aside=True)
+    assert (tmp_path / "metaicl.earlier-1" / held).read_text() == "mine"
+
+
+def test_a_record_that_cannot_be_read_is_one_clear_error(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "runs")
+    (tmp_path / "runs" / "metaicl" / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run.json: not the record of a run.*another --name"):
+        trained(a_run(tmp_path / "runs"))
+
+
+def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys):
+    words = ["train", "--output", str(tmp_path), "--suite.name", "toys:toy_suite", "--trainer.steps", "1"]
+    words += ["--trainer.k", "2", "--trainer.queries", "2", "--backbone.name", "tiny-random", "--progress=false"]
+    main(words)
+    main([*words, "--method", "ict"])
+    assert [read_record(tmp_path / name).identity["method"] for name in ("metaicl", "ict")] == ["metaicl", "ict"]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main([*words, "--method", "ict", "--name", "metaicl"])
+    assert "holds another run than this one" in capsys.readouterr().err
+    assert TrainRun(method="package.module:Mine").folder == Path("runs/Mine")
+
+
+# -- the same run ----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    before = contents(finished)
+    first = read_record(finished / "metaicl").finished
+    again = trained(a_run(finished, trainer=replace(SMALL, log_every=2)))  # how often is logged is no part of the run
+    assert contents(finished) == before
+    assert (again.steps, again.best_step, again.best_value) == (first.steps, first.best_step, first.best_value)
+    method, _ = train_run(a_run(finished), make_validate, lambda text: None)
+    saved = load_method(finished / "metaicl" / "best").learned()
+    assert all((p == saved[name]).all() for name, p in method.learned().items())
+
+
+def test_a_finished_run_whose_weights_are_gone_is_finished_again(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "runs")
+    best = tmp_path / "runs" / "metaicl" / "best"
+    before = {p.name: p.read_bytes() for p in best.iterdir()}
+    shutil.rmtree(best)
+    trained(a_run(tmp_path / "runs"))
+    assert {p.name: p.read_bytes() for p in best.iterdir()} == before
+
+
+def test_more_steps_of_one_run_end_where_the_longer_run_does(tmp_path):
+    longer = replace(SMALL, steps=4, schedule="constant", average_last=0.0)
+    trained(a_run(tmp_path / "straight", trainer=longer))
+    trained(a_run(tmp_path / "twice", trainer=replace(longer, steps=2)))
+    trained(a_run(tmp_path / "twice", trainer=longer))
+    assert read_record(tmp_path / "twice" / "metaicl").finished.steps == 4
+    one, other = (
+        {p.name: p.read_bytes() for p in (tmp_path / name / "metaicl" / "best").iterdir()}
+        for name in ("straight", "twice")
+    )
+    cards = [json.loads(files.pop("method.json")) for files in (one, other)]
+    assert cards[0]["training"]["run"]["trainer.steps"] == 4 and one == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "allowed"),
+    [
+        ({}, True),
+        ({"schedule": "linear"}, False),
+        ({"schedule": "cosine"}, False),
+        ({"average_last": 0.1}, False),
+        ({"validate_every": 3}, False),  # the shorter run was validated at its end, out of turn
+        ({"validate_every": 5}, True),
+        ({"steps": 9}, False),
+        ({"lr": 1.0}, False),
+    ],
+    ids=str,
+)
+def test_more_steps_are_the_same_run_where_nothing_depended_on_their_number(changes, allowed):
+    short = TrainerConfig(steps=10, schedule="constant", average_last=0.0)
+    whole = replace(short, steps=20)
+    both = {name: value for name, value in changes.items() if name not in ("steps", "lr")}
+    then = identity(a_run(Path(), trainer=replace(short, **both)))
+    now = identity(a_run(Path(), trainer=replace(whole, **{**both, **changes})))
+    assert adds_steps(then, now, differences(then, now)) == allowed
+
+
+# -- what a trained method says of itself ----------------------------------------------------------------------------
+
+
+def test_a_trained_method_says_what_it_was_trained_on(finished):
+    training = read_training(finished / "metaicl" / "best")
+    assert set(training.trained_on) == {"train0", "train1", "train2"}
+    assert set(training.data) == set(TOYS.open()[0].tasks)
+    assert training.run == read_record(finished / "metaicl").identity
+
+
+def test_a_method_on_a_trained_base_says_what_both_were_trained_on(tmp_path):
+    first = a_run(tmp_path, name="base", backbone=tiny_config(weights="full"))
+    trained(replace(first, suite=replace(TOYS, tasks=["train0", "val", "test0"])))
+    base = tmp_path / "base" / "best"
+    second = a_run(tmp_path, name="second", backbone=tiny_config(name=str(base)))
+    trained(replace(second, suite=replace(TOYS, tasks=["train1", "val", "test0"])))
+    assert set(read_training(tmp_path / "second" / "best").trained_on) == {"train0", "train1"}

@@ -1,0 +1,179 @@
+"""Methods in one comparison have names of their own, in tables, cells and files; and what nobody knows is marked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config
+
+from eval.compare import distinct, evaluate_run, name_meant, named_after
+from eval.config import EvaluateRun, Protocol
+from eval.harness import Contender, make_validate
+from metaicl.cli import main
+from metaicl.config import TrainerConfig, TrainRun
+from metaicl.runs import train_run
+from task_suites.errors import UserError
+from task_suites.sources import SuiteConfig
+
+TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+
+
+def a_training(output: Path, name: str, lr: float = 1e-3, **backbone) -> Path:
+    trainer = TrainerConfig(steps=1, k=2, queries=2, lr=lr, warmup_steps=0)
+    run = TrainRun(name, str(output), TOYS, trainer=trainer, backbone=tiny_config(**backbone), progress=False)
+    return train_run(run, make_validate, lambda text: None)[1].folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder with the trainings `slow` and `quick` of one method."""
+    output = tmp_path_factory.mktemp("runs")
+    a_training(output, "slow")
+    a_training(output, "quick", 0.5)
+    return output
+
+
+def comparison(output: Path, *methods: Path | str, **changes) -> EvaluateRun:
+    run = EvaluateRun("compared", str(output), TOYS, methods=list(map(str, methods)), progress=False)
+    run = replace(run, backbone=tiny_config(weights="frozen"), protocol=Protocol([2], 1, 3))
+    return replace(run, **changes)
+
+
+def evaluated(run: EvaluateRun) -> dict:
+    return evaluate_run(run, lambda text: None)
+
+
+def test_two_trainings_of_one_method_are_compared_under_the_names_of_their_runs(runs, tmp_path):
+    said: list[str] = []
+    run = comparison(tmp_path, "icl", runs / "slow" / "best", runs / "quick" / "best")
+    results = evaluate_run(run, said.append)
+    assert {(m["name"], m["method"], m["label"]) for m in results["methods"]} == {
+        ("icl", "icl", "Raw ICL"),
+        ("slow", "metaicl", "MetaICL (slow)"),
+        ("quick", "metaicl", "MetaICL (quick)"),
+    }
+    assert results["comparison"] == {"method": "slow", "baseline": "icl"}
+    cells = [json.loads(line) for line in (run.folder / "cells.jsonl").read_text().splitlines()]
+    assert len({cell["key"] for cell in cells}) == len(cells) == 3 * 2
+    names = {"icl", "slow", "quick"}
+    assert {c["method"] for c in cells} == {c["method"] for c in results["cells"]} == names
+    predictions = {p.stem: p.read_text().splitlines() for p in (run.folder / "predictions").iterdir()}
+    assert predictions.keys() == names
+    assert all({json.loads(line)["method"] for line in lines} == {name} for name, lines in predictions.items())
+    assert {row["method"]: row for row in cells if row["task"] == "test0"}.keys() == names
+    for page in ("report.html", "report.md"):
+        text = (run.folder / page).read_text().replace("\\", "")
+        assert "MetaICL (slow)" in text and "MetaICL (quick)" in text
+    assert any("MetaICL (slow)" in line and "MetaICL (quick)" in line for line in said)
+    again = evaluated(run)
+    assert again["cells"] == results["cells"] and len((run.folder / "cells.jsonl").read_text().splitlines()) == 6
+
+
+def test_one_training_keeps_the_label_of_its_method_and_is_found_by_either_name(runs, tmp_path):
+    run = comparison(tmp_path, "icl", runs / "slow" / "best")
+    (_, method) = evaluated(run)["methods"]
+    assert (method["name"], method["label"]) == ("slow", "MetaICL")
+    for wanted in ("slow", "metaicl", str(runs / "slow" / "best")):
+        assert evaluated(replace(run, highlight=wanted))["comparison"]["method"] == "slow"
+
+
+def contenders(*given: str) -> list[Contender]:
+    return [
+        Contender(named_after(Path(x)), "L", lambda: None, x, method="metaicl", folder=Path(x))
+        if "/" in x
+        else Contender(x, x, lambda: None, x)
+        for x in given
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["/r/a/best", "/r/b/best"], ["a", "b"]),
+        (["/r/a/best", "/s/a/best"], ["r-a", "s-a"]),
+        (["icl", "/r/icl/best"], ["icl", "r-icl"]),
+        (["/r/a/best", "/copied"], ["a", "copied"]),
+        (["/r/x/a/best", "/s/x/a/best", "/s/b/best"], ["r-x-a", "s-x-a", "b"]),
+        (["icl", "majority"], ["icl", "majority"]),
+    ],
+    ids=str,
+)
+def test_each_contender_has_a_name_and_a_label_of_its_own(given, names):
+    found = distinct(contenders(*given))
+    assert [c.name for c in found] == names
+    assert len({c.label for c in found}) == len(found)
+    assert [c.fingerprint for c in found] == given
+
+
+@pytest.mark.parametrize("given", [["icl", "icl"], ["/r/a/best", "/r/b/../a/best"]], ids=str)
+def test_one_method_named_twice_is_refused(given):
+    with pytest.raises(UserError, match="named twice"):
+        distinct(contenders(*given))
+
+
+def test_of_several_trainings_the_first_is_highlighted():
+    named = distinct(contenders("icl", "/r/b/best", "/r/a/best"))
+    assert [name_meant(x, named) for x in ("metaicl", "a", "/r/a/best", "icl", "none")] == [
+        "b",
+        "a",
+        "a",
+        "icl",
+        "none",
+    ]
+
+
+# -- what a method was trained on ------------------------------------------------------------------------------------
+
+
+def test_a_copied_method_is_guarded_as_its_run_is(runs, tmp_path):
+    shutil.copytree(runs / "slow" / "best", tmp_path / "copied")
+    (tmp_path / "sides.json").write_text('{"name": "other", "meta_train": ["test0"], "meta_test": ["train1", "test1"]}')
+    swapped = replace(TOYS, split=str(tmp_path / "sides.json"))
+    run = comparison(tmp_path, "icl", tmp_path / "copied")
+    assert evaluated(run)["methods"][1]["provenance"] == "known"
+    with pytest.raises(UserError, match=r"copied/method.json: 1 task .*meta-trained on them; found train1"):
+        evaluated(replace(run, suite=swapped, name="other"))
+
+
+def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_path, capsys):
+    shutil.copytree(runs / "slow" / "best", tmp_path / "strange")
+    card = tmp_path / "strange" / "method.json"
+    known = json.loads(card.read_text())
+    for training in ({}, {"training": None}):
+        card.write_text(json.dumps({name: v for name, v in known.items() if name != "training"} | training))
+        words = ["evaluate", "--methods", f"[icl, {tmp_path / 'strange'}]", "--name", "x", "--output", str(tmp_path)]
+        words += ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
+        words += ["--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress=false"]
+        words += ["--backbone.name", "tiny-random"]
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "add --unknown_provenance allow" in capsys.readouterr().err
+        assert not (tmp_path / "x").exists()
+    main([*words, "--unknown_provenance", "allow"])
+    results = json.loads((tmp_path / "x" / "results.json").read_text())
+    assert [m["provenance"] for m in results["methods"]] == ["known", "unknown"]
+    note = "MetaICL: nothing says what it was trained on"
+    assert note in results["notes"][0] and note in (tmp_path / "x" / "report.html").read_text()
+    with pytest.raises(SystemExit):
+        main(words)  # it was allowed once, not for ever
+    main([*words, "--split", "meta_train"])  # nothing is claimed to be new there
+
+
+def test_a_trained_base_model_is_guarded_too(tmp_path):
+    best = a_training(tmp_path, "full", weights="full")
+    (tmp_path / "sides.json").write_text('{"name": "other", "meta_train": ["test0"], "meta_test": ["train1", "test1"]}')
+    suite = replace(TOYS, split=str(tmp_path / "sides.json"))
+    run = comparison(tmp_path, "icl", suite=suite, backbone=tiny_config(name=str(best), weights="frozen"))
+    with pytest.raises(UserError, match=r"full/best/method.json: 1 task .*found train1"):
+        evaluated(run)
+
+
+def test_a_comparison_does_not_write_into_the_folder_of_a_training(runs):
+    before = (runs / "slow" / "config.yaml").read_text()
+    with pytest.raises(UserError, match=r"slow holds a training.*another --name"):
+        evaluated(comparison(runs, "random", name="slow"))
+    assert (runs / "slow" / "config.yaml").read_text() == before

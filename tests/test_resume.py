@@ -1,0 +1,168 @@
+"""A training that is killed at whatever moment and started again ends as one that was not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import tiny_config
+from toys import toy_suite
+
+from metaicl.checkpoint import MethodConfig
+from metaicl.config import TrainerConfig
+from metaicl.trainer import Trained, Trainer
+from task_suites.formats import PromptFormat
+
+TASKS = toy_suite().split("meta_train")
+TIMES = ("seconds", "tokens_per_second")
+CONFIG = TrainerConfig(
+    steps=4, k=2, queries=2, lr=5e-3, warmup_steps=1, log_every=1, checkpoint_every=2, validate_every=2
+)
+SAMPLE = 6  # of the moments that are not near a rename
+
+
+class Snapshots:
+    """Copies of a folder at the moments before its files change: what a kill at that moment would leave."""
+
+    def __init__(self, folder: Path, into: Path):
+        self.folder, self.into, self.on = folder, into, False
+        self.taken: list[tuple[str, Path]] = []
+        self._last: list[tuple[str, int]] | None = None
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """As an audit hook of the interpreter, which hears of each change before it is made."""
+        writes = event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir") or (
+            event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wa+x")
+        )
+        if self.on and writes and str(self.folder) in str(arguments[0]) and self.folder.exists():
+            self.on = False  # the copying itself is not looked at
+            files = [(str(p), p.stat().st_size) for p in sorted(self.folder.rglob("*")) if "tensorboard" not in str(p)]
+            if files != self._last:
+                self._last = files
+                place = self.into / f"{len(self.taken):04d}"
+                shutil.copytree(self.folder, place, ignore=shutil.ignore_patterns("tensorboard"))
+                self.taken.append((event, place))
+            self.on = True
+
+
+@contextmanager
+def snapshots(folder: Path, into: Path) -> Iterator[Snapshots]:
+    taken = Snapshots(folder, into)
+    sys.addaudithook(taken)  # never removed, so it is switched
+    taken.on = True
+    yield taken
+    taken.on = False
+
+
+def by_weights(trainer: Trainer) -> float:
+    """A value that follows from the weights alone, and rises and falls with them at random."""
+    digest = hashlib.sha256()
+    for p in trainer.method.learned().values():
+        digest.update(p.detach().cpu().numpy().tobytes())
+    return int(digest.hexdigest()[:8], 16) / 16**8
+
+
+def train(folder: Path, config: TrainerConfig = CONFIG, value: Callable[[Trainer], float] = by_weights) -> Trained:
+    method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    trainer = Trainer(method_config.build(), method_config, TASKS, config, folder, None, progress=False)
+    trainer.validate = lambda method: value(trainer)
+    return trainer.run()
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that a training leaves, but times."""
+    newest = max((folder / "checkpoints").iterdir(), key=lambda p: p.name)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    state = json.loads((newest / "trainer.json").read_text())
+    return {
+        "metrics": [{name: value for name, value in row.items() if name not in TIMES} for row in rows],
+        "state": {name: value for name, value in state.items() if name not in TIMES},
+        "best": {p.name: p.read_bytes() for p in (folder / "best").iterdir()},
+        "optimizer": torch.load(newest / "optimizer.bin"),
+        "learned": torch.load(newest / "learned.pt"),
+        "checkpoints": [p.name for p in (folder / "checkpoints").iterdir()],
+        "files": sorted(p.name for p in folder.iterdir() if p.name != "tensorboard"),
+    }
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_a_training_killed_at_any_change_of_its_files_ends_as_one_that_was_not(tmp_path):
+    folder = tmp_path / "run"
+    with snapshots(folder, tmp_path / "taken") as moments:
+        train(folder)
+    straight = outcome(folder)
+    steps = [row["step"] for row in straight["metrics"]]
+    assert steps == [1, 2, 2, 3, 4, 4, 4]  # a step, its validation, and that of the mean weights
+    near = [place for event, place in moments.taken if event in ("os.rename", "os.rmdir")]
+    others = [place for event, place in moments.taken if event not in ("os.rename", "os.rmdir")]
+    assert len(near) > 6 and len(others) > SAMPLE
+    for place in [*near, *random.Random(0).sample(others, SAMPLE), moments.taken[-1][1]]:
+        train(place)
+        again = outcome(place)
+        differing = [name for name in straight if not same(straight[name], again[name])]
+        assert not differing, f"{place.name}: {differing}"
+
+
+def test_early_stopping_counts_on_over_an_interruption(tmp_path):
+    config = replace(CONFIG, patience=2, checkpoint_every=3, validate_every=1, average_last=0.0)
+
+    def value(trainer: Trainer) -> float:
+        return 0.9 if trainer.step == 1 else 0.1
+
+    straight = train(tmp_path / "run", config, value)
+    assert (straight.steps, straight.best_step) == (3, 1)
+    again = train(tmp_path / "run", config, value)  # from the checkpoint of the step at which it stopped
+    assert (again.steps, again.best_step, again.best_value) == (3, 1, 0.9)
+
+
+def test_the_count_of_dropped_demonstrations_goes_on(tmp_path):
+    method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+
+    def trainer() -> Trainer:
+        return Trainer(method_config.build(), method_config, TASKS, CONFIG, tmp_path, progress=False)
+
+    first = trainer()
+    first.take_step()
+    first.method.dropped = 7
+    first._checkpoint()
+    again = trainer()
+    again._begin(resume=True)
+    assert again.method.dropped == 7 and again.step == 1
+
+
+@pytest.mark.parametrize("steps", [(999_999, 1_000_000), (9, 10)])
+def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path, steps):
+    method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    trainer = Trainer(method_config.build(), method_config, TASKS, CONFIG, tmp_path, progress=False)
+    for trainer.step in steps:
+        trainer._checkpoint()
+    assert [p.name for p in trainer._checkpoints()] == [f"step-{steps[1]:06d}"]
+
+
+def test_a_run_that_begins_again_takes_no_checkpoint_of_before(tmp_path):
+    train(tmp_path)
+    method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
+    shorter = replace(CONFIG, steps=2, validate_every=0)
+    trainer = Trainer(method_config.build(), method_config, TASKS, shorter, tmp_path, progress=False)
+    trainer.run(resume=False)
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
