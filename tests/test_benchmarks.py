@@ -50,6 +50,11 @@ ROOT = Path(__file__).resolve().parents[1]
             ["predict_over_import", "first_predict_over_import", "max_score_diff"],
         ),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
+        (
+            "resume",
+            ["--quick"],
+            ["kills_tried", "weights_identical", "optimizer_identical", "metrics_identical", "validation_identical"],
+        ),
     ],
 )
 def test_a_benchmark_runs_agrees_with_the_slow_way_and_ends_in_one_json_line(script, options, keys):

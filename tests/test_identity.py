@@ -20,6 +20,7 @@ from metaicl.checkpoint import load_method, read_training
 from metaicl.cli import main
 from metaicl.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.identity import FREE, adds_steps, differences, identity_of, read_record, table
+from metaicl.methods import resolved
 from metaicl.runs import data_record, train_run
 from metaicl.trainer import Trained
 from task_suites.errors import UserError
@@ -98,7 +99,7 @@ def changed(value: Any, name: str) -> Any:
 
 
 def single_changes() -> Iterator[Any]:
-    run = a_run(Path())
+    run = resolved(a_run(Path()))
     for part in ("trainer", "backbone", "format", "validation"):
         whole = getattr(run, part)
         assert is_dataclass(whole)
@@ -109,7 +110,7 @@ def single_changes() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("part", "name"), single_changes())
 def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, name):
-    run = a_run(Path())
+    run = resolved(a_run(Path()))
     whole = getattr(run, part)
     new = PAIRED.get(f"{part}.{name}") or {name: changed(getattr(whole, name), name)}
     other = replace(run, **{part: replace(whole, **new)})
