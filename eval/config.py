@@ -9,6 +9,7 @@ from typing import Any, Literal
 from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.sources import SuiteConfig
 
 
@@ -31,31 +32,33 @@ class Protocol:
             by its position); the first k are taken. For tasks that are not named they are drawn.
     """
 
-    k: list[int] = field(default_factory=lambda: [16])
-    seeds: int = 3
-    queries: int = 32
+    k: list[Count] = field(default_factory=lambda: [16])
+    seeds: Count = 3
+    queries: Count = 32
     per_class: bool = False
     stratified: bool = False
-    curve_seeds: int = 0
+    curve_seeds: Natural = 0
     retrieval: str = ""
-    diversity: float = 0.0
+    diversity: Share = 0.0
     demonstrations: dict[str, list[int | str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_ranges(self, "protocol")
         asked = [name for name in ("per_class", "retrieval", "demonstrations") if getattr(self, name)]
         if len(asked) > 1:
             raise UserError("protocol settings exclude each other", found=" and ".join(asked), expected="one of them")
-        if not 0 <= self.diversity <= 1 or (self.diversity and not self.retrieval):
-            raise UserError("protocol.diversity", found=self.diversity, expected="0 to 1, and above 0 with retrieval")
-        if not self.k or min(self.k) < 1 or self.seeds < 1 or self.queries < 1:
+        if self.diversity and not self.retrieval:
             raise UserError(
-                "protocol: k, seeds and queries must be at least 1", found=f"{self.k}, {self.seeds}, {self.queries}"
+                f"protocol.diversity is {self.diversity}, but no demonstrations are retrieved",
+                fix="Set protocol.retrieval, or leave protocol.diversity out.",
             )
+        if not self.k:
+            raise UserError("protocol.k is empty", expected="numbers of demonstrations, such as [4, 16]")
         if len(set(self.k)) < len(self.k):
             raise UserError("protocol.k names a number twice", found=self.k, expected="different numbers")
-        if not 0 <= self.curve_seeds <= self.seeds:
+        if self.curve_seeds > self.seeds:
             raise UserError(
-                "protocol.curve_seeds is out of range", found=self.curve_seeds, expected=f"0 to {self.seeds} (seeds)"
+                f"protocol.curve_seeds must be at most protocol.seeds, {self.seeds}, but is {self.curve_seeds}"
             )
 
 
@@ -168,13 +171,14 @@ class TuneRun:
     format: PromptFormat = field(default_factory=PromptFormat)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
-    trials: int = 8
-    budget_seconds: float = 0.0
+    trials: Count = 8
+    budget_seconds: NonNegative = 0.0
     space: dict[str, list[Any]] = field(default_factory=dict)
-    seed: int = 0
+    seed: Whole = 0
     progress: bool = True
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.budget_seconds:
             refuse_steps(self.trainer, self.budget_seconds)
 
@@ -208,11 +212,12 @@ class MapRun:
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
     protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
     trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(checkpoint_every=20))
-    budget_seconds: float = 600.0
-    max_minutes: float = 0.0
+    budget_seconds: Positive = 600.0
+    max_minutes: NonNegative = 0.0
     progress: bool = True
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         refuse_steps(self.trainer, self.budget_seconds)
 
 

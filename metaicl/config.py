@@ -10,6 +10,7 @@ from typing import Any, Literal
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.mixing import Mixing
+from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.sources import SuiteConfig
 
 
@@ -38,14 +39,17 @@ class BackboneConfig:
 
     name: str = "smollm2-135m"
     weights: Literal["lora", "full", "frozen"] | None = None
-    lora_r: int | None = None
-    lora_alpha: int | None = None
+    lora_r: Count | None = None
+    lora_alpha: Count | None = None
     lora_targets: str | None = None
-    lora_layers: int | None = None
+    lora_layers: Natural | None = None
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     attention: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
     gradient_checkpointing: bool = False
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "backbone")
 
     def adapters(self) -> Adapters:
         """The adapters' settings, each with a value."""
@@ -92,7 +96,7 @@ class TrainerConfig:
         temperature: of mixing temperature.
         weights: of mixing weights, by the task's name; a task that is not named is never drawn.
         queries: queries behind each support set, in one row.
-        max_classes: at most so many classes in a training episode.
+        max_classes: at most so many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
         per_class: k counts the demonstrations of each class.
         lr: AdamW's peak rate.
@@ -109,41 +113,35 @@ class TrainerConfig:
         log_every: steps between lines of metrics.jsonl.
     """
 
-    steps: int | None = None
-    episodes_per_step: int = 1
-    row_tokens: int = 2048
-    k: int = 16
-    k_min: int = 0
-    curriculum_steps: int = 0
+    steps: Count | None = None
+    episodes_per_step: Count = 1
+    row_tokens: Count = 2048
+    k: Count = 16
+    k_min: Natural = 0
+    curriculum_steps: Natural = 0
     mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
-    temperature: float = 2.0
-    weights: dict[str, float] = field(default_factory=dict)
-    queries: int = 16
-    max_classes: int = 8
-    arbitrary_labels: float = 0.25
+    temperature: Positive = 2.0
+    weights: dict[str, NonNegative] = field(default_factory=dict)
+    queries: Count = 16
+    max_classes: Natural = 8
+    arbitrary_labels: Share = 0.25
     per_class: bool = False
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int | None = None
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    average_last: float = 0.5
-    seed: int = 0
-    validate_every: int = 0
-    patience: int = 0
-    checkpoint_every: int = 0
-    log_every: int = 5
+    warmup_steps: Natural | None = None
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 1.0
+    average_last: Share = 0.5
+    seed: Whole = 0
+    validate_every: Natural = 0
+    patience: Natural = 0
+    checkpoint_every: Natural = 0
+    log_every: Count = 5
 
     def __post_init__(self) -> None:
-        for name in ("steps", "episodes_per_step", "row_tokens", "k", "queries", "log_every"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"trainer.{name} must be at least 1", found=getattr(self, name))
-        if not 0 <= self.average_last <= 1:
-            raise UserError("trainer.average_last is no share", found=self.average_last, expected="from 0 to 1")
+        check_ranges(self, "trainer")
         if self.k_min > self.k:
             raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
-        if self.curriculum_steps < 0:
-            raise UserError("trainer.curriculum_steps must be 0 or more", found=self.curriculum_steps)
         self.task_mixing()  # its settings are checked now, not at the first step
 
     def task_mixing(self) -> Mixing:
@@ -182,8 +180,8 @@ class TrainerConfig:
 class ResolvedTrainerConfig(TrainerConfig):
     """A `TrainerConfig` whose every option has a value."""
 
-    steps: int = 100
-    warmup_steps: int = 10
+    steps: Count = 100
+    warmup_steps: Natural = 10
 
 
 @dataclass(frozen=True)
@@ -196,9 +194,12 @@ class ValidationConfig:
         queries: queries a support set.
     """
 
-    k: int = 16
-    seeds: int = 1
-    queries: int = 32
+    k: Count = 16
+    seeds: Count = 1
+    queries: Count = 32
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "validation")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal
 from task_suites.chat import ChatPieces, ChatTemplate, cut_chat
 from task_suites.errors import UserError, nearest
 from task_suites.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
+from task_suites.ranges import Natural, Whole, check_ranges
 from task_suites.tags_as_text import NO_SPAN, STOP, TAGGING, list_spans, parse_tags, rename, spans
 from task_suites.task import Example, Illustration, Task
 from task_suites.templates import GENERAL, Template, choose_template
@@ -105,8 +106,8 @@ class PromptFormat:
     separator: str = "\n\n"
     target: str = ""
     instruction_style: str = "line"
-    positive: int = 2
-    negative: int = 2
+    positive: Natural = 2
+    negative: Natural = 2
     explanations: bool = False
     choices: str = "text"
     verbalizer: dict[str, Any] = field(default_factory=dict)
@@ -115,12 +116,13 @@ class PromptFormat:
     templates: dict[str, Any] = field(default_factory=dict)
     template: str = ""
     chat: bool = False
-    seed: int = 0
+    seed: Whole = 0
 
     # Set by `of` on a copy; not a field, so that it is no part of a config, a checkpoint's card or a comparison.
     bound: ClassVar[Bound | None] = None
 
     def __post_init__(self) -> None:
+        check_ranges(self, "format")
         for name, known in (
             ("instruction_style", INSTRUCTIONS),
             ("choices", CHOICES),

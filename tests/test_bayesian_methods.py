@@ -321,7 +321,7 @@ def test_following_the_chaser_brings_the_particles_nearer_to_their_leaders_loss(
 
 
 def test_impossible_settings_of_both_methods_are_refused():
-    with pytest.raises(UserError, match="members or spread is out of range"):
+    with pytest.raises(UserError, match="option members must be at least 1, but is 0"):
         platipus(members=0)
-    with pytest.raises(UserError, match="particles or leader_steps is out of range"):
+    with pytest.raises(UserError, match="option particles must be at least 1, but is 0"):
         bmaml(particles=0)

@@ -36,7 +36,7 @@ def fails(capsys, *words: str) -> str:
         (["trian"], "no command 'trian'. Did you mean train?"),
         (["train", "--trainer.stepz", "3"], "unknown option --trainer.stepz. Did you mean trainer.steps"),
         (["train", "--trainer.lr", "fast"], "trainer.lr"),
-        (["train", "--trainer.steps", "0"], "trainer.steps must be at least 1; found 0"),
+        (["train", "--trainer.steps", "0"], "trainer.steps must be at least 1, but is 0. It means: optimiser steps"),
         (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the config"),
         (["evaluate", "--methods", "[icl, metaicI]", *TOYS], "no method 'metaicI'. Did you mean metaicl"),
         (["evaluate", "--split", "test"], "split"),

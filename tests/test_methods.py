@@ -165,7 +165,7 @@ def test_metaicl_of_a_channel_prompt_is_refused_before_it_is_trained(learnable):
 
 
 def test_a_share_of_the_prior_that_is_none_is_refused(learnable):
-    with pytest.raises(UserError, match=r"prior_share is no share.*1.5.*from 0 to 1"):
+    with pytest.raises(UserError, match=r"option prior_share must be between 0 and 1, but is 1.5"):
         InContext(learnable, PromptFormat(), calibration="pmi", prior_share=1.5)
 
 

@@ -147,7 +147,7 @@ def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
 def test_wrong_trainer_settings_are_refused_before_any_step():
     with pytest.raises(UserError, match="mixing weights with 0 weights"):
         TrainerConfig(mixing="weights")
-    with pytest.raises(UserError, match=r"trainer\.curriculum_steps must be 0 or more; found -1"):
+    with pytest.raises(UserError, match=r"trainer\.curriculum_steps must be at least 0, but is -1"):
         TrainerConfig(curriculum_steps=-1)
     with pytest.raises(UserError, match="no task has a weight above 0"):
         Mixing("weights", weights={"else": 1}).chances(TASKS)

@@ -23,6 +23,7 @@ from metaicl.backbone import Backbone
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat, parse_tags
+from task_suites.ranges import with_checked_arguments
 from task_suites.task import Example, Form, Task
 
 
@@ -146,6 +147,11 @@ class Method(nn.Module, ABC):
     trainable: bool = False
     order_free: bool = False
     dropped: int = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_checked_arguments(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, backbone: Backbone, form: PromptFormat):
         super().__init__()

@@ -26,8 +26,8 @@ from metaicl.methods.base import AveragePredictor, seeded
 from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import flat, like
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Natural, NonNegative, Order
 from task_suites.task import Example, Task
 
 
@@ -46,17 +46,14 @@ class BayesianMAML(GradientMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        particles: int = 4,
-        spread: float = 0.02,
+        particles: Count = 4,
+        spread: NonNegative = 0.02,
         outer_loss: Literal["chaser", "queries"] = "chaser",
-        leader_steps: int = 1,
-        order: int = 2,
+        leader_steps: Natural = 1,
+        order: Order = 2,
         **options: Any,
     ):
         super().__init__(backbone, form, order=order, **options)
-        if particles < 1 or leader_steps < 0:
-            found = f"{particles} particles, {leader_steps} leader steps"
-            raise UserError("particles or leader_steps is out of range", found=found, expected="at least 1 and 0")
         self.particles, self.outer_loss, self.leader_steps = particles, outer_loss, leader_steps
         self.others = nn.ParameterList(
             p.detach() + spread * torch.randn(p.shape, generator=seeded("bmaml", m, n), dtype=p.dtype).to(p.device)

@@ -19,6 +19,7 @@ from metaicl.methods.base import Method, Predictor, seeded
 from metaicl.methods.items import ItemVectors, in_turn, item_labels
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Finite, Natural
 from task_suites.task import Example, Task
 
 ABSENT = -1e9  # score of an option that no demonstration has
@@ -44,7 +45,9 @@ class EmbeddingMethod(Method):
     order_free = True
     serves = frozenset({"options", "tags"})
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, layer: float = 0.8, twice: bool = False, most: int = 0):
+    def __init__(
+        self, backbone: Backbone, form: PromptFormat, layer: Finite = 0.8, twice: bool = False, most: Natural = 0
+    ):
         super().__init__(backbone, form)
         self.most = most
         self.embed = ItemVectors(backbone, layer, twice)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from metaicl.methods.base import Method, Predictor, support_keys
 from metaicl.methods.in_context import Objective
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, NonNegative, Range
 from task_suites.task import Example, Task
 
 
@@ -38,10 +40,10 @@ class FineTune(Method):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        steps: int = 20,
-        lr: float = 1e-3,
-        dev_share: float = 0.25,
-        patience: int = 5,
+        steps: Natural = 20,
+        lr: NonNegative = 1e-3,
+        dev_share: Annotated[float, Range(least=0, below=1)] = 0.25,
+        patience: Natural = 5,
         objective: Objective = "tokens",
     ):
         super().__init__(backbone, form)

@@ -30,6 +30,7 @@ from metaicl.methods.inner_loop import Update, clipped, descend, gradient_step, 
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, NonNegative, Order
 from task_suites.task import Example, Task
 
 
@@ -54,20 +55,18 @@ class GradientMethod(Method):
         backbone: Backbone,
         form: PromptFormat,
         in_context: bool = False,
-        inner_steps: int = 3,
-        inner_lr: float = 0.3,
-        clip: float = 1.0,
-        order: int = 1,
+        inner_steps: Natural = 3,
+        inner_lr: NonNegative = 0.3,
+        clip: NonNegative = 1.0,
+        order: Order = 1,
         objective: Objective = "tokens",
-        test_steps: int | None = None,
+        test_steps: Natural | None = None,
     ):
         super().__init__(backbone, form)
         if not backbone.trainable():
             raise UserError(
                 f"{type(self).__name__} needs weights to adapt", found="a frozen backbone", expected="lora or full"
             )
-        if order not in (1, 2):
-            raise UserError("order is out of range", found=order, expected="1 or 2")
         self.in_context, self.inner_steps, self.inner_lr, self.clip = in_context, inner_steps, inner_lr, clip
         self.order, self.test_steps = order, inner_steps if test_steps is None else test_steps
         self.order_free = not in_context

@@ -21,6 +21,7 @@ from metaicl.prompts import EpisodeTree, Overflow, episode_tree, fit
 from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
 from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Share
 from task_suites.task import Example, Form, Task
 
 Objective = Literal["tokens", "options", "both"]
@@ -56,7 +57,7 @@ class InContext(Method):
         overflow: Overflow = "refuse",
         calibration: Calibration = "none",
         supervise: Literal["queries", "all"] = "queries",
-        prior_share: float = 1.0,
+        prior_share: Share = 1.0,
     ):
         super().__init__(backbone, form)
         self.calibration = calibration_rule(form, calibration, prior_share)

@@ -11,6 +11,7 @@ from torch import Tensor
 from metaicl.backbone import Backbone
 from metaicl.methods.embedding import EmbeddingMethod
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count
 
 
 class NearestNeighbours(EmbeddingMethod):
@@ -27,7 +28,7 @@ class NearestNeighbours(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        neighbours: int = 1,
+        neighbours: Count = 1,
         **options: Any,
     ):
         super().__init__(backbone, form, **options)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from metaicl.methods.inner_loop import Update, flat, like
 from metaicl.methods.maml import MAML
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Order, Range
 from task_suites.task import Example
 
 
@@ -39,10 +40,10 @@ class LSTMMeta(MAML):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        hidden: int = 20,
-        inner_lr: float = 0.01,
-        forget: float = 0.99,
-        order: int = 1,
+        hidden: Count = 20,
+        inner_lr: Annotated[float, Range(above=0, below=1)] = 0.01,
+        forget: Annotated[float, Range(above=0, below=1)] = 0.99,
+        order: Order = 1,
         **options: Any,
     ):
         super().__init__(backbone, form, order=order, inner_lr=inner_lr, **options)
@@ -51,10 +52,6 @@ class LSTMMeta(MAML):
                 "the LSTM meta-learner takes gradients as constants and learns its rates as gates",
                 found=f"order {self.order}, learn_rates {self.rates is not None}",
                 expected="order 1, without learn_rates",
-            )
-        if not (0 < inner_lr < 1 and 0 < forget < 1):
-            raise UserError(
-                "a gate's first value is out of range", found=f"{inner_lr}, {forget}", expected="0 to 1, both excluded"
             )
         self.optimizer = CellOptimizer(hidden, inner_lr, forget)
 

@@ -24,6 +24,7 @@ from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, Order
 
 
 class MAML(GradientMethod):
@@ -42,9 +43,9 @@ class MAML(GradientMethod):
         backbone: Backbone,
         form: PromptFormat,
         outer_loss: Literal["last", "every"] = "last",
-        anneal: int = 0,
+        anneal: Natural = 0,
         learn_rates: bool = False,
-        order: int = 2,
+        order: Order = 2,
         **options: Any,
     ):
         super().__init__(backbone, form, order=order, **options)

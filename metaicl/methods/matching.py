@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metaicl.backbone import Backbone
 from metaicl.methods.embedding import EmbeddingMethod, identity_map, initial_weights
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Positive
 
 
 class MatchingNet(EmbeddingMethod):
@@ -39,11 +40,11 @@ class MatchingNet(EmbeddingMethod):
         backbone: Backbone,
         form: PromptFormat,
         distance: Literal["cosine", "euclidean"] = "cosine",
-        scale: float = 60.0,
+        scale: Positive = 60.0,
         learn_scale: bool = True,
         learn_map: bool = True,
         fce: bool = False,
-        reads: int = 5,
+        reads: Count = 5,
         **options: Any,
     ):
         super().__init__(backbone, form, **options)

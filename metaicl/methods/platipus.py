@@ -24,8 +24,8 @@ from metaicl.methods.base import AveragePredictor, seeded, unordered_keys
 from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import gradient_step, gradients
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, NonNegative, Order, Positive
 from task_suites.task import Example, Task
 
 
@@ -43,17 +43,13 @@ class PLATIPUS(GradientMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        members: int = 4,
-        spread: float = 0.01,
-        kl_weight: float = 1.0,
-        order: int = 2,
+        members: Count = 4,
+        spread: Positive = 0.01,
+        kl_weight: NonNegative = 1.0,
+        order: Order = 2,
         **options: Any,
     ):
         super().__init__(backbone, form, order=order, **options)
-        if members < 1 or spread <= 0:
-            raise UserError(
-                "members or spread is out of range", found=f"{members}, {spread}", expected="at least 1, above 0"
-            )
         self.members, self.kl_weight = members, kl_weight
         start = list(self.start().values())
         self.log_sigma = nn.ParameterList(torch.full_like(p.detach(), math.log(spread)) for p in start)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metaicl.backbone import Backbone
 from metaicl.methods.embedding import EmbeddingMethod, identity_map
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Positive
 
 
 class ProtoNet(EmbeddingMethod):
@@ -36,7 +37,7 @@ class ProtoNet(EmbeddingMethod):
         form: PromptFormat,
         distance: Literal["euclidean", "cosine"] = "euclidean",
         learn_map: bool = True,
-        scale: float = 30.0,
+        scale: Positive = 30.0,
         **options: Any,
     ):
         super().__init__(backbone, form, **options)

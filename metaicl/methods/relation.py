@@ -18,6 +18,7 @@ from metaicl.backbone import Backbone
 from metaicl.methods.embedding import EmbeddingMethod, initial_weights
 from metaicl.methods.protonet import class_means
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count
 
 
 class RelationNet(EmbeddingMethod):
@@ -36,7 +37,7 @@ class RelationNet(EmbeddingMethod):
         form: PromptFormat,
         feature: Literal["mean", "sum"] = "mean",
         difference: bool = True,
-        hidden: int = 64,
+        hidden: Count = 64,
         **options: Any,
     ):
         super().__init__(backbone, form, **options)

@@ -23,6 +23,7 @@ from metaicl.methods.gradient import GradientMethod, last
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural
 from task_suites.task import Example
 
 
@@ -35,7 +36,7 @@ class Reptile(GradientMethod):
     """
 
     def __init__(
-        self, backbone: Backbone, form: PromptFormat, use_queries: bool = True, batch: int = 8, **options: Any
+        self, backbone: Backbone, form: PromptFormat, use_queries: bool = True, batch: Natural = 8, **options: Any
     ):
         super().__init__(backbone, form, **options)
         if self.order != 1:

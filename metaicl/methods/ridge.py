@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metaicl.backbone import Backbone
 from metaicl.methods.embedding import EmbeddingMethod, identity_map
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Positive
 
 
 class R2D2(EmbeddingMethod):
@@ -38,8 +39,8 @@ class R2D2(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        ridge: float = 0.003,
-        scale: float = 10.0,
+        ridge: Positive = 0.003,
+        scale: Positive = 10.0,
         ones: bool = True,
         learn_map: bool = True,
         **options: Any,
@@ -74,7 +75,9 @@ class LRD2(R2D2):
         options: `R2D2`'s.
     """
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, newton: int = 5, scale: float = 1.0, **options: object):
+    def __init__(
+        self, backbone: Backbone, form: PromptFormat, newton: Count = 5, scale: Positive = 1.0, **options: object
+    ):
         super().__init__(backbone, form, scale=scale, **options)  # type: ignore[arg-type]
         self.newton = newton
 

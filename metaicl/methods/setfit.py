@@ -20,6 +20,7 @@ from metaicl.methods.embedding import EmbeddingMethod, EmbeddingPredictor
 from metaicl.methods.items import in_turn, item_labels
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, NonNegative, Positive
 from task_suites.task import Example, Task
 
 
@@ -40,10 +41,10 @@ class SetFit(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        most: int = 128,
-        steps: int = 5,
-        lr: float = 3e-4,
-        inverse_ridge: float = 1.0,
+        most: Natural = 128,
+        steps: Natural = 5,
+        lr: NonNegative = 3e-4,
+        inverse_ridge: Positive = 1.0,
         **options: Any,
     ):
         super().__init__(backbone, form, most=most, **options)

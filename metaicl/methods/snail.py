@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from metaicl.backbone import Backbone
 from metaicl.methods.base import seeded, support_keys
 from metaicl.methods.embedding import EmbeddingMethod, initial_weights
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Count, Finite, Range
 from task_suites.task import Example, Task
 
 
@@ -41,12 +43,12 @@ class SNAIL(EmbeddingMethod):
         self,
         backbone: Backbone,
         form: PromptFormat,
-        layer: float = 0.8,
+        layer: Finite = 0.8,
         twice: bool = False,
-        slots: int = 32,
-        length: int = 64,
-        width: int = 64,
-        filters: int = 32,
+        slots: Count = 32,
+        length: Annotated[int, Range(least=2)] = 64,
+        width: Count = 64,
+        filters: Count = 32,
     ):
         super().__init__(backbone, form, layer, twice, most=length - 1)
         self.slots, self.length = slots, length

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from metaicl.methods.maml import MAML
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Positive, Range
 from task_suites.task import Example, Task
 
 
@@ -42,8 +43,8 @@ class TNet(MAML):
         backbone: Backbone,
         form: PromptFormat,
         mask: bool = False,
-        moving: float = 0.5,
-        temperature: float = 1.0,
+        moving: Annotated[float, Range(above=0, below=1)] = 0.5,
+        temperature: Positive = 1.0,
         **options: Any,
     ):
         super().__init__(backbone, form, **options)
@@ -52,9 +53,6 @@ class TNet(MAML):
             raise UserError(
                 "T-net transforms the output of adapters", found="no LoRA weights", expected="backbone.weights lora"
             )
-        if not (0 < moving < 1 and temperature > 0):
-            found = f"{moving}, {temperature}"
-            raise UserError("moving or temperature is out of range", found=found, expected="0 to 1, above 0")
         self.places = {n: i for i, n in enumerate(outputs)}
         self.transforms = nn.ParameterList(torch.eye(len(p), dtype=p.dtype, device=p.device) for p in outputs.values())
         self.temperature = temperature

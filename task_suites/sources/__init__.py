@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
+from task_suites.ranges import Natural, check_ranges
 from task_suites.task import FORMS, Example, Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
@@ -120,13 +121,16 @@ class SuiteConfig:
     """
 
     name: str = "embedded"
-    max_words: int = 0
-    min_train: int = 40
-    min_test: int = 8
+    max_words: Natural = 0
+    min_train: Natural = 40
+    min_test: Natural = 8
     forms: list[str] = field(default_factory=lambda: list(FORMS))
     tasks: list[str] = field(default_factory=list)
     split: str = ""
     allow: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "suite")
 
     def open(self) -> tuple[TaskSuite, str | None]:
         """(the suite, a sentence on what was left out), checked for leaks across the meta-split.

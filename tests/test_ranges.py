@@ -1,0 +1,188 @@
+"""Every numeric option declares its range, and a value outside of it is refused where it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import eval.config
+import metaicl.config
+from eval.config import Protocol
+from metaicl.cli import parse
+from metaicl.config import BackboneConfig, TrainerConfig
+from metaicl.methods import METHODS, method_spec
+from metaicl.methods.base import Method
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, Positive, Range, Share, check_ranges, ranges_of
+from task_suites.sources import SuiteConfig, load_named
+
+CONFIGS = [
+    cls
+    for module in (metaicl.config, eval.config)
+    for cls in vars(module).values()
+    if inspect.isclass(cls) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+] + [PromptFormat, SuiteConfig]
+OUTPUTS = {"Adapters", "QuickstartRun"}  # made by a configuration from its own checked values
+
+
+def is_numeric(hint: Any) -> bool:
+    if str in get_args(hint) and get_origin(hint) is not dict:  # a position or a text: checked where it is looked up
+        return False
+    return hint in (int, float) or any(map(is_numeric, get_args(hint)))
+
+
+def numeric(owner: Any) -> dict[str, Any]:
+    """The type hints of numeric fields or arguments, by name."""
+    hints = get_type_hints(owner, include_extras=True)
+    return {name: hint for name, hint in hints.items() if name != "return" and is_numeric(hint)}
+
+
+OPTIONS = [(cls, name) for cls in CONFIGS if cls.__name__ not in OUTPUTS for name in numeric(cls)]
+CONSTRUCTORS = {
+    cls
+    for spec in METHODS.values()
+    for cls in load_named(spec.target).__mro__
+    if issubclass(cls, Method) and "__init__" in vars(cls)
+}
+ARGUMENTS = sorted(
+    ((cls, name) for cls in CONSTRUCTORS for name in numeric(vars(cls)["__init__"])), key=lambda pair: str(pair)
+)
+
+
+def buildable(cls: type) -> Any:
+    """The class itself, or a method of the registry that hands its options on to it."""
+    return cls if not inspect.isabstract(cls) else next(c for c in CONSTRUCTORS if cls in c.__bases__ and takes_more(c))
+
+
+def takes_more(cls: type) -> bool:
+    return "options" in inspect.signature(cls).parameters
+
+
+def outside(kind: type, allowed: Range) -> list[Any]:
+    """Values that a range does not hold."""
+    bounds = [b for b in (allowed.above, allowed.below) if b is not None]
+    beyond = [(b or 0) - 1 for b in (allowed.least, allowed.above) if b is not None]
+    beyond += [b + 1 for b in (allowed.most, allowed.below) if b is not None]
+    return [math.nan, math.inf, -math.inf, True, "much", *([1.5] if kind is int else []), *bounds, *beyond]
+
+
+def given_as(hint: Any, value: Any) -> Any:
+    """The value in the form of the option: by itself, in a list, or in a dictionary."""
+    text = str(hint)
+    return [value] if text.startswith("list") else {"a task": value} if text.startswith("dict") else value
+
+
+def test_there_are_options_to_look_at():
+    assert {cls.__name__ for cls, _ in OPTIONS} >= {
+        "TrainerConfig",
+        "Protocol",
+        "SuiteConfig",
+        "PromptFormat",
+        "MapRun",
+    }
+    assert len(OPTIONS) > 45 and len(ARGUMENTS) > 40
+
+
+@pytest.mark.parametrize(("cls", "name"), OPTIONS, ids=lambda x: getattr(x, "__name__", x))
+def test_every_numeric_option_of_a_configuration_refuses_what_is_outside_its_range(cls, name):
+    hint = numeric(cls)[name]
+    ((kind, allowed),) = ranges_of(hint)
+    for value in outside(kind, allowed):
+        with pytest.raises(UserError, match=rf"{name} must be .*, but is {value!r}\. It means: \w"):
+            cls(**{name: given_as(hint, value)})
+
+
+@pytest.mark.parametrize(("cls", "name"), ARGUMENTS, ids=lambda x: getattr(x, "__name__", x))
+def test_every_numeric_option_of_a_method_refuses_what_is_outside_its_range(cls, name):
+    ((kind, allowed),) = ranges_of(numeric(vars(cls)["__init__"])[name])
+    for value in outside(kind, allowed):
+        with pytest.raises(UserError, match=rf"option {name} must be .*, but is {value!r}"):
+            buildable(cls)(None, PromptFormat(), **{name: value})
+
+
+@given(value=st.floats() | st.integers())
+def test_a_value_is_taken_if_and_only_if_it_is_in_the_range(value):
+    @dataclasses.dataclass
+    class Config:
+        natural: Annotated[int, Range(least=0)] | None = None
+        positive: Annotated[float, Range(above=0)] | None = None
+        share: Annotated[float, Range(least=0, most=1)] | None = None
+
+    finite = math.isfinite(value)
+    for name, right in (
+        ("natural", isinstance(value, int) and value >= 0),
+        ("positive", finite and value > 0),
+        ("share", finite and 0 <= value <= 1),
+    ):
+        config = Config(**{name: value})
+        if right:
+            check_ranges(config)
+        else:
+            with pytest.raises(UserError, match=f"^{name} must be"):
+                check_ranges(config)
+
+
+def test_the_error_says_what_is_allowed_and_what_the_option_is():
+    with pytest.raises(UserError) as error:
+        TrainerConfig(average_last=1.5)
+    assert str(error.value).startswith(
+        "trainer.average_last must be between 0 and 1, but is 1.5. It means: the last weights"
+    )
+    with pytest.raises(UserError, match=r"trainer.steps must be a whole number, at least 1, but is 2.5"):
+        TrainerConfig(steps=2.5)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"protocol.k must be at least 1, but is 0"):
+        Protocol(k=[4, 0])
+    with pytest.raises(UserError, match=r"trainer.weights must be at least 0, but is nan"):
+        TrainerConfig(mixing="weights", weights={"a": 1.0, "b": math.nan})
+    assert str(Range(above=0, most=2)) == "above 0 and at most 2"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--trainer.lr", "-0.1"], "trainer.lr must be above 0, but is -0.1"),
+        (["train", "--trainer.lr", ".nan"], "trainer.lr must be above 0, but is nan"),
+        (["train", "--backbone.lora_r", "0"], "backbone.lora_r must be at least 1, but is 0"),
+        (["evaluate", "--protocol.k", "[-4]"], "protocol.k must be at least 1, but is -4"),
+        (["train", "--suite.max_words", "-1"], "suite.max_words must be at least 0, but is -1"),
+        (["map", "--budget_seconds", "0"], "budget_seconds must be above 0, but is 0.0"),
+        (["tune", "--trials", "0"], "trials must be at least 1, but is 0"),
+    ],
+)
+def test_a_command_refuses_a_value_outside_its_range_before_anything_runs(words, message):
+    with pytest.raises(UserError, match=rf"^{message}"):
+        parse(words)
+
+
+def test_an_option_of_a_method_is_refused_by_its_name_before_the_method_is_built(frozen):
+    with pytest.raises(UserError, match=r"option scale must be above 0, but is -3. It means: "):
+        method_spec("protonet").build(frozen, PromptFormat(), scale=-3)
+    with pytest.raises(UserError, match="unexpected keyword argument 'scales'"):
+        method_spec("protonet").build(frozen, PromptFormat(), scales=3)
+
+
+def test_a_class_whose_annotations_cannot_be_read_declares_no_ranges():
+    class Own(Method):
+        def __init__(self, backbone: Any, form: Nowhere, size: Natural = 3):  # type: ignore[name-defined]  # noqa: F821
+            super().__init__(backbone, form)
+            self.size = size
+
+        def adapt(self, task, support):
+            raise NotImplementedError
+
+    assert Own(None, PromptFormat(), size=-1).size == -1
+
+
+def test_defaults_are_in_their_ranges_and_unset_options_are_no_numbers():
+    for cls in CONFIGS:
+        if cls.__name__ not in OUTPUTS:
+            cls()
+    assert BackboneConfig().lora_r is None
+    assert [*ranges_of(Positive)] == [(float, Range(above=0))] and [*ranges_of(Share | None)] == [(float, Range(0, 1))]
