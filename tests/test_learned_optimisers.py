@@ -300,7 +300,7 @@ def test_the_lstm_meta_learner_trains_with_fused_attention_and_refuses_second_or
     for options in ({"order": 2}, {"learn_rates": True}):
         with pytest.raises(UserError, match="takes gradients as constants"):
             LSTMMeta(method.backbone, PromptFormat(), **options)
-    with pytest.raises(UserError, match="option inner_lr must be above 0 and below 1, but is 1.0"):
+    with pytest.raises(UserError, match=r"option inner_lr must be above 0 and below 1, but is 1.0"):
         LSTMMeta(method.backbone, PromptFormat(), inner_lr=1.0)
 
 

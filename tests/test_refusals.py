@@ -187,11 +187,11 @@ def test_what_is_missing_is_named_before_anything_is_opened(tmp_path, changes, m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"k": []}, "at least 1"),
+        ({"k": []}, "protocol.k is empty"),
         ({"seeds": 0}, "at least 1"),
         ({"queries": 0}, "at least 1"),
         ({"k": [4, 4]}, "names a number twice"),
-        ({"curve_seeds": 5}, "curve_seeds is out of range; found 5; expected 0 to 3"),
+        ({"curve_seeds": 5}, "curve_seeds must be at most protocol.seeds, 3, but is 5"),
     ],
 )
 def test_a_protocol_that_asks_for_nothing_or_twice_is_refused(changes, message):

@@ -22,9 +22,9 @@ from metaicl.weights import check_weights, not_finite, refuse_unless_whole
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 
-FAULTS = {
-    "removed": "1 missing",
-    "renamed": "1 missing.* 1 unexpected",
+FAULTS = {  # a tensor that is tied is missing under both of its names
+    "removed": "[12] missing",
+    "renamed": "[12] missing.* 1 unexpected",
     "added": "1 unexpected",
     "reshaped": "1 wrong shape",
     "nan": "1 not finite",
