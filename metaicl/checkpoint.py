@@ -15,6 +15,7 @@ from metaicl.folders import interrupted, whole_folder
 from metaicl.loading import open_model
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
+from metaicl.tied import warn_of_merging
 from metaicl.weights import AGAIN, load_adapters, load_own
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -72,6 +73,7 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
     }
     with whole_folder(folder) as scratch:
         method.backbone.save(scratch)
+        warn_of_merging(method.backbone.model, scratch, folder)
         if own := method.own_state():
             save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
