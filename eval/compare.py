@@ -16,7 +16,7 @@ from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from metaicl.backbone import Backbone
-from metaicl.checkpoint import CARD, MethodConfig, load_method, read_card, read_training
+from metaicl.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.identity import RUN
 from metaicl.methods import method_spec, resolved
@@ -60,7 +60,7 @@ def contender(
         UserError: an unknown name, or a method that needs meta-training and is given by name.
     """
     folder = Path(name)
-    if (folder / CARD).is_file():
+    if holds_method(folder):
         return trained_contender(folder)
     spec = method_spec(name)
     if spec.trained:

@@ -79,6 +79,11 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
+def holds_method(folder: Path) -> bool:
+    """Whether a trained method lies in `folder`, or would if a save had not been killed (`read_card` says so then)."""
+    return (folder / CARD).is_file() or interrupted(folder)
+
+
 def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     """(config, shape of the base model) of a saved method.
 

@@ -65,7 +65,8 @@ def train_run(
     record = RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
     before = _to_continue(run, record, other_aside)
     if before and _is_done(before, record, run.folder):
-        say(f"The run in {run.folder} is finished; --resume false trains it again.")
+        if os.environ.get("RANK", "0") == "0":
+            say(f"The run in {run.folder} is finished; --resume false trains it again.")
         return load_method(run.folder / "best", None, backbone), _trained(run, before)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)

@@ -15,6 +15,7 @@ from eval.config import EvaluateRun, Protocol
 from eval.harness import Contender, make_validate
 from metaicl.cli import main
 from metaicl.config import TrainerConfig, TrainRun
+from metaicl.inference.opening import open_method
 from metaicl.runs import train_run
 from task_suites.errors import UserError
 from task_suites.sources import SuiteConfig
@@ -177,3 +178,14 @@ def test_a_comparison_does_not_write_into_the_folder_of_a_training(runs):
     with pytest.raises(UserError, match=r"slow holds a training.*another --name"):
         evaluated(comparison(runs, "random", name="slow"))
     assert (runs / "slow" / "config.yaml").read_text() == before
+
+
+def test_a_save_that_was_killed_is_told_from_a_method_that_never_was(runs, tmp_path):
+    shutil.copytree(runs / "slow", tmp_path / "slow")
+    (tmp_path / "slow" / "best").rename(tmp_path / "slow" / ".best.old")  # the moment between the two renames
+    for wanted in (
+        lambda: evaluated(comparison(tmp_path, "icl", tmp_path / "slow" / "best")),
+        lambda: open_method(str(tmp_path / "slow")),
+    ):
+        with pytest.raises(UserError, match=r"no trained method in .*best.*killed while it saved; the same command"):
+            wanted()

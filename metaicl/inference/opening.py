@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from metaicl import tiny
-from metaicl.checkpoint import CARD, MethodConfig, load_method
+from metaicl.checkpoint import MethodConfig, holds_method, load_method
 from metaicl.config import BackboneConfig
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
@@ -108,7 +108,7 @@ def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: 
 
 def _trained_folder(model: str) -> Path | None:
     """The folder of a trained method in `model` or its best/, or None."""
-    return next((f for f in (Path(model), Path(model) / "best") if (f / CARD).is_file()), None)
+    return next((f for f in (Path(model), Path(model) / "best") if holds_method(f)), None)
 
 
 def _fingerprint(folder: Path) -> str:
