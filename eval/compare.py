@@ -74,7 +74,7 @@ def contender(
         return config.build(backbones(config.backbone))
 
     print_ = hashed(asdict(config))
-    return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve)
+    return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve, settings=asdict(config))
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
@@ -95,6 +95,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
         method=config.name,
         folder=folder,
         unknown=read_training(folder) is None,
+        settings=asdict(config),
     )
 
 

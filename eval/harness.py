@@ -11,8 +11,8 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -50,6 +50,7 @@ class Contender:
         method: the method's registry name, where `name` is another.
         folder: of the trained method.
         unknown: nothing says what it was trained on, so that its tasks may not be new to it.
+        settings: the value of every option: the method's, the model's and the prompt format's.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Contender:
     method: str = ""
     folder: Path | None = None
     unknown: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def protocol_episodes(
@@ -299,6 +301,7 @@ class Comparison:
                     "note": contender.note,
                     "trained": contender.trained,
                     "folder": str(contender.folder) if contender.folder else None,
+                    "settings": plain(dict(contender.settings)),
                     "provenance": "unknown" if contender.unknown else "known",
                     "train_seconds": contender.train_seconds,
                     "eval_seconds": sum(c["seconds"] for c in done),

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import toy_suite
 
-from eval.config import MapRun, TuneRun
+from eval.compare import evaluate_run
+from eval.config import EvaluateRun, MapRun, Protocol, TuneRun
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, read_card
 from metaicl.cli import parse
@@ -133,6 +134,21 @@ def test_a_format_that_contradicts_the_method_is_refused(method, field):
         _, run = parse(["train", "--method", method, *words])
         assert getattr(resolved(run).format, field) is True
     assert getattr(resolved(TrainRun(method="metaicl")).format, field) is False
+
+
+def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
+    run = EvaluateRun(
+        "one", str(tmp_path), SuiteConfig("toys:toy_suite"), methods=["icl", "setfit"], backbone=tiny_config(),
+        protocol=Protocol([2], 1, 2), method_options={"setfit": {"steps": 1}}, highlight="setfit", progress=False,
+    )  # fmt: skip
+    evaluate_run(run, lambda text: None)
+    methods = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))["methods"]
+    icl, setfit = (method["settings"] for method in methods)
+    assert (icl["backbone"]["weights"], setfit["backbone"]["weights"]) == ("frozen", "lora")
+    assert setfit["options"] == {**method_spec("setfit").defaults(), "steps": 1}
+    assert setfit["backbone"]["lora_layers"] == 14 and setfit["backbone"]["lora_r"] == 4
+    for settings_ in (icl, setfit):
+        assert None not in (*settings_["backbone"].values(), *settings_["format"].values())
 
 
 def test_steps_and_a_budget_exclude_each_other():
