@@ -79,8 +79,11 @@ def run_quickstart(config: QuickstartRun) -> None:
 
 def run_train(config: TrainRun) -> None:
     from eval.harness import make_validate
+    from metaicl.methods import options_without_effect
     from metaicl.runs import train_run
 
+    if unused := options_without_effect(config):
+        logging.getLogger("metaicl").warning("%s: no effect, %s learns no adapters", ", ".join(unused), config.method)
     train_run(config, make_validate)
 
 
