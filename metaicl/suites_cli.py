@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PromptFormat
+from task_suites.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.sources import is_suite, open_suite
 from task_suites.task import TaskSuite
 
@@ -50,8 +51,8 @@ class Suites:
     task: str = ""
     suite: str = "embedded"
     split: str = ""
-    k: int = 4
-    seed: int = 0
+    k: Natural = 4
+    seed: Whole = 0
     format: PromptFormat = field(default_factory=PromptFormat)
     model: str = "smollm2-135m"
     to: str = ""
@@ -62,15 +63,18 @@ class Suites:
     html: Path | None = None
     fix: Path | None = None
     near: bool = True
-    context: int = 0
+    context: Natural = 0
     tokens: bool = False
     allow: list[str] = field(default_factory=list)
     setting: str = ""
     by: Literal["task", "source", "family", "domain"] = "family"
-    shares: dict[str, float] = field(
+    shares: dict[str, NonNegative] = field(
         default_factory=lambda: {"meta_train": 0.7, "meta_validation": 0.1, "meta_test": 0.2}
     )
-    folds: list[int] = field(default_factory=list)
+    folds: list[Natural] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def run_suites(config: Suites) -> None:

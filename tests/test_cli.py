@@ -49,7 +49,7 @@ def fails(capsys, *words: str) -> str:
         (["suites", "splt"], "unknown action 'splt'. Did you mean split"),
         (["suites", "split", "--folds", "[3]"], "--folds; found [3]; expected [outer folds, inner folds]"),
         (["suites", "list", "--split", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
-        (["suites", "audit", "--near=false", "--context", "-5"], "context is out of range; found -5"),
+        (["suites", "audit", "--near=false", "--context", "-5"], "context must be at least 0, but is -5"),
         (["suites", "audit", "--near=false", "--html", "/dev/null/x.html"], "/dev/null/x.html: cannot be written"),
         (["suites", "audit", "--fix", "/dev/null"], "/dev/null: the target is there already"),
         (["suites", "split", "--output", "/dev/null/x.json"], "/dev/null/x.json: cannot be written"),

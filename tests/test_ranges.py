@@ -18,6 +18,7 @@ from metaicl.cli import parse
 from metaicl.config import BackboneConfig, TrainerConfig
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
+from metaicl.suites_cli import Suites
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.ranges import Natural, Positive, Range, Share, check_ranges, ranges_of
@@ -28,7 +29,7 @@ CONFIGS = [
     for module in (metaicl.config, eval.config)
     for cls in vars(module).values()
     if inspect.isclass(cls) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
-] + [PromptFormat, SuiteConfig]
+] + [PromptFormat, SuiteConfig, Suites]
 OUTPUTS = {"Adapters", "QuickstartRun"}  # made by a configuration from its own checked values
 
 
@@ -73,6 +74,11 @@ def outside(kind: type, allowed: Range) -> list[Any]:
     return [math.nan, math.inf, -math.inf, True, "much", *([1.5] if kind is int else []), *bounds, *beyond]
 
 
+def needed(cls: type) -> dict[str, Any]:
+    """Values of the fields that have no default."""
+    return {"action": "show"} if cls is Suites else {}
+
+
 def given_as(hint: Any, value: Any) -> Any:
     """The value in the form of the option: by itself, in a list, or in a dictionary."""
     text = str(hint)
@@ -96,7 +102,7 @@ def test_every_numeric_option_of_a_configuration_refuses_what_is_outside_its_ran
     ((kind, allowed),) = ranges_of(hint)
     for value in outside(kind, allowed):
         with pytest.raises(UserError, match=rf"{name} must be .*, but is {value!r}\. It means: \w"):
-            cls(**{name: given_as(hint, value)})
+            cls(**needed(cls), **{name: given_as(hint, value)})
 
 
 @pytest.mark.parametrize(("cls", "name"), ARGUMENTS, ids=lambda x: getattr(x, "__name__", x))
@@ -183,6 +189,6 @@ def test_a_class_whose_annotations_cannot_be_read_declares_no_ranges():
 def test_defaults_are_in_their_ranges_and_unset_options_are_no_numbers():
     for cls in CONFIGS:
         if cls.__name__ not in OUTPUTS:
-            cls()
+            cls(**needed(cls))
     assert BackboneConfig().lora_r is None
     assert [*ranges_of(Positive)] == [(float, Range(above=0))] and [*ranges_of(Share | None)] == [(float, Range(0, 1))]
