@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -95,8 +96,9 @@ def choose(backbone: Backbone) -> Choice:
     )
 
 
+@cache
 def report(name: str, asked: str, choice: Choice) -> None:
-    """Log each fallback of a model once, with its reason."""
+    """Log each fallback of a model, with its reason, once in a process however often it is loaded."""
     refused = [f for f in choice.fallbacks if f.way not in (HEAD, LAST_NETWORK)]
     reasons = "; ".join(f"{f.way}: {f.reason}" for f in refused)
     if choice.attention == "plain" and asked == "auto":
@@ -156,6 +158,23 @@ def ask(backbone: Backbone, kind: Attention) -> None:
         raise Refused("its forward pass hands no further arguments to the attention")
     if kind == "tree" and backbone.device.type != "cpu":
         raise Refused("the kernels of tree attention run on CPU only")
+
+
+def shared_depth(shape: Any) -> int | None:
+    """The longest sequence whose prefixes can be shared, where that is less than all: within it, a sliding window and
+    chunked attention hide nothing, and a rotation that depends on the whole length stays as it is. 0: none can."""
+    kinds = set(getattr(shape, "layer_types", None) or ())
+    rotation = getattr(shape, "rope_parameters", None) or {}
+    limits = []
+    if getattr(shape, "use_sliding_window", True) is not False and (not kinds or "sliding_attention" in kinds):
+        limits.append(getattr(shape, "sliding_window", None))
+    if not kinds or "chunked_attention" in kinds:
+        limits.append(getattr(shape, "attention_chunk_size", None))
+    if "local" in (getattr(shape, "attention_layers", None) or ()):  # GPT-Neo's window goes by places in the row
+        return 0
+    if rotation.get("rope_type") in ("dynamic", "longrope"):
+        limits.append(rotation.get("original_max_position_embeddings") or shape.max_position_embeddings)
+    return min((int(limit) for limit in limits if limit), default=None)
 
 
 def arguments(model: nn.Module) -> dict[str, inspect.Parameter]:

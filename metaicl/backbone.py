@@ -60,7 +60,7 @@ class Backbone(nn.Module):
         self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
         self.lower = LowerLayers(self.model)
         self.last = LastNetwork(self.lower.layers)
-        self.window = _shared_depth(self.shape)
+        self.window = attention_choice.shared_depth(self.shape)
         found = str(getattr(self.shape, "_attn_implementation", None))  # one of ours, where a backbone had it before
         ours = [implementation.NAME for implementation in attention_choice.OURS.values()]
         self.own_implementation = "sdpa" if found in ours else found
@@ -407,20 +407,3 @@ def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
     raise _Reached(output if isinstance(output, Tensor) else output[0])
-
-
-def _shared_depth(shape: Any) -> int | None:
-    """The longest sequence whose prefixes can be shared, where that is less than all: within it, a sliding window and
-    chunked attention hide nothing, and a rotation that depends on the whole length stays as it is. 0: none can."""
-    kinds = set(getattr(shape, "layer_types", None) or ())
-    rotation = getattr(shape, "rope_parameters", None) or {}
-    limits = []
-    if getattr(shape, "use_sliding_window", True) is not False and (not kinds or "sliding_attention" in kinds):
-        limits.append(getattr(shape, "sliding_window", None))
-    if not kinds or "chunked_attention" in kinds:
-        limits.append(getattr(shape, "attention_chunk_size", None))
-    if "local" in (getattr(shape, "attention_layers", None) or ()):  # GPT-Neo's window goes by places in the row
-        return 0
-    if rotation.get("rope_type") in ("dynamic", "longrope"):
-        limits.append(rotation.get("original_max_position_embeddings") or shape.max_position_embeddings)
-    return min((int(limit) for limit in limits if limit), default=None)

@@ -6,11 +6,9 @@ Nothing heavy is imported before a command is known, so that every help text app
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.config import TrainRun
+from metaicl.process import prepare
 from metaicl.suites_cli import Suites, run_suites
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PRESETS
@@ -185,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    _prepare()
+    prepare()
     try:
         command, config = parse(words)
         COMMANDS[command][1](config)
@@ -341,30 +340,6 @@ def _explain(message: str, parser: ArgumentParser | None) -> str:
         name = unknown.group(1) or unknown.group(2)
         return f"unknown option --{name}. {nearest(name, _known_keys(parser))}"
     return text
-
-
-def _prepare() -> None:
-    """Settings of this process that have to stand before torch is loaded, and one line for each message.
-
-    OpenMP threads sleep soon while they wait: on cores with other work, two threads that spin for each other took 51 s
-    for what takes 0.7 s when they sleep. Sleeping at once costs 15 % on idle cores, and after 10,000 turns (some 30
-    microseconds) 3 %.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.formatwarning = _warning_line
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("metaicl").setLevel(logging.INFO)
-
-
-def _warning_line(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """A warning as one line of standard error: what, which kind, where."""
-    where = f"{category.__name__}, {Path(filename).name}:{lineno}"
-    return f"metaicl: warning: {' '.join(str(message).split())} ({where})\n"
 
 
 if __name__ == "__main__":

@@ -36,6 +36,12 @@ PLACES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def unreported():
+    """Nothing has been reported yet."""
+    attention_choice.report.cache_clear()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_family_does_not_take_is_refused_with_its_reason(family):
     found = {fallback.way: fallback.reason for fallback in wrap(make(family)).fallbacks}
@@ -91,8 +97,8 @@ def test_an_attention_that_is_asked_for_and_refused_names_the_reason():
 
 def test_each_fallback_is_reported_once_with_its_reason(caplog):
     with caplog.at_level(logging.INFO, "metaicl"):
-        backbone = wrap(make("bloom"))
         for _ in range(2):
+            backbone = wrap(make("bloom"))
             tree_logprobs(backbone, tree())
     lines = [record.getMessage() for record in caplog.records]
     assert len(backbone.fallbacks) == 3

@@ -12,6 +12,7 @@ import torch
 from conftest import tiny_config
 from trees import plant
 
+from metaicl import attention_choice
 from metaicl.backbone import Backbone
 from metaicl.prompt_tree import PromptTree, pack
 from metaicl.scoring import PromptScorer
@@ -221,6 +222,7 @@ def test_plain_sequences_are_run_where_they_are_asked_for(caplog):
 
 
 def test_the_fallback_is_said_once(caplog):
+    attention_choice.report.cache_clear()
     with caplog.at_level(logging.WARNING, "metaicl"):
         backbone = wrap(make("mamba"))
         for _ in range(3):
