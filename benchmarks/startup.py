@@ -40,14 +40,15 @@ from transformers import LlamaForCausalLM
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.5}  # of a score, a sum of a few log-probabilities
 
 
-def timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
-    """(wall seconds of a process, its standard output)."""
-    started = time.perf_counter()
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
+    """(wall seconds of a process, its processor seconds, its standard output)."""
+    started, before = time.perf_counter(), os.times()
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, os.times()
+    busy = after.children_user + after.children_system - before.children_user - before.children_system
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return seconds, done.stdout
+    return seconds, busy, done.stdout
 
 
 def write_files(folder: Path) -> tuple[Path, Path]:
@@ -107,26 +108,33 @@ def main() -> None:
         if not args.skip_train:
             sides |= {"training": ["-c", TRAINING], "train": train}
         timed(plain, environment)  # the files are in memory from here on
-        first, answers = timed(predict, environment)
+        first, _, answers = timed(predict, environment)
         seconds: dict[str, list[float]] = {side: [] for side in sides}
+        processor: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(args.repeats):
             for side, command in sides.items():
                 output_folder = [str(folder / str(number))] if side == "train" else []
-                took, output = timed([*command, *output_folder], environment)
+                took, busy, output = timed([*command, *output_folder], environment)
                 seconds[side].append(took)
+                processor[side].append(busy)
                 if side == "predict" and output != answers:
                     sys.exit("a checked model and one found in the cache gave different lines")
         os.environ["METAICL_CACHE"] = str(cache)
         difference, precision = largest_difference(answers, demos, inputs, args.model)
     for side, runs in seconds.items():
         print(f"{side:10} {statistics.median(runs):6.2f} s   ({min(runs):.2f} to {max(runs):.2f})")
-    print(json.dumps(summary(args, seconds, first, difference, precision)))
+    print(json.dumps(summary(args, seconds, processor, first, difference, precision)))
     if not difference <= TOLERANCE[precision]:
         sys.exit(f"the scores differ from those of plain sequences by {difference}")
 
 
 def summary(
-    args: argparse.Namespace, seconds: dict[str, list[float]], first: float, difference: float, precision: str
+    args: argparse.Namespace,
+    seconds: dict[str, list[float]],
+    processor: dict[str, list[float]],
+    first: float,
+    difference: float,
+    precision: str,
 ) -> dict[str, Any]:
     import torch
 
@@ -138,6 +146,7 @@ def summary(
         "benchmark": "startup",
         "predict_over_import": round(middle["predict"] / middle["plain"], 3),
         "predict_over_import_best": round(min(seconds["predict"]) / min(seconds["plain"]), 3),
+        "predict_over_import_processor": round(min(processor["predict"]) / min(processor["plain"]), 3),
         "first_predict_over_import": round(first / middle["plain"], 3),
         "predict_seconds": round(middle["predict"], 2),
         "import_seconds": round(middle["plain"], 2),

@@ -55,12 +55,19 @@ def fails(capsys, *words: str) -> str:
         (["suites", "split", "--output", "/dev/null/x.json"], "/dev/null/x.json: cannot be written"),
         (["train", "--suite.split", "nowhere.json"], "no split 'nowhere.json'"),
         (["report", "nowhere"], "nowhere"),
-        (["predict", "--demos", "x.jsonl", "--inputs", "y.jsonl", "--model", "tiny-random"], "cannot read x.jsonl"),
-        (["predict", "--model", "runs/none", "--demos", "x", "--inputs", "y"], "runs/none"),
+        (["predict", "--demos", "x.jsonl", "--inputs", "y.jsonl", "--model", "tiny-random"], "x.jsonl: cannot be read"),
     ],
 )
 def test_each_mistake_is_one_clear_line(capsys, words, message):
     assert message in fails(capsys, *words)
+
+
+def test_a_model_that_is_not_there_is_named(capsys, tmp_path):
+    rows = [{"input": f"item {i}", "output": "ab"[i % 2]} for i in range(4)]
+    for name in ("demos", "inputs"):
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = ["--demos", str(tmp_path / "demos"), "--inputs", str(tmp_path / "inputs")]
+    assert "runs/none" in fails(capsys, "predict", "--model", "runs/none", *files)
 
 
 def test_a_config_with_a_typo_names_file_line_and_nearest_key(capsys, tmp_path):
