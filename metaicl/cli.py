@@ -6,6 +6,7 @@ Nothing heavy is imported before a command is known, so that every help text app
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
