@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from task_suites.errors import UserError, UserTypeError
+from task_suites.task import labels_problem
 
 LABEL_TYPES = "strings, integers or booleans, all of one type"
 
@@ -55,24 +56,16 @@ def label_texts(classes: np.ndarray) -> tuple[str, ...]:
     """How each class is written in a prompt: a whole float as its integer, everything else by `str`.
 
     Raises:
-        UserError: a label is empty, has a line break or is not Unicode, or two differ only by case or white space.
+        UserError: a label is empty, has a line break or is not Unicode, or two differ only by blanks or case.
     """
     texts = tuple(str(int(label)) if classes.dtype.kind == "f" else str(label) for label in classes)
-    alike: dict[str, str] = {}
     for text in texts:
-        if not text.strip():
-            raise UserError("y has an empty label", found=repr(text), expected="some text in each label")
-        if text.splitlines() != [text] or "\0" in text:
-            raise UserError("a label has a line break or a NUL character", found=repr(text[:60]), expected="one line")
-        _refuse_half_characters(text, "y")
-        other = alike.setdefault(" ".join(text.casefold().split()), text)
-        if other != text:
-            raise UserError(
-                "two labels differ only by case or white space",
-                found=f"{other!r} and {text!r}",
-                expected="labels that read differently in a prompt",
-                fix="Write them alike, or rename one.",
-            )
+        _refuse_half_characters(text, "a label of y")
+        if "\0" in text:  # NumPy drops it at the end of a text
+            raise UserError("a label of y has a NUL character", found=repr(text[:60]), expected="one line of text")
+    if wrong := labels_problem(texts):
+        what, found, expected = wrong
+        raise UserError(f"y: {what}", found=found, expected=expected, fix="Write equal labels alike, or rename one.")
     return texts
 
 
