@@ -24,6 +24,7 @@ from eval.metrics import closest, score
 from eval.refusals import reasons, refused_cell
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
+from metaicl.preflight import validation_episodes
 from metaicl.runs import manifest, plain
 from task_suites.core.line_store import LOST, LineStore, json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
@@ -31,8 +32,6 @@ from task_suites.errors import UserError, nearest
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.task import Example, Task
 from task_suites.writing import write_text
-
-VALIDATION_SEED = 1_000_000  # meta-validation draws its own support sets
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Meth
 
 def make_scores(tasks: Sequence[Task], config: ValidationConfig) -> Callable[[Method], dict[str, float]]:
     """Each task's mean score over its support sets, by name."""
-    samplers = [EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries) for seed in range(config.seeds)]
-    episodes = {task.name: [sampler.draw(task, "test", 0) for sampler in samplers] for task in tasks}
+    episodes = {task.name: list(validation_episodes([task], config)) for task in tasks}
 
     def scores(method: Method) -> dict[str, float]:
         return {name: fmean(answer_episode(method, e).score for e in drawn) for name, drawn in episodes.items()}

@@ -23,6 +23,7 @@ from metaicl.folders import set_aside
 from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.methods import resolved
 from metaicl.methods.base import Method
+from metaicl.preflight import check_training
 from metaicl.trainer import Trained, Trainer
 from task_suites.errors import UserError, counted
 from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
@@ -70,6 +71,7 @@ def train_run(
         return load_method(run.folder / "best", None, backbone), _trained(run, before)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
+    check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)
     validate = None
     if run.trainer.validate_every:
         held_out = [t for t in suite.split("meta_validation") if method.refusal(t) is None]

@@ -27,6 +27,7 @@ from metaicl.config import TrainerConfig
 from metaicl.folders import recover, whole_folder
 from metaicl.identity import RunRecord
 from metaicl.methods.base import Method
+from metaicl.preflight import check_episodes
 from metaicl.prompt_tree import best_fit
 from metaicl.weights import check_weights, read_pickled
 from task_suites.episodes import Episode, EpisodeSampler
@@ -130,6 +131,7 @@ class Trainer:
         """One optimiser step; its loss (per unit of weight, over all processes), rate and gradient norm."""
         config, world = self.config, self.accelerator.num_processes
         episodes = training_episodes(self.tasks, config, self.step)
+        check_episodes(self.method, episodes)  # of all processes, so that all stop alike
         mine = episodes[self.accelerator.process_index :: world]
         sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
         for pair in self._row_losses(mine):
@@ -184,7 +186,11 @@ class Trainer:
         )
         started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
         while self.step < self.config.steps and not self._out_of_patience():
-            values = self.take_step()
+            try:
+                values = self.take_step()
+            except UserError:
+                self._keep_what_is_learned()
+                raise
             self._take_average()
             self.seconds = before + time.monotonic() - started
             speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
@@ -205,6 +211,13 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         return bool(self.config.patience) and self.stale >= self.config.patience
+
+    def _keep_what_is_learned(self) -> None:
+        """Save a checkpoint of the last whole step, since the next one cannot be taken. With several processes the
+        others may wait elsewhere, so that only the checkpoints so far are kept."""
+        if self.step and self.accelerator.num_processes == 1:
+            self._checkpoint()
+            log.warning("Step %d cannot be taken; the state after step %d is kept", self.step + 1, self.step)
 
     def _take_average(self) -> None:
         """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""

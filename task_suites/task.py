@@ -53,6 +53,7 @@ class Example:
     tags: tuple[str, ...] | None = None
     accepted: tuple[str, ...] = ()
     _content: ClassVar[str | None] = None  # kept, as draws ask for it several times; no field, so equality is the same
+    _place: ClassVar[str | None] = None  # no field either: where an example stands is no part of it
 
     @property
     def form(self) -> Form:
@@ -80,6 +81,16 @@ class Example:
                 kept = " ".join(kept.split())
             self.__dict__["_content"] = kept
         return kept
+
+    @property
+    def place(self) -> str | None:
+        """File and line that the example was read from, where its reader knows them."""
+        return self._place
+
+    def placed(self, where: object) -> Example:
+        """The same object, which remembers where it was read from (file:line)."""
+        self.__dict__["_place"] = None if where is None else str(where)
+        return self
 
     def hidden(self) -> Example:
         """The same example without its answer."""

@@ -43,6 +43,13 @@ class AdaptedModel:
         """Why these weights cannot serve a task, or None where they can."""
         return self.words.blind() if self.words and task.form == "tags" else None
 
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        """Tokens of the longest sequence that losses and answers run (`Method.longest`)."""
+        if self.words and task.form == "tags":
+            return self.words.longest(task, support, queries)
+        shown, asked = (support, queries) if self.in_context else ((), (*support, *queries))
+        return self.prompts.longest(task, shown, asked)
+
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> tuple[Tensor, Tensor]:
         """(inner loss sum, its weight): supervised tokens, queries or words."""
         if self.words and support[0].form == "tags":

@@ -185,6 +185,11 @@ class Method(nn.Module, ABC):
             for e in (*episode.support, *episode.queries)
         )
 
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        """Tokens of the longest sequence that the model is given for answered queries and a support set (either may be
+        empty); 0 where a method does not say. It is compared with the model's context before anything runs."""
+        return 0
+
     @abstractmethod
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         """Learn from the support set; meta-parameters stay as they are."""

@@ -98,6 +98,9 @@ class EmbeddingMethod(Method):
         """The tokens of inputs alone."""
         return sum(len(self.backbone.encode(e.text)) for e in (*episode.support, *episode.queries))
 
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return max(map(self.embed.length, (*support, *queries)), default=0)
+
     @staticmethod
     def classes(support: Sequence[Example]) -> list[str]:
         """The classes that have a demonstration, sorted."""

@@ -56,6 +56,9 @@ class FineTune(Method):
     def refusal(self, task: Task) -> str | None:
         return super().refusal(task) or self.model.refusal(task)
 
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return self.model.longest(task, support, queries)
+
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         with self.backbone.lower.once():

@@ -76,6 +76,9 @@ class GradientMethod(Method):
     def refusal(self, task: Task) -> str | None:
         return super().refusal(task) or self.model.refusal(task)
 
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return self.model.longest(task, support, queries)
+
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
         losses, weights = [], []

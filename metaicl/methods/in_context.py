@@ -17,10 +17,10 @@ from torch import Tensor
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Method
 from metaicl.prompt_tree import PromptTree
-from metaicl.prompts import EpisodeTree, Overflow, episode_tree, fit
+from metaicl.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
 from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
 from task_suites.episodes import Episode
-from task_suites.formats import PromptFormat
+from task_suites.formats import PromptFormat, Segment
 from task_suites.ranges import Share
 from task_suites.task import Example, Form, Task
 
@@ -128,12 +128,20 @@ class InContext(Method):
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """The tree of one episode: a branch for each query's right answer, or for each of its options."""
-        among = self.objective != "tokens" and queries[0].form == "options"
-        form = self.form_of(task)
-        answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
-        branches = [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
+        branches = self._branches(task, queries)
         shown = self.supervise == "all"
         return episode_tree(self.backbone, self.form, task, support, branches, self.overflow, shown)
+
+    def _branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
+        """For each answered query, the branches that its loss needs."""
+        among, form = self.objective != "tokens" and task.form == "options", self.form_of(task)
+        answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
+        return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
+
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        shown = support if self.demonstrations and self.overflow == "refuse" else ()
+        branches = [branch for options in self._branches(task, queries) for branch in options]
+        return prompt_length(self.backbone, self.form, task, shown, branches)
 
     def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
         self.check_serves(task)

@@ -122,7 +122,7 @@ def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, st
                 continue
             found = f"{example.form} after {examples[0].form}"
             raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
-        examples.append(example)
+        examples.append(example.placed(place))
     if not examples:
         raise UserError("no example", where=where, expected="at least one that is sound")
     return examples
