@@ -175,7 +175,7 @@ class PromptScorer(Predictor):
                 raise UserError(
                     f"task {self.task.name}: no memory for one query",
                     found=f"a row of {sizes[row[0]]} tokens given a prefix of {len(prefix)}",
-                    fix="Lower k, keep shorter examples (max_words), or take a smaller model.",
+                    fix="Use fewer or shorter demonstrations, or a smaller model.",
                 )
             if values is None:
                 self._halve(sum(sizes[i] for i in row))

@@ -159,7 +159,12 @@ class EpisodeSampler:
             support = [train.examples[i] for i in places]
         queries = self._queries(part, classes, only is not None, {e.content for e in support}, key)
         if not queries:
-            raise UserError(f"task {task.name}: no query is left beside the {len(support)} demonstrations")
+            few = len({e.content for e in part.examples}) < 2 or not support
+            raise UserError(
+                f"task {task.name}: no query is left beside the {len(support)} demonstrations",
+                found=f"{len(part.examples)} examples to draw queries from",
+                fix="Add different examples to the task." if few else "Lower k, or add examples to the task.",
+            )
         if only is not None:
             support, queries = [_shrunk(e, only) for e in support], [_shrunk(e, only) for e in queries]
         episode = Episode(key, task, tuple(support), tuple(queries))
@@ -177,7 +182,7 @@ class EpisodeSampler:
                 raise UserError(
                     f"task {key[1]}: class {name!r} has {sizes[name]} examples",
                     expected=f"at least k={self.k}",
-                    fix="Lower k.",
+                    fix="Lower k." if sizes[name] else f"Take {name!r} out of the task's labels, or unset per_class.",
                 )
         wanted = self.k * max(1, len(classes)) if self.per_class else self.k
         if wanted > size:

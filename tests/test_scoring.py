@@ -509,7 +509,9 @@ def test_rows_are_halved_where_memory_runs_out_and_scores_stay_the_same(
 def test_one_query_that_finds_no_memory_alone_is_a_clear_error(frozen, monkeypatch):
     e = episode(toy_task())
     memory_for(monkeypatch, 5)
-    with pytest.raises(UserError, match=r"task toy: no memory for one query.*a row of \d+ tokens.*Lower k"):
+    with pytest.raises(
+        UserError, match=r"task toy: no memory for one query.*a row of \d+ tokens.*Use fewer or shorter demonstrations"
+    ):
         PromptScorer(frozen, PromptFormat(), e.task, e.support).scores(e.queries)
 
 
