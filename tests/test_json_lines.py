@@ -68,7 +68,7 @@ def test_a_bad_line_is_named_by_file_and_line(tmp_path, line, message):
     assert str(raised.value).startswith(f"{path}:2: {message}")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(OBJECTS, OBJECTS, st.data())
 def test_a_file_cut_off_anywhere_keeps_its_whole_lines_and_takes_more(tmp_path_factory, before, after, data):
     path = tmp_path_factory.mktemp("store") / "cells.jsonl"

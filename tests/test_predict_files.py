@@ -110,7 +110,7 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(FIELDS)
 def test_a_query_is_refused_in_the_words_in_which_a_suite_refuses_it(row):
     answer = {"tags": ["O"] * len(row["tokens"])} if isinstance(row.get("tokens"), list) else {}

@@ -30,14 +30,14 @@ def test_words_become_labels_and_a_share_is_for_testing():
 def test_numbers_take_their_names_also_from_numpy():
     expected = [Example("a", "low", ("low", "high")), Example("b", "high", ("low", "high"))]
     for labels in ([0, 1], np.array([0, 1]), (np.int64(0), np.int64(1))):
-        task = from_lists("x", np.array(["a", "b"]), labels, ["a", "b"], labels, label_names=["low", "high"])
+        task = from_lists("x", np.array(["a", "b"]), labels, ["a", "b"], labels, label_names={0: "low", 1: "high"})
         assert list(task.examples("train")) == list(task.examples("test")) == expected
     assert from_lists("x", ["a", "b"], np.array([3, 7]), ["c"], [3]).labels == ("3", "7")
 
 
 def test_items_may_have_options_of_their_own():
     options = [["x", "y"], ["p", "q", "r"]]
-    task = from_lists("x", ["a", "b"], [1, "r"], ["c"], ["z"], options=options, test_options=[["z", "w"]])
+    task = from_lists("x", ["a", "b"], ["y", "r"], ["c"], ["z"], options=options, test_options=[["z", "w"]])
     assert task.examples("train") == (Example("a", "y", ("x", "y")), Example("b", "r", ("p", "q", "r")))
     assert (task.type, task.labels, task.examples("test")[0].output) == ("multiple_choice", (), "z")
 
@@ -46,7 +46,7 @@ def test_free_text_and_tags():
     task = from_lists("x", ["a", "b"], ["one", ["two", "zwei"]], ["c"], ["three"], type="generation")
     assert task.examples("train") == (Example("a", "one"), Example("b", "two", accepted=("zwei",)))
     assert task.metric == "exact_match"
-    task = from_lists("x", [["Ann", "left"]], [["B-PER", "O"]], [["Bo"]], [[1]], label_names=["O", "B-PER"])
+    task = from_lists("x", [["Ann", "left"]], [[1, 0]], [["Bo"]], [[1]], label_names={0: "O", 1: "B-PER"})
     assert task.examples("train") == (Example(tokens=("Ann", "left"), tags=("B-PER", "O")),)
     assert task.examples("test")[0].tags == ("B-PER",) and (task.type, task.metric) == ("tagging", "span_f1")
 

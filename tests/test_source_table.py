@@ -106,7 +106,7 @@ def test_several_files_are_read_one_after_the_other(tmp_path):
     ("labels", "cells", "words"),
     [
         ({"0": "bad", 1: "good"}, ["0", "1"], ["bad", "good"]),
-        (["bad", "good"], [0, 1], ["bad", "good"]),
+        ({0: "bad", 1: "good"}, [0, 1], ["bad", "good"]),
         ("*", ["x", "y"], ["x", "y"]),
         ({True: "yes", False: "no"}, [True, False], ["yes", "no"]),
         ({"1": "low", "2": "low", "3": "high"}, [1.0, 3.0], ["low", "high"]),
@@ -122,7 +122,7 @@ def test_labels_are_words_numbers_a_map_or_taken_from_the_data(tmp_path, labels,
     ("keys", "row"),
     [
         ({"options": "choices"}, {"q": "Why?", "a": "this", "choices": ["that", "this"]}),
-        ({"options": "choices"}, {"q": "Why?", "a": 1, "choices": ["that", "this"]}),
+        ({"options": "choices", "option_keys": [0, 1]}, {"q": "Why?", "a": 1, "choices": ["that", "this"]}),
         ({"options": "choices"}, {"q": "Why?", "a": "this", "choices": "that | this"}),
         ({"options": ["x", "y"], "option_keys": ["A", "B"]}, {"q": "Why?", "a": "B", "x": "that", "y": "this"}),
         (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from task_suites.errors import UserError
+from task_suites.sources.cells import as_text, keys_as_text, mapped, refuse_number
 from task_suites.sources.layouts import answered, divided
-from task_suites.sources.table import as_text
 from task_suites.task import DEFAULT_METRICS, Example, Form, Metric, Task, TaskType, default_type
 
 Item = tuple[Any, Any, Any]
@@ -22,7 +22,7 @@ def from_lists(
     *,
     options: Sequence[Sequence[Any]] | None = None,
     test_options: Sequence[Sequence[Any]] | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: Sequence[str] | Mapping[Any, str] | None = None,
     type: TaskType | None = None,
     metric: Metric | None = None,
     test_share: float = 0.2,
@@ -37,10 +37,10 @@ def from_lists(
             are right; for tagging `[n]` lists of BIO tags.
         test_texts, test_labels: the items for testing; without them about `test_share` of the items is, chosen by
             `seed` and the items' text.
-        options: `[n]` lists of each item's own options; a label is one of them, or the number of one.
+        options: `[n]` lists of each item's own options; a label is one of them.
         test_options: the same for the items for testing.
-        label_names: the label words of numbers 0, 1, ...; for words, the label list where it is not simply all labels,
-            sorted.
+        label_names: a map from each label to its word: `{0: "low", 1: "high"}`; or a list of the label words, where it
+            is not simply all labels, sorted.
         type: deduced from the lists where it is not given: tagging, multiple_choice or classification.
         metric: of `task_suites.task.METRICS`; by default accuracy, exact_match for free text, span_f1 for tags.
         head: further fields of `Task`: instruction, description, domain, family, source, licence.
@@ -71,7 +71,12 @@ def from_lists(
 
 
 def _examples(
-    name: str, part: str, items: Sequence[Item], form: Form, words: tuple[str, ...], label_names: Sequence[str] | None
+    name: str,
+    part: str,
+    items: Sequence[Item],
+    form: Form,
+    words: tuple[str, ...],
+    label_names: Sequence[str] | Mapping[Any, str] | None,
 ) -> list[Example]:
     """The sound examples of one part."""
     made = []
@@ -89,18 +94,26 @@ def _example(
     own: Sequence[Any] | None,
     form: Form,
     words: tuple[str, ...],
-    label_names: Sequence[str] | None,
+    label_names: Sequence[str] | Mapping[Any, str] | None,
     where: str,
 ) -> Example:
     if form == "tags":
-        tags = (_named(tag, label_names or (), where) for tag in _sequence(label, where))
+        tags = (_named(tag, None, label_names, where) for tag in _sequence(label, where))
         return Example(tokens=tuple(as_text(t, where) for t in _sequence(text, where)), tags=tuple(tags))
     if form == "text":
         plain = _plain(label)
         several = plain if isinstance(plain, (list, tuple)) else [plain]
         return answered(text, [as_text(answer, where) for answer in several])
-    choices = words if own is None else tuple(as_text(_plain(o), where) for o in _sequence(own, where))
-    return Example(text, _named(label, choices, where), choices)
+    if own is None:
+        return Example(text, _named(label, words, label_names, where), words)
+    choices = tuple(as_text(_plain(o), where) for o in _sequence(own, where))
+    chosen = as_text(_plain(label), where)
+    if chosen not in choices and isinstance(_plain(label), int):
+        fix = "Give the option itself, such as options[i][0]."
+        raise UserError(
+            "a number names no option", where=where, found=chosen, expected=f"one of {list(choices)}", fix=fix
+        )
+    return Example(text, chosen, choices)
 
 
 def _items(
@@ -116,10 +129,16 @@ def _items(
     return list(zip(*lists, strict=True))
 
 
-def _words(name: str, given: Mapping[str, list[Item]], label_names: Sequence[str] | None) -> tuple[str, ...]:
+def _words(
+    name: str, given: Mapping[str, list[Item]], label_names: Sequence[str] | Mapping[Any, str] | None
+) -> tuple[str, ...]:
     """The label words: as they are named, or all labels, sorted."""
-    answers = {as_text(_plain(label), name) for items in given.values() for _, label, _ in items}
-    words = tuple(sorted(answers) if label_names is None else label_names)
+    if isinstance(label_names, Mapping):
+        words = tuple(dict.fromkeys(label_names.values()))
+    elif label_names is not None:
+        words = tuple(label_names)
+    else:
+        words = tuple(sorted({as_text(_plain(label), name) for items in given.values() for _, label, _ in items}))
     if len(words) < 2:
         fix = 'Free text as the answer? Say type="generation".'
         raise UserError(f"task {name}: the labels are no classes", found=list(words), expected="two", fix=fix)
@@ -131,12 +150,16 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
-def _named(label: Any, names: Sequence[str], where: str) -> str:
-    """The label's word: itself, or that of its number."""
-    label = _plain(label)
-    text = as_text(label, where)
-    whole = isinstance(label, int) and not isinstance(label, bool)
-    return names[label] if whole and text not in names and 0 <= label < len(names) else text
+def _named(
+    label: Any, words: Sequence[str] | None, label_names: Sequence[str] | Mapping[Any, str] | None, where: str
+) -> str:
+    """The label's word: by the map where there is one, else the label itself."""
+    text = as_text(_plain(label), where)
+    if isinstance(label_names, Mapping):
+        return mapped(text, keys_as_text(label_names, where), where)
+    if label_names is not None:
+        refuse_number(text, words or label_names, where, "label_names", "{key}={value}")
+    return text
 
 
 def _sequence(value: Any, where: str) -> list[Any]:

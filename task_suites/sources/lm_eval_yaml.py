@@ -20,6 +20,7 @@ from typing import Any
 
 from task_suites.core.files import inside
 from task_suites.errors import UserError, nearest
+from task_suites.sources.cells import as_text
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import (
     COMMON,
@@ -36,7 +37,7 @@ from task_suites.sources.lm_eval_files import WHERE, YamlFiles
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import MAX_TEXT, render
 from task_suites.sources.rows import FileRows, Row, Rows
-from task_suites.sources.table import HEAD_KEYS, as_text, checked
+from task_suites.sources.table import HEAD_KEYS, checked
 from task_suites.task import Example, Task, TaskSuite
 
 BUILDERS = {"json": "json", "csv": "csv", "parquet": "parquet", "arrow": "arrow"}  # dataset_path -> format

@@ -5,8 +5,9 @@ docs/data.md, "Tables", has the keys. The same file may name a data set (`path`)
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -16,10 +17,21 @@ from typing import Any
 from task_suites.core.files import inside
 from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError, nearest
+from task_suites.sources.cells import (
+    QUOTES,
+    as_text,
+    cell,
+    keys_as_text,
+    list_of,
+    mapped,
+    refuse_number,
+    refuse_option_number,
+    texts,
+)
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import Item, answered, divided, illustrations, make_suite, sound
 from task_suites.sources.options import split_options
-from task_suites.sources.row_template import fields_of, is_template, render
+from task_suites.sources.row_template import fields_of, is_template
 from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
 from task_suites.task import (
     DEFAULT_METRICS,
@@ -31,6 +43,7 @@ from task_suites.task import (
     Task,
     TaskSuite,
     default_type,
+    labels_problem,
 )
 
 FROM_DATA = "*"  # as `labels`: the outputs that the train rows have
@@ -231,9 +244,10 @@ class Columns:
         values = {key: keys[key] for key in COLUMN_KEYS if key in keys and key != "labels"}
         for key in ("options", "option_keys"):
             if isinstance(values.get(key), list):
-                if not all(isinstance(v, str) for v in values[key]):
+                kinds = (str,) if key == "options" else (str, int)
+                if not all(isinstance(v, kinds) for v in values[key]):
                     raise UserError(f"{key} has a wrong type", where=where, found=repr(values[key])[:60])
-                values[key] = tuple(values[key])
+                values[key] = tuple(as_text(v, where) for v in values[key])
         if ("tokens" in values) != ("tags" in values) or ("tokens" in values) == bool(
             values.keys() & {"input", "output"}
         ):
@@ -248,15 +262,13 @@ class Columns:
                 )
             return Columns(**values, labels_from_data=True)
         words = list(labels.values()) if isinstance(labels, dict) else labels
-        if not all(isinstance(word, str) and word.strip() for word in words):
-            found = repr(next(word for word in words if not (isinstance(word, str) and word.strip())))[:60]
-            raise UserError(
-                "a label is not text", where=where, found=found, fix="Put it in quotes: YAML reads yes as true."
-            )
-        mapping = {str(key): word for key, word in labels.items()} if isinstance(labels, dict) else {}
-        if len(mapping) < len(words) and mapping:
-            raise UserError("a value occurs twice in labels", where=where, found=repr(labels)[:80])
-        return Columns(**values, labels=tuple(dict.fromkeys(words)) if mapping else tuple(words), label_map=mapping)
+        if strange := [word for word in words if not isinstance(word, str)]:
+            raise UserError("a label is not text", where=where, found=repr(strange[0])[:60], fix=QUOTES)
+        mapping = keys_as_text(labels, where) if isinstance(labels, dict) else {}
+        distinct = tuple(dict.fromkeys(words)) if mapping else tuple(words)
+        if problem := labels_problem(distinct):
+            raise UserError(problem[0], where=where, found=problem[1], expected=problem[2])
+        return Columns(**values, labels=distinct, label_map=mapping)
 
     def wanted(self) -> set[str]:
         """The columns that are read."""
@@ -277,16 +289,16 @@ class Columns:
         """
         if self.tokens:
             tokens, tags = (cell(row, name, where) for name in (self.tokens, self.tags))
-            tokens = tokens.split() if isinstance(tokens, str) else _list(tokens, self.tokens, where)
-            tags = tags.split() if isinstance(tags, str) else _list(tags, self.tags, where)
+            tokens = tokens.split() if isinstance(tokens, str) else list_of(tokens, self.tokens, where)
+            tags = tags.split() if isinstance(tags, str) else list_of(tags, self.tags, where)
             return Example(
-                tokens=tuple(_texts(tokens, where)), tags=tuple(self.label(tag, names, where) for tag in tags)
+                tokens=tuple(texts(tokens, where)), tags=tuple(self.label(tag, names, where) for tag in tags)
             )
         text = as_text(cell(row, self.input, where), where)
         output = cell(row, self.output, where)
         options = self._options(row, where)
         more = cell(row, self.accepted, where) if self.accepted else None
-        more = [] if more is None else _list(self._parts(more), self.accepted, where)
+        more = [] if more is None else list_of(self._parts(more), self.accepted, where)
         if self.labels or self.label_map or names or self.labels_from_data:
             label, *others = (self.label(value, names, where) for value in (output, *more))
             return Example(text, label, options or self.labels or tuple(names) or None, accepted=tuple(others))
@@ -294,13 +306,13 @@ class Columns:
             choice, *others = (self._choice(value, options, row, where) for value in (output, *more))
             return Example(text, choice, options, accepted=tuple(others))
         outputs = output if isinstance(output, (list, tuple)) else [output]
-        return answered(text, _texts([*outputs, *more], where))
+        return answered(text, texts([*outputs, *more], where))
 
     def label(self, value: Any, names: Sequence[str], where: object) -> str:
-        """The label word of a cell: a class by its number or name, then the map; a number counts in the list of labels.
+        """The label word of a cell: a class by its number or name, then the map.
 
         Raises:
-            UserError: a value that the map or the classes lack.
+            UserError: a value that the map or the classes lack, or a number of which nobody says what it means.
         """
         text = as_text(value, where)
         whole = isinstance(value, int) and not isinstance(value, bool)
@@ -311,17 +323,15 @@ class Columns:
                 raise UserError("no such class", where=where, found=value, expected=expected, fix=fix)
             text = names[value]
         if self.label_map:
-            known = [key for key in (text, as_text(value, where)) if key in self.label_map]
-            if not known:
-                expected = f"one of {list(self.label_map)[:20]}"
-                raise UserError("labels lacks a value", where=where, found=repr(text[:60]), expected=expected)
-            return self.label_map[known[0]]
+            return mapped(
+                as_text(value, where) if whole and text not in self.label_map else text, self.label_map, where
+            )
         if self.tokens:
             return text
         if names and self.labels and text in names and not set(names) <= set(self.labels):
             return self.labels[names.index(text)]  # renamed in their order
-        if whole and not names and text not in self.labels and 0 <= value < len(self.labels):
-            return self.labels[value]
+        if self.labels:
+            refuse_number(text, self.labels, where)
         return text
 
     def _options(self, row: Row, where: object) -> tuple[str, ...]:
@@ -329,7 +339,7 @@ class Columns:
             return ()
         if isinstance(self.options, tuple):
             return tuple(as_text(cell(row, name, where), where) for name in self.options)
-        return tuple(_texts(_list(self._parts(cell(row, self.options, where)), self.options, where), where))
+        return tuple(texts(list_of(self._parts(cell(row, self.options, where)), self.options, where), where))
 
     def _parts(self, value: Any) -> Any:
         return (
@@ -340,10 +350,10 @@ class Columns:
 
     def _keys(self, row: Row, where: object) -> list[str]:
         own = self.option_keys
-        return _texts(own if isinstance(own, tuple) else _list(self._parts(cell(row, own, where)), own, where), where)
+        return texts(own if isinstance(own, tuple) else list_of(self._parts(cell(row, own, where)), own, where), where)
 
     def _choice(self, output: Any, options: Sequence[str], row: Row, where: object) -> str:
-        """The option that the output names: by its key, its number (from 0) or its text."""
+        """The option that the output names, by its key or its text."""
         text = as_text(output, where)
         if self.option_keys:
             keys = self._keys(row, where)[: len(options)]
@@ -351,8 +361,8 @@ class Columns:
                 expected = f"one of {keys[:20]}"
                 raise UserError("no option has this key", where=where, found=repr(text[:60]), expected=expected)
             return options[keys.index(text)]
-        whole = isinstance(output, int) and not isinstance(output, bool)
-        return options[output] if whole and text not in options and 0 <= output < len(options) else text
+        refuse_option_number(text, options, where)
+        return text
 
 
 @dataclass(frozen=True)
@@ -386,20 +396,31 @@ class Reading:
         if columns.tokens:  # here labels are the types of spans, for people to read
             return () if columns.label_map else columns.labels
         if columns.labels_from_data:
-            names = self._names("train")
-            words = {
-                columns.label(cell(row, columns.output, where), names, where) for where, row in self._rows("train")
-            }
-            if len(words) < 2:
-                what = "the outputs are no labels"
-                raise UserError(what, where=self.where, found=sorted(words), expected="two or more")
-            return tuple(sorted(words))
+            return self._found_labels()
         names = self._names("train") if not columns.options else ()
         renamed = columns.labels and not columns.label_map and not set(names) <= set(columns.labels)
         if renamed and names and len(names) != len(columns.labels):
             found = f"{len(columns.labels)} labels for the classes {list(names)[:20]}"
             raise UserError("labels and classes differ in number", where=self.where, found=found)
         return columns.labels or names
+
+    def _found_labels(self) -> tuple[str, ...]:
+        """What the train rows hold as outputs, sorted."""
+        names, words = self._names("train"), set()
+        for where, row in self._rows("train"):
+            word = self.columns.label(cell(row, self.columns.output, where), names, where)
+            if word.strip():
+                words.add(word)
+            elif self.unsound == "refuse":
+                fix = 'Fill it in, or leave such rows out with "unsound: skip".'
+                raise UserError("the output is empty", where=where, found=repr(word), expected="a label", fix=fix)
+        found = tuple(sorted(words))
+        if len(found) < 2:
+            raise UserError("the outputs are no labels", where=self.where, found=list(found), expected="two or more")
+        if wrong := labels_problem(found):
+            fix = f"Write them alike in the file, or map them: labels: {{{json.dumps(found[0])}: WORD, ...}}."
+            raise UserError(wrong[0], where=self.where, found=wrong[1], expected=wrong[2], fix=fix)
+        return found
 
     def examples(self, labels: tuple[str, ...], split: str) -> list[Example]:
         """The examples of a split, checked."""
@@ -420,44 +441,3 @@ class Reading:
 
     def _names(self, part: str) -> tuple[str, ...]:
         return self.parts[part].class_names(self.columns.tags or self.columns.output)
-
-
-def cell(row: Row, name: str, where: object) -> Any:
-    """What a row holds in a column, or what a template makes of the row.
-
-    Raises:
-        UserError: there is no such column.
-    """
-    if is_template(name):
-        return render(name, row, where)
-    if name in row:
-        return row[name]
-    value: Any = row
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise UserError(f"no column {name!r}", where=where, fix=nearest(name, map(str, row)))
-        value = value[part]
-    return value
-
-
-def as_text(value: Any, where: object) -> str:
-    """A cell as text: nothing for an absent one, numbers without a needless fraction.
-
-    Raises:
-        UserError: an object or a list.
-    """
-    if isinstance(value, (dict, list, bytes)):
-        raise UserError("a cell is no text", where=where, found=repr(value)[:60], expected="text or a number")
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    return "" if value is None else str(value)
-
-
-def _texts(values: Iterable[Any], where: object) -> list[str]:
-    return [as_text(value, where) for value in values]
-
-
-def _list(value: Any, column: str, where: object) -> Collection[Any]:
-    if not isinstance(value, (list, tuple)):
-        raise UserError(f"{column} holds no list", where=where, found=repr(value)[:60])
-    return value

@@ -1,0 +1,153 @@
+"""What a cell of a table says, the same for every kind of file: as text, as a label, as one of a row's options.
+
+Text, whole numbers and booleans are values like any other: `no`, `None`, `NA` and `0` stand for themselves. Numbers and
+booleans are written as JSON writes them, so that a CSV file, which holds text alone, means the same as one with types.
+What a number means is never guessed: it is a label by itself, or a map says which word it stands for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from task_suites.errors import UserError, nearest
+from task_suites.sources.row_template import is_template, render
+
+QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, null and ~ as nothing, digits as numbers."
+_NUMBER = re.compile(r"-?[0-9]+|true|false", re.IGNORECASE)
+SHOWN = 8  # labels that a message writes out
+
+
+def cell(row: Mapping[str, Any], name: str, where: object) -> Any:
+    """What a row holds in a column, or what a template makes of the row.
+
+    Raises:
+        UserError: there is no such column.
+    """
+    if is_template(name):
+        return render(name, row, where)
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise UserError(f"no column {name!r}", where=where, fix=nearest(name, map(str, row)))
+        value = value[part]
+    return value
+
+
+def as_text(value: Any, where: object) -> str:
+    """A cell as text: nothing for an absent one (None, NaN), true or false, numbers without a needless fraction.
+
+    Raises:
+        UserError: an object, a list or an infinite number.
+    """
+    if isinstance(value, (dict, list, bytes)):
+        raise UserError("a cell is no text", where=where, found=repr(value)[:60], expected="text or a number")
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise UserError("a cell is an infinite number", where=where, found=value, expected="text or a number")
+        if math.isnan(value):  # what pandas writes for an absent cell
+            return ""
+        if value.is_integer() and abs(value) < 2**53:
+            return str(int(value))
+    return str(value)
+
+
+def texts(values: Iterable[Any], where: object) -> list[str]:
+    """Cells as texts."""
+    return [as_text(value, where) for value in values]
+
+
+def list_of(value: Any, column: str, where: object) -> Collection[Any]:
+    """The list that a cell holds.
+
+    Raises:
+        UserError: it is not a list.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise UserError(f"{column} holds no list", where=where, found=repr(value)[:60])
+    return value
+
+
+def keys_as_text(words: Mapping[Any, str], where: object) -> dict[str, str]:
+    """A map from cells to words, with its keys as text.
+
+    Raises:
+        UserError: a key is nothing, a date or the like, or two keys are the same text.
+    """
+    mapping: dict[str, str] = {}
+    for key, word in words.items():
+        if key is None or isinstance(key, date) or not isinstance(key, (str, int, float)):
+            raise UserError("a key of labels is not text", where=where, found=repr(key)[:60], fix=QUOTES)
+        text = as_text(key, where)
+        if text in mapping:
+            raise UserError("a value occurs twice in labels", where=where, found=repr(text), expected="each value once")
+        mapping[text] = word
+    return mapping
+
+
+def mapped(text: str, mapping: Mapping[str, str], where: object) -> str:
+    """The word that a map has for a cell's text; `True`, as pandas writes it, is true.
+
+    Raises:
+        UserError: the map lacks it.
+    """
+    found = next((t for t in (text, text.casefold()) if t in mapping and (t == text or t in ("true", "false"))), None)
+    if found is not None:
+        return mapping[found]
+    fix = f"Add {json.dumps(text[:60], ensure_ascii=False)} to labels, with its word."
+    if text.casefold() in ("yes", "no", "on", "off") and mapping.keys() & {"true", "false"}:
+        fix = "Put the keys of labels in quotes: YAML reads yes, no, on and off as true and false."
+    expected = f"one of {list(mapping)[:20]}"
+    raise UserError("labels lacks a value", where=where, found=repr(text[:60]), expected=expected, fix=fix)
+
+
+def refuse_number(
+    text: str, words: Sequence[str], where: object, key: str = "labels", form: str = "{key}: {value}"
+) -> None:
+    """Raise where a cell is a number or a boolean and not one of the words: what it stands for must be said.
+
+    Args:
+        key: the name of the list of words, for the error.
+        form: how it is given a value.
+
+    Raises:
+        UserError: shows how to say it.
+    """
+    if text in words or not _NUMBER.fullmatch(text):
+        return
+    if text.casefold() in ("true", "false"):
+        said = [form.format(key=key, value=_flow({"True": words[-1], "False": words[0]}))]
+        ways = f"Say what they mean, such as {said[0]}."
+    else:
+        said = [form.format(key=key, value=_flow(dict(enumerate(words[:SHOWN], start)))) for start in (1, 0)]
+        ways = f"Say what the numbers mean: {said[0]} where they count from 1, {said[1]} where from 0."
+    what = "a boolean stands for no label" if text.casefold() in ("true", "false") else "a number stands for no label"
+    raise UserError(what, where=where, found=text, expected=f"one of {list(words)[:20]}", fix=ways)
+
+
+def refuse_option_number(text: str, options: Sequence[str], where: object) -> None:
+    """Raise where a cell is a number and not the text of an option: which option a number names must be said.
+
+    Raises:
+        UserError: shows how to say it.
+    """
+    if text in options or not _NUMBER.fullmatch(text):
+        return
+    lists = ["option_keys: " + json.dumps([str(i) for i in range(start, start + len(options))]) for start in (0, 1)]
+    fix = f"Say which option a number names: {lists[0]} where they count from 0, {lists[1]} where from 1."
+    raise UserError("a number names no option", where=where, found=text, expected=f"one of {list(options)}", fix=fix)
+
+
+def _flow(mapping: Mapping[Any, str]) -> str:
+    """A map as YAML and Python both read it."""
+    return "{" + ", ".join(f"{key}: {json.dumps(word, ensure_ascii=False)}" for key, word in mapping.items()) + "}"
