@@ -75,7 +75,8 @@ class Prompt:
             self._questions[question] = self._beginning + question
         before = self._questions[question]
         whole = before.whole(joined(segments)[len(question) :])
-        scored = whole.reaching_beyond(len((self.text + question).rstrip()))
+        own = question.rstrip() or question  # an empty query takes nothing from the demonstrations before it
+        scored = whole.reaching_beyond(len(self.text) + len(own))
         return Branch(whole.ids[len(self.stable) :], scored - len(self.stable))
 
     def answer_spans(self, more: str = "") -> list[range]:

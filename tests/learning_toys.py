@@ -15,7 +15,7 @@ from task_suites.episodes import Episode
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
 
-SHORT = PromptFormat(answer=" ", separator="\n")
+SHORT = PromptFormat(answer=":", separator="\n")
 CUES, WORDS, LETTERS = ("aaaa", "zzzz"), ("lemon", "cobra"), "mnopqrst"
 EpisodeOf = Callable[[str, bool], Episode]  # from a name, and which of two tasks
 

@@ -329,7 +329,8 @@ def test_what_a_method_learned_beside_the_backbone_is_saved_and_loaded(name, tmp
     assert all(torch.equal(a, b) for a, b in zip(method.learned().values(), loaded.learned().values(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta"])
+# not Reptile: its loss is half the squared distance to the adapted weights, which need not fall
+@pytest.mark.parametrize("name", ["meta_sgd", "tnet", "mtnet", "lstm_meta"])
 def test_the_outer_loop_lowers_the_loss_of_an_episode_learned_again_and_again(name):
     options = {"inner_steps": 2, "inner_lr": 0.01 if name == "lstm_meta" else 0.1}
     method = MethodConfig(name, options, tiny_config(), PromptFormat()).build()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import subprocess
@@ -174,21 +173,3 @@ def test_a_mixed_run_on_a_curriculum_resumes_to_the_same_weights(tmp_path):
     resumed = make(tmp_path / "broken", config=config)
     resumed.run()
     assert resumed.step == 4 and equal(weights(straight), weights(resumed))
-
-
-def test_a_checkpoint_from_before_a_setting_existed_goes_on_with_its_default(tmp_path):
-    config = replace(TRAINER, episodes_per_step=1, checkpoint_every=2)
-    first = make(tmp_path, config=config)
-    for _ in range(2):
-        first.take_step()
-    first._checkpoint()
-    (path,) = (tmp_path / "checkpoints").glob("step-*/trainer.json")
-    state = json.loads(path.read_text())
-    for name in ("mixing", "temperature", "weights", "curriculum_steps"):
-        del state["config"][name]
-    path.write_text(json.dumps(state))
-    resumed = make(tmp_path, config=config)
-    resumed.run()
-    assert resumed.step == 4
-    with pytest.raises(UserError, match=r"another configuration.*mixing=uniform.*mixing=proportional"):
-        make(tmp_path, config=replace(config, mixing="proportional")).run()

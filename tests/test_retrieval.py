@@ -207,7 +207,7 @@ def test_a_stored_task_retrieves_what_it_retrieves_in_memory(tmp_path):
         (lambda: Retriever(topics(), lambda texts: [[float("nan")]] * len(texts)), "finite numbers"),
         (lambda: retrieved_episodes(EpisodeSampler(0, 1, 1, per_class=True), topics(), "test", 0, None), "per_class"),
         (lambda: Protocol(per_class=True, retrieval="bm25"), "exclude each other; found per_class and retrieval"),
-        (lambda: Protocol(diversity=0.5), "above 0 with retrieval"),
+        (lambda: Protocol(diversity=0.5), "no demonstrations are retrieved"),
         (lambda: Protocol(retrieval="bm25", demonstrations={"t": [0]}), "found retrieval and demonstrations"),
     ],
 )
