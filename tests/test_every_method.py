@@ -187,7 +187,11 @@ def reader() -> Backbone:
 LEARNED = 0.2  # more queries right; a learned score hangs on the instruction set (0.83 to 1 against 0.5 by chance)
 
 
-@pytest.mark.parametrize("name", PROMPTED)
+# the reader was never asked an empty query, so a prior measured with one can outweigh what it read
+READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi")]
+
+
+@pytest.mark.parametrize("name", READERS)
 def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
     if METHODS[name].format.get("channel"):  # it scores inputs, and these are likelier behind demonstrations
         method = METHODS[name].build(Backbone.load(tiny_config(weights="full")), SHORT)
