@@ -75,8 +75,9 @@ class Prompt:
             self._questions[question] = self._beginning + question
         before = self._questions[question]
         whole = before.whole(joined(segments)[len(question) :])
-        own = question.rstrip() or question  # an empty query takes nothing from the demonstrations before it
-        scored = whole.reaching_beyond(len(self.text) + len(own))
+        context = self.text + question
+        # trailing blanks belong to the answer, unless nothing else stands before it
+        scored = whole.reaching_beyond(len(context.rstrip() or context))
         return Branch(whole.ids[len(self.stable) :], scored - len(self.stable))
 
     def answer_spans(self, more: str = "") -> list[range]:

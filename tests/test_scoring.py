@@ -663,3 +663,13 @@ def _plain(backbone, tree: PromptTree, wanted: list[int]) -> torch.Tensor:
         lp = backbone.plain_logits(ids[:-1]).log_softmax(-1)
         found.update({n: lp[i - 1, tree.tokens[n]] for i, n in enumerate(path) if i})
     return torch.stack([found[n] for n in wanted])
+
+
+def test_blanks_that_are_the_whole_context_of_an_answer_stay_before_it(frozen):
+    form, nothing = PromptFormat(answer=" "), Example("", None, ("fruit", "tool"))
+    found = PromptScorer(frozen, form, toy_task(), ()).scores([nothing])[0]
+    ids = frozen.encode("  fruit")
+    with torch.no_grad():
+        lp = frozen.plain_logits(ids[:-1]).log_softmax(-1)
+    values = [float(lp[i - 1, ids[i]]) for i in range(1, len(ids))]
+    assert found[0] == pytest.approx(sum(values) / len(values), abs=1e-5)
