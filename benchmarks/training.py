@@ -50,10 +50,10 @@ import torch
 import torch.nn.functional as F
 from scoring import MODEL, WIDTH, beyond, finish, rounded, say, summary, take_turns
 
-from eval.harness import VALIDATION_SEED
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig, TrainerConfig
 from metaicl.methods.in_context import InContext
+from metaicl.preflight import VALIDATION_SEED
 from metaicl.trainer import training_episodes
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError
