@@ -35,7 +35,7 @@ from metaicl.runs import duration, machine, manifest, write_config
 from task_suites.core.json_files import read_json
 from task_suites.core.line_store import LOST, LineStore
 from task_suites.core.yaml_files import read_yaml
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
@@ -71,15 +71,15 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
             continue
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
         if late:
-            say(f"{name}: {len(missing)} places left empty")
+            say(f"{name}: {counted(len(missing), 'place')} left empty")
             continue
-        say(f"{name}: {len(missing)} places")
+        say(f"{name}: {counted(len(missing), 'place')}")
         try:
             made = _contender(run, name, recipes[name], suite, backbones, folder, say)
             for line in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
                 ledger.append({"key": keys[name, line["task"], line["k"]], **line, "machine": machine()})
         except UserError as error:  # an inner loop that diverges, say: the other methods go on
-            say(f"{name}: {len(missing)} places left empty: {error}")
+            say(f"{name}: {counted(len(missing), 'place')} left empty: {error}")
     found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")

@@ -87,7 +87,7 @@ def train_run(
             say(note)
         weights = sum(p.numel() for p in method.learned().values())
         say(
-            f"Meta-training {run.method} on {len(trainer.tasks)} tasks, "
+            f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
             f"{trainer.config.steps} steps, {weights:,} weights"
         )
         say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
 from task_suites.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.sources import is_suite, open_suite
@@ -178,7 +178,7 @@ def run_audit(config: Suites, suite: TaskSuite) -> None:
     if config.fix:
         fixed = cleaned(suite, report, **settings)
         write_fixed(fixed, config.fix)
-        gone = f"{len(fixed.removed)} examples" + (
+        gone = counted(len(fixed.removed), "example") + (
             f" and the tasks {', '.join(fixed.dropped)}" if fixed.dropped else ""
         )
         print(f"{config.fix}: the suite without {gone} (removed.jsonl says which)", file=sys.stderr)

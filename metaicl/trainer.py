@@ -31,7 +31,7 @@ from metaicl.preflight import check_episodes
 from metaicl.prompt_tree import best_fit
 from metaicl.weights import check_weights, read_pickled
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.task import Task
 from task_suites.writing import write_text
 
@@ -102,7 +102,8 @@ class Trainer:
         self.tasks = [task for task in tasks if method.refusal(task) is None]
         if not self.tasks:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
-            raise UserError(f"no meta-training task that {method_config.name} serves", found=f"{len(tasks)} tasks{why}")
+            found = f"{counted(len(tasks), 'task')}{why}"
+            raise UserError(f"no meta-training task that {method_config.name} serves", found=found)
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"

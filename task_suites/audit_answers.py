@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from task_suites.errors import counted
 from task_suites.task import Example, Task
 
 PARTS = ("train", "test")
@@ -93,7 +94,7 @@ class Notes:
         if self.position and self.position[1] >= NEARLY_ALL:
             said.append(f"the right option stands in place {self.position[0]} in {self.position[1]:.1%}")
         if self.contradictions:
-            said.append(f"{len(self.contradictions)} inputs have two answers")
+            said.append(f"{counted(len(self.contradictions), 'input')} with two answers")
         if self.in_input and self.in_input.tells:
             i = self.in_input
             said.append(

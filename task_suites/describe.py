@@ -32,7 +32,7 @@ def list_tasks(suite: TaskSuite) -> str:
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     for name in (*side, *(name for name in suite.tasks if name not in side)):
         task, split = suite[name], side.get(name, "in no split")
-        labels = f"{len(task.labels)} labels" if task.labels else ""
+        labels = counted(len(task.labels), "label") if task.labels else ""
         line = f"{split:16}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
         lines.append(line[:limit].rstrip())
     return "\n".join(lines)

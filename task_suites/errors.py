@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 40  # names that a message lists
+
 
 class UserError(ValueError):
     """A mistake in data, configuration or environment that the user can mend.
@@ -41,10 +43,22 @@ def counted(number: int, what: str) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The ending of an error about an unknown name: the nearest known names, or all of them when few."""
+    """The ending of an error about an unknown name: the names that were probably meant, or the known ones.
+
+    The nearest come first; at most `SHOWN` are listed, and how many more there are.
+    """
     known = sorted(names)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f"Known: {shown}."
+    if len(known) > SHOWN:
+        known.sort(key=lambda other: _distance(name, other))
+        return f"Known, nearest first: {', '.join(known[:SHOWN])} and {len(known) - SHOWN} more."
+    begin = [other for other in known if name and other.startswith(name)]
+    return f"Known: {', '.join([*begin, *(other for other in known if other not in begin)])}."
+
+
+def _distance(name: str, other: str) -> tuple[bool, bool, float]:
+    """Orders names by how near they are to one that was typed: they begin with it, hold it, resemble it."""
+    resemblance = difflib.SequenceMatcher(None, name, other).ratio()
+    return not other.startswith(name), name not in other, -resemblance

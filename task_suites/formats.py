@@ -19,6 +19,7 @@ import copy
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain, count, islice, product
 from typing import Any, ClassVar, Literal
 
 from task_suites.chat import ChatPieces, ChatTemplate, cut_chat
@@ -302,7 +303,7 @@ class PromptFormat:
             text = bound.template.question(
                 input=example.text,
                 options=words,
-                letters=answers if self.choices == "letters" else list(string.ascii_uppercase[: len(words)]),
+                letters=answers if self.choices == "letters" else letter_names(len(words)),
                 choices=(listing or listed(words)[0]).removeprefix("\n") if words else "",
                 instruction=bound.task.instruction,
                 task=bound.task.name,
@@ -382,20 +383,15 @@ def listed(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def letters(words: Sequence[str]) -> tuple[str, list[str]]:
-    """One a line behind a letter, which is the answer.
-
-    Raises:
-        UserError: more options than letters.
-    """
-    names = list(string.ascii_uppercase[: len(words)])
-    if len(names) < len(words):
-        raise UserError(
-            "there are more options than letters",
-            found=f"{len(words)} options",
-            expected=f"at most {len(names)}",
-            fix="Take format.choices text or listed.",
-        )
+    """One a line behind a letter, which is the answer: A to Z, then AA, AB and so on."""
+    names = letter_names(len(words))
     return "".join(f"\n{name}. {word}" for name, word in zip(names, words, strict=True)), names
+
+
+def letter_names(number: int) -> list[str]:
+    """The names of so many options, as the columns of a spreadsheet are named: A, ..., Z, AA, AB, ..."""
+    names = (map("".join, product(string.ascii_uppercase, repeat=size)) for size in count(1))
+    return list(islice(chain.from_iterable(names), number))
 
 
 CHOICES: dict[str, Callable[[Sequence[str]], tuple[str, list[str]]]] = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from toys import choice_task, toy_task
 
 from task_suites.errors import UserError
-from task_suites.formats import PRESETS, PromptFormat, Segment, preset
+from task_suites.formats import PRESETS, PromptFormat, Segment, letter_names, preset
 from task_suites.label_words import LABEL_WORDS
 from task_suites.task import Example, Task
 
@@ -138,11 +138,11 @@ def test_an_answer_without_options_has_no_letter():
     assert texts(form.demonstration(Example("say hello", "hello"))) == ["say hello\nAnswer:", " hello\n\n"]
 
 
-def test_more_options_than_letters_are_refused():
-    options = tuple(map(str, range(27)))
-    assert preset("letters").written(Example("x", "25", options[:26])) == "Z"
-    with pytest.raises(UserError, match=r"more options than letters; found 27 options; expected at most 26"):
-        preset("letters").written(Example("x", "3", options))
+def test_options_beyond_z_have_two_letters_in_templates_too():
+    options = tuple(map(str, range(705)))
+    written = [preset("letters").written(Example("x", options[i], options)) for i in (0, 25, 26, 27, 51, 52, 701, 702)]
+    assert written == ["A", "Z", "AA", "AB", "AZ", "BA", "ZZ", "AAA"]
+    assert len(set(letter_names(20_000))) == 20_000
 
 
 @pytest.mark.parametrize("name", sorted({*PRESETS} - {"chat"}))  # a chat: tests/test_format_chat.py

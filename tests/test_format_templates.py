@@ -69,6 +69,12 @@ def test_letters_go_into_the_choices_of_a_template_or_are_refused():
         of("{{ input }} ||| {{ answer }}", choices="letters")
 
 
+def test_letters_of_a_template_reach_beyond_z():
+    many = Example("a fig", "o27", tuple(f"o{i}" for i in range(28)))
+    (question, _) = texts(of("{{ letters | join(' ') }} {{ input }} ||| {{ answer }}").branch(many, "o27"))
+    assert question.startswith("A B C ") and question.endswith(" Z AA AB a fig")
+
+
 def test_templates_see_the_words_of_labels():
     form = of("{{ options | join('/') }} {{ input }} ||| {{ answer }}", verbalizer={"fruit": "food"})
     assert texts(form.branch(DEMO.hidden(), "fruit")) == ["food/tool a fig", " food"]

@@ -182,6 +182,7 @@ def test_a_mistake_in_the_tags_is_named(tmp_path, tags, query, message):
     [
         ("a X O\nb O\n", ":2: another number of columns; found 2 in 'b O'; expected 3"),
         ("a\n", ":1: another number of columns; found 1 in 'a'; expected 2"),
+        ("a X O\nb X O\nc\u00a0d X O\ne X O\n", ":3: a token is empty or holds white space"),
         ("a X O\n\nb\u00a0c X O\n", ":3: a token is empty or holds white space"),
         ("a X O\nb \0 O\n", ":2: a NUL character"),
         (b"a X O\nb\xff X O\n", ":2: not UTF-8"),

@@ -274,7 +274,11 @@ def test_an_error_says_where_what_found_expected_and_the_way_out():
 def test_nearest_lists_all_names_when_none_is_near():
     assert nearest("acuracy", ("accuracy", "rouge_l")) == "Did you mean accuracy?"
     assert nearest("zzz", ("b", "a")) == "Known: a, b."
-    assert nearest("zzz", [f"n{i:02}" for i in range(20)]).endswith("n11, ....")
+    assert nearest("zzz", [f"n{i:02}" for i in range(20)]).endswith("n18, n19.")
+    assert nearest("s", ["icl", "majority", "snail"]) == "Known: snail, icl, majority."
+    many = [f"task{i:03}" for i in range(100)] + ["zoo_of_animals", "in_the_zoo"]
+    assert nearest("zoo", many).startswith("Known, nearest first: zoo_of_animals, in_the_zoo, task")
+    assert nearest("zoo", many).endswith(" and 62 more.")
 
 
 # -- what draws ask of a part ----------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_methods_that_do_not_learn_are_refused(tmp_path):
 
 def test_no_task_to_serve_is_one_clear_error(tmp_path):
     config = MethodConfig("protonet", {}, tiny_config(weights="frozen"), PromptFormat())
-    with pytest.raises(UserError, match=r"that protonet serves; found 1 tasks \(choice: options of each example's own"):
+    with pytest.raises(UserError, match=r"that protonet serves; found 1 task \(choice: options of each example's own"):
         Trainer(config.build(), config, [choice_task()], CONFIG, tmp_path, progress=False)
 
 

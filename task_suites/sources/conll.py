@@ -118,7 +118,17 @@ def _items(path: Path, options: Mapping[str, str]) -> Iterator[Item]:
     sentences = list(read_sentences(path, *_columns(options), comment=options["comment"]))
     scheme = options["scheme"] if options["scheme"] != "auto" else recognised(sentences, path)
     for sentence in sentences:
-        yield f"{path}:{sentence.lines[0]}", Example(tokens=sentence.tokens, tags=to_bio(sentence, scheme, path))
+        example = Example(tokens=sentence.tokens, tags=to_bio(sentence, scheme, path))
+        yield f"{path}:{_line(sentence, example)}", example
+
+
+def _line(sentence: Sentence, example: Example) -> int:
+    """The line of a sentence that an error is about: of its first unsound token or tag; else its first."""
+    if example.problem() is None:
+        return sentence.lines[0]
+    words = zip(sentence.tokens, example.tags or (), sentence.lines, strict=True)
+    bad = (line for token, tag, line in words if Example(tokens=(token,), tags=(tag,)).problem())
+    return next(bad, sentence.lines[0])
 
 
 def read_sentences(
