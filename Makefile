@@ -10,13 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := smollm2-135m
 
-.PHONY: help quickstart test slow lint install model clean
+.PHONY: help quickstart test slow numerics lint install model clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make quickstart   install, pull the model, meta-train it and compare it on unseen tasks (ARGS=\"--json\" passes options)"
 	@echo "make test         install, pull the model, run the tests"
 	@echo "make slow         the tests that take long"
+	@echo "make numerics     the tests of numbers, computed by another instruction set and number of threads"
 	@echo "make lint         ruff and mypy"
 	@echo "make install      only make $(VENV) and install into it"
 	@echo "make model        only pull $(MODEL)"
@@ -28,10 +29,14 @@ quickstart: install
 
 test: install
 	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto -m "not slow"
 
 slow: install
 	$(BIN)/python -m pytest -m slow
+
+# the numbers once more, computed as on a machine without vector instructions and by two threads
+numerics: install
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "numerics and not slow"
 
 lint: install
 	$(BIN)/ruff check .

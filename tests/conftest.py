@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -10,12 +12,48 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
+from backbones import make_learnable, tiny_config
+from helpers import REALTASKS
+from hypothesis import settings
 
 from metaicl import models
-from metaicl.config import BackboneConfig
 
-torch.set_num_threads(1)  # tiny models: a second thread costs more than it brings
-REALTASKS = Path(__file__).resolve().parents[2] / "shared" / "data" / "realtasks"
+# tiny models: a second thread costs more than it brings; set, it is obeyed, for numbers may depend on it
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+# no deadline, for a machine may have other work; the same examples each time, for a test that fails now and then
+# is believed by nobody (HYPOTHESIS_PROFILE=explore looks for new ones)
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+NUMERICS = {
+    *(
+        "adapted",
+        "attention_choice",
+        "bayesian_methods",
+        "calibration",
+        "embedding_methods",
+        "every_method",
+        "families",
+    ),
+    *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree", "reference"),
+    *("scoring", "tied", "trainer", "tree_attention"),
+}
+OWN = r"(metaicl|task_suites|eval)(\.|$)"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") in NUMERICS:
+            item.add_marker(pytest.mark.numerics)
+
+
+@pytest.fixture(autouse=True)
+def no_warning_of_our_own() -> Iterator[None]:
+    """A warning that a module of ours gives, or earns by how it calls a library, is an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=OWN)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,14 +72,6 @@ def real_model() -> str:
     return "smollm2-135m"
 
 
-TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
-
-
-def tiny_config(**changes: object) -> BackboneConfig:
-    settings: dict = {"name": "tiny-random", "precision": "fp32", "device": TEST_DEVICE, "lora_r": 4, **changes}
-    return BackboneConfig(**settings)
-
-
 @pytest.fixture(scope="session")
 def frozen():
     """A frozen tiny backbone in float32; tests do not change it."""
@@ -54,14 +84,3 @@ def frozen():
 def learnable():
     """A fresh tiny backbone with LoRA weights that differ from zero, so that they matter."""
     return make_learnable()
-
-
-def make_learnable(**changes: object):
-    from metaicl.backbone import Backbone
-
-    backbone = Backbone.load(tiny_config(**{"weights": "lora", "lora_alpha": 32, **changes}))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in backbone.trainable().values():
-            p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p.device))
-    return backbone

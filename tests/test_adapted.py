@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from conftest import make_learnable
+from backbones import double_backbone, make_learnable
+from gradients import flat, gradient_error
 from scipy.special import softmax
-from test_gradient_methods import double_backbone, flat, gradient_error
 from toys import tag_task, toy_task
 
 from metaicl.methods.adapted import SCALE, AdaptedModel

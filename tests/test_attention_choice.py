@@ -6,8 +6,8 @@ import logging
 
 import pytest
 import torch
-from conftest import tiny_config
-from test_families import FAMILIES, make, own_logprobs, tree, tree_logprobs, wrap
+from backbones import tiny_config
+from families import FAMILIES, make, own_logprobs, tree, tree_logprobs, wrap
 
 from metaicl import attention_choice, output_head, tree_attention
 from metaicl.attention_choice import HEAD, LAST_NETWORK, Choice, Fallback
@@ -157,7 +157,7 @@ OTHERS: dict[str, tuple[dict[str, object], dict[str, str]]] = {  # of families t
 def test_what_small_numbers_do_not_show_is_known_by_a_question(family):
     """A state that is carried on, or a cap on logits, changes a random tiny model by less than rounding."""
     import transformers
-    from test_families import GROUPED
+    from families import GROUPED
 
     changes, expected = OTHERS[family]
     torch.manual_seed(0)

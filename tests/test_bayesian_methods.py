@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from backbones import double_backbone
+from gradients import EPISODE, gradient_error
 from scipy.special import softmax
-from test_gradient_methods import EPISODE, double_backbone, gradient_error
 
 from metaicl.methods.base import seeded
 from metaicl.methods.bmaml import BayesianMAML, kernel_width, stein_direction

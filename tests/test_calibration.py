@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
+from pages import make as make_report
+from scripted import PROTOCOL, scripted
 from sklearn.metrics import brier_score_loss
-from test_harness import PROTOCOL, scripted
-from test_report import Page
-from test_report import make as make_report
 from toys import tag_task, toy_task
 
 from eval.calibration import calibration, expected_calibration_error
@@ -104,7 +104,7 @@ def test_results_carry_the_calibration_of_cells_with_options_and_of_no_others(tm
 
 
 def test_tagging_has_no_calibration(tmp_path):
-    from conftest import tiny_config
+    from backbones import tiny_config
 
     from eval.compare import Backbones, contender
     from task_suites.formats import PromptFormat

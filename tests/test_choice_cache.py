@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

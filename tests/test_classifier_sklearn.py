@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone

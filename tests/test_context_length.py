@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_every_method import FAST
-from test_methods import build
+from on_toys import FAST, build
 from toys import tag_task, text_task, toy_task
 
 from metaicl.backbone import Backbone

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_families import make, tree
-from test_trainer import CONFIG, TASKS
+from families import make, tree
+from training import CONFIG, TASKS
 from trees import plant
 
 from metaicl.backbone import Backbone

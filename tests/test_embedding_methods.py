@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_learnable, tiny_config
+from backbones import double_backbone, make_learnable, tiny_config
+from gradients import gradient_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from test_gradient_methods import double_backbone, gradient_error
 from torch import nn
 from toys import tag_task, toy_task
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import pytest
-from helpers import sized_task
+from helpers import in_fresh_process, sized_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_task
@@ -250,13 +247,9 @@ def test_a_draw_is_the_same_in_any_order_of_calls():
 
 
 def test_a_draw_is_the_same_in_a_fresh_process_under_any_hash_seed():
-    code = "import test_episodes as t; print([t.drawn(call) for call in t.CALLS])"
     expected = str([drawn(call) for call in CALLS])
-    for hash_seed in ("1", "77"):
-        env = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        folder = Path(__file__).parent
-        fresh = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True)
-        assert fresh.stdout.strip() == expected, fresh.stderr
+    for hash_seed in (1, 77):
+        assert in_fresh_process("[t.drawn(call) for call in t.CALLS]", "test_episodes", hash_seed) == expected
 
 
 def test_other_seeds_indices_roles_and_tasks_give_other_draws():

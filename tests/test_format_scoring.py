@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_learnable, tiny_config
-from test_format_chat import INSIDE
-from test_scoring import episode, plain_score
+from backbones import make_learnable, tiny_config
+from chat_templates import INSIDE
+from plain_scores import episode, plain_score
 from toys import choice_task, tag_task, text_task, toy_task
 
 from metaicl.backbone import Backbone

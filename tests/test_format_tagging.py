@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_formats import tagged_sentences
+from sentences import tagged_sentences
 
 from task_suites.formats import PromptFormat, spans
 from task_suites.tags_as_text import TAGGING, mark_inline, parse_inline, rename

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sentences import tagged_sentences
 
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat, Segment, parse_tags, preset, spans
@@ -200,23 +201,6 @@ def test_a_repeated_word_goes_to_its_places_from_left_to_right():
     assert parse_tags("a = X; a = Y", ("a", "b", "a")) == ("B-X", "O", "B-Y")
     # the first "a" is meant to be untagged: the text cannot say so
     assert parse_tags("a = X", ("a", "b", "a")) == ("B-X", "O", "O")
-
-
-words = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C"), exclude_characters=";"), min_size=1)
-kinds = st.sampled_from(["PER", "LOC", "two words", "a-b"])
-
-
-@st.composite
-def tagged_sentences(draw, word=words):
-    """Sentences with spans of one to three words, their tags in the canonical way (B- opens each span)."""
-    pieces = draw(
-        st.lists(st.tuples(st.lists(word, min_size=1, max_size=3), st.none() | kinds), min_size=1, max_size=6)
-    )
-    tokens, tags = [], []
-    for piece, kind in pieces:
-        tokens += piece
-        tags += ["O"] * len(piece) if kind is None else [f"B-{kind}"] + [f"I-{kind}"] * (len(piece) - 1)
-    return tuple(tokens), tuple(tags)
 
 
 @settings(max_examples=150, deadline=None)

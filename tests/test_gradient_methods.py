@@ -4,74 +4,22 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import double_backbone
+from gradients import EPISODE, flat, gradient_error, gradients
 from toys import toy_task
 
-from metaicl.backbone import Backbone
 from metaicl.methods.in_context import InContext
 from metaicl.methods.maml import MAML
 from metaicl.methods.meta_sgd import MetaSGD
 from metaicl.methods.reptile import Reptile
-from metaicl.tiny import tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
-
-EPISODE = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 0)
-
-
-def double_backbone(layers: int = 2, **changes: object) -> Backbone:
-    """A tiny GPT-2 with LoRA weights that are not zero, all in float64 (Llama's norms go through float32)."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = tiny_config(lora_r=2, lora_alpha=2, lora_targets="query-value", lora_layers=1, **changes)
-    shape = {"vocab_size": 257, "n_embd": 16, "n_layer": layers, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = GPT2LMHeadModel(GPT2Config(**shape, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0))
-        backbone = Backbone(model, tiny_tokenizer(), config)
-    backbone.model.double()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in backbone.trainable().values():
-            p.add_(0.3 * torch.randn(p.shape, generator=generator))
-    return backbone
-
-
-def gradient_error(
-    loss: Callable[[], torch.Tensor], params: Sequence[torch.Tensor], count: int = 3, step: float = 1e-5
-) -> float:
-    """The largest difference between autograd's directional derivatives and central differences over the largest
-    derivative, of `count` random directions in `params` (one of them may be flat, and all rounding)."""
-    grads = torch.autograd.grad(loss(), params, allow_unused=True)
-    generator = torch.Generator().manual_seed(1)
-    slopes, apart = [], []
-    for _ in range(count):
-        direction = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in params]
-        slope = sum(float((g * d).sum()) for g, d in zip(grads, direction, strict=True) if g is not None)
-        values = []
-        for sign in (1, -2, 1):
-            with torch.no_grad():
-                for p, d in zip(params, direction, strict=True):
-                    p.add_(sign * step * d)
-            values.append(float(loss().detach()))
-        slopes.append(abs(slope))
-        apart.append(abs((values[0] - values[1]) / (2 * step) - slope))
-    return max(apart) / max(*slopes, 1e-8)
-
-
-def gradients(method, episodes=(EPISODE,)) -> dict[str, torch.Tensor]:
-    learned = method.learned()
-    return dict(zip(learned, torch.autograd.grad(method(episodes)[0], list(learned.values())), strict=True))
-
-
-def flat(tensors) -> torch.Tensor:
-    return torch.cat([t.flatten() for t in tensors])
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
+from scripted import PROTOCOL, TOYS, Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender, training_print
@@ -16,50 +16,11 @@ from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from metaicl.checkpoint import MethodConfig, load_method, save_method
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods import METHODS
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import Predictor
 from metaicl.methods.maml import MAML
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-from task_suites.sources import SuiteConfig
 from task_suites.task import Example, Task
-
-PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
-TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
-
-
-class Scripted(Method):
-    """Knows every answer by the word it ends with, or answers wrong on purpose; counts its adaptations."""
-
-    adapted = 0
-
-    def __init__(self, right: bool = True):
-        Method.__init__(self, None, PromptFormat())  # type: ignore[arg-type]
-        self.right = right
-
-    def refusal(self, task):
-        return "no choice tasks" if task.name == "choice" else None
-
-    def adapt(self, task, support):
-        Scripted.adapted += 1
-        assert all(e.output is not None for e in support)
-        return ScriptedPredictor(self.right)
-
-
-class ScriptedPredictor(Predictor):
-    def __init__(self, right: bool):
-        self.right = right
-
-    def scores(self, queries):
-        from toys import FRUIT
-
-        assert all(q.output is None and q.tags is None for q in queries)
-        truth = [0 if q.input.split()[-1] in FRUIT else 1 for q in queries]
-        return [np.eye(2)[t if self.right else 1 - t] for t in truth]
-
-
-def scripted(right: bool = True, cells: int = 0) -> Contender:
-    name = "right" if right else "wrong"
-    return Contender(name, name.title(), lambda: Scripted(right), name, cells=cells)
 
 
 def test_all_methods_meet_the_same_episodes_nested_in_k():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 from helpers import make_folder, rows, write_task
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 from scipy.special import softmax
 from sklearn.base import clone
 

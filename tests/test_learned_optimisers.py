@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import double_backbone, tiny_config
+from gradients import EPISODE, flat, gradient_error, gradients
 from hypothesis import given
 from hypothesis import strategies as st
-from test_gradient_methods import EPISODE, double_backbone, flat, gradient_error, gradients
 from torch import nn
 
 from metaicl.checkpoint import MethodConfig, load_method, save_method

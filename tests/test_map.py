@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 
 from eval import map as map_module
 from eval.config import MapRun, Protocol

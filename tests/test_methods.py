@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_learnable
-from test_gradient_methods import double_backbone
-from toys import choice_task, tag_task, text_task, toy_task
+from backbones import double_backbone
+from on_toys import TASKS, answers, build, draw
 
 from metaicl.methods import method_spec
 from metaicl.methods.embedding import ABSENT
@@ -18,39 +17,16 @@ from metaicl.methods.in_context import InContext
 from metaicl.methods.maml import MAML
 from metaicl.methods.protonet import ProtoNet
 from metaicl.methods.reptile import Reptile
-from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
-
-TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": tag_task()}
-
-
-def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
-    return EpisodeSampler(0, k, queries).draw(task, role, index)
-
-
-def build(name: str, **options):
-    spec = method_spec(name)
-    return spec.build(fresh_backbone(spec), PromptFormat(), **options)
-
-
-def fresh_backbone(spec):
-    from conftest import tiny_config
-
-    from metaicl.backbone import Backbone
-
-    return make_learnable() if spec.weights == "lora" else Backbone.load(tiny_config(weights="frozen"))
-
-
-def answers(method, e: Episode):
-    return method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
 
 
 @pytest.mark.parametrize("calibration", ["none", "pmi", "demonstrations"])
 @pytest.mark.parametrize("objective", ["tokens", "both", "options"])
 def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(objective, calibration):
-    from conftest import tiny_config
+    from backbones import tiny_config
 
     from metaicl.backbone import Backbone
 
@@ -178,7 +154,7 @@ def test_finetuning_without_steps_is_zero_shot():
 
 
 def test_finetuning_overfits_four_examples():
-    from conftest import tiny_config
+    from backbones import tiny_config
 
     from metaicl.backbone import Backbone
 

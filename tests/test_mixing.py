@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from helpers import sized_task
+from helpers import in_fresh_process, sized_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from test_trainer import CONFIG as TRAINER
-from test_trainer import equal, make, weights
+from training import CONFIG as TRAINER
+from training import equal, make, weights
 
 from metaicl.config import TrainerConfig
 from metaicl.trainer import training_episodes
@@ -102,12 +98,8 @@ def test_training_episodes_are_the_same_in_a_fresh_process_and_any_order():
     random.seed(5)
     expected = drawn_in_order([0, 1, 2, 3])
     assert drawn_in_order([3, 1, 0, 2]) == expected
-    code = "import test_mixing as t; print(sorted(t.drawn_in_order([2, 0, 3, 1]).items()))"
-    env = {**os.environ, "PYTHONHASHSEED": "7"}
-    fresh = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=env, capture_output=True, text=True
-    )
-    assert fresh.stdout.strip() == str(sorted(expected.items())), fresh.stderr
+    fresh = in_fresh_process("sorted(t.drawn_in_order([2, 0, 3, 1]).items())", "test_mixing", hash_seed=7)
+    assert fresh == str(sorted(expected.items()))
 
 
 def test_the_curriculum_raises_k_from_its_lower_bound_to_k_and_stays():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 
 from metaicl import models
 from metaicl.backbone import Backbone
@@ -136,7 +136,7 @@ def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real
 
 @pytest.mark.real_model
 def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(real_model):
-    from test_scoring import plain_score
+    from plain_scores import plain_score
     from toys import toy_task
 
     from metaicl.scoring import PromptScorer

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 
 from eval.compare import distinct, evaluate_run, name_meant, named_after
 from eval.config import EvaluateRun, Protocol

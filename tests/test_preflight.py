@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from conftest import REALTASKS, tiny_config
-from helpers import make_folder, rows, write_task
+from backbones import tiny_config
+from helpers import REALTASKS, make_folder, rows, write_task
 from toys import toy_suite
 
 from eval.harness import make_validate

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import make_learnable
+from backbones import make_learnable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import forests, plant

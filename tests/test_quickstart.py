@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 
 from eval.config import QuickstartRun
 from eval.quickstart import FULL, UNTRAINED, quickstart

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import tiny_config
+from backbones import tiny_config
 from helpers import rows, write_task
-from test_harness import TOYS, Scripted, scripted
+from scripted import TOYS, Scripted, scripted
 from toys import toy_task
 
 from eval.compare import evaluate_run, run_all

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 import yaml
-from conftest import tiny_config
+from backbones import tiny_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import toy_suite

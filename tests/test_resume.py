@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 from toys import toy_suite
 
 from metaicl.checkpoint import MethodConfig

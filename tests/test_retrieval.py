@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import in_fresh_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_harness import Scripted, scripted
+from scripted import Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_task
 
 from eval.config import Protocol
@@ -162,12 +159,7 @@ def retrieved() -> str:
 
 def test_retrieval_is_the_same_in_a_fresh_process_under_any_hash_seed():
     random.seed(4)
-    code = "import test_retrieval as t; print(t.retrieved())"
-    env = {**os.environ, "PYTHONHASHSEED": "5"}
-    fresh = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parent, env=env, capture_output=True, text=True
-    )
-    assert fresh.stdout.strip() == retrieved(), fresh.stderr
+    assert in_fresh_process("t.retrieved()", "test_retrieval", hash_seed=5) == retrieved()
 
 
 def test_an_episode_a_query_with_the_queries_of_a_draw_and_one_key():

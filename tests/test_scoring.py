@@ -10,11 +10,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import double_backbone, tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_scores import episode, plain_logprobs, plain_score, plain_scores
 from scipy.special import logsumexp, softmax
-from test_gradient_methods import double_backbone
 from toys import choice_task, text_task, toy_task
 
 from metaicl.backbone import Backbone
@@ -22,44 +22,12 @@ from metaicl.prompt_tree import PromptTree, pack
 from metaicl.prompts import Prompt, fit
 from metaicl.scoring import BLANKS, PromptScorer
 from metaicl.tiny import tiny_model, tiny_tokenizer
-from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example
 
 KINDS = ("contextual", "pmi", "demonstrations")
 FORMATS = [PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)]
-
-
-def episode(task, k=4, queries=6):
-    return EpisodeSampler(0, k, queries).draw(task, "test", 0)
-
-
-def plain_logprobs(backbone, form, task, support, query, option) -> list[float]:
-    """Log-probabilities of the scored segment's tokens from one plain sequence."""
-    before = [*form.opening(task), *(s for e in support for s in form.demonstration(e))]
-    *question, answer = form.branch(query, option)
-    ids, first = encoded_pair(backbone, "".join(s.text for s in [*before, *question]), answer.text)
-    with torch.no_grad():
-        lp = torch.log_softmax(backbone.plain_logits(ids[:-1]), -1)
-    return [float(lp[i - 1, ids[i]]) for i in range(first, len(ids))]
-
-
-def encoded_pair(backbone, context: str, answer: str) -> tuple[list[int], int]:
-    """(tokens of the whole text, how many of them are the context's), as lm-evaluation-harness counts them: trailing
-    blanks of the context belong to the answer."""
-    before = backbone.tokenizer(context.rstrip(), add_special_tokens=False).input_ids
-    return backbone.tokenizer(context + answer, add_special_tokens=False).input_ids, len(before)
-
-
-def plain_score(backbone, form, task, support, query, option) -> float:
-    """Log-probability of the scored segment from one plain sequence: token mean (direct) or sum (channel)."""
-    values = plain_logprobs(backbone, form, task, support, query, option)
-    return sum(values) if form.channel else sum(values) / len(values)
-
-
-def plain_scores(backbone, e, query) -> np.ndarray:
-    return np.array([plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

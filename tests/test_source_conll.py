@@ -216,5 +216,7 @@ def test_any_text_is_sentences_or_one_error(tmp_path_factory, text):
     try:
         for sentence in read_sentences(path):
             assert len(sentence.tokens) == len(sentence.tags) == len(sentence.lines) > 0
+            columns = [text.split("\n")[number - 1].split() for number in sentence.lines]
+            assert [c[0] for c in columns] == list(sentence.tokens)
     except UserError as error:
         assert str(error).startswith(f"{path}:")

@@ -251,14 +251,21 @@ def test_a_mistake_in_a_table_is_named_with_its_line(tmp_path, content, message)
 
 @pytest.mark.parametrize("file", ["train.parquet", "train.arrow", "file.arrow"])
 def test_a_broken_columnar_file_gives_one_error(tmp_path, file):
-    whole = FORMS[file]
+    """Half a file is no file; and what is read of a damaged one has the form of examples."""
+    whole, refused = FORMS[file], 0
     for number in range(0, len(whole), max(1, len(whole) // 60)):
         for content in (whole[:number], whole[:number] + b"\xff\x00\x7f" + whole[number + 3 :]):
             name = write(tmp_path, {**KEYS, "train": file, "test": file}, **{file.replace(".", "_"): content})
             try:
-                open_suite(name)["mood"].examples("train")
+                found = open_suite(name)["mood"].examples("train")
             except UserError as error:
                 assert file in str(error)
+                refused += 1
+            else:
+                assert all(e.problem(LABELS) is None for e in found)
+                if content == whole[:number]:  # a stream may lack its end mark: all of its rows are there
+                    assert file == "train.arrow" and list(found) == EXPECTED
+    assert refused > 60  # nearly all of the halves
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
@@ -288,6 +295,9 @@ def test_what_the_csv_module_of_others_writes_is_read_back(tmp_path_factory, pai
     assert [tuple(row.values()) for _, row in FileRows((path,)).read()] == pairs
 
 
+NEEDED = ("input", "output", "train")  # of the keys above; the labels are those of the data
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(
@@ -309,8 +319,10 @@ def test_any_yaml_gives_a_suite_or_one_error(tmp_path_factory, keys, dropped):
         tasks = open_suite(name).tasks.values()
     except UserError as error:
         assert str(error).strip()
+        assert dropped in NEEDED or keys  # the rest is a sound table
     else:
-        assert tasks
+        assert dropped not in NEEDED or dropped in keys
+        assert [t.name for t in tasks] == ["mood"] or keys
 
 
 ROW = {"a": "x y", "choices": ["p", "q"], "label": 1, "d": {"t": ["u"]}}

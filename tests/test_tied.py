@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 from toys import toy_task
 
 from metaicl.backbone import Backbone
@@ -91,7 +91,15 @@ def compared(tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
         said[kind] = heard.lines
     script = parent / "fresh.py"
     script.write_text(FRESH, encoding="utf-8")
-    command = [sys.executable, str(script), str(parent), str(parent / "base"), str(HERE), str(HERE.parent)]
+    command = [
+        sys.executable,
+        str(script),
+        str(parent),
+        str(parent / "base"),
+        str(HERE),
+        str(HERE / "support"),
+        str(HERE.parent),
+    ]
     subprocess.run(command, check=True, timeout=300)
     return before, dict(np.load(parent / "found.npz")), said
 

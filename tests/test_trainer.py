@@ -6,13 +6,13 @@ import json
 import math
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 from helpers import launch_two
-from toys import choice_task, toy_suite
+from toys import choice_task
+from training import CONFIG, TASKS, equal, make, weights
 
 from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method
 from metaicl.config import TrainerConfig
@@ -21,23 +21,6 @@ from metaicl.trainer import Trainer, training_episodes
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-
-TASKS = toy_suite().split("meta_train")
-CONFIG = TrainerConfig(steps=4, episodes_per_step=4, k=4, queries=3, lr=5e-3, warmup_steps=1, log_every=1)
-
-
-def make(folder: Path, name: str = "metaicl", config: TrainerConfig = CONFIG, validate=None, **backbone) -> Trainer:
-    method_config = MethodConfig(name, {}, tiny_config(**backbone), PromptFormat())
-    return Trainer(method_config.build(), method_config, TASKS, config, folder, validate, progress=False)
-
-
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {n: p.detach().clone() for n, p in trainer.method.learned().items()}
-
-
-def equal(a: dict, b: dict, tolerance: float = 0.0) -> bool:
-    assert a.keys() == b.keys()
-    return all(torch.allclose(a[n], b[n], atol=tolerance, rtol=0) for n in a)
 
 
 def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
@@ -264,7 +247,7 @@ import sys, torch, json
 torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from test_trainer import CONFIG, make
+from training import CONFIG, make
 trainer = make(Path(sys.argv[1]) / "run", "ict")  # Adam magnifies the rounding of small gradients
 world = trainer.accelerator.num_processes
 losses = [trainer.take_step()["loss"] for _ in range(2)]

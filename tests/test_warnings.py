@@ -50,7 +50,10 @@ def test_the_command_line_shows_a_warning_on_one_line(tmp_path, category):
         f"import warnings\nfrom toys import toy_suite\n\n\ndef suite():\n"
         f"    warnings.warn('first\\n  second', {category})\n    return toy_suite()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(tmp_path)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support"), str(tmp_path)]),
+    }
     command = [sys.executable, "-m", "metaicl", "suites", "list", "noisy:suite"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

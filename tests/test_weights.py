@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
+from backbones import tiny_config
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from test_trainer import CONFIG, make
+from training import CONFIG, make
 
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, load_method, load_weights, save_method

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from scipy.special import softmax
 
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
@@ -20,7 +21,7 @@ CUES, WORDS, LETTERS = ("aaaa", "zzzz"), ("lemon", "cobra"), "mnopqrst"
 EpisodeOf = Callable[[str, bool], Episode]  # from a name, and which of two tasks
 
 
-def cue_episode(name: str, swapped: bool, k: int = 8, queries: int = 8) -> Episode:
+def cue_episode(name: str, swapped: bool, k: int = 4, queries: int = 4) -> Episode:
     """Inputs of two kinds, told apart by their letters; which of two arbitrary words stands for which kind is the
     task's own. The same name gives the same inputs to both tasks, so that who does not read the demonstrations' answers
     is right in exactly half of the queries of the two."""
@@ -77,15 +78,36 @@ def share_right(method: Method, episode_of: EpisodeOf, with_support: bool = True
     return sum(right) / len(right)
 
 
+def certainty(
+    method: Method, episode_of: EpisodeOf, with_support: bool = True, count: int = 2, name: str = "test"
+) -> float:
+    """The mean probability of the right answer over `count` held-out episodes of each of both tasks.
+
+    Both tasks ask the same queries with the same options and differ in the answers. So without demonstrations it is
+    exactly 1/2 for two options, of which one is right in either task, and at most 1/2 for more: no model, no rounding
+    and no luck can move it. A share of right answers jumps by a whole query where two scores are a rounding apart.
+    """
+    found = []
+    for i in range(count):
+        for swapped in (False, True):
+            e = episode_of(f"{name} {i}", swapped)
+            scores = method.adapt(e.task, e.support if with_support else ()).scores([q.hidden() for q in e.queries])
+            for row, q in zip(scores, e.queries, strict=True):
+                assert q.options and q.output
+                found.append(float(softmax(row)[q.options.index(q.output)]))
+    return sum(found) / len(found)
+
+
 def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(options, meta-training) with which a method adapts to the cue toy; for most, that is no meta-training at all."""
     defaults = method_spec(name).defaults()
     if name == "relation":
         return {}, {"steps": 40, "lr": 1e-2}
     if name == "snail":
-        return {"slots": 4, "length": 16, "width": 32}, {"steps": 100, "lr": 3e-3, "batch": 8}
+        return {"slots": 4, "length": 16, "width": 32}, {"steps": 50, "lr": 3e-3, "batch": 4}
     if "inner_steps" in defaults:
-        return {"inner_steps": 20, "inner_lr": 0.9, "objective": "options"}, {}
+        few = {n: 2 for n in ("members", "particles") if n in defaults}
+        return {"inner_steps": 20, "inner_lr": 0.9, "objective": "options", **few}, {}
     if name in ("finetune", "transfer"):
         return {"steps": 40, "lr": 2e-2, "objective": "options"}, {}
     return {}, {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REALTASKS
+from helpers import REALTASKS
 
 from task_suites import open_suite
 from task_suites.errors import UserError

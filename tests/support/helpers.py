@@ -15,6 +15,7 @@ import yaml
 from task_suites.task import Example, Task
 
 LABELS = ["good", "bad"]
+REALTASKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "realtasks"
 
 
 def rows(name: str, part: str, size: int = 6) -> list[dict[str, Any]]:
@@ -72,4 +73,14 @@ def launch_two(script: str, folder: Path, timeout: int) -> None:
     path.write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(path), str(folder)]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(here), str(here.parent)], check=True, env=environment, timeout=timeout)
+    subprocess.run([*command, str(here), str(here.parents[1])], check=True, env=environment, timeout=timeout)
+
+
+def in_fresh_process(expression: str, module: str, hash_seed: int) -> str:
+    """What `print` writes of an expression in a process of its own, where `t` is the named test module."""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": paths}
+    code = f"import {module} as t; print({expression})"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

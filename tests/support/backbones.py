@@ -1,0 +1,45 @@
+"""Backbones made in code: a two-layer random model, and one all in float64."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from metaicl.backbone import Backbone
+from metaicl.config import BackboneConfig
+from metaicl.tiny import tiny_tokenizer
+
+TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
+
+
+def tiny_config(**changes: object) -> BackboneConfig:
+    settings: dict = {"name": "tiny-random", "precision": "fp32", "device": TEST_DEVICE, "lora_r": 4, **changes}
+    return BackboneConfig(**settings)
+
+
+def make_learnable(**changes: object):
+    backbone = Backbone.load(tiny_config(**{"weights": "lora", "lora_alpha": 32, **changes}))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in backbone.trainable().values():
+            p.add_(0.02 * torch.randn(p.shape, generator=generator).to(p.device))
+    return backbone
+
+
+def double_backbone(layers: int = 2, **changes: object) -> Backbone:
+    """A tiny GPT-2 with LoRA weights that are not zero, all in float64 (Llama's norms go through float32)."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = tiny_config(lora_r=2, lora_alpha=2, lora_targets="query-value", lora_layers=1, **changes)
+    shape = {"vocab_size": 257, "n_embd": 16, "n_layer": layers, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(**shape, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0))
+        backbone = Backbone(model, tiny_tokenizer(), config)
+    backbone.model.double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in backbone.trainable().values():
+            p.add_(0.3 * torch.randn(p.shape, generator=generator))
+    return backbone

@@ -1,0 +1,70 @@
+"""Methods built on tiny backbones, and episodes of small tasks of every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from backbones import make_learnable, tiny_config
+from scipy.special import softmax
+from toys import choice_task, tag_task, text_task, toy_suite, toy_task
+
+from metaicl.backbone import Backbone
+from metaicl.checkpoint import MethodConfig
+from metaicl.config import TrainerConfig
+from metaicl.methods import METHODS, method_spec
+from metaicl.methods.base import Method
+from metaicl.trainer import Trainer
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.formats import PromptFormat
+from task_suites.task import Example
+
+TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": tag_task()}
+INNER = [name for name, spec in METHODS.items() if "inner_steps" in spec.defaults()]
+FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
+FAST["platipus"] |= {"inner_steps": 1, "members": 2}
+FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
+FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
+TRAINED = [n for n, s in METHODS.items() if s.trained]
+
+
+def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
+    return EpisodeSampler(0, k, queries).draw(task, role, index)
+
+
+def build(name: str, **options):
+    spec = method_spec(name)
+    return spec.build(fresh_backbone(spec), PromptFormat(), **options)
+
+
+def fresh_backbone(spec):
+    return make_learnable() if spec.weights == "lora" else Backbone.load(tiny_config(weights="frozen"))
+
+
+def answers(method, e: Episode):
+    return method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
+
+
+def fast(name: str, **options: Any) -> Method:
+    return build(name, **{**FAST.get(name, {}), **options})
+
+
+def scores(method: Method, e: Episode, support: tuple[Example, ...] | None = None) -> np.ndarray:
+    return np.array(
+        method.adapt(e.task, e.support if support is None else support).scores([q.hidden() for q in e.queries])
+    )
+
+
+STEPS = TrainerConfig(steps=3, episodes_per_step=2, k=4, queries=3, lr=1e-3, warmup_steps=1, log_every=1)
+
+
+def trained(name: str, folder: Path) -> tuple[dict[str, Any], Trainer]:
+    """Losses of three steps, the weights after them and a prediction."""
+    spec = METHODS[name]
+    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
+    trainer = Trainer(config.build(), config, toy_suite().split("meta_train"), STEPS, folder / name, progress=False)
+    losses = [trainer.take_step()["loss"] for _ in range(3)]
+    learned = {n: p.detach().clone() for n, p in trainer.method.learned().items()}
+    found = softmax(scores(trainer.method, draw(TASKS["options"])), axis=1)
+    return {"losses": losses, "weights": learned, "scores": found}, trainer
