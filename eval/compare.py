@@ -18,10 +18,13 @@ from eval.report import table, write_report
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
-from metaicl.identity import RUN
+from metaicl.devices import device_for, settled
+from metaicl.folders import one_process
+from metaicl.identity import RUN, model_identity
 from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
+from metaicl.text_encoder import ENCODING
 from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
@@ -73,7 +76,7 @@ def contender(
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    print_ = hashed(asdict(config))
+    print_ = answers_print(config)
     return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve, settings=asdict(config))
 
 
@@ -82,7 +85,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
     config = read_card(folder)[0].resolved()
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
-    print_ = hashed([asdict(config), *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files)])
+    print_ = answers_print(config, *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files))
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         named_after(folder),
@@ -131,10 +134,23 @@ def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
     return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
+def answers_print(config: MethodConfig, *weights: str) -> str:
+    """A hash of what a method's answers depend on besides the episode: its settings, the hashes of the weights that it
+    learned, the base model's, the precision in which this machine runs it, and how texts become tokens."""
+    return hashed([asdict(config), weights, *model_print(config.backbone)])
+
+
 def training_print(run: TrainRun, *more: Any) -> str:
-    """A name for what a training depends on (and `more`), the method's defaults of this version among it; drawing a bar
+    """A hash of what a training depends on (and `more`), the method's defaults of this version among it; drawing a bar
     makes no difference."""
-    return hashed([asdict(resolved(replace(run, progress=True))), *more])
+    run = resolved(replace(run, progress=True))
+    return hashed([asdict(run), *model_print(run.backbone), *more])
+
+
+def model_print(config: BackboneConfig) -> list[Any]:
+    """What a model's answers depend on besides its settings: its weights, its precision on this machine, the rule of
+    encoding."""
+    return [model_identity(config), settled(config, device_for(config)).precision, ENCODING]
 
 
 def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
@@ -224,6 +240,7 @@ def check_methods(run: EvaluateRun) -> None:
             )
 
 
+@one_process
 def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
     started = time.monotonic()

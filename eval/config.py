@@ -182,6 +182,10 @@ class TuneRun:
         if self.budget_seconds:
             refuse_steps(self.trainer, self.budget_seconds)
 
+    @property
+    def folder(self) -> Path:
+        return Path(self.output) / self.name
+
 
 @dataclass(frozen=True)
 class MapRun:
@@ -219,6 +223,10 @@ class MapRun:
     def __post_init__(self) -> None:
         check_ranges(self)
         refuse_steps(self.trainer, self.budget_seconds)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output) / self.name
 
 
 def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from eval.budget import within_budget
 from eval.calibration import calibration
-from eval.compare import DONE, Backbones, contender, finished_training, hashed, train_once, training_print
+from eval.compare import DONE, Backbones, contender, finished_training, hashed, model_print, train_once, training_print
 from eval.config import MapRun
 from eval.harness import Comparison, Contender
 from eval.metrics import score
@@ -30,6 +30,7 @@ from eval.statistics import Interval, generator
 from eval.tune import RECIPE
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainRun
+from metaicl.folders import one_process
 from metaicl.methods import METHODS, method_spec
 from metaicl.runs import duration, machine, manifest, write_config
 from task_suites.core.json_files import read_json
@@ -45,6 +46,7 @@ LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is fille
 Place = tuple[str, int]  # task, k
 
 
+@one_process
 def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
     from eval.map_report import SCHEMA, write_map
@@ -55,7 +57,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
         method_spec(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
-    folder = Path(run.output) / run.name
+    folder = run.folder
     write_config(folder / "config.yaml", asdict(run))
     ledger = Ledger(folder / LEDGER)
     if note:
@@ -122,7 +124,8 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
     spec = method_spec(name)
     options = {**spec.defaults(), **recipe.get("method_options", {})}
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    parts: list[Any] = [name, options, asdict(spec.backbone_config(run.backbone, shared=True)), protocol, task_print]
+    backbone = spec.backbone_config(run.backbone, shared=True)
+    parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
     if spec.trained:
         parts += [
             asdict(run.suite),

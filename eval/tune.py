@@ -29,10 +29,12 @@ from eval.harness import make_scores, make_validate
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
+from metaicl.folders import one_process
 from metaicl.methods import RATE, MethodSpec, method_spec
+from metaicl.preflight import check_episodes, validation_episodes
 from metaicl.runs import duration, plain, train_run, write_config
 from task_suites.core.line_store import LineStore
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, counted, nearest
 from task_suites.task import TaskSuite
 from task_suites.writing import write_text
 
@@ -41,6 +43,7 @@ RECIPE = "recipe.yaml"  # in a study's folder: what it has chosen
 Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)
 
 
+@one_process
 def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Run the missing trials; the recipe is written to `recipe.yaml` (for `metaicl train --config`) and returned.
 
@@ -56,13 +59,16 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     spec = method_spec(run.method)
     space = checked_space(run.space or spec.space or (RATE if spec.trained else {}), run.method)
     suite, note = run.suite.open()
-    folder = Path(run.output) / run.name
+    folder = run.folder
     recorded = replace(
         run,
         method_options=spec.resolved_options(run.method_options),
         backbone=spec.backbone_config(run.backbone),
         format=spec.prompt_format(run.format),
     )
+    learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
+    backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
+    _check_validation(run, suite, folder, backbone)
     write_config(folder / "config.yaml", asdict(recorded))
     if note:
         say(note)
@@ -72,8 +78,6 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     )
     done = [t for t in study.trials if t.state.is_finished()]
     say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space)} ({len(done)} are finished)")
-    learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
-    backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
     if run.budget_seconds and spec.trained:
         budget = run.budget_seconds
         run = _within_budget(run, folder, suite, backbone)
@@ -190,11 +194,27 @@ def _scores(
     else:
         method = config.build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
-    if not held_out:
-        raise UserError(f"no meta-validation task that {run.method} serves")
     scores = make_scores(held_out, run.validation)(method)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return scores
+
+
+def _check_validation(run: TuneRun, suite: TaskSuite, folder: Path, backbone: Backbone | None) -> None:
+    """Check before the first trial what every trial needs at its end: validation tasks whose episodes fit the model.
+
+    Raises:
+        UserError: the method serves no validation task; or an episode does not fit, named as in `check_episodes`.
+    """
+    config = MethodConfig(run.method, _training(run, {}, folder).method_options, run.backbone, run.format)
+    method = config.build(backbone)
+    validated = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
+    if not validated:
+        raise UserError(
+            f"no meta-validation task that {run.method} serves",
+            found=counted(len(suite.split("meta_validation")), "meta-validation task"),
+            fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.name.",
+        )
+    check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation.k")
 
 
 def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:

@@ -11,11 +11,15 @@ Killed between the two renames, NAME is missing and .NAME.old is whole. `recover
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from task_suites.errors import UserError
@@ -69,6 +73,66 @@ def set_aside(folder: Path) -> Path:
         number += 1
     folder.rename(place)
     return place
+
+
+class HasFolder(Protocol):
+    """A run's configuration."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run writes."""
+
+
+Run = TypeVar("Run", bound=HasFolder)
+Rest = ParamSpec("Rest")
+Result = TypeVar("Result")
+
+
+def one_process(command: Callable[Concatenate[Run, Rest], Result]) -> Callable[Concatenate[Run, Rest], Result]:
+    """A command that holds its run's folder while it works: two processes that write one run spoil it.
+
+    Of the processes of one distributed run, the main process holds the folder.
+    """
+
+    @wraps(command)
+    def holding(run: Run, *args: Rest.args, **kwargs: Rest.kwargs) -> Result:
+        if os.environ.get("RANK", "0") != "0":
+            return command(run, *args, **kwargs)
+        with held(run.folder):
+            return command(run, *args, **kwargs)
+
+    return holding
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder, by a lock beside it (.NAME.lock) that ends with its process.
+
+    Raises:
+        UserError: another process holds the folder.
+    """
+    new = [parent for parent in folder.parents if not parent.exists()]  # the innermost first
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            "another process is writing into this folder",
+            where=folder,
+            fix="Wait until it has ended, or choose another --output.",
+        ) from None
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror or error})", where=folder.parent) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows has filelock remove the file
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with suppress(OSError):  # a folder with something in it stays
+            for parent in new:
+                parent.rmdir()
 
 
 def _new(target: Path) -> Path:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from metaicl import models, tiny
 from metaicl.config import BackboneConfig, TrainRun
 from metaicl.devices import device_for, settled
 from metaicl.methods import resolved
+from metaicl.text_encoder import ENCODING
 from task_suites.errors import UserError
 from task_suites.provenance import Record
 from task_suites.task import META_SPLITS, Task, TaskSuite
@@ -107,7 +109,8 @@ def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]
         "suite": {"max_words": run.suite.max_words},
         "task": _tasks(suite, data),
     }
-    flat = {"method": run.method} | {f"{part}.{name}": v for part, of in parts.items() for name, v in of.items()}
+    flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING}
+    flat |= {f"{part}.{name}": v for part, of in parts.items() for name, v in of.items()}
     return json.loads(json.dumps(flat, default=_name_of))  # type: ignore[no-any-return]
 
 
@@ -139,13 +142,19 @@ def model_identity(config: BackboneConfig) -> dict[str, str]:
     if not Path(source).is_dir():
         return {"commit": _commit(source)}
     files = sorted(path for path in Path(source).iterdir() if path.is_file())
+    return {"sha256": _hash_of_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))}
+
+
+@lru_cache(maxsize=8)
+def _hash_of_files(files: Sequence[tuple[Path, int, int]]) -> str:
+    """Over the names, sizes and bytes of files, given with their sizes and times: unchanged ones are read once."""
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    for path, size, _ in files:
+        digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as data:
             while block := data.read(1 << 20):
                 digest.update(block)
-    return {"sha256": digest.hexdigest()}
+    return digest.hexdigest()
 
 
 def _commit(name: str) -> str:

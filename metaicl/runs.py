@@ -19,7 +19,7 @@ from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, load_method, read_training
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
 from metaicl.devices import device_for, precision_for
-from metaicl.folders import set_aside
+from metaicl.folders import one_process, set_aside
 from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.methods import resolved
 from metaicl.methods.base import Method
@@ -37,6 +37,7 @@ PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets"
 MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float]]
 
 
+@one_process
 def train_run(
     run: TrainRun,
     make_validate: MakeValidate,

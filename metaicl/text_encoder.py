@@ -27,6 +27,7 @@ from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
+ENCODING = "whole texts"  # the rule above by name: what was measured under another one is not taken for its own
 LONGEST_CACHED = 1000  # characters of a text whose tokens are kept: queries and answers, not whole prompts
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from eval.compare import evaluate_run
+from eval.config import EvaluateRun, MapRun, TuneRun
+from eval.map import map_run
+from eval.tune import tune_run
 from metaicl import folders
-from metaicl.folders import interrupted, recover, set_aside, whole_folder
+from metaicl.config import TrainRun
+from metaicl.folders import held, interrupted, recover, set_aside, whole_folder
+from metaicl.runs import train_run
+from task_suites.errors import UserError
 
 MOMENTS = 12  # more than a save has
 
@@ -82,3 +93,51 @@ def test_folders_are_moved_aside_to_the_first_free_name(tmp_path):
         (tmp_path / "run" / "number").write_text(str(number))
         place = set_aside(tmp_path / "run")
         assert place == tmp_path / f"run.earlier-{number}" and (place / "number").read_text() == str(number)
+
+
+@contextmanager
+def another_process_in(folder: Path) -> Iterator[subprocess.Popen]:
+    program = (
+        "import sys, time, pathlib; from metaicl.folders import held\n"
+        "with held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_folder_that_another_process_writes_into_is_refused_and_one_that_was_killed_leaves_it_free(tmp_path):
+    target = tmp_path / "runs" / "one"
+    starts = {
+        "train": lambda: train_run(TrainRun("one", str(target.parent)), make_validate=None),
+        "evaluate": lambda: evaluate_run(EvaluateRun("one", str(target.parent))),
+        "tune": lambda: tune_run(TuneRun("one", str(target.parent))),
+        "map": lambda: map_run(MapRun("one", str(target.parent))),
+    }
+    with another_process_in(target) as process:
+        for start in starts.values():
+            with pytest.raises(UserError, match=r"runs/one: another process .* Wait until it has ended, or choose"):
+                start()
+        with held(target.parent / "two"):  # the second way out
+            pass
+        process.kill()
+        process.wait()
+        with held(target):  # the first
+            assert not target.exists()
+
+
+def test_holding_a_folder_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "a" / "b" / "run"
+    with held(target):
+        pass
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ZeroDivisionError), held(target):
+        target.mkdir()
+        raise ZeroDivisionError
+    assert list(target.parent.iterdir()) == [target]
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(UserError, match="cannot be written"), held(tmp_path / "file" / "run"):
+        pass

@@ -11,13 +11,15 @@ from scripted import PROTOCOL, TOYS, Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender, training_print
-from eval.config import EvaluateRun, Protocol
+from eval.config import EvaluateRun, MapRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
+from eval.map import place_key
 from metaicl.checkpoint import MethodConfig, load_method, save_method
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods import METHODS
 from metaicl.methods.base import Predictor
 from metaicl.methods.maml import MAML
+from metaicl.tiny import tiny_model, tiny_tokenizer
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.task import Example, Task
@@ -134,6 +136,34 @@ def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_p
         monkeypatch.setitem(METHODS, name, replace(METHODS[name], options={**METHODS[name].options, **option}))
     assert not set(prints()) & set(before)
     assert trained_contender(tmp_path / "best").fingerprint == saved  # its folder records every option
+
+
+def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encoding(tmp_path, monkeypatch):
+    base = tmp_path / "base"
+    tiny_model().save_pretrained(base)
+    tiny_tokenizer().save_pretrained(base)
+    backbone = tiny_config(name=str(base))
+    config = MethodConfig("metaicl", {}, backbone, PromptFormat())
+    save_method(config.build(), config, tmp_path / "best")
+    map_ = MapRun("map", str(tmp_path), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
+
+    def prints() -> list[str]:
+        return [
+            contender("icl", backbone, PromptFormat(), Backbones()).fingerprint,
+            trained_contender(tmp_path / "best").fingerprint,
+            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl", backbone=backbone)),
+            place_key(map_, "icl", {}, "a task", 4),
+        ]
+
+    seen = prints()
+    assert prints() == seen
+    monkeypatch.setattr("eval.compare.ENCODING", "another rule")
+    seen += prints()
+    monkeypatch.setattr("eval.compare.settled", lambda config, device: replace(config, precision="bf16"))
+    seen += prints()
+    tiny_model(seed=1).save_pretrained(base)
+    seen += prints()
+    assert len(set(seen)) == 16
 
 
 def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp_path):

@@ -41,10 +41,10 @@ def trained(run: TrainRun, **more: Any) -> Trained:
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Each file of a folder: its bytes, and when it was written."""
+    """What lies in a folder of runs: its bytes, and when it was written (a lock comes and goes beside it)."""
     return {
         str(p.relative_to(folder)): (p.read_bytes() if p.is_file() else b"", p.stat().st_mtime_ns)
-        for p in (folder, *folder.rglob("*"))
+        for p in folder.rglob("*")
     }
 
 

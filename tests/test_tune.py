@@ -143,3 +143,11 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
 def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):
     with pytest.raises(UserError, match=message):
         tune_run(replace(run, **changes))
+
+
+def test_a_validation_that_cannot_be_served_is_named_before_the_first_trial(run, tmp_path):
+    too_many = replace(run, validation=ValidationConfig(k=400, queries=6))
+    with pytest.raises(UserError, match=r"--validation\.k|demonstrations"):
+        tune_run(too_many)
+    assert not (tmp_path / run.name).exists()
+    tune_run(run)
