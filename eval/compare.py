@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import EvaluateRun, Protocol
+from eval.estimate import comparison_seconds
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
-from metaicl.devices import device_for, settled
+from metaicl.devices import device_for, settled, with_precision
 from metaicl.folders import one_process
 from metaicl.identity import RUN, model_identity
 from metaicl.methods import method_spec, resolved
@@ -170,7 +171,7 @@ def train_once(
     backbone: Backbone | None = None,
 ) -> Contender:
     """Train, and leave word in the run's folder that it is finished."""
-    _, trained = train_run(run, make_validate, say, suite, backbone, other_aside=True)
+    _, trained = train_run(run, make_validate, say, suite, backbone, other_aside=True, estimate=False)
     done = {"config": print_, "seconds": trained.seconds, "steps": trained.steps}
     write_text(run.folder / DONE, json.dumps(done) + "\n")
     return trained_contender(trained.folder, trained.seconds, backbone)
@@ -247,6 +248,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     check_methods(run)
     if (run.folder / RUN).is_file():
         raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --name.")
+    run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
     suite, note = run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(run.suite, tasks)
@@ -264,9 +266,9 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     )
     if note:
         say(note)
-    estimate = estimate_seconds(comparison, contenders)
+    estimate = comparison_seconds(comparison, contenders)
     if estimate > 60:
-        say(f"  about {duration(estimate)} on this machine (measured on one cell of each method)")
+        say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")
     run_all(comparison, contenders, run.progress)
     compared = {"method": run.highlight, "baseline": run.baseline}
     results = finish(
@@ -310,12 +312,3 @@ def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: R
             fix="Train it again, or add --unknown_provenance allow, which marks the results.",
         )
     return list(unknown)
-
-
-def estimate_seconds(comparison: Comparison, contenders: Sequence[Contender]) -> float:
-    """Seconds that the unfinished cells should take, from the first cell of each contender (which is kept)."""
-    total = 0.0
-    for c in contenders:
-        done, left = comparison.first_cell(c)
-        total += done * left
-    return total

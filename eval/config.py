@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from eval.sizes import Asked, SizeName
 from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -114,12 +115,16 @@ class QuickstartRun:
         name: of the run; empty makes one from the suite's name.
         backbone: the language model.
         max_words: leave out examples whose input has more words.
-        steps: of meta-training, one episode each.
         k: demonstrations.
+        minutes: end within this time, without the installation and the pull of the model: a few steps are timed, and
+            the largest size that fits is chosen. Unset: 10, or no limit where `size` or `full` is given.
+        size: how much is done: tiny, small, medium or large. Unset: what fits into the minutes. A run of one size has
+            the same numbers on any machine.
+        steps: of meta-training, one episode each. Unset: what the size says, and so for the next four.
         seeds: support sets a task.
         queries: queries a support set.
-        tasks: compare on so many held-out tasks at most, spread over the suite; 0 takes all.
-        finetune_cells: (task, seed) pairs on which fine-tuning runs; 0 takes all.
+        tasks: the most held-out tasks to compare on, spread over the suite; 0 takes all.
+        finetune_cells: pairs of a task and a support set on which fine-tuning runs; 0 leaves it out.
         progress: draw progress bars.
     """
 
@@ -129,14 +134,31 @@ class QuickstartRun:
     output: str = "runs"
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
-    max_words: int = 40
-    steps: int = 80
-    k: int = 16
-    seeds: int = 3
-    queries: int = 16
-    tasks: int = 10
-    finetune_cells: int = 2
+    max_words: Natural = 40
+    k: Count = 16
+    minutes: Positive | None = None
+    size: SizeName | None = None
+    steps: Count | None = None
+    seeds: Count | None = None
+    queries: Count | None = None
+    tasks: Natural | None = None
+    finetune_cells: Natural | None = None
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; None where there is none."""
+        if self.minutes is not None:
+            return 60 * self.minutes
+        return None if self.size or self.full else 600.0
+
+    @property
+    def asked(self) -> Asked:
+        """The values of a size that the user gave."""
+        return Asked(self.steps, self.seeds, self.queries, self.tasks, self.finetune_cells)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -170,12 +171,19 @@ class Comparison:
                 raise UserError("not a finished cell", where=where, found=f"keys {sorted(cell)[:8]}", fix=LOST)
             self.cells[cell["key"]] = cell
 
+    def part(self, tasks: Sequence[Task], seeds: int) -> Comparison:
+        """The comparison on some of its tasks and its first support sets; both know each other's finished cells."""
+        made = copy(self)
+        made.tasks, made.prints = list(tasks), {task.name: self.prints[task.name] for task in tasks}
+        made.protocol = replace(self.protocol, seeds=seeds, curve_seeds=min(seeds, self.protocol.curve_seeds))
+        return made
+
     def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:
         """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
         build = cache(contender.build)  # not before a cell needs it
         for task, seed, k in self.plan(contender):
             if self._key(contender, task, seed, k) not in self.cells:
-                self._keep(self._cell(contender, build, task, seed, k))
+                self.fill(contender, build, task, seed, k)
             tick()
         self._write_predictions(contender)
 
@@ -183,16 +191,27 @@ class Comparison:
         """The contender's cells that are still to do."""
         return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.cells]
 
-    def first_cell(self, contender: Contender) -> tuple[float, int]:
-        """(seconds of a cell, cells still to do): one unfinished cell is run and kept to measure it, and so is each
-        one before it that is refused."""
-        build = cache(contender.build)
-        missing = self.unfinished(contender)
-        for done, (task, seed, k) in enumerate(missing, 1):
-            self._keep(cell := self._cell(contender, build, task, seed, k))
-            if "refused" not in cell:
-                return cell["seconds"], len(missing) - done
-        return 0.0, 0
+    def size(self, method: Method, task: Task, seed: int, k: int) -> int:
+        """The tokens of a cell's episodes; 0 where the method does not serve the task or no episode can be drawn."""
+        if method.refusal(task):
+            return 0
+        try:
+            return sum(method.tokens(episode) for episode in self._episodes(task, seed, k))
+        except UserError:  # the cell will be refused, with its reason
+            return 0
+
+    def answer(self, method: Method, task: Task, seed: int, k: int) -> Answered | None:
+        """Answer a cell and keep nothing of it; None where it cannot be served."""
+        try:
+            with method.cold():
+                return answer_episodes(method, self._episodes(task, seed, k))
+        except UserError:  # whoever runs the cell gets the reason
+            return None
+
+    def fill(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> dict[str, Any]:
+        """Run one of the contender's cells on the method that `build` gives, keep it, and return it."""
+        self._keep(cell := self._cell(contender, build, task, seed, k))
+        return cell
 
     def finished(self, contender: Contender) -> list[dict[str, Any]]:
         """The contender's finished cells with their answers, in the order of the plan."""

@@ -1,187 +1,196 @@
-"""`metaicl quickstart`: from nothing to a comparison on unseen tasks, each finished step kept for the next start."""
+"""`metaicl quickstart`: from nothing to a comparison on unseen tasks within ten minutes, each finished step kept.
+
+A few real steps are timed, and the largest size (eval/sizes.py) that fits is chosen. The training comes first, since it
+cannot be cut once it has begun. The comparison then grows from the smallest size to the chosen one, as long as the time
+suffices: a machine that becomes slower in between gets a smaller comparison, which is one of the sizes too. Fine-tuning
+comes last, one cell after the other. What was done is written into the configuration, which repeats the numbers.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-import re
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
-from statistics import fmean
+from functools import cache
 from typing import Any
 
-from eval.compare import DONE, Backbones, contender, finish, finished_training, run_all, train_once, training_print
-from eval.config import Protocol, QuickstartRun
-from eval.harness import Comparison, Contender, protocol_episode
-from eval.report import table
-from eval.statistics import gain_interval
+from tqdm import tqdm
+
+from eval.compare import run_all, train_once, training_print
+from eval.config import QuickstartRun
+from eval.harness import Contender
+from eval.quickstart_plan import RESERVE, Choice, Clock, chosen, kept_plan
+from eval.quickstart_report import concluded, finished
+from eval.quickstart_work import Setting, Work
+from eval.sizes import SAFETY
 from metaicl import models
-from metaicl.config import TrainerConfig, TrainRun
+from metaicl.config import TrainRun
+from metaicl.devices import with_precision
+from metaicl.folders import held
 from metaicl.methods import method_spec
-from metaicl.methods.in_context import InContext
-from metaicl.runs import duration, plain, write_config
-from metaicl.trainer import training_episodes
-from task_suites.formats import PromptFormat
+from metaicl.runs import duration, write_config
+from task_suites.errors import counted
 from task_suites.sources import SuiteConfig
-from task_suites.task import Task, TaskSuite
-from task_suites.writing import write_text
-
-UNTRAINED = ("random", "majority", "zero_shot", "icl", "finetune")
-TRAINED = ("protonet", "metaicl")
-FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
-# rough costs in forward passes, for the estimate of time: of a training token, and of a cell's tokens
-LEARNING = {"protonet": 0.5, "fomaml": 7.0, "fomaml_icl": 7.0}
-ADAPTING = {"finetune": 25.0, "fomaml": 35.0, "fomaml_icl": 5.0, "metaicl": 2.4}  # it asks its demonstrations too
 
 
-def quickstart(run: QuickstartRun) -> dict[str, Any]:
-    """Run the story; the last line printed is JSON where `run.json` asks for it. The summary is returned."""
+def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]:
+    """Run the story; the last line printed is JSON where `run.json` is set. The summary is returned.
+
+    Args:
+        began: the monotonic clock when the command began; None for now.
+    """
+    clock = Clock(run.seconds, time.monotonic() if began is None else began)
     if run.backbone.name in models.MODELS:
+        before = time.monotonic()
         models.pull(run.backbone.name, say=print)
-    started = time.monotonic()  # what the estimate below is of
+        clock.started += time.monotonic() - before
     suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
     suite, note = suite_config.open()
-    tasks = suite.split("meta_test")
-    if 0 < run.tasks < len(tasks):
-        tasks = [tasks[i * len(tasks) // run.tasks] for i in range(run.tasks)]
-    folder = Path(run.output) / (run.name or f"quickstart-{re.sub('[^a-z0-9]+', '-', suite.name.lower())}")
-    protocol = Protocol(sorted({max(1, run.k // 4), run.k}), run.seeds, run.queries, stratified=True, curve_seeds=1)
-    comparison = Comparison(tasks, protocol, folder)
-    write_config(folder / "config.yaml", asdict(run))
-    _introduce(run, suite, tasks, note)
-
-    backbones = Backbones()
-    trainings = [training(run, name, suite_config, folder) for name in (FULL if run.full else TRAINED)]
-    untrained = [_untrained(run, name, backbones) for name in UNTRAINED]
-    _say_time(run, comparison, untrained, trainings, suite, backbones)
-
-    run_all(comparison, untrained, run.progress)
-    trained = [_train(t, suite, backbones) for t in trainings]
-    run_all(comparison, trained, run.progress)
-
-    contenders = [*untrained, *trained]
-    write_text(folder / "metrics.jsonl", (folder / "metaicl" / "metrics.jsonl").read_text())  # the report's curve
-    results = finish(
-        comparison,
-        contenders,
-        PromptFormat(),
-        name=folder.name,
-        command="metaicl " + shlex.join(sys.argv[1:] or ["quickstart"]),
-        seconds=time.monotonic() - started,
-        manifest={"suite": suite.name, "backbone": asdict(run.backbone), "training": plain(asdict(trainings[-1]))},
-        filtered=note,
-        comparison={"method": "metaicl", "baseline": "icl"},
-        notes=_notes(run, suite),
-    )
-    return _conclude(run, results, folder, time.monotonic() - started)
-
-
-def _conclude(run: QuickstartRun, results: dict[str, Any], folder: Path, seconds: float) -> dict[str, Any]:
-    gain = gain_interval(_cells(results, "metaicl"), _cells(results, "icl"))
-    print()
-    print(table(results))
-    print()
-    print(
-        f"MetaICL minus raw ICL on {len(results['tasks'])} unseen tasks: "
-        f"{gain.mean:+.1f} points [{gain.low:.1f}, {gain.high:.1f}]"
-    )
-    print(f"Report: {folder / 'report.html'}   ({duration(seconds)} in all)")
-    summary = {
-        "gain_points": round(gain.mean, 2),
-        "gain_ci_low": _rounded(gain.low),
-        "gain_ci_high": _rounded(gain.high),
-        "seconds": round(seconds, 1),
-        "methods": [m["name"] for m in results["methods"]],
-        "tasks": len(results["tasks"]),
-    }
+    setting = Setting(replace(run, backbone=with_precision(run.backbone)), suite, suite_config)
+    with held(setting.folder):
+        summary = _told(setting, clock, note)
     if run.json:
         print(json.dumps(summary))
     return summary
 
 
-def _rounded(value: float) -> float | None:
-    """Two decimals; None where one task and one support set allow no interval."""
-    return None if math.isnan(value) else round(value, 2)
+def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
+    """Choose a size, train, compare and report; the summary is returned."""
+    kept = kept_plan(setting.run, setting.folder)
+    clock.before = kept.before
+    kept.write(setting.folder)
+    _introduce(setting, note)
+    choice = chosen(setting, clock, kept)
+    kept.size = choice.work.name
+    kept.write(setting.folder)
+    write_config(setting.folder / "config.yaml", asdict(choice.work.run))
+    _announce(choice, clock)
+    kept.final = True
+    kept.write(setting.folder)
+    trained = _trained(choice)
+    work = _compared(choice, clock, [*setting.untrained, *trained], kept.evaluated)
+    tuned = _finetuned(choice, work, clock)
+    work = replace(work, size=replace(work.size, finetune_cells=sum(made.cells for made in tuned)))
+    write_config(setting.folder / "config.yaml", asdict(work.run))
+    with choice.timings.part("report"):
+        results = finished(work, [*setting.untrained, *tuned, *trained], clock, note)
+        summary = concluded(choice, work, results, clock)
+    kept.evaluated = work.name
+    kept.write(setting.folder)
+    totals = {name: summary[name] for name in ("size", "seconds", "estimated_seconds", "estimate_error")}
+    choice.timings.write(setting.folder / "timings.json", **totals)
+    return summary
 
 
-def _cells(results: dict[str, Any], method: str) -> list[dict[str, Any]]:
-    return [c for c in results["cells"] if c["method"] == method and c["k"] == results["headline_k"]]
-
-
-def _introduce(run: QuickstartRun, suite: TaskSuite, tasks: Sequence[Task], note: str | None) -> None:
+def _introduce(setting: Setting, note: str | None) -> None:
+    run, suite = setting.run, setting.suite
     print(f"{run.backbone.name} on the suite {suite.name}: meta-training on {len(suite.split('meta_train'))} tasks,")
-    print(f"then {run.k} demonstrations of each of {len(tasks)} other tasks, {run.seeds} support sets a task.")
+    print(f"then {run.k} demonstrations of each of some other tasks. A few steps are timed first.")
     if note:
         print(note)
 
 
-def _notes(run: QuickstartRun, suite: TaskSuite) -> list[str]:
-    notes = [
-        "Held out means held out of this meta-training; what the base model was trained on is not known.",
-        "Intervals are 95 %, bootstrap clustered by task and seed.",
-    ]
-    if run.finetune_cells:
-        notes.append(
-            f"Fine-tuning ran on {run.finetune_cells} (task, support set) pairs and is compared on those alone."
-        )
-    return notes
-
-
-def _untrained(run: QuickstartRun, name: str, backbones: Backbones) -> Contender:
-    cells = run.finetune_cells if name == "finetune" and not run.full else 0
-    curve = name not in ("zero_shot", "finetune")  # the one does not read them, the other takes long
-    return contender(name, run.backbone, PromptFormat(), backbones, cells=cells, curve=curve)
-
-
-def training(run: QuickstartRun, name: str, suite_config: SuiteConfig, folder: Path) -> TrainRun:
-    """The training of one method."""
-    backbone = method_spec(name).backbone_config(run.backbone, shared=True)
-    trainer = TrainerConfig(steps=run.steps, k=run.k, queries=8, log_every=5)
-    if name == "protonet":  # it learns one linear map, which does not take long
-        trainer = replace(trainer, steps=max(1, run.steps // 8), queries=16, arbitrary_labels=0.0)
-    return TrainRun(name, str(folder), suite_config, name, backbone=backbone, trainer=trainer, progress=run.progress)
-
-
-def _train(run: TrainRun, suite: TaskSuite, backbones: Backbones) -> Contender:
-    """The trained contender; a training that is finished under the same configuration is not repeated."""
-    print_ = training_print(run)
-    frozen = method_spec(run.method).weights == "frozen"
-    shared = backbones(run.backbone) if frozen else None  # and the embeddings that it keeps
-    return finished_training(run, print_, shared) or train_once(run, print_, suite, backbone=shared)
-
-
-def _say_time(
-    run: QuickstartRun,
-    comparison: Comparison,
-    untrained: Sequence[Contender],
-    trainings: Sequence[TrainRun],
-    suite: TaskSuite,
-    backbones: Backbones,
-) -> None:
-    """Print what the whole will take: its tokens, weighed by what is done with them, at this machine's speed."""
-    base = backbones(replace(run.backbone, weights="frozen"))
-    method = InContext(base, PromptFormat())
-    episodes = [protocol_episode(comparison.protocol, task, 0, run.k) for task in comparison.tasks]
-    cell = sum(map(method.tokens, episodes)) / len(episodes)
-    for _ in range(2):  # the first pass warms up
-        before, started = base.tokens_run, time.monotonic()
-        predictor = method.adapt(episodes[0].task, episodes[0].support)
-        predictor.scores([q.hidden() for q in episodes[0].queries])
-        speed = (base.tokens_run - before) / (time.monotonic() - started)
-    passes = sum(
-        cell * len(comparison.unfinished(c)) * ADAPTING.get(c.name, 1.0)
-        for c in untrained
-        if c.name not in ("random", "majority")
+def _announce(choice: Choice, clock: Clock) -> None:
+    """Report which size was chosen, how long it takes, and what was cut."""
+    work, left = choice.work, choice.estimated_seconds - clock.seconds
+    size, cut = work.size, work.setting.run.asked.cut(work.size)
+    print(
+        f"Size {work.label}: {counted(size.steps, 'training step')}, {counted(len(work.comparison.tasks), 'task')}, "
+        f"{counted(size.seeds, 'support set')} a task, in {work.run.backbone.precision}."
     )
-    tasks = suite.split("meta_train")
-    first = [e for step in range(16) for e in training_episodes(tasks, trainings[-1].trainer, step)]
-    step_tokens = fmean([method.tokens(e) for e in first])
-    for t in trainings:
-        if not (t.folder / DONE).is_file():
-            passes += t.trainer.resolved().steps * step_tokens * LEARNING.get(t.method, 2.2)
-            passes += cell * len(comparison.tasks) * run.seeds * ADAPTING.get(t.method, 1.3)
-    print(f"This takes about {duration(passes / speed)} on this machine; finished steps are kept.")
+    if cut:
+        why = f"to end within {duration(clock.limit)}" if clock.limit else f"in the size {work.name}"
+        print(f"Cut {why}: {'; '.join(cut)}.")
+    print(f"This takes about {duration(left)} on this machine; finished steps are kept.")
+    if left > clock.left:
+        print("That is more than is left of the budget, but the training has begun, so it is finished.")
+
+
+def _trained(choice: Choice) -> list[Contender]:
+    """Meta-train what is not trained yet; the trained contenders are returned, each of which loads its model once."""
+    made = []
+    for training in choice.work.trainings:
+        with choice.timings.part(f"{training.method} training"):
+            made.append(_trained_once(choice.work, training))
+    return [replace(one, build=cache(one.build)) for one in made]
+
+
+def _trained_once(work: Work, training: TrainRun) -> Contender:
+    if done := work.trained(training):
+        return done
+    frozen = method_spec(training.method).weights == "frozen"
+    shared = work.setting.backbones(training.backbone) if frozen else None  # and the embeddings that it keeps
+    return train_once(training, training_print(training), work.setting.suite, backbone=shared)
+
+
+def _compared(choice: Choice, clock: Clock, contenders: Sequence[Contender], known: str | None) -> Work:
+    """Compare on the sizes from the smallest to the chosen one while the time suffices; the last that is complete is
+    returned.
+
+    Args:
+        known: the size at which an earlier start ended: it stays.
+    """
+    sizes = choice.work.evaluations() if clock.limit is not None else [choice.work]
+    names = [work.name for work in sizes]
+    sizes = sizes[: names.index(known) + 1] if known in names else sizes  # type: ignore[arg-type]
+    done = None
+    for work in sizes:
+        until = None if done is None or known else clock.left
+        if not _filled(choice, work, contenders, until):
+            assert done is not None
+            print(f"The time left does not suffice for the size {work.name}: compared on the size {done.label}.")
+            break
+        done = work
+    assert done is not None
+    run_all(done.comparison, contenders, False)  # every cell is there: the predictions are written
+    return done
+
+
+def _filled(choice: Choice, work: Work, contenders: Sequence[Contender], seconds: float | None) -> bool:
+    """Run the cells that a comparison lacks; False where they would take, or take, more than `seconds` (None: never).
+
+    How long they take follows from the times of the cells so far.
+    """
+    missing = [(made, cell) for made in contenders for cell in work.comparison.unfinished(made)]
+    pace, started, longest = choice.pace, time.monotonic(), 0.0
+    expected = [choice.cell_seconds(work, made, cell) for made, cell in missing]
+    if seconds is not None and sum(expected) * pace.slower > SAFETY * (seconds - RESERVE):
+        return False
+    with tqdm(
+        total=len(missing), desc="evaluating", unit="cell", disable=not choice.work.run.progress, dynamic_ncols=True
+    ) as bar:
+        for (made, cell), need in zip(missing, expected, strict=True):
+            before = time.monotonic()
+            if seconds is not None and before - started + longest > seconds - RESERVE:
+                return False
+            bar.set_postfix(method=made.name)
+            with choice.timings.part(f"{made.name} answers"):
+                work.comparison.fill(made, made.build, *cell)
+            pace.expected, pace.seconds = pace.expected + need, pace.seconds + time.monotonic() - before
+            longest = max(longest, time.monotonic() - before)
+            bar.update()
+    return True
+
+
+def _finetuned(choice: Choice, work: Work, clock: Clock) -> list[Contender]:
+    """Fine-tune on as many cells as there is time for, or as the user gave.
+
+    It comes last, since it alone can be left out without a change of any other number.
+    """
+    made = choice.work.finetune if work.name == choice.work.name else work.finetune
+    if made is None:
+        return []
+    given = work.setting.run.asked.given
+    cells, done = len(work.comparison.plan(made)), 0
+    while done < cells:
+        part = replace(made, cells=done + 1)
+        missing = work.comparison.unfinished(part)
+        each = choice.pace.slower * sum(choice.cell_seconds(work, made, cell) for cell in missing)
+        if missing and each / SAFETY > clock.left - RESERVE and "finetune_cells" not in given:
+            print(f"No time is left to fine-tune on more than {counted(done, 'cell')} of {cells}.")
+            break
+        with choice.timings.part("finetune answers"):
+            run_all(work.comparison, [part], work.run.progress)
+        done += 1
+    return [replace(made, cells=done)] if done else []

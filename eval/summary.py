@@ -176,7 +176,17 @@ def headline(results: Results, made: Sequence[Row]) -> str:
             said = f"{star.label} scores {size} points {'higher' if gain.mean > 0 else 'lower'} than {base.label}"
     where = f"over {count(len(tasks), 'held-out task')} and {count(len(seeds), 'seed')}"
     said = f"{said}, {where}, with k = {results['headline_k']} demonstrations{f' on {model}' if model else ''}."
-    return " ".join(filter(None, [said, gap_sentence(results)]))
+    return " ".join(filter(None, [said, _also(results, made), gap_sentence(results)]))
+
+
+def _also(results: Results, made: Sequence[Row]) -> str:
+    """The gain over `comparison.also`, a second baseline, as a sentence; "" where there is none."""
+    name = (results["comparison"] or {}).get("also")
+    other = next((row for row in made[1:] if row.cells and row.method["name"] == name), None)
+    if other is None:
+        return ""
+    gain = gain_interval(made[0].cells, other.cells, common=True, name=f"gain over {name}")
+    return f"Against {other.label}, the difference is {signed(gain)} points."
 
 
 def caveats(results: Results, made: Sequence[Row]) -> list[str]:

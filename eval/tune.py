@@ -29,6 +29,7 @@ from eval.harness import make_scores, make_validate
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
+from metaicl.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
 from metaicl.folders import one_process
 from metaicl.methods import RATE, MethodSpec, method_spec
 from metaicl.preflight import check_episodes, validation_episodes
@@ -83,6 +84,9 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
         run = _within_budget(run, folder, suite, backbone)
         say(f"A trial trains {run.trainer.steps} steps, as many as {budget:g} s allow")
     defaults = _defaults(run, spec, space)
+    seconds = (run.trials - len(done)) * _trial_seconds(run, spec, suite, folder, backbone)
+    if seconds > 60:
+        say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     started = time.monotonic()
     for number in range(len(done), run.trials):
         study.sampler = _sampler(run, number)
@@ -92,7 +96,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
         settings = {name: _suggest(trial, name, limits) for name, limits in space.items()}
         before = time.monotonic()
         try:
-            heard = say if number == len(done) else log.debug  # how long a trial takes is said once
+            heard = say if number == len(done) else log.debug  # what a trial trains is reported once
             scores = _scores(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
         except UserError as error:  # a recipe that diverges is a result too
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -190,7 +194,7 @@ def _scores(
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
     if spec.trained:
-        method, _ = train_run(training, make_validate, say, suite, backbone, other_aside=True)
+        method, _ = train_run(training, make_validate, say, suite, backbone, other_aside=True, estimate=False)
     else:
         method = config.build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
@@ -215,6 +219,20 @@ def _check_validation(run: TuneRun, suite: TaskSuite, folder: Path, backbone: Ba
             fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.name.",
         )
     check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation.k")
+
+
+def _trial_seconds(run: TuneRun, spec: MethodSpec, suite: TaskSuite, folder: Path, backbone: Backbone | None) -> float:
+    """The seconds that a trial should take: its training where the method is meta-trained, and its valuation."""
+    training = _training(run, {}, folder)
+    method = MethodConfig(run.method, training.method_options, training.backbone, run.format).build(backbone)
+    held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
+    seconds = validation_seconds(method, held_out, run.validation)
+    tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
+    if spec.trained and tasks:
+        steps, episodes = training.trainer.resolved().steps, first_episodes(tasks, training.trainer)
+        sizes = [method.tokens(episode) for episode in episodes]
+        seconds += steps_seconds(training_rate(method, episodes), sizes, training.trainer, steps)
+    return seconds
 
 
 def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:

@@ -20,7 +20,8 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.config import TrainRun
-from metaicl.process import prepare
+from metaicl.config_files import MODE
+from metaicl.process import STARTED, prepare
 from metaicl.suites_cli import Suites, run_suites
 from task_suites.errors import UserError, nearest
 from task_suites.formats import PRESETS
@@ -74,7 +75,7 @@ class Models:
 def run_quickstart(config: QuickstartRun) -> None:
     from eval.quickstart import quickstart
 
-    quickstart(config)
+    quickstart(config, STARTED)
 
 
 def run_train(config: TrainRun) -> None:
@@ -161,14 +162,17 @@ def build_parser(commands: Sequence[str] = tuple(COMMANDS)) -> tuple[ArgumentPar
     """(the parser, the parser of each command)."""
     from metaicl import __version__
 
-    parser = ArgumentParser(prog="metaicl", description=sys.modules["metaicl"].__doc__, exit_on_error=False)
+    parser = ArgumentParser(
+        prog="metaicl", description=sys.modules["metaicl"].__doc__, exit_on_error=False, parser_mode=MODE
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=__version__)
     subcommands = parser.add_subcommands(required=True)
     parsers = {}
     for name in commands:
         config = COMMANDS[name][0]
-        sub = ArgumentParser(description=_doc(config).split("\n\n    Attributes")[0], exit_on_error=False)
+        about = _doc(config).split("\n\n    Attributes")[0]
+        sub = ArgumentParser(description=about, exit_on_error=False, parser_mode=MODE)
         sub.add_argument("--config", action="config", help="a YAML file; later flags go over it")
         sub.add_class_arguments(config, None, as_group=True)
         subcommands.add_subcommand(name, sub, help=_doc(config).splitlines()[0])

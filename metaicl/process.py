@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from pathlib import Path
+
+STARTED = time.monotonic()  # when the command began, before anything heavy is imported
 
 
 def prepare() -> None:

@@ -7,7 +7,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +17,8 @@ import yaml
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, load_method, read_training
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
-from metaicl.devices import device_for, precision_for
+from metaicl.devices import device_for, precision_for, processor, with_precision
+from metaicl.estimate import training_seconds
 from metaicl.folders import one_process, set_aside
 from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.methods import resolved
@@ -45,6 +45,7 @@ def train_run(
     suite: TaskSuite | None = None,
     backbone: Backbone | None = None,
     other_aside: bool = False,
+    estimate: bool = True,
 ) -> tuple[Method, Trained]:
     """Open the suite, build the method, train it; the run's folder says how to do it again.
 
@@ -56,11 +57,12 @@ def train_run(
         suite: the one that `run.suite` opens, where the caller has it open.
         backbone: a loaded one, for methods that learn none of its weights.
         other_aside: move another run in the folder aside, as `resume: false` does, rather than refuse.
+        estimate: measure how long it takes, and report it.
 
     Raises:
         UserError: the folder holds another run; see also `Trainer`.
     """
-    note = None
+    run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
     if suite is None:
         suite, note = run.suite.open()
     data = data_record(run.suite, suite.tasks.values())
@@ -73,10 +75,9 @@ def train_run(
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
     check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)
-    validate = None
-    if run.trainer.validate_every:
-        held_out = [t for t in suite.split("meta_validation") if method.refusal(t) is None]
-        validate = make_validate(held_out, run.validation) if held_out else None
+    validated = suite.split("meta_validation") if run.trainer.validate_every else []
+    held_out = [task for task in validated if method.refusal(task) is None]
+    validate = make_validate(held_out, run.validation) if held_out else None
     tasks = suite.split("meta_train")
     trainer = Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record)
     if trainer.accelerator.is_main_process:
@@ -91,7 +92,9 @@ def train_run(
             f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
             f"{trainer.config.steps} steps, {weights:,} weights"
         )
-        say(f"  about {duration(estimate_seconds(trainer))} on this machine (measured on one step)")
+        if estimate:
+            seconds = training_seconds(trainer, run.validation, held_out, before is not None)
+            say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     trained = trainer.run(resume=before is not None)
     if trainer.accelerator.is_main_process:
         finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
@@ -130,21 +133,6 @@ def inherited_tasks(run: TrainRun) -> Record:
     folder = Path(run.backbone.name)
     training = read_training(folder) if (folder / CARD).is_file() else None
     return training.trained_on if training else {}
-
-
-def estimate_seconds(trainer: Trainer) -> float:
-    """Expected seconds for all steps: a forward and backward pass over one episode, times the share of a process."""
-    from metaicl.trainer import training_episodes
-
-    config, seconds = trainer.config, 0.0
-    episodes = training_episodes(trainer.tasks, config, 0)[:1]
-    for _ in range(2):
-        started = time.monotonic()
-        loss, _ = trainer.method(episodes)
-        loss.backward()
-        seconds = time.monotonic() - started
-    trainer.optimizer.zero_grad()
-    return seconds * config.episodes_per_step / trainer.accelerator.num_processes * config.steps
 
 
 def duration(seconds: float) -> str:
@@ -241,11 +229,7 @@ def manifest() -> dict[str, Any]:
 
 def machine() -> str:
     """System, cores and processor: by it seconds are compared or not."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    processor = next(names, platform.processor() or "unknown processor")
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor}"
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}"
 
 
 def _git_revision() -> str | None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+import yaml
 from backbones import tiny_config
 
 from eval.config import QuickstartRun
-from eval.quickstart import FULL, UNTRAINED, quickstart
+from eval.quickstart import quickstart
+from eval.quickstart_report import repeating
+from eval.quickstart_work import FULL, UNTRAINED
 from metaicl import trainer
+from metaicl.cli import parse
 
 SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
+TIMES = {"seconds", "estimated_seconds", "estimate_error"}
 
 
 @pytest.fixture
@@ -19,29 +25,80 @@ def run(tmp_path) -> QuickstartRun:
     return QuickstartRun("toys:toy_suite", output=str(tmp_path), name="q", backbone=tiny_config(), **SMALL)
 
 
+def numbers(summary: dict) -> dict:
+    return {name: value for name, value in summary.items() if name not in TIMES}
+
+
 def test_the_story_ends_in_a_page_and_one_json_line(run, tmp_path, capsys):
     quickstart(run)
     out = capsys.readouterr().out
     summary = json.loads(out.splitlines()[-1])
-    assert set(summary) == {"gain_points", "gain_ci_low", "gain_ci_high", "seconds", "methods", "tasks"}
-    assert summary["tasks"] == 2 and {"zero_shot", "icl", "finetune", "protonet", "metaicl"} <= set(summary["methods"])
-    assert "This takes about" in out
+    gains = {f"gain_{name}" for name in ("points", "ci_low", "ci_high", "over_calibrated")}
+    more = {"gain_over_calibrated_ci_low", "gain_over_calibrated_ci_high", "size", "steps", "cut", "methods", "tasks"}
+    assert set(summary) == gains | TIMES | more
+    assert summary["tasks"] == 2 and summary["steps"] == 3 and summary["cut"] == []
+    assert {"zero_shot", "icl", "icl_calibrated", "finetune", "protonet", "metaicl"} <= set(summary["methods"])
+    assert "Size large with steps 3, seeds 2, queries 3, finetune_cells 1" in out and "This takes about" in out
+    assert "over raw ICL, " in out and "over raw ICL with the same calibration" in out
     page = (tmp_path / "q" / "report.html").read_text()
-    assert "MetaICL" in page and "<svg" in page
+    assert "Against Raw ICL, calibrated, the difference is" in page and "<svg" in page
     assert (tmp_path / "q" / "metaicl" / "best" / "adapter_model.safetensors").is_file()
+    parts = json.loads((tmp_path / "q" / "timings.json").read_text())["parts"]
+    assert {"icl answers", "metaicl training", "finetune answers", "report"} <= {part["part"] for part in parts}
 
 
-def test_a_second_run_repeats_no_finished_step_and_says_the_same(run, capsys, monkeypatch):
+def test_a_second_run_repeats_no_finished_step_and_says_the_same(run, monkeypatch):
     first = quickstart(run)
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
     monkeypatch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
-    second = quickstart(run)
-    assert {k: v for k, v in first.items() if k != "seconds"} == {k: v for k, v in second.items() if k != "seconds"}
+    assert numbers(quickstart(run)) == numbers(first)
+
+
+def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tmp_path):
+    first = quickstart(replace(run, seeds=None, steps=2, finetune_cells=0))
+    written = tmp_path / "q" / "config.yaml"
+    _, again = parse(["quickstart", "--config", str(written), "--output", str(tmp_path / "elsewhere")])
+    assert again.size == first["size"] and again.minutes is None and again.backbone.precision == "fp32"
+    assert numbers(quickstart(again)) == numbers(first)
+    one, other = (tmp_path / p / "q" / "predictions" / "metaicl.jsonl" for p in (".", "elsewhere"))
+    assert one.read_text() == other.read_text()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["--json", "--minutes", "4"],
+        ["--minutes=4", "--size=tiny", "--k", "4"],
+        ["--steps", "9", "--suite", "a b", "--backbone.precision", "bf16", "--finetune_cells=7"],
+    ],
+)
+def test_the_command_in_the_report_asks_for_the_size_that_ran(given):
+    run = QuickstartRun(size="medium", steps=48, finetune_cells=1, backbone=tiny_config(precision="fp32"))
+    words = repeating(run, ["quickstart", *given])
+    assert repeating(run, given) == repeating(run, [])  # called from elsewhere: the words are not ours
+    import shlex
+
+    _, parsed = parse(shlex.split(words)[1:])
+    assert (parsed.size, parsed.steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
+    assert parsed.backbone.precision == "fp32"
+    assert "--suite" not in given or parsed.suite == "a b"
+
+
+def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
+    quickstart(replace(run, backbone=tiny_config(precision="auto"), steps=1, seeds=1, finetune_cells=0))
+    results = json.loads((tmp_path / "q" / "results.json").read_text())
+    config = next(yaml.safe_load_all((tmp_path / "q" / "config.yaml").read_text()))
+    training = json.loads((tmp_path / "q" / "metaicl" / "run.json").read_text())["identity"]
+    precision = config["backbone"]["precision"]
+    assert precision in ("fp32", "bf16") and training["backbone.precision"] == precision
+    assert results["manifest"]["backbone"]["precision"] == precision
+    size = {"name": "large", "steps": 1, "seeds": 1, "queries": 3, "tasks": 10, "finetune_cells": 0}
+    assert results["manifest"]["size"] == size
+    assert results["comparison"]["also"] == "icl_calibrated"
 
 
 @pytest.mark.slow
 def test_the_full_story_compares_nine_methods_with_random_and_majority(run, capsys):
-    from dataclasses import replace
-
     summary = quickstart(replace(run, full=True, steps=2))
-    assert set(summary["methods"]) == {*FULL, *UNTRAINED} and len(summary["methods"]) == 11
+    assert set(summary["methods"]) == {*FULL, *UNTRAINED, "finetune"} and len(summary["methods"]) == 12
