@@ -36,8 +36,8 @@ NUMERICS = {
         "every_method",
         "families",
     ),
-    *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree", "reference"),
-    *("scoring", "tied", "trainer", "tree_attention"),
+    *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree"),
+    *("reference_curves", "scoring", "tied", "trainer", "tree_attention"),
 }
 OWN = r"(metaicl|task_suites|eval)(\.|$)"
 
