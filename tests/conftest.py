@@ -12,7 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from backbones import make_learnable, tiny_config
+from backbones import make_frozen, make_learnable
 from helpers import REALTASKS
 from hypothesis import settings
 
@@ -75,9 +75,7 @@ def real_model() -> str:
 @pytest.fixture(scope="session")
 def frozen():
     """A frozen tiny backbone in float32; tests do not change it."""
-    from metaicl.backbone import Backbone
-
-    return Backbone.load(tiny_config(weights="frozen"))
+    return make_frozen()
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ def fuzz(source: str, numbers: range, tmp_path: Path) -> list[str | None]:
                 read_all(name.replace(str(sound), str(folder)))
             errors.append(None)
         except UserError as error:
-            assert str(error).strip(), (source, number)
+            assert str(folder) in str(error) or str(error).startswith("task "), f"{source}, number {number}: {error}"
             errors.append(str(error))
         except Exception as error:
             pytest.fail(f"{source}, number {number}, {victim.name}: {type(error).__name__}: {error}")
@@ -239,7 +239,7 @@ def fuzz(source: str, numbers: range, tmp_path: Path) -> list[str | None]:
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_mutated_file_reads_right_or_gives_one_error(source, tmp_path):
     errors = fuzz(source, range(30), tmp_path)
-    assert len(errors) == 30 and any(errors), "no mutation was noticed"
+    assert len(errors) == 30 and any(errors) and not all(errors)
 
 
 @pytest.mark.slow

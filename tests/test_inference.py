@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from backbones import tiny_config
 from scipy.special import softmax
 from sklearn.base import clone
@@ -40,10 +41,20 @@ def test_the_classifier_answers_with_the_methods_own_scores(method):
 
 def test_the_classifier_works_on_a_trained_run(tmp_path):
     config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
-    save_method(config.build(), config, tmp_path / "run" / "best")
-    by_run = FewShotClassifier(str(tmp_path / "run")).fit(TEXTS, LABELS).predict(TEXTS)
-    by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).predict(TEXTS)
-    assert (by_run == by_best).all()
+    method, generator = config.build(), torch.Generator().manual_seed(0)
+
+    def found() -> np.ndarray:
+        return FewShotClassifier(str(tmp_path / "run")).fit(TEXTS, LABELS).predict_proba(TEXTS)
+
+    save_method(method, config, tmp_path / "run" / "best")
+    untrained = found()
+    with torch.no_grad():
+        for p in method.learned().values():
+            p.add_(0.1 * torch.randn(p.shape, generator=generator))
+    save_method(method, config, tmp_path / "run" / "best")
+    by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    assert np.array_equal(found(), by_best)
+    assert np.abs(by_best - untrained).max() > 1e-4  # what was learned is read, not the base model alone
 
 
 def test_the_classifier_keeps_scikit_learns_manners():
@@ -72,7 +83,8 @@ def test_repeated_outputs_make_a_classification(tmp_path):
     demos = lines(tmp_path / "d.jsonl", [{"input": t, "output": y} for t, y in zip(TEXTS, LABELS, strict=True)])
     inputs = lines(tmp_path / "i.jsonl", [{"input": "a plum", "id": 7}])
     (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
-    assert row["id"] == 7 and row["answer"] in ("fruit", "tool") and set(row["scores"]) == {"fruit", "tool"}
+    assert row["id"] == 7 and set(row["scores"]) == {"fruit", "tool"}
+    assert row["answer"] == max(row["scores"], key=row["scores"].get)
 
 
 def test_distinct_outputs_make_free_text(tmp_path):
@@ -93,7 +105,7 @@ def test_tagged_demonstrations_make_tags(tmp_path):
     demos = lines(tmp_path / "d.jsonl", [{"tokens": ["in", "Rome"], "tags": ["O", "B-PLACE"]}])
     inputs = lines(tmp_path / "i.jsonl", [{"tokens": ["to", "Oslo", "now"]}])
     (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
-    assert len(row["answer"]) == 3
+    assert len(row["answer"]) == 3 and set(row["answer"]) <= {"O", "B-PLACE"}
 
 
 @pytest.mark.parametrize(

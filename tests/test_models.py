@@ -121,6 +121,7 @@ def test_adapters_start_the_same_for_the_same_seed():
     assert any((a != b).any() for a, b in zip(one.trainable().values(), other.trainable().values(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real_model):
     folder = models.local_folder(real_model)
@@ -133,6 +134,7 @@ def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real
     assert backbone.attention == "tree"
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(real_model):
     from plain_scores import plain_score

@@ -101,7 +101,7 @@ def check_leaves(backbone, forest: list[PromptTree]) -> None:
 REUSED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
-@settings(max_examples=200, **REUSED)
+@settings(max_examples=100, **REUSED)
 @given(forests([1, 2, 5, 40, 150], segments=5))
 def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence(frozen, forest):
     check_leaves(frozen, forest)

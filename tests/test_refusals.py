@@ -149,7 +149,17 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
     write_task(suite, "mood", train=rows("mood", "train", 20))
     write_task(suite, "few", train=rows("few", "train", 4))
     words = ["evaluate", "--suite.name", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
-    words += ["--output", str(tmp_path), "--baseline", "majority", "--progress", "false", "--protocol.k"]
+    words += [
+        "--backbone.name",
+        "tiny-random",
+        "--output",
+        str(tmp_path),
+        "--baseline",
+        "majority",
+        "--progress",
+        "false",
+        "--protocol.k",
+    ]
     with pytest.raises(SystemExit) as stop:
         main([*words, "8", "--name", "gaps"])
     assert stop.value.code == GAPS and "2 of 4 cells were refused." in capsys.readouterr().out

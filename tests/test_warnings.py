@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,12 @@ def test_each_filter_of_warnings_ends_with_its_block_and_names_a_message():
         assert inside, f"{where} silences a warning for the whole process"
         named = len(call.args) > 1 or any(keyword.arg == "message" for keyword in call.keywords)
         assert named, f"{where} silences more than one message"
+
+
+def test_the_tests_ignore_no_whole_category():
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    listed = ast.literal_eval(re.search(r"^filterwarnings = (\[.*?\])", settings, re.M | re.S).group(1))
+    assert listed and not [entry for entry in listed if entry.startswith("ignore") and not entry.split(":")[1:2][0]]
 
 
 def test_no_library_is_told_to_be_quiet():

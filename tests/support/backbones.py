@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from functools import cache
 
 import torch
 
@@ -18,7 +20,28 @@ def tiny_config(**changes: object) -> BackboneConfig:
     return BackboneConfig(**settings)
 
 
-def make_learnable(**changes: object):
+@cache
+def _frozen() -> Backbone:
+    return Backbone.load(tiny_config(weights="frozen"))
+
+
+@cache
+def _learnable() -> Backbone:
+    return _built_learnable()
+
+
+def make_frozen() -> Backbone:
+    """A frozen tiny backbone of the caller's own. A copy of one that is built once: building takes several times as
+    long."""
+    return copy.deepcopy(_frozen())
+
+
+def make_learnable(**changes: object) -> Backbone:
+    """A tiny backbone of the caller's own, with LoRA weights that differ from zero."""
+    return _built_learnable(**changes) if changes else copy.deepcopy(_learnable())
+
+
+def _built_learnable(**changes: object) -> Backbone:
     backbone = Backbone.load(tiny_config(**{"weights": "lora", "lora_alpha": 32, **changes}))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

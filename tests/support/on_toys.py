@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backbones import make_learnable, tiny_config
+from backbones import make_frozen, make_learnable, tiny_config
 from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
@@ -38,8 +38,8 @@ def build(name: str, **options):
     return spec.build(fresh_backbone(spec), PromptFormat(), **options)
 
 
-def fresh_backbone(spec):
-    return make_learnable() if spec.weights == "lora" else Backbone.load(tiny_config(weights="frozen"))
+def fresh_backbone(spec) -> Backbone:
+    return make_learnable() if spec.weights == "lora" else make_frozen()
 
 
 def answers(method, e: Episode):
