@@ -103,8 +103,10 @@ def test_more_right_answers_never_lower_a_score_and_their_order_is_free(metric, 
 
 
 def test_accepted_answers_for_some_queries_only_are_refused():
-    with pytest.raises(UserError, match="1 lists of accepted answers and 2 references"):
+    with pytest.raises(UserError) as error:
         score("accuracy", ["a", "b"], ["a", "b"], [()])
+    found = "1 lists of accepted answers and 2 references"
+    assert str(error.value) == f"accuracy: accepted answers differ in number; found {found}; expected a list for each"
 
 
 def test_an_unknown_metric_names_the_nearest():
@@ -112,20 +114,40 @@ def test_an_unknown_metric_names_the_nearest():
         score("macrof1", ["a"], ["a"])
 
 
-@pytest.mark.parametrize(
-    ("metric", "predictions", "references", "message"),
-    [
-        ("accuracy", [], [], "no predictions"),
-        ("accuracy", ["a"], ["a", "b"], "1 predictions and 2 references"),
-        ("macro_f1", ["a", None], ["a", "b"], "prediction 2 has the wrong form"),
-        ("accuracy", [["a"]], ["a"], "prediction 1 has the wrong form"),
-        ("span_f1", ["B-LOC"], [["B-LOC"]], "prediction 1 has the wrong form"),
-        ("span_f1", [["O"]], [["O", "O"]], "1 predicted and 2 reference tags"),
-    ],
-)
-def test_wrong_input_is_refused(metric, predictions, references, message):
-    with pytest.raises(UserError, match=message):
+REFUSED = [
+    ("accuracy", [], [], "accuracy: no predictions; expected at least one"),
+    (
+        *("accuracy", ["a"], ["a", "b"]),
+        "accuracy: predictions and references differ in number; found 1 predictions and 2 references; "
+        "expected one prediction for each reference",
+    ),
+    ("macro_f1", ["a", None], ["a", "b"], "macro_f1: prediction 2 has the wrong form; found None; expected a text"),
+    ("accuracy", ["a"], [["a"]], "accuracy: reference 1 has the wrong form; found ['a']; expected a text"),
+    (
+        *("span_f1", [["O"], "B-LOC"], [["O"], ["B-LOC"]]),
+        "span_f1: prediction 2 has the wrong form; found 'B-LOC'; expected a list of BIO tags",
+    ),
+    (
+        *("span_f1", [["O"], ["O"]], [["O"], ["O", "O"]]),
+        "span_f1: sentence 2 has tag lists of two lengths; found 1 predicted and 2 reference tags; "
+        "expected one tag a token",
+    ),
+]
+
+
+@pytest.mark.parametrize(("metric", "predictions", "references", "message"), REFUSED)
+def test_wrong_input_is_refused_with_what_was_found_and_what_is_expected(metric, predictions, references, message):
+    with pytest.raises(UserError) as error:
         score(metric, predictions, references)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("metric", FUNCTIONS)
+def test_a_metric_on_lists_of_two_lengths_is_an_error_without_the_check_of_score(metric):
+    item = ["O"] if metric == "span_f1" else "a"
+    for lengths in ((1, 2), (2, 1)):
+        with pytest.raises(ValueError):
+            FUNCTIONS[metric](*([item] * n for n in lengths))
 
 
 def test_right_is_equality_except_for_free_text():

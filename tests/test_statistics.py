@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from eval.statistics import Interval, gain_interval, mean_interval, task_means, worst_seed
+from eval.statistics import Interval, gain_interval, generator, mean_interval, task_means, worst_seed
 from task_suites.errors import UserError
 
 
@@ -169,34 +169,68 @@ def test_task_means_span_the_seeds():
 
 def test_unpaired_cells_are_named():
     a, b = noisy(1), noisy(2)
-    with pytest.raises(UserError, match=r"\(task7, 2\) in the first alone.*common=True"):
-        gain_interval(a, b[:-1])
-    with pytest.raises(UserError, match=r"\(task0, 0\) in the second alone"):
-        gain_interval(a[1:], b)
-    with pytest.raises(UserError, match="and 16 more"):
-        gain_interval(a, cells({"other": {0: 0.5}}))
+    ending = (
+        "; expected the same tasks and seeds on both sides. "
+        "Evaluate the missing cells, or compare the shared cells alone (common=True)."
+    )
+    first = ", ".join(f"(task{i}, {seed})" for i in (0, 1, 2) for seed in (0, 1, 2))
+    for one, other, found in (
+        (a, b[:-1], "(task7, 2) in the first alone"),
+        (a[1:], b, "(task0, 0) in the second alone"),
+        (a[1:], b[:-1], "(task7, 2) in the first alone; (task0, 0) in the second alone"),
+        (a[:8], cells({"task9": {0: 0.5}}), f"{first[:-12]} in the first alone; (task9, 0) in the second alone"),
+        (
+            a[:9],
+            cells({"task9": {0: 0.5}}),
+            f"{first[:-12]} and 1 more in the first alone; (task9, 0) in the second alone",
+        ),
+    ):
+        with pytest.raises(UserError) as error:
+            gain_interval(one, other)
+        assert str(error.value) == f"the two sides lack partners for some (task, seed); found {found}{ending}"
 
 
 def test_common_restricts_both_sides_to_shared_cells():
     a, b = noisy(1), noisy(2)
     assert gain_interval(a[:-1], b[1:], common=True) == gain_interval(a[1:-1], b[1:-1])
-    with pytest.raises(UserError, match="share no"):
+    with pytest.raises(UserError, match=r"^the two sides share no \(task, seed\); expected at least one pair$"):
         gain_interval(a, cells({"other": {0: 0.5}}), common=True)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "no cells"),
-        (cells({"a": {0: 0.5}}) * 2, "task a, seed 0 has several cells"),
-        (cells({"a": {0: 50.0}}), "a number in"),
-        (cells({"a": {0: math.nan}}), "a number in"),
-        (cells({"a": {0: None}}), "a number in"),
+        ([], "no cells; expected at least one"),
+        (
+            cells({"a": {0: 0.5}}) * 2,
+            "task a, seed 0 has several cells; expected the cells of one method at one k. "
+            "Select by method and k first.",
+        ),
+        *(
+            (cells({"a": {0: bad}}), f"task a, seed 0: bad score; found {bad!r}; expected a number in [0, 1]")
+            for bad in (50.0, 1.0001, -0.0001, math.nan, None, "0.5")
+        ),
     ],
 )
-def test_wrong_cells_are_refused(given, message):
-    with pytest.raises(UserError, match=message):
+def test_wrong_cells_are_refused_with_what_was_found_and_what_is_expected(given, message):
+    with pytest.raises(UserError) as error:
         mean_interval(given)
+    assert str(error.value) == message
+
+
+def test_scores_from_nothing_to_one_are_taken():
+    assert mean_interval(cells({"a": {0: 0, 1: 1.0}})).mean == 50.0
+
+
+def test_a_p_value_of_many_tasks_is_estimated_from_flips_that_the_name_draws():
+    a, b = noisy(1, tasks=16), noisy(2, tasks=16)
+    values = {name: gain_interval(a, b, name=name).p for name in ("x", "y", "z")}
+    assert {name: gain_interval(a, b, name=name).p for name in values} == values
+    assert len(set(values.values())) > 1 and max(values.values()) - min(values.values()) < 0.05
+
+
+def test_a_name_seeds_the_same_generator_for_ever():
+    assert generator("bootstrap/mean").integers(1 << 32, size=2).tolist() == [2326212318, 2156938388]
 
 
 def test_interval_prints_with_one_decimal_and_no_negative_zero():
