@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trees import forests, plant
 
 from metaicl.flex_attention import block_mask
-from metaicl.prompt_tree import PromptTree, pack
+from metaicl.prompt_tree import PromptTree, additive_mask, best_fit, pack
 
 BRANCHES = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=6)
 TRUNK = st.lists(st.integers(1, 12), min_size=1, max_size=8)
@@ -65,6 +65,55 @@ def test_the_mask_shows_each_token_its_ancestors_and_itself(trunk, branches, sta
             ancestors = {start + row.row[which][n] for n in tree.path(node)}
             assert set(torch.nonzero(seen[row.row[which][node]]).flatten().tolist()) == ancestors | set(range(start))
             assert int(row.positions[row.row[which][node]]) == start + len(tree.path(node)) - 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_mask_holds_nothing_and_the_least_number_of_its_dtype(dtype):
+    found = additive_mask(torch.tensor([[True, False]]), dtype)
+    assert found.dtype == dtype and found.tolist() == [[0.0, torch.finfo(dtype).min]]
+    row = pack([grow([1], [[2], [3]])[0]], leaves=True)
+    assert row.mask(dtype, prefix=2).dtype == dtype and row.mask(dtype).shape == (1, 1, 3, 3)
+
+
+@given(TRUNK, BRANCHES, st.integers(0, 5))
+def test_the_depth_of_a_row_is_the_length_of_its_longest_sequence(trunk, branches, start):
+    tree, _ = grow(trunk, branches)
+    longest = start + max(len(tree.path(node)) for node in range(len(tree)))
+    assert pack([tree], start=start).depth == (longest if len(tree) > 1 else 1)
+
+
+def test_arrays_of_a_row_are_whole_numbers_even_where_it_is_empty():
+    for forest in ([], [PromptTree()], [grow([1, 2], [[3], [4]])[0]]):
+        row = pack(forest)
+        assert len(row.row) == len(forest) and len(row.ids) == len(row.positions) == len(row.leave)
+    assert {t.dtype for t in (row.ids, row.positions, row.leave)} == {torch.int64}
+
+
+SIZES = st.lists(st.integers(0, 30), max_size=12)
+
+
+def best_fit_by_hand(sizes: list[int], budget: int) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for size, negative in sorted(((size, -i) for i, size in enumerate(sizes)), reverse=True):
+        rooms = [budget - sum(sizes[j] for j in group) for group in groups]
+        fitting = [g for g, room in enumerate(rooms) if room >= size]
+        if fitting:
+            groups[min(fitting, key=lambda g: rooms[g])].append(-negative)
+        else:
+            groups.append([-negative])
+    return groups
+
+
+@given(SIZES, st.integers(1, 40))
+def test_groups_are_those_of_best_fit_decreasing(sizes, budget):
+    groups = best_fit(sizes, budget)
+    assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
+    assert all(len(group) == 1 or sum(sizes[i] for i in group) <= budget for group in groups)
+    assert groups == best_fit_by_hand(sizes, budget)
+
+
+def test_a_group_is_filled_to_its_budget_and_what_is_larger_goes_alone():
+    assert best_fit([3, 12, 7, 5, 2, 3], 10) == [[1], [2, 0], [3, 5, 4]]
 
 
 def leaf_sums(backbone, forest: list[PromptTree]) -> tuple[list[float], list[float]]:
