@@ -194,38 +194,57 @@ def test_without_classes_per_class_counts_all_demonstrations(name):
     assert len(EpisodeSampler(0, 5, 3, per_class=True).draw(TASKS[name], "test", 0).support) == 5
 
 
-def test_k_beyond_a_class_or_the_pool_is_refused():
-    task = sized_task({"a": 3, "b": 9})
-    with pytest.raises(UserError, match=r"task sized: class 'a' has 3 examples; expected at least k=4. Lower k."):
-        EpisodeSampler(0, 4, 1, per_class=True).draw(task, "test", 0)
-    with pytest.raises(UserError, match=r"task sized: k=13 asks for 13 demonstrations; found 12 examples. Lower k."):
-        EpisodeSampler(0, 13, 1).draw(task, "test", 0)
-    with pytest.raises(UserError, match="no query is left beside the 12 demonstrations"):
-        EpisodeSampler(0, 12, 1).draw(task, "train", 0)
-    with pytest.raises(UserError, match="class 'c' has 0 examples"):
-        EpisodeSampler(0, 1, 1, per_class=True).draw(sized_task({"a": 3, "b": 3, "c": 0}), "test", 0)
+def refusal(sampler: EpisodeSampler, task: Task, role: str = "test", *given: object) -> str:
+    with pytest.raises(UserError) as error:
+        sampler.draw(task, role, 0, *given)
+    return str(error.value)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"k": -1},
-        {"queries": 0},
-        {"balance": "even"},
-        {"max_classes": 1},
-        {"max_classes": -2},
-        {"arbitrary_labels": 1.5},
-    ],
-    ids=str,
-)
-def test_a_setting_out_of_its_range_is_refused_at_once(setting):
-    with pytest.raises(UserError, match=f"{next(iter(setting))} is out of range"):
-        EpisodeSampler(**{"seed": 0, "k": 4, "queries": 4, **setting})
+def test_k_beyond_a_class_or_the_pool_is_refused_with_what_there_is_and_the_way_out():
+    task, lacking = sized_task({"a": 3, "b": 9}), sized_task({"a": 3, "b": 3, "c": 0})
+    twins = task.replace(load=lambda part: [Example("the same", "a", ("a", "b"))] * 12)
+    each, left = EpisodeSampler(0, 4, 1, per_class=True), "no query is left beside the"
+    assert [
+        refusal(each, task),
+        refusal(EpisodeSampler(0, 1, 1, per_class=True), lacking),
+        refusal(EpisodeSampler(0, 13, 1), task),
+        refusal(EpisodeSampler(0, 12, 1), task, "train"),
+        refusal(EpisodeSampler(0, 2, 1), twins, "train"),
+    ] == [
+        "task sized: class 'a' has 3 examples; expected at least k=4. Lower k.",
+        "task sized: class 'c' has 0 examples; expected at least k=1. "
+        "Take 'c' out of the task's labels, or unset per_class.",
+        "task sized: k=13 asks for 13 demonstrations; found 12 examples. Lower k.",
+        f"task sized: {left} 12 demonstrations; found 12 examples to draw queries from. "
+        "Lower k, or add examples to the task.",
+        f"task sized: {left} 2 demonstrations; found 12 examples to draw queries from. "
+        "Add different examples to the task.",
+    ]
+
+
+OUT_OF_RANGE = {
+    "k": ([-1], [0], "0 or more"),
+    "queries": ([0, -1], [1], "at least 1"),
+    "balance": (["even"], ["balanced", "natural"], "balanced or natural"),
+    "max_classes": ([1, -2], [0, None, 2], "at least 2, or 0 or None for all"),
+    "arbitrary_labels": ([1.5, 1.0001, -0.1], [0, 1], "a share from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_setting_out_of_its_range_is_refused_at_once(name):
+    wrong, sound, expected = OUT_OF_RANGE[name]
+    for value in wrong:
+        with pytest.raises(UserError) as error:
+            EpisodeSampler(**{"seed": 0, "k": 4, "queries": 4, name: value})
+        assert str(error.value) == f"{name} is out of range; found {value!r}; expected {expected}"
+    for value in sound:
+        assert getattr(EpisodeSampler(**{"seed": 0, "k": 4, "queries": 4, name: value}), name) == value
 
 
 def test_an_unknown_role_is_refused():
-    with pytest.raises(UserError, match="unknown role 'validation'; expected train or test"):
-        EpisodeSampler(0, 4, 4).draw(TASKS["options"], "validation", 0)
+    found = refusal(EpisodeSampler(0, 4, 4), TASKS["options"], "validation")
+    assert found == "unknown role 'validation'; expected train or test"
 
 
 CALLS = [(name, role, index) for name in TASKS for role in ("train", "test") for index in (0, 7)]
@@ -362,8 +381,12 @@ def test_the_share_of_relabelled_episodes_is_the_one_asked_for():
 def test_an_episode_whose_query_is_a_demonstration_is_refused():
     demo = Example("The same item", "a", ("a", "b"))
     query = Example(" the SAME  item", "b", ("b", "a"))
-    with pytest.raises(UserError, match="1 queries are also demonstrations; found 'the same item'"):
+    with pytest.raises(UserError) as error:
         Episode((0, "t", "test", 0), TASKS["options"], (demo,), (query,))
+    assert str(error.value) == (
+        "episode (0, 't', 'test', 0): 1 queries are also demonstrations; found 'the same item'; "
+        "expected support and query sets disjoint by content"
+    )
 
 
 def test_generators_of_an_episode_differ_by_purpose_alone():
@@ -562,8 +585,8 @@ def test_given_demonstrations_leave_the_queries_of_role_test_as_they_were():
 
 
 def test_given_demonstrations_and_max_classes_exclude_each_other():
-    with pytest.raises(UserError, match="a given support set and max_classes; expected one of the two"):
-        EpisodeSampler(0, 4, 4, max_classes=2).draw(TASKS["options"], "test", 0, ())
+    found = refusal(EpisodeSampler(0, 4, 4, max_classes=2), TASKS["options"], "test", ())
+    assert found == "a given support set and max_classes; expected one of the two. Unset max_classes."
 
 
 def test_fixed_demonstrations_are_named_by_position_or_by_content():
@@ -574,21 +597,36 @@ def test_fixed_demonstrations_are_named_by_position_or_by_content():
     assert fixed_support(task, named, 2) == (train[3], train[7]) and fixed_support(task, named, 0) == ()
 
 
+WANTED = "task toy: demonstration"
+
+
 @pytest.mark.parametrize(
     ("named", "k", "message"),
     [
-        ([60], None, r"demonstration 60 is not there; expected a position from 0 to 59"),
-        ([-1], None, r"demonstration -1 is not there"),
-        ([True], None, r"demonstration True is not there"),
+        ([60], None, f"{WANTED} 60 is not there; expected a position from 0 to 59"),
+        ([-1], None, f"{WANTED} -1 is not there; expected a position from 0 to 59"),
+        ([True], None, f"{WANTED} True is not there; expected a position from 0 to 59"),
+        ([0, 1, 0], None, f"{WANTED} 0 names an example for the second time; expected distinct demonstrations"),
         (
-            ["train 3: the sew"],
-            None,
-            r"'train 3: the sew' is no train example's input. Did you mean train .*: the saw",
+            *([1, 2], 3),
+            "task toy: k=3 asks for more demonstrations than are fixed; found 2 fixed demonstrations. "
+            "Lower k, or name more.",
         ),
-        ([1, 1], None, r"demonstration 1 names an example for the second time"),
-        ([1, 2], 3, r"k=3 asks for more demonstrations than are fixed; found 2 fixed demonstrations"),
     ],
 )
 def test_a_fixed_demonstration_that_is_not_there_is_refused(named, k, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError) as error:
         fixed_support(TASKS["options"], named, k)
+    assert str(error.value) == message
+
+
+def test_a_fixed_demonstration_that_no_input_equals_is_answered_with_the_nearest():
+    with pytest.raises(
+        UserError, match=rf"^{WANTED} 'train 3: the sew' is no train example's input\. Did you mean train"
+    ):
+        fixed_support(TASKS["options"], ["train 3: the sew"])
+
+
+def test_the_last_example_may_be_a_fixed_demonstration_and_as_many_as_are_named():
+    train = TASKS["options"].examples("train")
+    assert fixed_support(TASKS["options"], [59, 0], 2) == (train[59], train[0])
