@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, list[str]]] = {
     "scoring": ("metaicl/scoring.py", ["scoring"]),
     "statistics": ("eval/statistics.py", ["statistics"]),
     "metrics": ("eval/metrics.py", ["metrics"]),
-    "checkpoint": ("metaicl/checkpoint.py", ["weights", "trainer", "provenance"]),
+    "checkpoint": ("metaicl/checkpoint.py", ["checkpoint", "weights"]),
 }
 
 
