@@ -118,8 +118,8 @@ class QuickstartRun:
         k: demonstrations.
         minutes: end within this time, without the installation and the pull of the model: a few steps are timed, and
             the largest size that fits is chosen. Unset: 10, or no limit where `size` or `full` is given.
-        size: how much is done: tiny, small, medium or large. Unset: what fits into the minutes. A run of one size has
-            the same numbers on any machine.
+        size: how much is done: mini, tiny, small, medium or large. Unset: what fits into the minutes. A run of one size
+            has the same numbers on any machine.
         steps: of meta-training, one episode each. Unset: what the size says, and so for the next four.
         seeds: support sets a task.
         queries: queries a support set.

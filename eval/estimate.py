@@ -40,7 +40,7 @@ def kept_rate(comparison: Comparison, contender: Contender, method: Method, warm
         (sizes[i], lambda i=i: "refused" not in comparison.fill(contender, lambda: method, *cells[i]))
         for i in spread(sizes)
     ]
-    return timed(jobs, warm_up=False)
+    return timed(jobs)
 
 
 def cells_seconds(comparison: Comparison, contender: Contender, method: Method, rate: Rate) -> float:

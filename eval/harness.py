@@ -171,11 +171,13 @@ class Comparison:
                 raise UserError("not a finished cell", where=where, found=f"keys {sorted(cell)[:8]}", fix=LOST)
             self.cells[cell["key"]] = cell
 
-    def part(self, tasks: Sequence[Task], seeds: int) -> Comparison:
-        """The comparison on some of its tasks and its first support sets; both know each other's finished cells."""
+    def part(self, tasks: Sequence[Task], seeds: int, ks: Sequence[int]) -> Comparison:
+        """The comparison on some of its tasks and ks, and its first support sets; both share their finished cells."""
         made = copy(self)
         made.tasks, made.prints = list(tasks), {task.name: self.prints[task.name] for task in tasks}
-        made.protocol = replace(self.protocol, seeds=seeds, curve_seeds=min(seeds, self.protocol.curve_seeds))
+        made.protocol = replace(
+            self.protocol, k=list(ks), seeds=seeds, curve_seeds=min(seeds, self.protocol.curve_seeds)
+        )
         return made
 
     def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from eval.compare import hashed
 from eval.config import QuickstartRun
 from eval.harness import Contender
-from eval.quickstart_rates import REPORT_SECONDS, Rates, measured, need, parts
+from eval.quickstart_rates import REPORT_SECONDS, Rates, measure_finetune, measured, need, parts
 from eval.quickstart_work import Setting, Work
 from eval.sizes import SAFETY, SIZES, Need, SizeName, fitting
 from metaicl.runs import duration
@@ -165,6 +165,10 @@ def chosen(setting: Setting, clock: Clock, kept: Kept) -> Choice:
     if kept.final and kept.size in works:
         works = {kept.size: works[kept.size]}
     needs = {name: need(work, rates) for name, work in works.items()}
+    near = [work for name, work in works.items() if needs[name].total <= clock.left]
+    if any(work.size.finetune_cells for work in near):  # else it would be measured for nothing
+        measure_finetune(setting, rates, near)
+        needs = {name: need(work, rates) for name, work in works.items()}
     name = fitting(needs, clock.left)
     if name is None and not kept.final:
         raise _too_long(clock, needs)

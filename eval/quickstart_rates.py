@@ -60,9 +60,13 @@ def measured(setting: Setting) -> Rates:
             _measure_training(rates, works, training)
         if any(made is None or work.comparison.unfinished(made) for made, work in zip(done, works, strict=True)):
             rates.answering[training.method] = _answering(smallest, _built(setting, training))
-    if any(work.finetune and work.comparison.unfinished(work.finetune) for work in works):
-        rates.answering["finetune"] = _tuning_rate(setting, smallest)
     return rates
+
+
+def measure_finetune(setting: Setting, rates: Rates, works: Sequence[Work]) -> None:
+    """Measure fine-tuning too, where some of the sizes have cells of it that are not finished."""
+    if any(work.finetune and work.comparison.unfinished(work.finetune) for work in works):
+        rates.answering["finetune"] = _tuning_rate(setting, works[-1].comparison)
 
 
 def _built(setting: Setting, training: TrainRun) -> Method:
@@ -79,7 +83,8 @@ def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun) -
     method = _built(setting, training)
     served = [task for task in setting.suite.split("meta_train") if method.refusal(task) is None]
     episodes = first_episodes(served, training.trainer)
-    rate = training_rate(method, episodes)
+    frozen = method_spec(name).weights == "frozen"  # it runs the model forward only, which is warm
+    rate = training_rate(method, episodes, warm_up=not frozen)
     rates.step[name] = steps_seconds(rate, [method.tokens(e) for e in episodes], training.trainer, 1)
 
 
@@ -97,7 +102,7 @@ def _tuning_rate(setting: Setting, comparison: Comparison) -> Rate:
     steps = method_spec("finetune").defaults()["steps"]
     task = comparison.tasks[len(comparison.tasks) // 2]
     episode = protocol_episode(comparison.protocol, task, 0, max(comparison.protocol.k))
-    seconds = timed([(1, lambda: method.adapt(task, episode.support))], warm_up=False).seconds([1])
+    seconds = timed([(1, lambda: method.adapt(task, episode.support))]).seconds([1])
     return Rate(0.0, seconds * steps / TUNED_STEPS / method.tokens(episode))
 
 

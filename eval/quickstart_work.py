@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from eval.compare import Backbones, contender, finished_training, training_print
 from eval.config import Protocol, QuickstartRun
 from eval.harness import Comparison, Contender
-from eval.sizes import LARGEST, Size, SizeName
+from eval.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.methods import method_spec
 from task_suites.formats import PromptFormat
@@ -51,11 +51,13 @@ class Setting:
     @cached_property
     def comparison(self) -> Comparison:
         """The comparison of the largest size, of which the others are parts."""
-        run, size = self.run, self.works()[0].size
-        protocol = Protocol(
-            sorted({max(1, run.k // 4), run.k}), size.seeds, size.queries, stratified=True, curve_seeds=1
-        )
+        size = self.works()[0].size
+        protocol = Protocol(self.ks(size), size.seeds, size.queries, stratified=True, curve_seeds=1)
         return Comparison(spread_tasks(self.suite.split("meta_test"), size.tasks), protocol, self.folder)
+
+    def ks(self, size: Size) -> list[int]:
+        """The numbers of demonstrations of a size."""
+        return sorted({max(1, self.run.k // 4), self.run.k}) if size.curve else [self.run.k]
 
     @cached_property
     def untrained(self) -> list[Contender]:
@@ -74,20 +76,21 @@ class Work:
     @property
     def run(self) -> QuickstartRun:
         """The configuration that repeats this work's numbers on any machine."""
-        return replace(self.setting.run, size=self.name, minutes=None, **asdict(self.size))
+        return replace(self.setting.run, size=self.name, minutes=None, **{n: getattr(self.size, n) for n in FIELDS})
 
     @property
     def label(self) -> str:
         """The size's name, and what differs from it."""
         named = self.setting.run.asked.at(self.name)
-        other = self.setting.run.asked.given | {n: v for n, v in asdict(self.size).items() if v != getattr(named, n)}
-        more = ", ".join(f"{name} {value}" for name, value in other.items())
+        given = self.setting.run.asked.given
+        other = [n for n in FIELDS if n in given or getattr(self.size, n) != getattr(named, n)]
+        more = ", ".join(f"{name} {getattr(self.size, name)}" for name in other)
         return f"{self.name} with {more}" if more else self.name
 
     @cached_property
     def comparison(self) -> Comparison:
         tasks = spread_tasks(self.setting.suite.split("meta_test"), self.size.tasks)
-        return self.setting.comparison.part(tasks, self.size.seeds)
+        return self.setting.comparison.part(tasks, self.size.seeds, self.setting.ks(self.size))
 
     @property
     def finetune(self) -> Contender | None:
@@ -133,16 +136,24 @@ class Work:
         found: list[Work] = []
         for name in reversed(names[names.index(self.name) :]):
             size = replace(self.setting.run.asked.at(name), steps=self.size.steps)
-            if not found or (size.seeds, size.tasks) != (found[-1].size.seeds, found[-1].size.tasks):
-                found.append(replace(self, name=name, size=size))
-            else:
-                found[-1] = replace(self, name=name, size=size)
+            if found and _compared(size) == _compared(found[-1].size):
+                found.pop()
+            found.append(replace(self, name=name, size=size))
         return found
 
 
+def _compared(size: Size) -> tuple[int, int, bool]:
+    """What a comparison's cells depend on."""
+    return size.seeds, size.tasks, size.curve
+
+
 def spread_tasks(tasks: Sequence[Task], count: int) -> list[Task]:
-    """Return `count` tasks spread over all of them; all where `count` is 0."""
-    return [tasks[i * len(tasks) // count] for i in range(count)] if 0 < count < len(tasks) else list(tasks)
+    """Return `count` tasks spread over all of them; all where `count` is 0. Those of a smaller count are among those of
+    a larger one, up to the count of the largest size."""
+    most = max(count, SIZES[LARGEST].tasks)
+    some = [tasks[i * len(tasks) // most] for i in range(most)] if most < len(tasks) else list(tasks)
+    order = sorted(range(len(some)), key=lambda i: 7 * i % len(some))  # of ten, every third: 0, 3, 6, 9, 2, 5, ...
+    return [some[i] for i in sorted(order[:count])] if count else list(tasks)
 
 
 def untrained(name: str, setting: Setting) -> Contender:

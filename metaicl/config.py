@@ -29,8 +29,8 @@ class BackboneConfig:
         lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
             Unset: the method's, else "all-linear".
         lora_layers: how many of the uppermost layers get adapters; 0 means all. Unset: the method's, else 0.
-        precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": bf16 on
-            devices whose bf16 products are the quicker ones (`metaicl.devices.precision_for`). A checkpoint keeps the
+        precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": the one
+            whose matrix products are measured to be quicker (`metaicl.devices.precision_for`). A checkpoint keeps the
             precision that it was trained in.
         attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.

@@ -60,11 +60,9 @@ def spread(sizes: Sequence[int], count: int = SAMPLES) -> list[int]:
     return [order[int((part + 0.5) * len(order) / count)] for part in range(count)]
 
 
-def timed(jobs: Sequence[tuple[int, Callable[[], object]]], warm_up: bool = True) -> Rate:
-    """Return the rate of (size, job) pairs, each of which is run; the first is run once before to warm up. A job that
-    returns False says that it did not do its work, and is not counted."""
-    if warm_up and jobs:
-        jobs[0][1]()
+def timed(jobs: Sequence[tuple[int, Callable[[], object]]]) -> Rate:
+    """Return the rate of (size, job) pairs, each of which is run. A job that returns False says that it did not do its
+    work, and is not counted."""
     samples = []
     for size, job in jobs:
         started = time.monotonic()
@@ -73,9 +71,9 @@ def timed(jobs: Sequence[tuple[int, Callable[[], object]]], warm_up: bool = True
     return fitted(samples)
 
 
-def training_rate(method: Method, episodes: Sequence[Episode]) -> Rate:
-    """Return the rate of forward and backward passes over training episodes, of which `SAMPLES` are run (and one more
-    to warm up). Nothing that is kept between tasks is used, and the method stays as it was."""
+def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = True) -> Rate:
+    """Return the rate of forward and backward passes over training episodes, of which `SAMPLES` are run (and the
+    shortest before, to warm up). Nothing that is kept between tasks is used, and the method stays as it was."""
     sizes, dropped = [method.tokens(episode) for episode in episodes], method.dropped
 
     def passes(episode: Episode) -> None:
@@ -83,6 +81,8 @@ def training_rate(method: Method, episodes: Sequence[Episode]) -> Rate:
             loss, _ = method([episode])
             loss.backward()
 
+    if warm_up and episodes:
+        passes(episodes[min(range(len(sizes)), key=sizes.__getitem__)])
     rate = timed([(sizes[i], partial(passes, episodes[i])) for i in spread(sizes)])
     method.zero_grad()
     method.dropped = dropped
@@ -123,7 +123,7 @@ def answering_rate(method: Method, episodes: Sequence[Episode]) -> Rate:
         with method.cold():
             method.adapt(episode.task, episode.support).answers([q.hidden() for q in episode.queries])
 
-    return timed([(sizes[i], partial(answer, episodes[i])) for i in spread(sizes)], warm_up=False)
+    return timed([(sizes[i], partial(answer, episodes[i])) for i in spread(sizes)])
 
 
 def validation_seconds(method: Method, tasks: Sequence[Task], config: ValidationConfig) -> float:

@@ -93,7 +93,7 @@ def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
     precision = config["backbone"]["precision"]
     assert precision in ("fp32", "bf16") and training["backbone.precision"] == precision
     assert results["manifest"]["backbone"]["precision"] == precision
-    size = {"name": "large", "steps": 1, "seeds": 1, "queries": 3, "tasks": 10, "finetune_cells": 0}
+    size = {"name": "large", "steps": 1, "seeds": 1, "queries": 3, "tasks": 10, "finetune_cells": 0, "curve": True}
     assert results["manifest"]["size"] == size
     assert results["comparison"]["also"] == "icl_calibrated"
 

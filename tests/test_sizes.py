@@ -7,6 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eval.quickstart_work import spread_tasks
 from eval.sizes import FIELDS, SAFETY, SIZES, SLOWDOWN, Asked, Need, fitting
 
 NAMES = list(reversed(SIZES))  # the largest first
@@ -55,7 +56,7 @@ def test_a_value_that_is_given_is_that_of_every_size_and_is_never_called_cut(ask
     for name in SIZES:
         size = asked.at(name)
         assert {field: getattr(size, field) for field in asked.given} == asked.given
-        assert len(asked.cut(size)) <= len(FIELDS) - len(asked.given)
+        assert len(asked.cut(size)) <= len(FIELDS) - len(asked.given) + (not size.curve)
     sizes = list(asked.choices().values())
     assert len(set(sizes)) == len(sizes) and sizes[0] == asked.at("large")
 
@@ -64,6 +65,15 @@ def test_each_size_does_part_of_the_next_and_all_have_the_same_queries():
     ordered = list(SIZES.values())
     for smaller, larger in pairwise(ordered):
         assert smaller.queries == larger.queries  # else no cell of one would be a cell of the other
-        assert all(getattr(smaller, field) <= getattr(larger, field) for field in FIELDS)
-        assert larger.tasks % smaller.tasks == 0  # the tasks that are spread are among the larger size's
-    assert [len(Asked().cut(size)) for size in ordered] == [4, 3, 3, 0]
+        assert all(getattr(smaller, field) <= getattr(larger, field) for field in (*FIELDS, "curve"))
+    assert [len(Asked().cut(size)) for size in ordered] == [5, 5, 3, 3, 0]
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 10))
+def test_the_tasks_of_a_smaller_comparison_are_among_those_of_a_larger_one(total, count, less):
+    tasks = list(range(total))
+    chosen = spread_tasks(tasks, count)
+    assert len(set(chosen)) == len(chosen) == min(count, total) and chosen == sorted(chosen)
+    assert spread_tasks(tasks, 0) == tasks
+    if count <= 10:
+        assert set(spread_tasks(tasks, min(less, count))) <= set(chosen)
