@@ -39,10 +39,10 @@ class Size:
 
 
 SIZES: dict[SizeName, Size] = {
-    "mini": Size(14, 1, 16, 3, 0, False),
-    "tiny": Size(24, 1, 16, 5, 0, False),
-    "small": Size(44, 1, 16, 10, 0, True),
-    "medium": Size(64, 2, 16, 10, 1, True),
+    "mini": Size(10, 1, 16, 4, 0, False),
+    "tiny": Size(16, 1, 16, 6, 0, False),
+    "small": Size(28, 1, 16, 10, 0, True),
+    "medium": Size(48, 2, 16, 10, 1, True),
     "large": Size(80, 3, 16, 10, 2, True),
 }
 LARGEST: SizeName = "large"
