@@ -1,0 +1,132 @@
+"""The settings of a scorer: which are refused, what they are where none is given, and how much it runs at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from plain_scores import episode
+from toys import text_task, toy_task
+
+from metaicl.backbone import Backbone
+from metaicl.scoring import PromptScorer, _fitting, calibration_rule, length_rule
+from task_suites.errors import UserError
+from task_suites.formats import PromptFormat
+
+DIRECT, CHANNEL = PromptFormat(), PromptFormat(channel=True)
+NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+def scorer_of(frozen, task=None, **options) -> PromptScorer:
+    e = episode(task or toy_task())
+    return PromptScorer(frozen, DIRECT, e.task, e.support, **options)
+
+
+def test_the_rule_of_length_is_the_formats_where_none_is_given():
+    assert (length_rule(DIRECT, None), length_rule(CHANNEL, None)) == ("token_mean", "sum")
+    assert length_rule(DIRECT, "sum") == length_rule(CHANNEL, "sum") == "sum"
+    assert length_rule(CHANNEL, "character_mean") == "character_mean"
+
+
+def test_a_share_of_the_prior_lies_between_nothing_and_all():
+    for share in (-0.01, 1.01, 2):
+        with pytest.raises(UserError) as error:
+            calibration_rule(DIRECT, "pmi", share)
+        assert str(error.value) == f"prior_share is no share; found {share}; expected a number from 0 to 1"
+    for share in (0, 1):
+        assert calibration_rule(DIRECT, "pmi", share) == "pmi" and calibration_rule(CHANNEL, "none", share) == "none"
+
+
+def test_calibration_of_a_channel_prompt_is_refused_with_both_ways_out():
+    with pytest.raises(UserError) as error:
+        calibration_rule(CHANNEL, "pmi", 1.0)
+    assert str(error.value) == ("calibration 'pmi' of a channel prompt. Take calibration none, or the direct format.")
+
+
+def test_a_row_has_so_many_tokens_as_are_given_or_as_suit_the_device(frozen):
+    usual = 16384 if frozen.device.type == "cuda" else 2048
+    assert scorer_of(frozen).row_tokens == usual and scorer_of(frozen, row_tokens=7).row_tokens == 7
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=10), st.integers(0, 60), st.randoms())
+def test_a_row_takes_the_first_queries_that_fit_and_one_at_least(sizes, budget, rng):
+    order = rng.sample(range(len(sizes)), len(sizes))
+    row = _fitting(order, sizes, budget)
+    used = sum(sizes[i] for i in row)
+    assert row == order[: len(row)] and row and (used <= budget or len(row) == 1)
+    assert len(row) == len(order) or used + sizes[order[len(row)]] > budget
+
+
+def test_one_query_without_memory_names_its_task_its_tokens_and_the_way_out(frozen, monkeypatch):
+    def fail(*args, **kwargs):
+        raise NO_MEMORY
+
+    scorer, e = scorer_of(frozen), episode(toy_task())
+    prefix = len(scorer._fit().prompt.stable)
+    monkeypatch.setattr(Backbone, "row_logprobs", fail)
+    with pytest.raises(UserError) as error:
+        scorer.scores([q.hidden() for q in e.queries[:1]])
+    found = re.sub(r"a row of \d+ tokens", "a row", str(error.value))
+    assert found == (
+        f"task toy: no memory for one query; found a row given a prefix of {prefix}. "
+        "Use fewer or shorter demonstrations, or a smaller model."
+    )
+
+
+@pytest.mark.parametrize(("tokens", "beams"), [(0, 1), (-1, 1), (1, 0)])
+def test_generation_of_no_token_or_no_beam_is_refused(frozen, tokens, beams):
+    scorer = scorer_of(frozen, text_task())
+    with pytest.raises(UserError) as error:
+        scorer.generate([q.hidden() for q in episode(text_task()).queries], tokens, beams)
+    assert str(error.value) == f"max_new_tokens and beams must be at least 1; found {tokens}, {beams}"
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_an_answer_may_be_twice_as_long_as_the_longest_shown_and_eight_tokens_more(frozen, monkeypatch, shown):
+    e, asked = episode(text_task()), []
+
+    def record(self, prefix, questions, limit, beams):
+        asked.append((len(questions), limit, beams))
+        return ["x"] * len(questions)
+
+    monkeypatch.setattr(PromptScorer, "_generated", record)
+    scorer = PromptScorer(frozen, DIRECT, e.task, e.support if shown else ())
+    scorer.generate([q.hidden() for q in e.queries])
+    longest = max(len(frozen.encode(f" {s.output}")) for s in e.support) if shown else 12
+    assert asked == [(len(e.queries), 2 * longest + 8, 1)]
+
+
+@pytest.mark.parametrize("error", [NO_MEMORY, torch.OutOfMemoryError("CUDA out of memory")])
+def test_generation_is_halved_where_memory_runs_out_and_one_alone_is_an_error(frozen, monkeypatch, caplog, error):
+    e, batches, most = episode(text_task()), [], [1]
+
+    def generated(self, prefix, questions, limit, beams):
+        batches.append(len(questions))
+        if len(questions) > most[0]:
+            raise error
+        return [f"answer {i}" for i in range(len(questions))]
+
+    monkeypatch.setattr(PromptScorer, "_generated", generated)
+    queries = [q.hidden() for q in e.queries]
+    scorer = PromptScorer(frozen, DIRECT, e.task, e.support)
+    with caplog.at_level(logging.WARNING, "metaicl"):
+        assert scorer.generate(queries) == ["answer 0"] * len(queries)
+    assert batches[0] == len(queries) and batches[-1] == 1 and batches[1] <= -(-len(queries) // 2)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[-1] == f"out of memory: rows of {scorer.row_tokens} tokens from here on" and scorer.row_tokens < 2048
+    most[0] = 0
+    with pytest.raises(type(error)):
+        scorer.generate(queries)
+
+
+def test_another_error_of_a_generation_passes_through(frozen, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(PromptScorer, "_generated", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        scorer_of(frozen, text_task()).generate([q.hidden() for q in episode(text_task()).queries])
