@@ -209,6 +209,7 @@ def test_k_beyond_a_class_or_the_pool_is_refused_with_what_there_is_and_the_way_
         refusal(EpisodeSampler(0, 1, 1, per_class=True), lacking),
         refusal(EpisodeSampler(0, 13, 1), task),
         refusal(EpisodeSampler(0, 12, 1), task, "train"),
+        refusal(EpisodeSampler(0, 2, 1), sized_task({"a": 1, "b": 1}), "train"),
         refusal(EpisodeSampler(0, 2, 1), twins, "train"),
     ] == [
         "task sized: class 'a' has 3 examples; expected at least k=4. Lower k.",
@@ -216,6 +217,8 @@ def test_k_beyond_a_class_or_the_pool_is_refused_with_what_there_is_and_the_way_
         "Take 'c' out of the task's labels, or unset per_class.",
         "task sized: k=13 asks for 13 demonstrations; found 12 examples. Lower k.",
         f"task sized: {left} 12 demonstrations; found 12 examples to draw queries from. "
+        "Lower k, or add examples to the task.",
+        f"task sized: {left} 2 demonstrations; found 2 examples to draw queries from. "
         "Lower k, or add examples to the task.",
         f"task sized: {left} 2 demonstrations; found 12 examples to draw queries from. "
         "Add different examples to the task.",
@@ -483,6 +486,12 @@ def test_no_part_of_the_measured_suites_is_large(realtasks):
 # -- parts too large to be shuffled whole ----------------------------------------------------------------------------
 
 WIDE = sized_task({"a": 2000, "b": 900, "c": 90, "d": 9}, test=LARGE + 500, name="large")
+
+
+@pytest.mark.parametrize(("more", "inputs"), [(0, ["b 730", "a 250", "b 939"]), (1, ["a 322", "b 697", "a 408"])])
+def test_a_part_is_large_from_2049_examples_on(more, inputs):
+    drawn = EpisodeSampler(0, 3, 1, "natural").draw(sized_task({"a": 1024 + more, "b": 1024}), "test", 0)
+    assert [e.input for e in drawn.support] == [f"sized {text}" for text in inputs]
 
 
 class CountedReads(tuple):

@@ -120,7 +120,10 @@ def main() -> None:
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     for library in LIBRARIES:
         importlib.import_module(library)
-    found = [measure(name, words.sample, words.seed) for name in words.modules or MODULES]
+    found = []
+    for name in words.modules or MODULES:
+        found.append(measure(name, words.sample, words.seed))
+        print(*(f"{key} {value}" for key, value in found[-1].items()), sep=", ", flush=True)
     share = sum(one["killed"] for one in found) / sum(one["tried"] for one in found)
     print(json.dumps({"modules": found, "seed": words.seed, "killed_pct": round(100 * share, 1)}))
 
