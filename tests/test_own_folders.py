@@ -45,6 +45,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_module_runs_and_finds_what_is_the_users_own(folder):
     done = run(sys.executable, "-m", "metaicl", *EVALUATE, cwd=folder)
     assert done.returncode == 0, done.stderr
