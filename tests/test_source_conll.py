@@ -207,7 +207,10 @@ def test_a_tag_in_iob1_with_a_needless_b_can_be_read(tmp_path):
     assert task.examples("train")[0].tags == ("B-A", "O", "B-A")
 
 
-@given(st.text(max_size=200))
+LINES = st.sampled_from(["Rome NNP B-LOC", "is VBZ O", "\tnice JJ O ", "", " ", "-DOCSTART- X O", "Oslo NNP"])
+
+
+@given(st.text(max_size=200) | st.lists(LINES, max_size=8).map("\n".join))
 def test_any_text_is_sentences_or_one_error(tmp_path_factory, text):
     from task_suites.errors import UserError
 
@@ -218,5 +221,6 @@ def test_any_text_is_sentences_or_one_error(tmp_path_factory, text):
             assert len(sentence.tokens) == len(sentence.tags) == len(sentence.lines) > 0
             columns = [text.split("\n")[number - 1].split() for number in sentence.lines]
             assert [c[0] for c in columns] == list(sentence.tokens)
+            assert [c[-1] for c in columns] == list(sentence.tags)
     except UserError as error:
         assert str(error).startswith(f"{path}:")
