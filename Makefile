@@ -29,7 +29,7 @@ quickstart: install
 
 test: install
 	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 slow: install
 	$(BIN)/python -m pytest -m slow

@@ -157,6 +157,7 @@ def killed_at(moment):
     return stop if moment else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before the training", "in the training", "in the comparison"])
 def test_an_interrupted_run_goes_on_with_the_minutes_that_are_left(machine, run, tmp_path, monkeypatch, moment):
     machine.step, machine.cell = 2.0, 1.0
