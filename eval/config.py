@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.sizes import Asked, SizeName
-from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig
+from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig, run_folder
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
@@ -100,7 +100,7 @@ class EvaluateRun:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output) / self.name
+        return run_folder(self.output, self.name)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class TuneRun:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output) / self.name
+        return run_folder(self.output, self.name)
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class MapRun:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output) / self.name
+        return run_folder(self.output, self.name)
 
 
 def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:

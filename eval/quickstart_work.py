@@ -12,7 +12,7 @@ from eval.compare import Backbones, contender, finished_training, training_print
 from eval.config import Protocol, QuickstartRun
 from eval.harness import Comparison, Contender
 from eval.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
-from metaicl.config import TrainerConfig, TrainRun
+from metaicl.config import TrainerConfig, TrainRun, run_folder
 from metaicl.methods import method_spec
 from task_suites.formats import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -39,7 +39,7 @@ class Setting:
     @property
     def folder(self) -> Path:
         slug = re.sub("[^a-z0-9]+", "-", self.suite.name.lower())
-        return Path(self.run.output) / (self.run.name or f"quickstart-{slug}")
+        return run_folder(self.run.output, self.run.name or f"quickstart-{slug}")
 
     def works(self) -> list[Work]:
         """Return the work of each size that may be chosen, the largest first."""

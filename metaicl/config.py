@@ -13,6 +13,20 @@ from task_suites.mixing import Mixing
 from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.sources import SuiteConfig
 
+OUTPUT = "Give the folder of runs as --output."
+
+
+def run_folder(output: str, name: str) -> Path:
+    """The folder of a run: `name`, perhaps with folders before it, below `output`.
+
+    Raises:
+        UserError: the name leads to `output` itself or out of it, where other things lie.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise UserError("name leads out of the folder of runs", found=name, expected="such as first-try", fix=OUTPUT)
+    return Path(output) / path
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -55,7 +69,8 @@ class BackboneConfig:
         """The adapters' settings, each with a value."""
         r = 16 if self.lora_r is None else self.lora_r
         alpha = 2 * r if self.lora_alpha is None else self.lora_alpha
-        return Adapters(r, alpha, self.lora_targets or "all-linear", self.lora_layers or 0)
+        targets = "all-linear" if self.lora_targets is None else self.lora_targets
+        return Adapters(r, alpha, targets, self.lora_layers or 0)
 
     def resolved(self) -> BackboneConfig:
         """The configuration with a value for each option that is unset."""
@@ -235,4 +250,4 @@ class TrainRun:
 
     @property
     def folder(self) -> Path:
-        return Path(self.output) / (self.name or self.method.rpartition(":")[2])
+        return run_folder(self.output, self.name or self.method.rpartition(":")[2])

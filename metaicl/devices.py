@@ -28,8 +28,23 @@ CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's ti
 def device_for(config: BackboneConfig) -> str:
     """The device that the configuration means here; each process of a launch has a GPU of its own."""
     if config.device != "auto":
+        _refuse_absent(config.device)
         return config.device
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def _refuse_absent(device: str) -> None:
+    """Raise where this machine has no such device.
+
+    Raises:
+        UserError: names those that it has.
+    """
+    here = ["cpu"]
+    here += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))] if torch.cuda.is_available() else []
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    here += ["xpu"] if torch.xpu.is_available() else []
+    if device not in here:
+        raise UserError(f"backbone.device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
 
 
 def precision_for(device: str) -> Precision:

@@ -89,8 +89,12 @@ def read_record(folder: Path) -> RunRecord | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError("not an object")
         ended = values.pop("finished")
-        return RunRecord(**values, finished=Finished(**ended) if ended else None)
+        record = RunRecord(**values, finished=Finished(**ended) if ended else None)
+        record.identity["trainer.steps"]  # what is asked of every record
+        return record
     except (ValueError, KeyError, TypeError) as error:
         fix = "Give the run another --name, or delete the folder."
         raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None

@@ -14,7 +14,7 @@ from metaicl import tiny
 from metaicl.config import BackboneConfig
 from metaicl.models import MODELS, resolve
 from metaicl.weights import AGAIN, check_loaded, damage_refused
-from task_suites.errors import UserError
+from task_suites.errors import UserError, nearest
 
 
 def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
@@ -84,7 +84,8 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
     if targets == "query-value":
         targets = _query_value_names(model, config)
     elif targets != "all-linear":
-        targets = given.targets.split(",")
+        targets = [name.strip() for name in given.targets.split(",")]
+        _refuse_unknown(targets, model, config)
     elif upper:  # peft takes a choice of layers for named modules only
         targets = sorted(_linear_names(model))
     lora = LoraConfig(
@@ -148,6 +149,18 @@ def _linear_names(model: Any) -> set[str]:
     head = model.get_output_embeddings()
     linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
     return {name.rpartition(".")[2] for name in linear}
+
+
+def _refuse_unknown(targets: list[str], model: Any, config: BackboneConfig) -> None:
+    """Raise where the model has no module of a name: peft adapts the others without a word."""
+    names = [name for name, _ in model.named_modules()]
+    for target in targets:
+        if not target or not any(f".{name}".endswith(f".{target}") for name in names):
+            raise UserError(
+                f"{config.name} has no module {target!r} (backbone.lora_targets)",
+                expected="names of modules joined by commas, all-linear or query-value",
+                fix=nearest(target, _linear_names(model)),
+            )
 
 
 def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:

@@ -21,7 +21,7 @@ from metaicl.devices import device_for, precision_for, processor, with_precision
 from metaicl.estimate import training_seconds
 from metaicl.folders import one_process, set_aside
 from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
-from metaicl.methods import resolved
+from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.preflight import check_training
 from metaicl.trainer import Trained, Trainer
@@ -62,6 +62,8 @@ def train_run(
     Raises:
         UserError: the folder holds another run; see also `Trainer`.
     """
+    if not method_spec(run.method).trained:
+        raise UserError(f"method {run.method} is not meta-trained", fix="Evaluate it as it is.")
     run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
     if suite is None:
         suite, note = run.suite.open()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from abc import abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -182,12 +183,16 @@ def labels_problem(labels: Sequence[str]) -> tuple[str, object, object] | None:
             return "a label has several lines", repr(label[:60]), "one line"
     if len(set(labels)) != len(labels):
         return "labels occur twice", list(labels), "distinct labels"
-    alike = _alike(labels, lambda label: " ".join(label.split()).casefold())
-    return (
-        ("two labels differ only by blanks or case", list(alike), "labels that differ in their words")
-        if alike
-        else None
-    )
+    if alike := _alike(labels, lambda label: " ".join(label.split()).casefold()):
+        return "two labels differ only by blanks or case", list(alike), "labels that differ in their words"
+    if alike := _alike(labels, _as_seen):
+        return "two labels look the same", [ascii(label) for label in alike], "labels that differ in their letters"
+    return None
+
+
+def _as_seen(text: str) -> str:
+    """Without what does not show: how letters with marks are composed, and characters of no width."""
+    return "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
 
 
 def _alike(texts: Sequence[str], seen_as: Callable[[str], str]) -> tuple[str, str] | None:

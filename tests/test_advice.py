@@ -124,6 +124,7 @@ def yes_and_no(folder: Path) -> None:
     (folder / "x.yaml").write_text(text[: text.index("labels")] + "labels: {yes: good, no: bad}\n")
 
 
+BASE = {"train": "x.jsonl", "test": "x.jsonl", "input": "text", "output": "label"}
 BROKEN = '{"a": 1}\n\n{"a": 2}\n'
 RANKS = {"labels": ["poor", "fair", "good"]}
 CASES = {
@@ -180,7 +181,16 @@ CASES = {
     "keys that YAML reads as booleans": Case(yes_and_no, examples, r"Put the keys of labels in quotes", quote_keys),
     "an empty cell": Case(table(["a", "b", ""], labels="*"), examples, r'"unsound: (skip)"', set_key("unsound")),
     "a label that the list lacks": Case(
-        table(["a", "b", "c"], labels=["a", "b"]), examples, r"unsound=(skip)", set_key("unsound")
+        table(["a", "b", "c"], labels=["a", "b"]), examples, r'"unsound: (skip)"', set_key("unsound")
+    ),
+    "a boolean among options": Case(
+        lambda folder: (
+            lines(folder / "x.jsonl", [{"text": "a", "label": True, "o": ["x", "y"]}]),
+            write_yaml(folder, {**BASE, "options": "o"}),
+        ),
+        examples,
+        r"option_keys: (\[.*?\])",
+        set_key("option_keys"),
     ),
 }
 

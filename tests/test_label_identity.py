@@ -157,6 +157,8 @@ def test_a_number_names_an_option_only_by_option_keys(tmp_path, file):
         (["a", "b\nc", "a", "a"], "a label has several lines"),
         (["good", "bad", "Good", "bad"], "two labels differ only by blanks or case"),
         (["good", "bad", " good", "bad"], "two labels differ only by blanks or case"),
+        (["caf\u00e9", "cafe\u0301", "bar", "bar"], "two labels look the same"),
+        (["good", "good\u200b", "bad", "bad"], "two labels look the same"),
     ],
 )
 def test_labels_that_would_be_taken_for_each_other_are_refused(tmp_path, file, values, message):

@@ -70,6 +70,8 @@ def read(folder: Path, demos: list, inputs: list):
             "d.jsonl: two labels differ only by blanks or case",
         ),
         ([], [{"input": "x"}], "d.jsonl: no demonstrations"),
+        (CLASSES, [{"input": "x", "answer": "kept by hand"}], "i.jsonl:1: a key of the answer is taken"),
+        (CLASSES, [{"input": "x"}, {"input": "y", "scores": 1}], "i.jsonl:2: a key of the answer is taken"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_file_and_line(tmp_path, demos, inputs, message):

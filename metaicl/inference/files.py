@@ -15,6 +15,7 @@ from task_suites.sources.local import parse_example, parse_query
 from task_suites.task import Example, labels_problem
 
 CHOICES = "Give each demonstration its options to choose from."
+ANSWERED = ("answer", "scores")  # what is added to a row
 KINDS = {"options": "an input with options", "text": "an input with free text as its answer", "tags": "tokens and tags"}
 
 
@@ -52,6 +53,11 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
         support = [replace(e, options=labels) for e in support]
     queries, rows = [], []
     for where, row in read_json_lines(inputs):
+        if isinstance(row, dict) and (taken := sorted(row.keys() & set(ANSWERED))):
+            fix = f"Rename {taken[0]!r} in the file."
+            raise UserError(
+                "a key of the answer is taken", where=where, found=taken, expected="a line without them", fix=fix
+            )
         queries.append(_fitting(parse_query(row, where), support[0], labels, where))
         rows.append(row)
     if not queries:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from metaicl.config import TrainRun
+from metaicl.methods.base import Method
 from metaicl.methods.spec import MethodSpec
 from task_suites.errors import UserError, nearest
 from task_suites.sources import load_named
@@ -277,6 +278,8 @@ def method_spec(name: str) -> MethodSpec:
     """
     if ":" in name:
         cls = load_named(name)
+        if not (isinstance(cls, type) and issubclass(cls, Method)):
+            raise UserError(f"{name} is not a metaicl.methods.base.Method")
         trained = bool(getattr(cls, "trainable", False))
         return MethodSpec(name, name.partition(":")[2], trained=trained, weights=getattr(cls, "weights", None))
     if name not in METHODS:

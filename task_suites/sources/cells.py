@@ -136,13 +136,20 @@ def refuse_number(
 
 
 def refuse_option_number(text: str, options: Sequence[str], where: object) -> None:
-    """Raise where a cell is a number and not the text of an option: which option a number names must be said.
+    """Raise where a cell is a number or a boolean and not the text of an option: which option it names must be said.
 
     Raises:
         UserError: shows how to say it.
     """
     if text in options or not _NUMBER.fullmatch(text):
         return
+    if text.casefold() in ("true", "false"):
+        written = next(w for w in (str.lower, str.upper, str.title) if text in (w("true"), w("false")))
+        keys = json.dumps([written("false"), written("true")])
+        fix = f"Say which option each names, such as option_keys: {keys}." if len(options) == 2 else None
+        raise UserError(
+            "a boolean names no option", where=where, found=text, expected=f"one of {list(options)}", fix=fix
+        )
     lists = ["option_keys: " + json.dumps([str(i) for i in range(start, start + len(options))]) for start in (0, 1)]
     fix = f"Say which option a number names: {lists[0]} where they count from 0, {lists[1]} where from 1."
     raise UserError("a number names no option", where=where, found=text, expected=f"one of {list(options)}", fix=fix)

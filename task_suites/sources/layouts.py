@@ -99,11 +99,18 @@ def shared_options(examples: Sequence[Example]) -> tuple[str, ...]:
     return first if all(e.options is not None and set(e.options) == set(first) for e in examples) else ()
 
 
-def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, str], where: object) -> list[Example]:
+def sound(
+    items: Iterable[Item],
+    labels: Sequence[str],
+    options: Mapping[str, str],
+    where: object,
+    skipping: str = "the option unsound=skip",
+) -> list[Example]:
     """The examples, each checked where it stands; unsound ones are an error, or left out with `unsound=skip`.
 
     Args:
         where: the file, for an error about all of them.
+        skipping: how unsound items are left out, for an error about one.
 
     Raises:
         UserError: an unsound item, items of different forms, or none at all.
@@ -114,7 +121,7 @@ def sound(items: Iterable[Item], labels: Sequence[str], options: Mapping[str, st
         if wrong := example.problem(labels):
             if skip:
                 continue
-            fix = "Mend it, or add the option unsound=skip to leave such items out."
+            fix = f"Mend it, or add {skipping} to leave such items out."
             found, expected = str(wrong[1])[:200], str(wrong[2])[:200]
             raise UserError(wrong[0], where=place, found=found, expected=expected, fix=fix)
         if examples and example.form != examples[0].form:

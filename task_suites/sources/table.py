@@ -350,7 +350,10 @@ class Columns:
 
     def _keys(self, row: Row, where: object) -> list[str]:
         own = self.option_keys
-        return texts(own if isinstance(own, tuple) else list_of(self._parts(cell(row, own, where)), own, where), where)
+        keys = texts(own if isinstance(own, tuple) else list_of(self._parts(cell(row, own, where)), own, where), where)
+        if len(set(keys)) != len(keys):
+            raise UserError("a key names two options", where=where, found=keys[:20], expected="distinct option_keys")
+        return keys
 
     def _choice(self, output: Any, options: Sequence[str], row: Row, where: object) -> str:
         """The option that the output names, by its key or its text."""
@@ -412,9 +415,12 @@ class Reading:
             if word.strip():
                 words.add(word)
             elif self.unsound == "refuse":
-                fix = 'Fill it in, or leave such rows out with "unsound: skip".'
+                fix = f"Fill it in, or add {self._skipping()} to leave such rows out."
                 raise UserError("the output is empty", where=where, found=repr(word), expected="a label", fix=fix)
         found = tuple(sorted(words))
+        if not words:
+            expected = "rows with an output"
+            raise UserError("the train rows hold no label", where=self.where, found="no row", expected=expected)
         if len(found) < 2:
             raise UserError("the outputs are no labels", where=self.where, found=list(found), expected="two or more")
         if wrong := labels_problem(found):
@@ -425,7 +431,7 @@ class Reading:
     def examples(self, labels: tuple[str, ...], split: str) -> list[Example]:
         """The examples of a split, checked."""
         part = split if split in self.parts else "train"
-        examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, self.where)
+        examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, self.where, self._skipping())
         return examples if "test" in self.parts else divided(examples, self.share, self.where, self.seed)[split]
 
     def _items(self, part: str, labels: tuple[str, ...]) -> Iterator[Item]:
@@ -438,6 +444,10 @@ class Reading:
 
     def _rows(self, part: str) -> Iterator[tuple[object, Row]]:
         return islice(self.parts[part].read(self.columns.wanted()), self.limit)
+
+    def _skipping(self) -> str:
+        """How rows that are unsound are left out, in the place where the keys were given."""
+        return "the option unsound=skip" if str(self.where).startswith("hf:") else 'the key "unsound: skip"'
 
     def _names(self, part: str) -> tuple[str, ...]:
         return self.parts[part].class_names(self.columns.tags or self.columns.output)
