@@ -43,7 +43,7 @@ def _refuse_absent(device: str) -> None:
     here += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))] if torch.cuda.is_available() else []
     here += ["mps"] if torch.backends.mps.is_available() else []
     here += ["xpu"] if torch.xpu.is_available() else []
-    if device not in here:
+    if device.removesuffix(":0") not in here:
         raise UserError(f"backbone.device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
 
 

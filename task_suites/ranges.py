@@ -53,7 +53,7 @@ class Range:
 
 Count = Annotated[int, Range(least=1)]
 Natural = Annotated[int, Range(least=0)]
-Whole = Annotated[int, Range(least=-(2**53), most=2**53)]  # torch's generator takes no more than 64 bits
+Whole = Annotated[int, Range(least=-(10**15), most=10**15)]  # a seed: torch takes no more than 64 bits
 Finite = Annotated[float, Range()]
 Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(least=0)]
