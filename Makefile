@@ -17,7 +17,7 @@ help:
 	@echo "make quickstart   install, pull the model, meta-train it and compare it on unseen tasks (ARGS=\"--json\" passes options)"
 	@echo "make test         install, pull the model, run the tests"
 	@echo "make slow         the tests that take long"
-	@echo "make numerics     the tests of numbers, computed by another instruction set and number of threads"
+	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
 	@echo "make install      only make $(VENV) and install into it"
 	@echo "make model        only pull $(MODEL)"
@@ -36,7 +36,7 @@ slow: install
 
 # the numbers once more, computed as on a machine without vector instructions and by two threads
 numerics: install
-	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m "numerics and not slow"
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal -m "numerics and not slow"
 
 lint: install
 	$(BIN)/ruff check .

@@ -28,10 +28,10 @@ IDS = torch.arange(1, 12)[None]
 EPISODE = EpisodeSampler(0, 4, 3).draw(toy_task(), "test", 0)
 
 FRESH = """
-import re, sys
+import os, re, sys
 from pathlib import Path
 import numpy as np, torch
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # as in the process of the tests
 sys.path[:0] = sys.argv[3:]
 from peft import PeftModel
 from test_tied import IDS, KINDS, scores
