@@ -12,6 +12,7 @@ from typing import Any
 from metaicl.backbone import Backbone
 from metaicl.config import BackboneConfig
 from metaicl.folders import interrupted, whole_folder
+from metaicl.identity import model_identity
 from metaicl.loading import open_model
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
@@ -167,8 +168,26 @@ def load_method(folder: Path, backbone_name: str | None = None, backbone: Backbo
     if full:
         load_own(method.own_state(), folder / OWN)
     else:
+        _check_base(folder, config.backbone)
         load_weights(method, folder)
     return method
+
+
+def _check_base(folder: Path, backbone: BackboneConfig) -> None:
+    """Raise where the training recorded other weights of the base model than those that lie under its name now.
+
+    A folder is told by its files, a model of the hub by its commit; where one became the other, nothing is known.
+    """
+    training = read_training(folder)
+    then = training.run if training else {}
+    for kind, now in model_identity(backbone).items():
+        if then.get(f"model.{kind}", now) != now:
+            raise UserError(
+                f"the base model {backbone.name} is not the one that the method in {folder} was trained on",
+                found=f"{kind} {now[:12]}",
+                expected=then[f"model.{kind}"][:12],
+                fix="Put the base model's files back as they were, or train again.",
+            )
 
 
 def load_weights(method: Method, folder: Path) -> None:

@@ -21,6 +21,8 @@ from metaicl.checkpoint import (
     read_training,
     save_method,
 )
+from metaicl.identity import model_identity
+from metaicl.tiny import tiny_model, tiny_tokenizer
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
 
@@ -184,3 +186,18 @@ def test_a_whole_model_is_saved_as_one_that_needs_no_other(tmp_path):
     assert all(torch.equal(p, again.learned()[name]) for name, p in method.learned().items())
     assert again.backbone.encode("abc") == method.backbone.encode("abc")
     assert {"model.safetensors", "tokenizer.json", "method.json"} <= {p.name for p in (tmp_path / "best").iterdir()}
+
+
+def test_adapters_over_a_base_model_whose_weights_changed_are_refused_until_they_are_put_back(tmp_path):
+    base = tmp_path / "base"
+    tiny_model().save_pretrained(base)
+    tiny_tokenizer().save_pretrained(base)
+    config = MethodConfig("metaicl", {}, tiny_config(name=str(base)), PromptFormat())
+    known = {f"model.{kind}": value for kind, value in model_identity(config.backbone).items()}
+    save_method(config.build(), config, tmp_path / "best", {"run": known, "data": {}, "trained_on": {}})
+    load_method(tmp_path / "best")
+    tiny_model(seed=1).save_pretrained(base)
+    with pytest.raises(UserError, match=r"is not the one that the method in .* Put the base model's files back"):
+        load_method(tmp_path / "best")
+    tiny_model().save_pretrained(base)
+    load_method(tmp_path / "best")
