@@ -34,7 +34,7 @@ test: install
 slow: install
 	$(BIN)/python -m pytest -m slow
 
-# the numbers once more, computed as on a machine without vector instructions and by two threads
+# the numbers once more, computed as on a machine without vector instructions
 numerics: install
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal -m "numerics and not slow"
 

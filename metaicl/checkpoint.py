@@ -179,7 +179,9 @@ def _check_base(folder: Path, backbone: BackboneConfig) -> None:
     A folder is told by its files, a model of the hub by its commit; where one became the other, nothing is known.
     """
     training = read_training(folder)
-    then = training.run if training else {}
+    if training is None:
+        return
+    then = training.run
     for kind, now in model_identity(backbone).items():
         if then.get(f"model.{kind}", now) != now:
             raise UserError(
