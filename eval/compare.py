@@ -91,7 +91,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
     return Contender(
         named_after(folder),
         spec.label,
-        lambda: load_method(folder, None, backbone),
+        lambda: load_method(folder, backbone),
         print_,
         spec.note,
         trained=True,

@@ -4,6 +4,7 @@ the method's own weights beside them. Written whole or not at all."""
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from metaicl.identity import model_identity
 from metaicl.loading import open_model
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
+from metaicl.models import lasting_name
 from metaicl.tied import warn_of_merging
 from metaicl.weights import AGAIN, load_adapters, load_own
 from task_suites.errors import UserError
@@ -64,12 +66,15 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
     from safetensors.torch import save_file
 
     config = config.resolved()  # a later version may have other defaults
+    backbone = method.backbone.config
+    name = lasting_name(backbone.name)
     card = {
         "name": config.name,
         "options": config.options,
         "format": asdict(config.format),
-        "backbone": asdict(method.backbone.config),
+        "backbone": asdict(replace(backbone, name=name)),
         "base": _base_shape(method.backbone),
+        "base_from_here": _relative(name, folder),
         "training": training,
     }
     with whole_folder(folder) as scratch:
@@ -89,7 +94,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     """(config, shape of the base model) of a saved method.
 
     Raises:
-        UserError: no saved method, or one that cannot be read.
+        UserError: no saved method, one that cannot be read, or a base model that is no longer in its folder.
     """
     path = folder / CARD
     if not path.is_file():
@@ -102,9 +107,45 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     try:
         card = _read_json(path)
         backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
+        backbone = replace(backbone, name=_base_place(folder, backbone, card.get("base_from_here")))
         return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
     except (KeyError, TypeError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def _relative(name: str, folder: Path) -> str | None:
+    """The way from `folder` to a base model's folder; None for a model that has a name, or lies on another drive."""
+    if not Path(name).is_absolute():
+        return None
+    try:
+        return os.path.relpath(name, os.path.abspath(folder))
+    except ValueError:  # another drive of Windows
+        return None
+
+
+def _base_place(folder: Path, backbone: BackboneConfig, way: str | None) -> str:
+    """The name or folder of the base model of the method in `folder`.
+
+    One in a folder is looked for where it was, and then where it was as seen from `folder` (`way`): the method may be
+    moved by itself, or both together.
+
+    Raises:
+        UserError: it is in neither place.
+    """
+    if backbone.weights == "full":
+        return str(folder)  # the folder itself is the model
+    if not Path(backbone.name).is_absolute():
+        return backbone.name
+    places = [backbone.name, *([os.path.normpath(os.path.abspath(folder / way))] if way else [])]
+    for place in places:
+        if Path(place).is_dir():
+            return place
+    card = folder / CARD
+    raise UserError(
+        f"the base model of the method in {folder} is not there",
+        found=" and ".join(f"no folder {place}" for place in dict.fromkeys(places)),
+        fix=f'Put it back, or write the full path of its folder as "name" under "backbone" in {card}.',
+    )
 
 
 @dataclass(frozen=True)
@@ -143,18 +184,13 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
 
-def load_method(folder: Path, backbone_name: str | None = None, backbone: Backbone | None = None) -> Method:
-    """The method saved in `folder`, on its own base model or on the one named, or on a backbone at hand.
+def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
+    """The method saved in `folder`, on its own base model, or on a backbone at hand.
 
     Raises:
         UserError: a missing or half-written checkpoint, or one of another base model.
     """
     config, base = read_card(folder)
-    if backbone_name:
-        config = replace(config, backbone=replace(config.backbone, name=backbone_name))
-    full = config.backbone.weights == "full"
-    if full:  # the folder itself is the model
-        config = replace(config, backbone=replace(config.backbone, name=str(folder)))
     method = config.build(backbone)
     found = _base_shape(method.backbone)
     if found != base:
@@ -165,7 +201,7 @@ def load_method(folder: Path, backbone_name: str | None = None, backbone: Backbo
             expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
             fix="Give the base model that it was trained on.",
         )
-    if full:
+    if config.backbone.weights == "full":
         load_own(method.own_state(), folder / OWN)
     else:
         _check_base(folder, config.backbone)

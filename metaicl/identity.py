@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,11 @@ def read_record(folder: Path) -> RunRecord | None:
 
 def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
     """Every option that decides a run's result, resolved, by its name on the command line."""
-    run = resolved(run)
+    run, base = resolved(run), models.lasting_name(run.backbone.name)
     parts: dict[str, Mapping[str, Any]] = {
         "method_options": run.method_options,
         "format": asdict(run.format),
-        "backbone": asdict(settled(run.backbone, device_for(run.backbone))),
+        "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), name=base)),
         "model": model_identity(run.backbone),
         "trainer": asdict(run.trainer),
         "validation": asdict(run.validation) if run.trainer.validate_every else {},

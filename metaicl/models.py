@@ -21,6 +21,7 @@ from typing import Any
 
 import platformdirs
 
+from metaicl import tiny
 from task_suites.errors import UserError, nearest
 
 WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
@@ -71,7 +72,8 @@ def local_folder(name: str) -> Path | None:
 
 
 def resolve(name: str) -> str:
-    """What `from_pretrained` takes for a model name: a pulled registry model, a folder, or the hub name as it is.
+    """What `from_pretrained` takes for a model name: the absolute path of a pulled registry model or of a folder, or
+    the hub name as it is.
 
     Raises:
         UserError: a registry model that has not been pulled, or a path that is not there.
@@ -91,14 +93,19 @@ def resolve(name: str) -> str:
             )
         if not (path / "config.json").is_file():
             raise UserError(f"no model in folder {name}", expected="a folder with config.json, saved by transformers")
-        return name
+        return os.path.abspath(name)
     if name.startswith((".", "/")) or name.count("/") > 1:
-        raise UserError(f"no folder {name}", expected="a folder saved by transformers")
+        raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
     if "/" not in name:
         raise UserError(
             f"no model {name!r}", fix=f"{nearest(name, MODELS)} Or give a folder or a hub name (owner/name)."
         )
     return name
+
+
+def lasting_name(name: str) -> str:
+    """A model's name as it means the same from any working directory: that of a folder as an absolute path."""
+    return name if name in (*MODELS, tiny.NAME) or not Path(name).is_dir() else os.path.abspath(name)
 
 
 def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:

@@ -73,7 +73,7 @@ def train_run(
     if before and _is_done(before, record, run.folder):
         if os.environ.get("RANK", "0") == "0":
             say(f"The run in {run.folder} is finished; --resume false trains it again.")
-        return load_method(run.folder / "best", None, backbone), _trained(run, before)
+        return load_method(run.folder / "best", backbone), _trained(run, before)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
     check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)

@@ -57,7 +57,7 @@ def test_the_card_holds_what_every_option_was(best):
     text = (best / "method.json").read_text(encoding="utf-8")
     card = json.loads(text)
     assert text.startswith('{\n "name"') and text.endswith("}\n")
-    assert set(card) == {"name", "options", "format", "backbone", "base", "training"}
+    assert set(card) == {"name", "options", "format", "backbone", "base", "base_from_here", "training"}
     resolved = CONFIG.resolved()
     assert read_card(best) == (resolved, card["base"])
     assert card["name"] == "metaicl" and card["options"] == resolved.options and card["training"] is None
@@ -77,7 +77,7 @@ def test_a_method_is_built_as_its_configuration_says(best):
         next(iter(CONFIG.build().learned().values())), next(iter(CONFIG.build(seed=0).learned().values()))
     )
     backbone = method.backbone
-    assert CONFIG.build(backbone).backbone is backbone and load_method(best, None, backbone).backbone is backbone
+    assert CONFIG.build(backbone).backbone is backbone and load_method(best, backbone).backbone is backbone
 
 
 def test_a_folder_without_a_method_is_refused_with_what_one_looks_like(tmp_path):
@@ -154,11 +154,13 @@ def test_another_base_model_is_refused_with_what_differs(tmp_path):
     )
 
 
-def test_a_base_model_is_taken_by_the_name_that_is_given(best, tmp_path):
+def test_a_base_model_is_taken_from_the_place_that_is_written_into_the_card(best, tmp_path):
     folder = save(tmp_path / "best")
-    gone = with_card(folder, backbone={**json.loads((folder / "method.json").read_text())["backbone"], "name": "gone"})
-    assert "gone" in refusal(load_method, gone)
-    found, expected = load_method(gone, "tiny-random").learned(), load_method(best).learned()
+    backbone = json.loads((folder / "method.json").read_text())["backbone"]
+    gone = with_card(folder, backbone={**backbone, "name": "/gone"})
+    message = f"the base model of the method in {folder} is not there; found no folder /gone. Put it back, or write the"
+    assert refusal(load_method, gone).startswith(message)
+    found, expected = load_method(with_card(folder, backbone=backbone)).learned(), load_method(best).learned()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 

@@ -88,8 +88,8 @@ def test_a_pulled_model_is_not_fetched_again(cache, monkeypatch):
     ("name", "message"),
     [
         ("smollm2-135M", "Did you mean smollm2-135m"),
-        ("./nowhere", "no folder ./nowhere"),
-        ("a/b/c", "no folder a/b/c"),
+        ("./nowhere", "no folder .*/nowhere"),
+        ("a/b/c", "no folder .*/a/b/c"),
     ],
 )
 def test_names_that_lead_nowhere_are_one_clear_error(cache, name, message):
