@@ -8,9 +8,10 @@
     output head   the output embedding is multiplied by us, at the positions that are asked for (metaicl/output_head.py)
     last network  the last layer's network runs at those positions only (metaicl/last_network.py)
 
-First the model is asked whether it can be run that way at all; then the way has to give the log-probabilities of plain
-sequences on a few tokens. Either answer may be a refusal, which has a reason; `Choice.fallbacks` lists them. Only a
-refusal is caught here, so that a bug in a quicker way is not mistaken for a model that does not take it.
+The attentions are tried in the order that is quickest on this machine (metaicl/attention_speed.py). First the model is
+asked whether it can be run that way at all; then the way has to give the log-probabilities of plain sequences on a few
+tokens. Either answer may be a refusal, which has a reason; `Choice.fallbacks` lists them. Only a refusal is caught
+here, so that a bug in a quicker way is not mistaken for a model that does not take it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from __future__ import annotations
 import inspect
 import logging
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from metaicl import flex_attention, output_head, tree_attention
+from metaicl import attention_speed, flex_attention, output_head, tree_attention
 from metaicl.prompt_tree import PromptTree, pack
 from metaicl.refusals import Refused
 from task_suites.errors import UserError
@@ -81,9 +82,8 @@ def choose(backbone: Backbone) -> Choice:
     if reason := _last_network_refusal(backbone):
         fallbacks.append(Fallback(LAST_NETWORK, reason))
     asked = backbone.config.attention
-    quick: Attention = "flex" if backbone.device.type == "cuda" else "tree"
-    order: tuple[Attention, ...] = (quick, "dense", "plain") if asked == "auto" else (asked,)
-    for kind in order:
+    quickest = partial(attention_speed.order, backbone.device.type, backbone.config.precision)
+    for kind in quickest() if asked == "auto" else (asked,):
         if reason := refusal(backbone, kind):
             fallbacks.append(Fallback(kind, reason))
         else:

@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import platform
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, get_args
 
 import torch
 
-from metaicl import tiny
+from metaicl import machine, tiny
 from metaicl.attention_choice import Attention, Choice, Fallback
 from metaicl.config import BackboneConfig
 from metaicl.models import cache_folder, resolve
@@ -114,7 +113,7 @@ def _code() -> str:
 def _processor(device: str) -> list[str]:
     if device.startswith("cuda"):
         return [torch.cuda.get_device_name(device), str(torch.version.cuda)]
-    return [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    return [machine.identity()]
 
 
 def _choice_from(kept: Any) -> Choice | None:

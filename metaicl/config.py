@@ -46,7 +46,8 @@ class BackboneConfig:
         precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": the one
             whose matrix products are measured to be quicker (`metaicl.devices.precision_for`). A checkpoint keeps the
             precision that it was trained in.
-        attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the first that is right for the model.
+        attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the quickest here that is right for the
+            model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
     """

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-import platform
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 
 from metaicl.config import BackboneConfig
-from metaicl.models import cache_folder
+from metaicl.machine import least_seconds, measured_once
 from task_suites.errors import UserError
-from task_suites.writing import write_text
 
-log = logging.getLogger("metaicl")
 Precision = Literal["bf16", "fp32"]
 CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's time: it rounds, so a tie goes to float32
 
@@ -57,7 +49,7 @@ def precision_for(device: str) -> Precision:
     """
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return _measured_once(cache_folder().parent / "precision.json") if device == "cpu" else "fp32"
+    return cast(Precision, measured_once("precision", get_args(Precision), _quicker)) if device == "cpu" else "fp32"
 
 
 def with_precision(config: BackboneConfig, device: str | None = None) -> BackboneConfig:
@@ -73,18 +65,8 @@ def settled(config: BackboneConfig, device: str) -> BackboneConfig:
     return with_precision(config.resolved(), device)
 
 
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown processor")
-
-
-def identity() -> str:
-    """Name what the speed of matrix products depends on: processor, instruction set, threads and PyTorch's version."""
-    instructions, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
-    return f"{platform.machine()} {processor()}, {instructions}, {threads} threads, torch {torch.__version__}"
+def _quicker() -> Precision:
+    return quicker({"fp32": product_seconds("fp32"), "bf16": product_seconds("bf16")})
 
 
 def quicker(seconds: Mapping[Precision, float]) -> Precision:
@@ -92,38 +74,9 @@ def quicker(seconds: Mapping[Precision, float]) -> Precision:
     return "bf16" if seconds["bf16"] < CLEARLY * seconds["fp32"] else "fp32"
 
 
-@lru_cache(maxsize=8)
-def _measured_once(path: Path) -> Precision:
-    """The quicker precision of this machine's CPU: read from `path`, or measured now and written there."""
-    known = _read(path)
-    name = identity()
-    if name not in known:
-        known[name] = quicker({"fp32": product_seconds("fp32"), "bf16": product_seconds("bf16")})
-        try:
-            write_text(path, json.dumps(known, indent=1) + "\n")
-        except UserError as error:  # a cache that cannot be written costs a measurement in each process, no more
-            log.debug("%s", error)
-    return known[name]
-
-
-def _read(path: Path) -> dict[str, Precision]:
-    """What was measured before; nothing where the file is missing or damaged, since it can be measured again."""
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    known = known if isinstance(known, dict) else {}
-    return {name: kind for name, kind in known.items() if kind in ("bf16", "fp32")}
-
-
 @torch.no_grad()
 def product_seconds(precision: Precision, rounds: int = 5) -> float:
     """The least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's network."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     states, weight = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
-    found = []
-    for _ in range(rounds + 1):
-        started = time.perf_counter()
-        torch.nn.functional.linear(states, weight)
-        found.append(time.perf_counter() - started)
-    return min(found[1:])  # the first one warms up
+    return least_seconds(lambda: torch.nn.functional.linear(states, weight), rounds)

@@ -17,10 +17,11 @@ import yaml
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, load_method, read_training
 from metaicl.config import BackboneConfig, TrainRun, ValidationConfig
-from metaicl.devices import device_for, precision_for, processor, with_precision
+from metaicl.devices import device_for, precision_for, with_precision
 from metaicl.estimate import training_seconds
 from metaicl.folders import one_process, set_aside
 from metaicl.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
+from metaicl.machine import processor
 from metaicl.methods import method_spec, resolved
 from metaicl.methods.base import Method
 from metaicl.preflight import check_training

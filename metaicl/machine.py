@@ -1,0 +1,83 @@
+"""What this machine is, and what was measured of it: each question is measured once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from metaicl.models import cache_folder
+from task_suites.errors import UserError
+from task_suites.writing import write_text
+
+log = logging.getLogger("metaicl")
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown processor")
+
+
+def identity() -> str:
+    """Name what the speed of this CPU depends on: processor, instruction set, threads and PyTorch's version."""
+    instructions, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
+    return f"{platform.machine()} {processor()}, {instructions}, {threads} threads, torch {torch.__version__}"
+
+
+def measured_once(question: str, answers: Sequence[str], measure: Callable[[], str]) -> str:
+    """Return this machine's answer to a question: the one that was kept, or what `measure` returns now.
+
+    Args:
+        question: what is measured, such as "precision".
+        answers: the possible answers; a kept one that is none of them is measured again.
+        measure: measures and returns one of the answers.
+    """
+    return _measured(cache_folder().parent / "machine.json", identity(), question, tuple(answers), measure)
+
+
+def forget() -> None:
+    """Forget what this process knows, so that the file is read again. For tests."""
+    _measured.cache_clear()
+
+
+@lru_cache(maxsize=32)
+def _measured(path: Path, name: str, question: str, answers: tuple[str, ...], measure: Callable[[], str]) -> str:
+    known = _read(path)
+    answer = known.get(name, {}).get(question)
+    if answer in answers:
+        return answer
+    answer = measure()
+    known.setdefault(name, {})[question] = answer
+    try:
+        write_text(path, json.dumps(known, indent=1) + "\n")
+    except UserError as error:  # a cache that cannot be written costs a measurement in each process, no more
+        log.debug("%s", error)
+    return answer
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    """What was measured before; nothing where the file is missing or damaged, since it can be measured again."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {k: v for k, v in known.items() if isinstance(v, dict)} if isinstance(known, dict) else {}
+
+
+def least_seconds(work: Callable[[], object], rounds: int = 5) -> float:
+    """Return the least seconds that `work` takes over some rounds, after a first one that warms up."""
+    found = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found[1:])
