@@ -174,4 +174,4 @@ def test_the_key_has_what_the_check_depends_on(folder):
     key = entry(config(folder), tiny_model(), "cpu").key
     assert set(key) == {"weights", "backbone", "model", "dtype", "versions", "code", "processor"}
     assert set(key["versions"]) == set(choice_cache.LIBRARIES)
-    assert key["processor"][1] == torch.backends.cpu.get_cpu_capability()
+    assert torch.backends.cpu.get_cpu_capability() in key["processor"][0]
