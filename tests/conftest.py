@@ -13,6 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 import torch
 from backbones import make_frozen, make_learnable
+from checks import remembered, repeated
 from helpers import REALTASKS
 from hypothesis import settings
 
@@ -61,6 +62,19 @@ def the_tree_is_quicker() -> Iterator[None]:
     """Which attention a test runs does not depend on how quick this machine is (tests/test_attention_speed.py)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention_speed, "measured_once", lambda question, answers, measure: "tree")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_check_of_each_tiny_model() -> Iterator[None]:
+    with remembered():
+        yield
+
+
+@pytest.fixture
+def a_check_at_each_loading() -> Iterator[None]:
+    """For tests of the checks themselves, and those that change what is checked."""
+    with repeated():
         yield
 
 

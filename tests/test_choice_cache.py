@@ -19,6 +19,7 @@ from metaicl.backbone import Backbone
 from metaicl.choice_cache import Entry, entry
 from metaicl.tiny import tiny_model, tiny_tokenizer
 
+pytestmark = pytest.mark.usefixtures("a_check_at_each_loading")
 CHOICE = Choice("dense", True, False, (Fallback("tree", "it is so"), Fallback("last network", "is »absent«")))
 
 
