@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Hashable
 from functools import cache
 
 import torch
@@ -50,8 +51,14 @@ def _built_learnable(**changes: object) -> Backbone:
     return backbone
 
 
-def double_backbone(layers: int = 2, **changes: object) -> Backbone:
-    """A tiny GPT-2 with LoRA weights that are not zero, all in float64 (Llama's norms go through float32)."""
+def double_backbone(layers: int = 2, **changes: Hashable) -> Backbone:
+    """A tiny GPT-2 of the caller's own, with LoRA weights that are not zero, all in float64 (Llama's norms go through
+    float32)."""
+    return copy.deepcopy(_built_double(layers, **changes))
+
+
+@cache
+def _built_double(layers: int, **changes: Hashable) -> Backbone:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = tiny_config(lora_r=2, lora_alpha=2, lora_targets="query-value", lora_layers=1, **changes)
