@@ -16,7 +16,7 @@ MODEL := smollm2-135m
 help:
 	@echo "make quickstart   install, pull the model, meta-train it and compare it on unseen tasks (ARGS=\"--json\" passes options)"
 	@echo "make test         install, pull the model, run the tests"
-	@echo "make slow         the tests that take long"
+	@echo "make slow         the tests that take long, and every property on more examples"
 	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
 	@echo "make install      only make $(VENV) and install into it"
@@ -31,8 +31,9 @@ test: install
 	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
+# properties once more, each on three times as many examples (tests/support/examples.py)
 slow: install
-	$(BIN)/python -m pytest -m slow
+	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "slow or hypothesis"
 
 # the numbers once more, computed as on a machine without vector instructions
 numerics: install

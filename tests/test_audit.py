@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from examples import examples
 from helpers import LABELS, make_folder, rows, write_task
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.cli import main
@@ -108,7 +109,7 @@ def test_each_copy_beyond_the_first_makes_one_pair_and_meets_one_that_it_leaks_t
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(10, 60), st.integers(0, 10**6))
 def test_a_text_with_one_word_in_ten_changed_is_near_its_original(size, seed):
     original = " ".join(random.Random(seed).choices(WORDS, k=size))
@@ -182,7 +183,7 @@ def test_premise_and_hypothesis_that_change_places_are_no_duplicate():
     assert not audit_suite(suite(a)).pairs
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.integers(0, 5), max_size=40), st.lists(st.integers(0, 5), max_size=40))
 def test_the_common_words_are_those_of_the_textbook_recursion(a, b):
     row = [0] * (len(b) + 1)
@@ -193,7 +194,7 @@ def test_the_common_words_are_those_of_the_textbook_recursion(a, b):
     assert common_words(a, b) == row[-1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=14), max_size=12, unique_by=tuple))
 def test_contained_texts_are_those_of_a_search_through_all_pairs(texts):
     corpus = Corpus()

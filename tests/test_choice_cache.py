@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from backbones import tiny_config
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -133,7 +134,7 @@ def test_a_damaged_entry_is_replaced(folder, checks):
 kept = Entry(Path("kept.json"), {"weights": ["a", 1], "dtype": "torch.float32"})
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_in_an_entry_gives_the_kept_choice_or_none(tmp_path, data):
     """Cut, with bytes changed, with values exchanged: a choice is read only where it is a whole one of the same key."""

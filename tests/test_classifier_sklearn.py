@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from backbones import tiny_config
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
@@ -96,7 +97,7 @@ holders: list[Callable[[list], Any]] = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(labels_of_a_type, st.sampled_from(holders), st.randoms(use_true_random=False))
 def test_classes_are_sorted_and_predictions_are_the_labels_that_were_given(labels, held_as, random):
     given_labels = labels * 2

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, make_learnable, tiny_config
+from examples import examples
 from gradients import gradient_error
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from torch import nn
@@ -288,7 +289,7 @@ def test_a_relation_that_is_minus_the_distance_ranks_as_prototypes_do(frozen, wi
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.floats(0.01, 10.0))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_ridge_weights_are_where_the_gradient_vanishes_in_either_form(n, d, classes, ridge):
     generator = torch.Generator().manual_seed(100 * n + d)
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -434,7 +435,7 @@ def test_a_support_set_longer_than_the_sequence_keeps_all_its_classes(frozen):
 
 
 @given(st.integers(1, 40), st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_items_are_kept_class_by_class_in_turn_whatever_their_order(most, seed):
     support = list(EpisodeSampler(0, 6, 1).draw(tag_task(), "test", 0).support)
     names = [(e.content, i) for e in support for i in range(len(e.tokens))]

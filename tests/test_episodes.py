@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from draws import CALLS, MAKERS, drawn
+from examples import examples
 from helpers import in_fresh_process, sized_task
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_task
 
@@ -20,13 +22,12 @@ from task_suites.errors import UserError
 from task_suites.sources import open_suite
 from task_suites.task import Example, Task
 
-MAKERS = {"options": toy_task, "choice": choice_task, "text": text_task, "tags": tag_task}
 TASKS = {name: make() for name, make in MAKERS.items()}
 some_task = st.sampled_from(sorted(TASKS)).map(TASKS.__getitem__)
 seeds = st.integers(0, 10**6)
 roles = st.sampled_from(["train", "test"])
 class_sizes = st.dictionaries(st.sampled_from(list("abcdefgh")), st.integers(1, 9), min_size=2, max_size=6)
-relaxed = settings(max_examples=40, deadline=None)
+relaxed = examples(40)
 
 
 def contents(examples: tuple[Example, ...]) -> list[str]:
@@ -250,16 +251,6 @@ def test_an_unknown_role_is_refused():
     assert found == "unknown role 'validation'; expected train or test"
 
 
-CALLS = [(name, role, index) for name in TASKS for role in ("train", "test") for index in (0, 7)]
-
-
-def drawn(call: tuple[str, str, int], seed: int = 5) -> str:
-    name, role, index = call
-    sampler = EpisodeSampler(seed, 6, 6, max_classes=2, arbitrary_labels=0.5)
-    episode = sampler.draw(MAKERS[name](), role, index)
-    return repr((episode.support, episode.queries, episode.rng("x").random()))
-
-
 def test_a_draw_is_the_same_in_any_order_of_calls():
     expected = {call: drawn(call) for call in CALLS}
     order = list(CALLS)
@@ -271,7 +262,7 @@ def test_a_draw_is_the_same_in_any_order_of_calls():
 def test_a_draw_is_the_same_in_a_fresh_process_under_any_hash_seed():
     expected = str([drawn(call) for call in CALLS])
     for hash_seed in (1, 77):
-        assert in_fresh_process("[t.drawn(call) for call in t.CALLS]", "test_episodes", hash_seed) == expected
+        assert in_fresh_process("[t.drawn(call) for call in t.CALLS]", "draws", hash_seed) == expected
 
 
 def test_other_seeds_indices_roles_and_tasks_give_other_draws():

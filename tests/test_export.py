@@ -8,7 +8,8 @@ from pathlib import Path
 
 import datasets
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.cli import main
@@ -201,7 +202,7 @@ ANY = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=
 LINE = ANY.filter(lambda text: text.strip() and len(f"{text}.".splitlines()) == 1 and alike(text) not in ("x", "y"))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(st.tuples(ANY.filter(str.strip), LINE), min_size=2, max_size=6, unique_by=lambda pair: alike(pair[1])),
     st.sampled_from(sorted(WRITERS)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jinja2
 import pytest
 from chat_templates import CHATML, INSIDE, SOUND
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import text_task, toy_task
 
@@ -36,7 +37,7 @@ def message(role: str, content: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", SOUND)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(texts, st.sampled_from(["fruit", "tool"])), max_size=4), texts, st.booleans())
 def test_the_segments_together_are_what_the_template_gives(name, demos, query, instruction):
     render = renderer(SOUND[name])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, toy_task
 
@@ -72,7 +73,7 @@ label_lists = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(label_lists, st.integers(0, 5), st.sampled_from(sorted(LABEL_WORDS)))
 def test_label_words_are_one_injective_map_by_seed_and_task_alone(labels, seed, kind):
     task = labelled(tuple(labels))

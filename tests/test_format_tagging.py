@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
@@ -52,7 +53,7 @@ def test_generated_inline_text_is_read_as_tags(text, expected):
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1) | st.text("[]|\\a", min_size=1)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(tagged_sentences(word=words | st.sampled_from(["a", "b"])))
 def test_tags_come_back_from_inline_text_whatever_the_words_are(sentence):
     tokens, tags = sentence
@@ -62,7 +63,7 @@ def test_tags_come_back_from_inline_text_whatever_the_words_are(sentence):
     assert len(INLINE.written(example).split("\n")) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.sampled_from(sorted(TAGGING)),
     st.text() | st.text("ab[]|\\=; \n"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import jinja2
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, text_task, toy_task
 
@@ -161,7 +162,7 @@ def test_what_a_template_may_not_be_is_one_error_before_it_is_run(monkeypatch, t
             of(template)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.text("{}%|#-. ()[]'~+*input|answeroptnsfi\n", max_size=80) | st.text(max_size=40))
 def test_any_text_is_a_template_or_one_error(text):
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
@@ -203,7 +204,7 @@ def test_a_repeated_word_goes_to_its_places_from_left_to_right():
     assert parse_tags("a = X", ("a", "b", "a")) == ("B-X", "O", "O")
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(tagged_sentences())
 def test_tags_come_back_from_their_text_where_no_word_repeats(sentence):
     tokens, tags = sentence
@@ -212,7 +213,7 @@ def test_tags_come_back_from_their_text_where_no_word_repeats(sentence):
     assert parse_tags(PromptFormat.answer_text(Example(tokens=tokens, tags=tags)), tokens) == tags
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(tagged_sentences(word=st.sampled_from("abc")))
 def test_where_words_repeat_a_span_stays_or_moves_to_the_left_and_keeps_its_words(sentence):
     tokens, tags = sentence
@@ -231,7 +232,7 @@ def test_where_words_repeat_a_span_stays_or_moves_to_the_left_and_keeps_its_word
     assert back == tags
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.text() | st.text("ab=;\n "), st.lists(st.text("ab=; ", min_size=1, max_size=2), max_size=6))
 def test_reading_tags_never_fails_and_gives_one_sound_tag_a_token(text, tokens):
     tags = parse_tags(text, tokens)

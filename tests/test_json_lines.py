@@ -6,7 +6,8 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from task_suites.core.json_files import read_json_lines
@@ -68,7 +69,7 @@ def test_a_bad_line_is_named_by_file_and_line(tmp_path, line, message):
     assert str(raised.value).startswith(f"{path}:2: {message}")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(OBJECTS, OBJECTS, st.data())
 def test_a_file_cut_off_anywhere_keeps_its_whole_lines_and_takes_more(tmp_path_factory, before, after, data):
     path = tmp_path_factory.mktemp("store") / "cells.jsonl"

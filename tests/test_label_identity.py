@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -85,7 +86,7 @@ def outcome(make: Any) -> Any:
         return "refused"
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(COLUMNS, st.booleans())
 def test_one_table_gives_one_task_in_every_kind_of_file(tmp_path_factory, values, mapped):
     folder = tmp_path_factory.mktemp("table")

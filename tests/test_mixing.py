@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from examples import examples
 from helpers import in_fresh_process, sized_task
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from training import CONFIG as TRAINER
@@ -60,7 +61,7 @@ def test_uniform_takes_every_task_once_a_round_in_changing_order():
     assert all(sorted(r) == sorted(SIZES) for r in rounds) and len(set(rounds)) > 3
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(sorted(MIXINGS)), st.integers(0, 10**6), st.integers(1, 7), st.randoms(use_true_random=False))
 def test_an_episodes_task_depends_on_seed_and_number_alone(kind, seed, batch, rng):
     mixing, whole = MIXINGS[kind], names(MIXINGS[kind], range(42), seed)

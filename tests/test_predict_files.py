@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.inference.files import read_questions
@@ -112,7 +113,7 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(FIELDS)
 def test_a_query_is_refused_in_the_words_in_which_a_suite_refuses_it(row):
     answer = {"tags": ["O"] * len(row["tokens"])} if isinstance(row.get("tokens"), list) else {}

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 from backbones import make_learnable
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import forests, plant
@@ -150,7 +151,7 @@ def check_leaves(backbone, forest: list[PromptTree]) -> None:
 REUSED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
 
-@settings(max_examples=100, **REUSED)
+@settings(examples(100), **REUSED)
 @given(forests([1, 2, 5, 40, 150], segments=5))
 def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence(frozen, forest):
     check_leaves(frozen, forest)
@@ -163,7 +164,7 @@ def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence_on_2000_for
     check_leaves(frozen, forest)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(forests(segments=5), st.sampled_from([0, 1, 70, 128]), st.booleans())
 def test_the_block_mask_is_the_dense_mask(forest, prefix, leaves):
     row = pack(forest, start=prefix, leaves=leaves)

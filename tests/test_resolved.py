@@ -8,7 +8,8 @@ from dataclasses import asdict, fields, replace
 import pytest
 import yaml
 from backbones import tiny_config
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_suite
 
@@ -34,7 +35,7 @@ ADAPTERS = {
     "lora_layers": st.sampled_from([0, 1, 10, 14]),
 }
 UNSET = {name: st.none() | values for name, values in ADAPTERS.items()}
-small = settings(deadline=None, max_examples=100)
+small = examples(100)
 
 
 @small

@@ -6,8 +6,10 @@ import random
 
 import numpy as np
 import pytest
+from draws import KINDS, letters, retrieved
+from examples import examples
 from helpers import in_fresh_process
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_task
@@ -26,8 +28,7 @@ TOPICS = {
     "sea": ["waves hit the ship", "a ship on high waves", "the harbour and the ship", "waves in the harbour"],
 }
 QUERY = Example("violin and cello", "music", tuple(TOPICS))
-KINDS = ("bm25", "test_retrieval:letters")
-relaxed = settings(max_examples=30, deadline=None)
+relaxed = examples(30)
 
 
 def topics(train: list[Example] | None = None) -> Task:
@@ -35,11 +36,6 @@ def topics(train: list[Example] | None = None) -> Task:
     test = [Example(f"{e.input} again", e.output, e.options) for e in made]
     load = {"train": train or made, "test": test}.__getitem__
     return Task("topics", "classification", load, labels=tuple(TOPICS))
-
-
-def letters(texts: list[str]) -> np.ndarray:
-    """Counts of letters: an embedding that needs no model."""
-    return np.array([[text.casefold().count(c) for c in "abcdefghijklmnopqrstuvwxyz"] for text in texts], dtype=float)
 
 
 def inputs(examples) -> list[str]:
@@ -144,22 +140,9 @@ def test_what_is_retrieved_depends_on_the_item_and_not_on_its_neighbours_or_thei
     assert [fresh.support(e.queries[0], 4) for e in shuffled] == [e.support for e in shuffled]
 
 
-def retrieved() -> str:
-    task = toy_task()
-    sampler = EpisodeSampler(3, 4, 5, arbitrary_labels=0.5)
-    return repr(
-        [
-            [(e.support, e.queries) for e in retrieved_episodes(sampler, task, role, i, Retriever(task, by, 0.3))]
-            for by in KINDS
-            for role in ("train", "test")
-            for i in (1, 0)
-        ]
-    )
-
-
 def test_retrieval_is_the_same_in_a_fresh_process_under_any_hash_seed():
     random.seed(4)
-    assert in_fresh_process("t.retrieved()", "test_retrieval", hash_seed=5) == retrieved()
+    assert in_fresh_process("t.retrieved()", "draws", hash_seed=5) == retrieved()
 
 
 def test_an_episode_a_query_with_the_queries_of_a_draw_and_one_key():

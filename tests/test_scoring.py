@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, tiny_config
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_scores import episode, plain_logprobs, plain_score, plain_scores
@@ -141,7 +142,7 @@ def test_a_query_longer_than_the_context_is_refused_even_when_dropping(frozen, m
         PromptScorer(frozen, PromptFormat(), e.task, e.support, overflow="drop").scores(e.queries)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 400), st.permutations(range(8)), st.booleans(), st.booleans())
 def test_scores_come_in_the_callers_order_whatever_the_rows_were(frozen, row_tokens, order, choice, channel):
     form, e = PromptFormat(channel=channel), episode(choice_task() if choice else toy_task(), queries=8)

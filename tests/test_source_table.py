@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -287,7 +288,7 @@ def test_yaml_that_grows_by_its_aliases_is_refused(tmp_path):
 CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\r\n"), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=5))
 def test_what_the_csv_module_of_others_writes_is_read_back(tmp_path_factory, pairs):
     path = tmp_path_factory.mktemp("csv") / "a.csv"
@@ -298,7 +299,7 @@ def test_what_the_csv_module_of_others_writes_is_read_back(tmp_path_factory, pai
 NEEDED = ("input", "output", "train")  # of the keys above; the labels are those of the data
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.dictionaries(
         st.text(max_size=8),

@@ -6,7 +6,8 @@ import json
 import random
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.cli import main
@@ -65,7 +66,7 @@ def test_a_split_holds_each_task_once_near_its_shares_and_parts_no_group(by):
         assert all(len(sides) == 1 for sides in groups.values())
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(some_tasks, st.sampled_from(list(KEYS)), st.integers(0, 5), st.randoms(use_true_random=False))
 def test_a_split_does_not_depend_on_the_order_of_tasks_and_parts_no_source(tasks, by, seed, rng):
     shuffled = tasks[:]

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from examples import examples
 from helpers import sized_task
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
@@ -73,7 +74,7 @@ def test_a_stored_suite_has_the_tasks_and_examples_that_were_written(stored):
                 examples[len(examples)]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from([t for t in TASKS if t.name != "illustrated"]),
     st.integers(0, 10**6),
@@ -109,7 +110,7 @@ def test_a_duplicate_of_a_demonstration_in_a_small_stored_part_is_never_a_query(
         }
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.tuples(sound, sound, st.lists(sound, max_size=2)), min_size=1, max_size=6))
 def test_any_text_comes_back_as_it_was(tmp_path_factory, rows):
     examples = tuple(Example(a, b, accepted=tuple(more)) for a, b, more in rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -127,7 +128,7 @@ texts = st.one_of(st.lists(pieces, max_size=14).map("".join), st.text(max_size=1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts, texts, st.lists(texts, max_size=4))
 def test_a_beginning_with_an_ending_has_the_tokens_of_the_whole_text(encoders, kind, beginning, question, answers):
     encoder = encoders[kind]
@@ -140,7 +141,7 @@ def test_a_beginning_with_an_ending_has_the_tokens_of_the_whole_text(encoders, k
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(texts)
 def test_the_ids_of_a_text_are_those_that_the_tokenizer_gives(encoders, kind, text):
     encoder = encoders[kind]
@@ -171,7 +172,7 @@ def test_the_begin_token_of_a_text_is_not_put_before_it_again(encoders):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(texts, texts)
 def test_an_answers_tokens_are_those_that_reach_beyond_the_text_before_it(encoders, kind, context, answer):
     encoder = encoders[kind]

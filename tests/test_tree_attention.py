@@ -8,7 +8,8 @@ from unittest.mock import patch
 import pytest
 import torch
 from backbones import make_learnable
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
@@ -81,7 +82,7 @@ def apart(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
     return max(float((f - w).abs().max()) for f, w in zip(found, wanted, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(forests(), st.sampled_from([0, 1, PREFIX]), st.booleans(), st.sampled_from(SIZES))
 def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
     row = pack(forest, start=prefix, leaves=leaves)
@@ -121,7 +122,7 @@ def test_output_and_gradients_are_those_of_dense_softmax_attention(case, prefix,
     assert apart(found, wanted) < 1e-10
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(forests(), st.sampled_from([0, 3]), st.booleans(), st.sampled_from(SIZES), st.sampled_from([1, 2, 3]))
 def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest, prefix, leaves, sizes, group):
     row = pack(forest, start=prefix, leaves=leaves)
@@ -182,7 +183,7 @@ def test_without_gradients_the_output_is_the_same(case, dtype):
     torch.testing.assert_close(found, interface(inputs, row, PREFIX, 0.3))
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(forests(segments=4), st.sampled_from([0, 3]), st.booleans(), st.sampled_from(SIZES), st.sampled_from([1, 2, 3]))
 def test_a_smooth_plan_has_the_output_and_both_derivatives_of_dense_attention(forest, prefix, leaves, sizes, group):
     row = pack(forest, start=prefix, leaves=leaves)

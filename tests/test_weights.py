@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from backbones import tiny_config
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -77,7 +78,7 @@ def saved(tmp_path_factory) -> dict[str, Saved]:
 
 
 @pytest.mark.parametrize("kind", ["lora", "full", "own", "base"])
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), fault=st.sampled_from(sorted(FAULTS)))
 def test_a_file_with_any_fault_in_any_tensor_is_refused_and_the_tensor_named(saved, kind, data, fault):
     path = saved[kind].folder / saved[kind].file

@@ -77,7 +77,7 @@ def launch_two(script: str, folder: Path, timeout: int) -> None:
 
 
 def in_fresh_process(expression: str, module: str, hash_seed: int) -> str:
-    """What `print` writes of an expression in a process of its own, where `t` is the named test module."""
+    """What `print` writes of an expression in a process of its own, where `t` is the named module."""
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": paths}
     code = f"import {module} as t; print({expression})"
