@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from backbones import make_learnable, tiny_config
 from chat_templates import INSIDE
-from plain_scores import episode, plain_score
+from plain_scores import episode, last_logprobs, plain_score
+from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_task
 
 from metaicl.backbone import Backbone
@@ -16,10 +19,11 @@ from metaicl.checkpoint import MethodConfig, read_card, save_method
 from metaicl.methods import method_spec
 from metaicl.methods.in_context import InContext
 from metaicl.prompts import Prompt
-from metaicl.scoring import PromptScorer
+from metaicl.scoring import BLANKS, PromptScorer
 from task_suites.episodes import EpisodeSampler
 from task_suites.errors import UserError
 from task_suites.formats import PRESETS, PromptFormat, preset
+from task_suites.task import Example
 from task_suites.templates import GENERAL
 
 OTHERS = sorted({*PRESETS} - {"direct", "channel"})
@@ -48,12 +52,15 @@ def test_scores_equal_those_of_plain_sequences_in_the_order_of_the_options(chatt
 
 
 @pytest.mark.parametrize("form", [preset("letters"), preset("arbitrary"), PromptFormat(verbalizer={"fruit": "food"})])
-def test_answers_are_labels_whatever_words_the_prompt_shows(frozen, form):
+def test_answers_are_the_labels_whose_shown_words_are_likeliest(frozen, form):
     task = toy_task()
     e = episode(task)
     answers = PromptScorer(frozen, form, task, e.support).answers([q.hidden() for q in e.queries])
-    assert {a.text for a in answers} <= {"fruit", "tool"}
-    shown = "".join(s.text for s in form.of(task).branch(e.queries[0], "fruit"))
+    form = bound(frozen, form, task)
+    for query, answer in zip(e.queries, answers, strict=True):
+        likely = [plain_score(frozen, form, task, e.support, query, option) for option in query.options]
+        assert answer.text == query.options[int(np.argmax(likely))]
+    shown = "".join(s.text for s in form.branch(e.queries[0], "fruit"))
     assert not shown.endswith("fruit")
 
 
@@ -68,24 +75,38 @@ def test_words_for_labels_score_as_a_task_with_those_labels(frozen):
 
 
 @pytest.mark.parametrize("calibration", ["contextual", "pmi", "demonstrations"])
-def test_letters_are_calibrated_too(frozen, calibration):
-    e = episode(toy_task())
+def test_letters_are_calibrated_by_what_they_have_behind_blanks_or_demonstrations(frozen, calibration):
+    e, options = episode(toy_task()), ("fruit", "tool")
+    form = bound(frozen, preset("letters"), e.task)
+
+    def plain(query, support=e.support) -> np.ndarray:
+        return np.array([plain_score(frozen, form, e.task, support, query, option) for option in options])
+
+    if calibration == "demonstrations":  # each behind the other three, over its share of the answers
+        asked = [plain(d.hidden(), [other for other in e.support if other is not d]) for d in e.support]
+        counted = np.array([1 + sum(d.output == option for d in e.support) for option in options])
+    else:
+        asked = [plain(Example(text, None, options)) for text in BLANKS[calibration]]
+        counted = np.ones(2)
+    prior = asked[0] if calibration == "pmi" else np.log(softmax(asked, axis=1).mean(0)) - np.log(counted / 6)
     scorer = PromptScorer(frozen, preset("letters"), e.task, e.support, calibration=calibration)
-    plain = PromptScorer(frozen, preset("letters"), e.task, e.support).scores(e.queries)
-    assert not np.allclose(scorer.scores(e.queries), plain)
+    for query, scores in zip(e.queries, scorer.scores(e.queries), strict=True):
+        apart = scores - (plain(query) - prior)  # a constant of all options changes no probability
+        assert np.ptp(apart) < 2e-5
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_the_prompts_of_one_support_set_share_their_tokens(chatting, name):
     task = toy_task()
     e, form = episode(task), bound(chatting, preset(name), task)
-    shared = [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))]
-    text = "".join(s.text for s in shared)
+    text = "".join(s.text for s in [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))])
     prompt = Prompt(chatting, form, task, e.support)
-    ids = [*prompt.stable, *prompt.rest()]
-    assert chatting.tokenizer.decode(ids, skip_special_tokens=False) == text
-    whole = "".join(s.text for s in [*shared, *form.branch(e.queries[0], "tool")])
-    assert whole.startswith(text)
+    assert (*prompt.stable, *prompt.rest()) == chatting.encode(text) and len(prompt.rest()) < 4
+    for query in e.queries:
+        for option in query.options:
+            segments = form.branch(query, option)
+            whole = chatting.encode(text + "".join(s.text for s in segments))
+            assert (*prompt.stable, *prompt.branch(segments).ids) == whole
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -97,16 +118,11 @@ def test_losses_are_those_of_the_scored_segments(chatting, name, supervise):
     loss, weight = method([e])
     form = bound(chatting, form, task)
     shown = [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))]
-
-    def tokens(segments) -> int:
-        """Of the last segment; trailing blanks of the text before it are its own."""
-        before, text = "".join(s.text for s in segments[:-1]), segments[-1].text
-        return len(chatting.encode(before + text)) - len(chatting.encode(before.rstrip()))
-
-    scored = [tokens([*shown, *form.branch(q, q.output)]) for q in e.queries]
+    supervised = [[*shown, *form.branch(q, q.output)] for q in e.queries]
     if supervise == "all":
-        scored += [tokens(shown[: i + 1]) for i, s in enumerate(shown) if s.scored]
-    assert float(weight) == sum(scored) and np.isfinite(float(loss))
+        supervised += [shown[: i + 1] for i, s in enumerate(shown) if s.scored]
+    values = [value for segments in supervised for value in last_logprobs(chatting, segments)]
+    assert float(weight) == len(values) and float(loss) == pytest.approx(-sum(values), rel=1e-5)
 
 
 class Saying(PromptScorer):
@@ -153,11 +169,19 @@ def test_methods_learn_and_answer_behind_drawn_templates_and_words(name):
     options = {"finetune": {"steps": 1}, "fomaml": {"inner_steps": 1}, "fomaml_icl": {"inner_steps": 1}}.get(name, {})
     method = method_spec(name).build(make_learnable(), form, **options)
     e = EpisodeSampler(0, 4, 3).draw(toy_task(), "train", 0)
-    assert method.tokens(e) > 0
+    other = {"fruit": "tool", "tool": "fruit"}
+    turned = [replace(d, output=other[d.output]) for d in e.support]
+    queries = [q.hidden() for q in e.queries]
+    found, of_others = (np.stack(method.adapt(e.task, s).scores(queries)) for s in (e.support, turned))
+    assert np.abs(found - of_others).max() > 1e-4  # it goes by the answers that it was shown
     if method_spec(name).trained:
-        assert np.isfinite(float(method([e])[0]))
-    answers = method.adapt(e.task, e.support).answers([q.hidden() for q in e.queries])
-    assert {a.text for a in answers} <= {"fruit", "tool"}
+        before, _ = method([e])
+        before.backward()
+        with torch.no_grad():
+            for p in method.learned().values():
+                p -= 1e-3 * p.grad / p.grad.norm()
+        after, _ = method([e])
+        assert float(after) < float(before)
 
 
 def test_a_saved_method_keeps_its_format(tmp_path):

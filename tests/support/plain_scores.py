@@ -15,9 +15,14 @@ def episode(task, k=4, queries=6):
 
 def plain_logprobs(backbone, form, task, support, query, option) -> list[float]:
     """Log-probabilities of the scored segment's tokens from one plain sequence."""
-    before = [*form.opening(task), *(s for e in support for s in form.demonstration(e))]
-    *question, answer = form.branch(query, option)
-    ids, first = encoded_pair(backbone, "".join(s.text for s in [*before, *question]), answer.text)
+    shown = [*form.opening(task), *(s for e in support for s in form.demonstration(e))]
+    return last_logprobs(backbone, [*shown, *form.branch(query, option)])
+
+
+def last_logprobs(backbone, segments) -> list[float]:
+    """Log-probabilities of the last segment's tokens from one plain sequence."""
+    *before, answer = (segment.text for segment in segments)
+    ids, first = encoded_pair(backbone, "".join(before), answer)
     with torch.no_grad():
         lp = torch.log_softmax(backbone.plain_logits(ids[:-1]), -1)
     return [float(lp[i - 1, ids[i]]) for i in range(first, len(ids))]
