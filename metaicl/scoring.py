@@ -12,20 +12,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
 from metaicl.methods.base import Predictor, log_mean_share
-from metaicl.prompt_tree import Packed, PromptTree, additive_mask, pack
+from metaicl.prompt_tree import PromptTree, pack
 from metaicl.prompts import Branch, Fitted, Overflow, fit
+from metaicl.search import PlainDecoder, TreeDecoder, search
 from task_suites.errors import UserError
-from task_suites.formats import STOP, PromptFormat, Segment
+from task_suites.formats import PromptFormat, Segment
 from task_suites.task import Example, Task
 
 log = logging.getLogger("metaicl")
@@ -261,10 +260,10 @@ class PromptScorer(Predictor):
     ) -> list[str]:
         tokenizer = self.backbone.tokenizer
         if not self.backbone.shares(len(prefix) + max(map(len, questions)) + limit):
-            return _search(_PlainDecoder(self.backbone, prefix, self.params), tokenizer, questions, limit, beams)
+            return search(PlainDecoder(self.backbone, prefix, self.params), tokenizer, questions, limit, beams)
         with self._states(prefix) as past:
-            decoder = _TreeDecoder(self.backbone, len(prefix), past, self.params)
-            return _search(decoder, tokenizer, questions, limit, beams)
+            decoder = TreeDecoder(self.backbone, len(prefix), past, self.params)
+            return search(decoder, tokenizer, questions, limit, beams)
 
     def _halve(self, tokens: int) -> None:
         self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
@@ -298,102 +297,3 @@ def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[in
 
 def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-Hypothesis = tuple[int, ...]  # what a decoder knows of an unfinished answer
-
-
-class _Decoder(Protocol):
-    def extend(
-        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
-    ) -> tuple[list[Hypothesis], Tensor]:
-        """Append tokens to each hypothesis: the longer ones, and what may follow them as logits `[n, vocabulary]`."""
-
-
-class _TreeDecoder:
-    """Hypotheses as branches of one growing row behind a prefix cache; each is the places of its tokens in it."""
-
-    def __init__(self, backbone: Backbone, prefix: int, past: Any, params: Params | None):
-        self.backbone, self.prefix, self.past, self.params = backbone, prefix, past, params
-        self.added = 0
-
-    def extend(
-        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
-    ) -> tuple[list[Hypothesis], Tensor]:
-        start, count = self.prefix + self.added, sum(map(len, tokens))
-        sees = torch.zeros(count, start + count, dtype=torch.bool)
-        sees[:, : self.prefix] = True
-        longer: list[Hypothesis] = []
-        positions: list[int] = []
-        row = 0
-        for hypothesis, new in zip(hypotheses, tokens, strict=True):
-            places = list(hypothesis)
-            for _ in new:
-                positions.append(self.prefix + len(places))
-                places.append(start + row)
-                sees[row, places] = True
-                row += 1
-            longer.append(tuple(places))
-        self.added += count
-        packed = Packed(torch.tensor([t for new in tokens for t in new]), torch.tensor(positions), torch.empty(0), ())
-        mask = additive_mask(sees, self.backbone.mask_dtype)[None, None]
-        ends = [places[-1] - start for places in longer]
-        return longer, self.backbone.next_logits(packed, mask, self.past, ends, self.params)
-
-
-class _PlainDecoder:
-    """The same without shared states: whole sequences, for models that take no tree mask."""
-
-    def __init__(self, backbone: Backbone, prefix: Sequence[int], params: Params | None):
-        self.backbone, self.prefix, self.params = backbone, prefix, params
-
-    def extend(
-        self, hypotheses: Sequence[Hypothesis], tokens: Sequence[Sequence[int]]
-    ) -> tuple[list[Hypothesis], Tensor]:
-        longer = [(*hypothesis, *new) for hypothesis, new in zip(hypotheses, tokens, strict=True)]
-        ends = [self.backbone.plain_logits([*self.prefix, *ids], self.params)[-1] for ids in longer]
-        return longer, torch.stack(ends)
-
-
-@dataclass
-class _Beam:
-    """An unfinished answer to one question."""
-
-    question: int
-    hypothesis: Hypothesis
-    tokens: list[int]
-    logprob: float
-
-
-def _search(decoder: _Decoder, tokenizer: Any, questions: Sequence[Sequence[int]], limit: int, beams: int) -> list[str]:
-    """The best answer to each question; one beam is greedy decoding."""
-    hypotheses, logits = decoder.extend([()] * len(questions), questions)
-    live = [_Beam(i, h, [], 0.0) for i, h in enumerate(hypotheses)]
-    done: list[list[tuple[float, str]]] = [[] for _ in questions]  # (log-probability a token, text)
-    for step in range(limit):
-        steps = logits.float().log_softmax(-1)
-        grown: list[_Beam] = []
-        for question in sorted({beam.question for beam in live}):
-            rows = [r for r, beam in enumerate(live) if beam.question == question]
-            total = torch.stack([steps[r] + live[r].logprob for r in rows])
-            best = total.flatten().topk(min(2 * beams, total.numel()))  # as many may end as go on
-            mine: list[_Beam] = []
-            ranked = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            for rank, (logprob, place) in enumerate(ranked):
-                parent = live[rows[place // total.shape[1]]]
-                tokens = [*parent.tokens, place % total.shape[1]]
-                text = tokenizer.decode(tokens, skip_special_tokens=True)
-                ended = STOP in text or tokens[-1] == tokenizer.eos_token_id
-                if (ended and rank < beams) or (not ended and step == limit - 1):
-                    done[question].append((logprob / len(tokens), text.split(STOP)[0].strip()))
-                elif not ended and len(mine) < beams:
-                    mine.append(_Beam(question, parent.hypothesis, tokens, logprob))
-            if len(done[question]) < beams:
-                grown += mine
-        live = grown
-        if not live or step == limit - 1:
-            break
-        hypotheses, logits = decoder.extend([b.hypothesis for b in live], [b.tokens[-1:] for b in live])
-        for beam, hypothesis in zip(live, hypotheses, strict=True):
-            beam.hypothesis = hypothesis
-    return [max(answers, key=lambda a: a[0])[1] for answers in done]

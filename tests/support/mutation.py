@@ -34,7 +34,8 @@ LIBRARIES = ("torch", "transformers", "accelerate", "peft", "hypothesis", "numpy
 MODULES: dict[str, tuple[str, list[str]]] = {
     "episodes": ("task_suites/episodes.py", ["episodes", "retrieval"]),
     "prompt_tree": ("metaicl/prompt_tree.py", ["prompt_tree", "tree_attention"]),
-    "scoring": ("metaicl/scoring.py", ["scoring_rules", "scoring"]),
+    "scoring": ("metaicl/scoring.py", ["scoring_rules", "scoring", "format_scoring"]),
+    "search": ("metaicl/search.py", ["search", "scoring"]),
     "statistics": ("eval/statistics.py", ["statistics"]),
     "metrics": ("eval/metrics.py", ["metrics"]),
     "checkpoint": ("metaicl/checkpoint.py", ["checkpoint", "weights"]),
