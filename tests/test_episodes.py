@@ -312,6 +312,17 @@ def test_max_classes_draws_among_the_classes_that_occur():
         assert set(EpisodeSampler(0, 4, 4, max_classes=2).draw(task, "train", index).support[0].options) == {"a", "b"}
 
 
+@pytest.mark.parametrize("size", [9, LARGE + 1])
+def test_max_classes_may_take_part_of_which_no_query_is_left(size):
+    rows = {"train": [Example(f"{i}", "abc"[i % 3], ("a", "b", "c")) for i in range(12)]}
+    rows["test"] = [Example(f"test {i}", "ab"[i % 2], ("a", "b", "c")) for i in range(size)]
+    task = Task("part", "classification", rows.__getitem__, labels=("a", "b", "c"))
+    drawn = [EpisodeSampler(0, 4, 4, max_classes=2).draw(task, "test", i) for i in range(10)]
+    assert any("c" in e.support[0].options for e in drawn)
+    for e in drawn:
+        assert {q.output for q in e.queries} == {*e.support[0].options} - {"c"} and len(e.queries) == 4
+
+
 @pytest.mark.parametrize("unlimited", [None, 0, 8, 9])
 def test_max_classes_of_none_zero_or_enough_changes_nothing(unlimited):
     task = sized_task(dict.fromkeys("abcdefgh", 5))

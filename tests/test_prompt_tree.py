@@ -40,6 +40,10 @@ def test_the_docstring_example_packs_as_drawn():
     assert row.leave.tolist() == [8, 8, 6, 6, 5, 6, 8, 8]
 
 
+def test_a_tree_shows_its_tokens_and_parents_and_not_its_index():
+    assert repr(grow([1, 2], [[3]])[0]) == "PromptTree(tokens=[1, 2, 3], parent=[-1, 0, 1])"
+
+
 def test_leaves_stay_out_of_a_row_and_nothing_else_does():
     tree, _ = grow([1, 2], [[3, 10, 11], [3, 10, 12], [4, 5]])
     row = pack([tree])
