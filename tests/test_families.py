@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import DYNAMIC, FAMILIES, make, own_logprobs, tree, tree_logprobs, wrap
+from families import DYNAMIC, FAMILIES, make, make_talkative, own_logprobs, tree, tree_logprobs, wrap
 from trees import plant
 
 from metaicl import attention_choice
@@ -165,8 +165,10 @@ def test_scores_and_texts_behind_demonstrations_do_not_depend_on_the_attention(f
         expected = [plain_score(plain, PromptFormat(), e.task, e.support[:2], query, o) for o in query.options]
         assert scores.tolist() == pytest.approx(expected, abs=1e-4)
     t = episode(text_task(), k=1)
-    texts = [PromptScorer(b, PromptFormat(), t.task, t.support).generate(t.queries, 5) for b in (backbone, plain)]
+    talking = [wrap(make_talkative(family), attention) for attention in (backbone.attention, "plain")]
+    texts = [PromptScorer(b, PromptFormat(), t.task, t.support).generate(t.queries, 5) for b in talking]
     assert texts[0] == texts[1]
+    assert family == "mamba" or len(set(texts[0])) > 1  # Mamba runs as plain sequences in both
 
 
 @pytest.fixture
@@ -188,7 +190,7 @@ def test_flex_attention_runs_under_autocast_where_queries_and_values_differ_in_p
     backbone = wrap(make("llama"), "flex", "full", "bf16")  # weights in float32, as for training
     found, expected = tree_logprobs(backbone, tree()), own_logprobs(make("llama"), tree())
     assert backbone.attention == "flex"
-    assert (found - expected).abs().mean() < 0.05
+    assert (found - expected).abs().mean() < 0.005  # 0.0001 was measured; values of other nodes are 0.1 away
 
 
 def test_flex_attention_scores_and_generates_behind_a_cached_prefix(uncompiled):
@@ -200,6 +202,8 @@ def test_flex_attention_scores_and_generates_behind_a_cached_prefix(uncompiled):
     for attention in ("flex", "dense"):
         backbone = wrap(make("llama", max_position_embeddings=4096), attention)
         scores = PromptScorer(backbone, PromptFormat(), e.task, e.support).scores(e.queries)
-        texts = PromptScorer(backbone, PromptFormat(), t.task, t.support).generate(t.queries, 5)
+        talking = wrap(make_talkative("llama", max_position_embeddings=4096), attention)
+        texts = PromptScorer(talking, PromptFormat(), t.task, t.support).generate(t.queries, 5)
+        assert len(set(texts)) > 1
         found.append((np.stack(scores), texts))
     assert np.allclose(found[0][0], found[1][0], atol=1e-5) and found[0][1] == found[1][1]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, tiny_config
 from examples import examples
+from families import make_talkative, wrap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_scores import episode, plain_logprobs, plain_score, plain_scores
@@ -53,6 +54,16 @@ def test_scores_do_not_depend_on_batches_order_or_earlier_calls(frozen):
     assert np.allclose([small.scores([q])[0] for q in queries], whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", FORMATS, ids=["direct", "channel", "instruction"])
+@pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
+def test_scores_are_further_apart_than_the_tests_here_allow(frozen, task, form):
+    """So that a score of another query or option is no score within the tolerance."""
+    e = episode(task, queries=8)
+    found = np.stack(PromptScorer(frozen, form, task, e.support).scores(e.queries))
+    apart = [np.abs(a - b).max() for a, b in combinations(found, 2)]
+    assert min(*apart, *np.abs(found[:, 0] - found[:, 1])) > 5 * (2e-4 if form.channel else 1e-5)
+
+
 def test_the_prefix_runs_once_for_many_calls(frozen):
     e = episode(toy_task())
     scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)
@@ -81,40 +92,54 @@ def test_no_queries_give_no_scores(frozen):
     assert scorer.scores([]) == [] and scorer.generate([]) == []
 
 
+@pytest.fixture(scope="module")
+def talking() -> Backbone:
+    """A backbone whose texts differ from prompt to prompt; the other tiny one says the same everywhere."""
+    return wrap(make_talkative("llama", max_position_embeddings=4096))
+
+
 @pytest.mark.parametrize("k", [0, 3])
-def test_generated_texts_equal_those_of_plain_greedy_decoding(frozen, k):
+def test_generated_texts_equal_those_of_plain_greedy_decoding(talking, k):
     task = text_task()
     e = episode(task, k=3)
-    scorer = PromptScorer(frozen, PromptFormat(), task, e.support[:k], row_tokens=80)
+    scorer = PromptScorer(talking, PromptFormat(), task, e.support[:k], row_tokens=80)
     found = scorer.generate([q.hidden() for q in e.queries], max_new_tokens=6)
+    assert len(set(found)) > 1
     for query, text in zip(e.queries, found, strict=True):
         segments = [s for d in e.support[:k] for s in PromptFormat().demonstration(d)]
-        ids = list(frozen.encode("".join(s.text for s in [*segments, PromptFormat().question(query)])))
+        ids = list(talking.encode("".join(s.text for s in [*segments, PromptFormat().question(query)])))
         start = len(ids)
         with torch.no_grad():
             while len(ids) < start + 6:
-                ids.append(int(frozen.plain_logits(ids)[-1].argmax()))
-                if "\n" in frozen.tokenizer.decode(ids[start:]) or ids[-1] == frozen.tokenizer.eos_token_id:
+                ids.append(int(talking.plain_logits(ids)[-1].argmax()))
+                if "\n" in talking.tokenizer.decode(ids[start:]) or ids[-1] == talking.tokenizer.eos_token_id:
                     break
-        decoded = frozen.tokenizer.decode(ids[start:], skip_special_tokens=True)
+        decoded = talking.tokenizer.decode(ids[start:], skip_special_tokens=True)
         assert text == decoded.split("\n")[0].strip()
 
 
 def test_generation_leaves_the_prefix_as_it_was(frozen):
     e = episode(text_task(), k=3)
     scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)
-    queries = [q.hidden() for q in e.queries]
-    assert scorer.generate(queries, 4) == scorer.generate(queries, 4)
+    scorer.prepare()
+    (prefix, past) = scorer._kept
+    before = [(layer.keys.clone(), layer.values.clone()) for layer in past.layers]
+    scorer.generate([q.hidden() for q in e.queries], 4)
+    assert scorer._kept[0] == prefix
+    for layer, (keys, values) in zip(scorer._kept[1].layers, before, strict=True):
+        assert torch.equal(layer.keys, keys) and torch.equal(layer.values, values)
 
 
-def test_a_model_without_tree_masks_gives_the_same_scores_and_texts(frozen, monkeypatch):
+def test_a_model_without_tree_masks_gives_the_same_scores_and_texts(frozen, talking, monkeypatch):
     task, text = toy_task(), text_task()
     e, t = episode(task), episode(text, k=3)
     scores = PromptScorer(frozen, PromptFormat(), task, e.support).scores(e.queries)
-    texts = PromptScorer(frozen, PromptFormat(), text, t.support).generate(t.queries, 5)
-    monkeypatch.setattr(frozen, "attention", "plain")
+    texts = PromptScorer(talking, PromptFormat(), text, t.support).generate(t.queries, 5)
+    assert len(set(texts)) > 1
+    for backbone in (frozen, talking):
+        monkeypatch.setattr(backbone, "attention", "plain")
     assert np.allclose(PromptScorer(frozen, PromptFormat(), task, e.support).scores(e.queries), scores, atol=1e-5)
-    assert PromptScorer(frozen, PromptFormat(), text, t.support).generate(t.queries, 5) == texts
+    assert PromptScorer(talking, PromptFormat(), text, t.support).generate(t.queries, 5) == texts
 
 
 def test_a_prompt_beyond_the_context_is_refused_with_the_way_out(frozen, monkeypatch):

@@ -60,6 +60,16 @@ def make(family: str, **changes: Any) -> Any:
         return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
+def make_talkative(family: str, **changes: Any) -> Any:
+    """`make`, with an output embedding of its own that is so large that texts differ from prompt to prompt."""
+    model, head = make(family, **changes), torch.nn.Linear(32, 257, bias=False)
+    with torch.no_grad():
+        head.weight.normal_(std=1.5, generator=torch.Generator().manual_seed(3))
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(head)
+    return model
+
+
 @cache
 def tree() -> PromptTree:
     """A trunk, short branches, and a branch of more than 128 tokens that divides: 210 tokens deep, 534 in all."""
