@@ -13,12 +13,13 @@ method have one of about 0.15. So the report pools the answers of all cells; com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
+
+from eval.results import Prediction
 
 BINS = 15
 
@@ -34,13 +35,13 @@ class Calibration:
     accuracy: float
 
 
-def calibration(answers: Iterable[Mapping[str, Any]]) -> Calibration | None:
-    """The calibration of answered queries, each with `options`, `scores` (one an option) and `truth`.
+def calibration(predictions: Iterable[Prediction]) -> Calibration | None:
+    """The calibration of answered queries.
 
     Answers without scores (text, tags) take no part; None where none is left. Queries may differ in the number of their
     options, which scikit-learn's `brier_score_loss` does not allow; where they do not, it gives the same value.
     """
-    rows = [_judged(a) for a in answers if a.get("options") and a.get("scores")]
+    rows = [_judged(one) for one in predictions if one.options and one.scores]
     if not rows:
         return None
     confidence, right, brier = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
@@ -53,10 +54,10 @@ def calibration(answers: Iterable[Mapping[str, Any]]) -> Calibration | None:
     )
 
 
-def _judged(answer: Mapping[str, Any]) -> tuple[float, bool, float]:
+def _judged(prediction: Prediction) -> tuple[float, bool, float]:
     """(confidence, whether right, squared distance) of one answer; ties go to the first option."""
-    probabilities = softmax(np.asarray(answer["scores"], dtype=float))
-    truth = list(answer["options"]).index(answer["truth"])
+    probabilities = softmax(np.asarray(prediction.scores, dtype=float))
+    truth = list(prediction.options or ()).index(str(prediction.truth))
     best = int(probabilities.argmax())
     distance = np.square(probabilities).sum() - 2 * probabilities[truth] + 1
     return float(probabilities[best]), best == truth, float(distance)

@@ -16,6 +16,7 @@ from eval.config import EvaluateRun, Protocol
 from eval.estimate import comparison_seconds
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
+from eval.results import Results, Roles
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
@@ -218,11 +219,11 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
     return None
 
 
-def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> dict[str, Any]:
+def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> Results:
     """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
     header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
     results = ran.results(contenders, **header)
-    write_text(ran.folder / "results.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
         write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
     write_report(ran.folder)
@@ -242,7 +243,7 @@ def check_methods(run: EvaluateRun) -> None:
 
 
 @one_process
-def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[str, Any]:
+def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Results:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
     started = time.monotonic()
     check_methods(run)
@@ -270,16 +271,15 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> dict[s
     if estimate > 60:
         say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")
     run_all(comparison, contenders, run.progress)
-    compared = {"method": run.highlight, "baseline": run.baseline}
     results = finish(
         comparison,
         contenders,
         run.format,
         name=run.name,
         seconds=time.monotonic() - started,
-        manifest={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
+        about={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,
-        comparison={role: name_meant(name, contenders) for role, name in compared.items()},
+        comparison=Roles(name_meant(run.highlight, contenders), name_meant(run.baseline, contenders)),
         notes=[f"{label}: nothing says what it was trained on; tasks may not be new to it." for label in unknown],
     )
     say(table(results))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.harness import Comparison, Contender
+from eval.results import Cell
 from metaicl.estimate import SAMPLES, Rate, spread, timed
 from metaicl.methods.base import Method
 
@@ -37,7 +38,7 @@ def kept_rate(comparison: Comparison, contender: Contender, method: Method, warm
     if warm_up and cells:
         comparison.answer(method, *cells[spread(sizes)[0]])
     jobs = [
-        (sizes[i], lambda i=i: "refused" not in comparison.fill(contender, lambda: method, *cells[i]))
+        (sizes[i], lambda i=i: isinstance(comparison.fill(contender, lambda: method, *cells[i]), Cell))
         for i in spread(sizes)
     ]
     return timed(jobs)

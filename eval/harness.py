@@ -22,12 +22,14 @@ from typing import Any
 from eval.calibration import calibration
 from eval.config import Protocol
 from eval.metrics import closest, score
-from eval.refusals import reasons, refused_cell
+from eval.refusals import reasons
+from eval.results import Cell, MethodResult, Prediction, Refusal, Results, TaskResult
+from eval.store import CellStore
 from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
 from metaicl.preflight import validation_episodes
 from metaicl.runs import manifest, plain
-from task_suites.core.line_store import LOST, LineStore, json_line
+from task_suites.core.line_store import json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
 from task_suites.errors import UserError, nearest
 from task_suites.retrieval import Retriever, retrieved_episodes
@@ -164,12 +166,7 @@ class Comparison:
         self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
-        self.cells: dict[str, dict[str, Any]] = {}
-        self.store = LineStore(folder / "cells.jsonl")
-        for where, cell in self.store.read():
-            if "key" not in cell:
-                raise UserError("not a finished cell", where=where, found=f"keys {sorted(cell)[:8]}", fix=LOST)
-            self.cells[cell["key"]] = cell
+        self.store = CellStore(folder / "cells.jsonl")
 
     def part(self, tasks: Sequence[Task], seeds: int, ks: Sequence[int]) -> Comparison:
         """The comparison on some of its tasks and ks, and its first support sets; both share their finished cells."""
@@ -184,14 +181,14 @@ class Comparison:
         """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
         build = cache(contender.build)  # not before a cell needs it
         for task, seed, k in self.plan(contender):
-            if self._key(contender, task, seed, k) not in self.cells:
+            if self._key(contender, task, seed, k) not in self.store:
                 self.fill(contender, build, task, seed, k)
             tick()
         self._write_predictions(contender)
 
     def unfinished(self, contender: Contender) -> list[tuple[Task, int, int]]:
         """The contender's cells that are still to do."""
-        return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.cells]
+        return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.store]
 
     def size(self, method: Method, task: Task, seed: int, k: int) -> int:
         """The tokens of a cell's episodes; 0 where the method does not serve the task or no episode can be drawn."""
@@ -210,15 +207,23 @@ class Comparison:
         except UserError:  # whoever runs the cell gets the reason
             return None
 
-    def fill(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> dict[str, Any]:
+    def fill(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> Cell | Refusal:
         """Run one of the contender's cells on the method that `build` gives, keep it, and return it."""
-        self._keep(cell := self._cell(contender, build, task, seed, k))
+        self.store.add(cell := self._cell(contender, build, task, seed, k))
         return cell
 
-    def finished(self, contender: Contender) -> list[dict[str, Any]]:
-        """The contender's finished cells with their answers, in the order of the plan."""
+    def finished(self, contender: Contender) -> list[Cell | Refusal]:
+        """The contender's finished cells with their predictions, in the order of the plan."""
         keys = [self._key(contender, *cell) for cell in self.plan(contender)]
-        return [self.cells[key] | {"method": contender.name} for key in keys if key in self.cells]
+        return [replace(self.store[key], method=contender.name) for key in keys if key in self.store]
+
+    def scored(self, contender: Contender) -> list[Cell]:
+        """Those of the finished cells that have a score."""
+        return [cell for cell in self.finished(contender) if isinstance(cell, Cell)]
+
+    def refused(self, contender: Contender) -> list[Refusal]:
+        """Those of the finished cells that were refused."""
+        return [cell for cell in self.finished(contender) if isinstance(cell, Refusal)]
 
     def plan(self, contender: Contender) -> list[tuple[Task, int, int]]:
         """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs spread over tasks and seeds."""
@@ -254,116 +259,123 @@ class Comparison:
             self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, self._retrievers[task.name])
         return self._retrieved[cell]
 
-    def _cell(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> dict[str, Any]:
-        """Run a cell. One that cannot be served (no episode can be drawn, a prompt does not fit, ...) has a reason in
-        place of a score: whatever it is, the other cells are not to be lost to it."""
-        head = {"method": contender.name, "task": task.name, "seed": seed, "k": k}
-        head["key"] = self._key(contender, task, seed, k)
+    def _cell(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> Cell | Refusal:
+        """Run a cell. One that cannot be served (no episode can be drawn, a prompt does not fit, ...) is refused:
+        whatever the reason is, the other cells are not to be lost to it."""
+        key = self._key(contender, task, seed, k)
+
+        def refused(reason: object, by_design: bool = False) -> Refusal:
+            return Refusal(contender.name, task.name, seed, k, str(reason), by_design, key)
+
         try:
             episodes = self._episodes(task, seed, k)
         except UserError as error:
-            return refused_cell(head, error)
+            return refused(error)
         method = build()
         if reason := method.refusal(task):
-            return refused_cell(head, reason, by_design=True)
+            return refused(reason, by_design=True)
         try:
             with method.cold():
                 done = answer_episodes(method, episodes)
         except UserError as error:
-            return refused_cell(head, error)
+            return refused(error)
         queries = [q for episode in episodes for q in episode.queries]
-        return {
-            **head,
-            "metric": task.metric,
-            "score": done.score,
-            "n": len(queries),
-            "seconds": done.adapt_seconds + done.query_seconds,
-            "adapt_seconds": done.adapt_seconds,
-            "dropped": done.dropped,
-            "answers": [
-                {
-                    "input": q.text,
-                    "options": list(q.options) if q.options else None,
-                    "scores": None if a.scores is None else [round(float(s), 5) for s in a.scores],
-                    "answer": plain(a.text),
-                    "truth": plain(closest(task.metric, a.text, truth(q), q.accepted)),
-                }
-                for q, a in zip(queries, done.answers, strict=True)
-            ],
-        }
-
-    def _keep(self, cell: dict[str, Any]) -> None:
-        self.store.append(cell)
-        self.cells[cell["key"]] = cell
+        return Cell(
+            contender.name,
+            task.name,
+            seed,
+            k,
+            score=done.score,
+            metric=task.metric,
+            n=len(queries),
+            seconds=done.adapt_seconds + done.query_seconds,
+            adapt_seconds=done.adapt_seconds,
+            dropped=done.dropped,
+            predictions=tuple(_predicted(task, q, a) for q, a in zip(queries, done.answers, strict=True)),
+            key=key,
+        )
 
     def _write_predictions(self, contender: Contender) -> None:
         lines = []
-        for cell in self.finished(contender):
-            head = {name: cell[name] for name in ("method", "task", "seed", "k")}
-            for i, answer in enumerate(cell.get("answers", ())):
-                lines.append(json_line({**head, "index": i, **answer}))
+        for cell in self.scored(contender):
+            head = {"method": cell.method, "task": cell.task, "seed": cell.seed, "k": cell.k}
+            lines += [json_line({**head, "index": i, **asdict(one)}) for i, one in enumerate(cell.predictions)]
         write_text(self.folder / "predictions" / f"{contender.name}.jsonl", "".join(lines))
 
-    def results(self, contenders: Sequence[Contender], **header: Any) -> dict[str, Any]:
-        """The machine-readable results (docs/results-format.md) of contenders that have run."""
-        cells, methods, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
-        for contender in contenders:
-            mine = self.finished(contender)
-            done = [_recorded(c) for c in mine if "refused" not in c]
-            refused += [c for c in mine if "refused" in c]
-            cells += done
-            methods.append(
-                {
-                    "name": contender.name,
-                    "method": contender.method or contender.name,
-                    "label": contender.label,
-                    "note": contender.note,
-                    "trained": contender.trained,
-                    "folder": str(contender.folder) if contender.folder else None,
-                    "settings": plain(dict(contender.settings)),
-                    "provenance": "unknown" if contender.unknown else "known",
-                    "train_seconds": contender.train_seconds,
-                    "eval_seconds": sum(c["seconds"] for c in done),
-                    "cells_done": len(done),
-                    "cells_all": len(self.plan(replace(contender, cells=0))),
-                }
-            )
+    def results(
+        self,
+        contenders: Sequence[Contender],
+        name: str = "",
+        command: str = "",
+        about: Mapping[str, Any] | None = None,
+        **header: Any,
+    ) -> Results:
+        """The results (docs/results-format.md) of contenders that have run.
+
+        Args:
+            contenders: what ran.
+            name, command, header: as in `Results`.
+            about: what the manifest says besides versions and machine.
+
+        Raises:
+            UserError: every cell was refused; the message has the reasons.
+        """
+        cells = [_recorded(cell) for c in contenders for cell in self.scored(c)]
+        refusals = [replace(refusal, key="") for c in contenders for refusal in self.refused(c)]
         if not cells:
             fix = "Each reason says its way out; methods and tasks have to go together."
-            raise UserError("no cell could be evaluated", found=reasons(refused) or "no finished cell", fix=fix)
-        return {
-            "schema": 1,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            raise UserError("no cell could be evaluated", found=reasons(refusals) or "no finished cell", fix=fix)
+        return Results(
+            name=name,
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command=command,
+            manifest={**manifest(), **(about or {}), "task_fingerprints": self.prints},
+            headline_k=max(cell.k for cell in cells),
+            seeds=list(range(self.protocol.seeds)),
+            methods=tuple(self._described(contender) for contender in contenders),
+            tasks=tuple(_described_task(task) for task in self.tasks),
+            cells=tuple(cells),
+            refusals=tuple(refusals),
+            k=self.protocol.k,
+            protocol=asdict(self.protocol),
             **header,
-            "manifest": {**manifest(), **header.get("manifest", {}), "task_fingerprints": self.prints},
-            "protocol": asdict(self.protocol),
-            "k": self.protocol.k,
-            "headline_k": max(cell["k"] for cell in cells),
-            "seeds": list(range(self.protocol.seeds)),
-            "methods": methods,
-            "tasks": [_described_task(task) for task in self.tasks],
-            "cells": cells,
-            "refusals": [
-                {n: c[n] for n in ("method", "task", "seed", "k", "by_design")} | {"reason": c["refused"]}
-                for c in refused
-            ],
-        }
+        )
+
+    def _described(self, contender: Contender) -> MethodResult:
+        done = self.scored(contender)
+        return MethodResult(
+            name=contender.name,
+            label=contender.label,
+            method=contender.method or contender.name,
+            note=contender.note,
+            trained=contender.trained,
+            folder=str(contender.folder) if contender.folder else None,
+            settings=plain(dict(contender.settings)),
+            provenance="unknown" if contender.unknown else "known",
+            train_seconds=contender.train_seconds,
+            eval_seconds=sum(cell.seconds for cell in done),
+            cells_done=len(done),
+            cells_all=len(self.plan(replace(contender, cells=0))),
+        )
 
 
-def _recorded(cell: dict[str, Any]) -> dict[str, Any]:
-    """A finished cell as results.json has it: without its answers, with their calibration where they have scores."""
-    found = calibration(cell["answers"])
-    own = {n: v for n, v in cell.items() if n not in ("answers", "key")}
-    return own | ({"ece": found.ece, "brier": found.brier} if found else {})
+def _predicted(task: Task, query: Example, answer: Answer) -> Prediction:
+    return Prediction(
+        input=query.text,
+        options=list(query.options) if query.options else None,
+        scores=None if answer.scores is None else [round(float(s), 5) for s in answer.scores],
+        answer=plain(answer.text),
+        truth=plain(closest(task.metric, answer.text, truth(query), query.accepted)),
+    )
 
 
-def _described_task(task: Task) -> dict[str, Any]:
+def _recorded(cell: Cell) -> Cell:
+    """A finished cell as the results have it: without its predictions, with their calibration."""
+    found = calibration(cell.predictions)
+    kept = replace(cell, predictions=(), key="")
+    return replace(kept, ece=found.ece, brier=found.brier) if found else kept
+
+
+def _described_task(task: Task) -> TaskResult:
     classes = len(task.labels) or len(task.examples("test")[0].options or ())
-    return {
-        "name": task.name,
-        "type": task.type,
-        "family": task.family,
-        "metric": task.metric,
-        "classes": classes,
-        "chance": 1 / classes if classes else None,
-    }
+    return TaskResult(task.name, task.metric, task.type, task.family, classes, 1 / classes if classes else None)

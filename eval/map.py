@@ -25,7 +25,9 @@ from eval.calibration import calibration
 from eval.compare import DONE, Backbones, contender, finished_training, hashed, model_print, train_once, training_print
 from eval.config import MapRun
 from eval.harness import Comparison, Contender
+from eval.map_results import MapResults, Place, RefusedPlace, place
 from eval.metrics import score
+from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator
 from eval.tune import RECIPE
 from metaicl.checkpoint import MethodConfig
@@ -43,13 +45,13 @@ from task_suites.writing import write_text
 
 RESAMPLES = 300
 LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
-Place = tuple[str, int]  # task, k
+Asked = tuple[str, int]  # task, k
 
 
 @one_process
-def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
+def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
-    from eval.map_report import SCHEMA, write_map
+    from eval.map_report import write_map
 
     started = time.monotonic()
     names = run.methods or list(METHODS)
@@ -68,7 +70,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
     keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k) for n in names for t, k in places}
     backbones = Backbones()
     for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
-        missing = [place for place in places if keys[(name, *place)] not in ledger.lines]
+        missing = [place for place in places if keys[(name, *place)] not in ledger.places]
         if not missing:
             continue
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
@@ -78,27 +80,26 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> dict[str, Any]:
         say(f"{name}: {counted(len(missing), 'place')}")
         try:
             made = _contender(run, name, recipes[name], suite, backbones, folder, say)
-            for line in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
-                ledger.append({"key": keys[name, line["task"], line["k"]], **line, "machine": machine()})
+            for one in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
+                ledger.append(replace(one, key=keys[name, one.task, one.k], machine=machine()))
         except UserError as error:  # an inner loop that diverges, say: the other methods go on
             say(f"{name}: {counted(len(missing), 'place')} left empty: {error}")
-    found = [ledger.lines[key] for key in keys.values() if key in ledger.lines]
+    found = [ledger.places[key] for key in keys.values() if key in ledger.places]
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
-    results = {
-        "schema": SCHEMA,
-        "name": run.name,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": "metaicl " + shlex.join(sys.argv[1:]),
-        "manifest": {**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
-        "filtered": note,
-        "protocol": asdict(run.protocol),
-        "applications": run.applications,
-        "budget_seconds": run.budget_seconds,
-        "methods": names,
-        "cells": found,
-    }
-    write_text(folder / "map.json", json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    results = MapResults(
+        name=run.name,
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        command="metaicl " + shlex.join(sys.argv[1:]),
+        manifest={**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
+        protocol=asdict(run.protocol),
+        applications=run.applications,
+        budget_seconds=run.budget_seconds,
+        methods=names,
+        cells=tuple(found),
+        filtered=note,
+    )
+    write_text(folder / "map.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     say(f"Map: {write_map(folder)}   ({duration(time.monotonic() - started)})")
     return results
 
@@ -108,15 +109,15 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.store = LineStore(path)
-        self.lines: dict[str, dict[str, Any]] = {}
+        self.places: dict[str, Place | RefusedPlace] = {}
         for where, line in self.store.read():
             if "key" not in line:
                 raise UserError("not a line of a map", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
-            self.lines[line["key"]] = line
+            self.places[line["key"]] = place(line, where)
 
-    def append(self, line: dict[str, Any]) -> None:
-        self.lines[line["key"]] = line
-        self.store.append(line)
+    def append(self, one: Place | RefusedPlace) -> None:
+        self.places[one.key] = one
+        self.store.append(one.to_json())
 
 
 def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int) -> str:
@@ -136,40 +137,43 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
 
 
 def filled(
-    run: MapRun, made: Contender, tasks: Mapping[str, Task], missing: Sequence[Place], folder: Path
-) -> list[dict[str, Any]]:
+    run: MapRun, made: Contender, tasks: Mapping[str, Task], missing: Sequence[Asked], folder: Path
+) -> list[Place | RefusedPlace]:
     """The missing places of a method: its cells are run (they are kept one by one in the folder's cells.jsonl)."""
     comparison = Comparison(list(tasks.values()), run.protocol, folder)
     comparison.run(made)
-    cells: dict[Place, list[dict[str, Any]]] = {}
-    for cell in comparison.finished(made):
-        cells.setdefault((cell["task"], cell["k"]), []).append(cell)
+    finished = comparison.finished(made)
     done = folder / made.name / DONE
-    steps = {"steps": read_json(done)["steps"]} if made.trained else {}
-    return [{"method": made.name, "task": t, "k": k, **summary(cells[t, k], made), **steps} for t, k in missing]
+    steps = read_json(done)["steps"] if made.trained else None
+    places = [summary(made, t, k, [c for c in finished if (c.task, c.k) == (t, k)]) for t, k in missing]
+    return [replace(one, steps=steps) for one in places]
 
 
-def summary(cells: Sequence[Mapping[str, Any]], made: Contender) -> dict[str, Any]:
+def summary(made: Contender, task: str, k: int, cells: Sequence[Cell | Refusal]) -> Place | RefusedPlace:
     """A place's numbers: score and interval in points, seconds of adapting and of one query (means over support sets),
     calibration where its answers have scores, the support sets that were refused and why; or, where all were, why."""
-    refused = [cell for cell in cells if "refused" in cell]
-    cells = [cell for cell in cells if "refused" not in cell]
-    if not cells:
-        return {"refused": refused[0]["refused"]}
-    found = query_interval(cells)
-    trusted = calibration(answer for cell in cells for answer in cell["answers"])
-    return {
-        "score": round(found.mean, 2),
-        "low": round(found.low, 2),
-        "high": round(found.high, 2),
-        "seeds": len(cells),
-        **({"refused_seeds": {cell["seed"]: cell["refused"] for cell in refused}} if refused else {}),
-        "queries": sum(cell["n"] for cell in cells),
-        "adapt_seconds": round(fmean([cell["adapt_seconds"] for cell in cells]), 4),
-        "query_seconds": round(fmean([(x["seconds"] - x["adapt_seconds"]) / x["n"] for x in cells]), 5),
-        **({"ece": round(trusted.ece, 4), "brier": round(trusted.brier, 4)} if trusted else {}),
-        **({"train_seconds": round(made.train_seconds, 1)} if made.train_seconds is not None else {}),
-    }
+    refused = [cell for cell in cells if isinstance(cell, Refusal)]
+    scored = [cell for cell in cells if isinstance(cell, Cell)]
+    if not scored:
+        return RefusedPlace(made.name, task, k, refused[0].reason)
+    found = query_interval(scored)
+    trusted = calibration(one for cell in scored for one in cell.predictions)
+    return Place(
+        made.name,
+        task,
+        k,
+        score=round(found.mean, 2),
+        low=round(found.low, 2),
+        high=round(found.high, 2),
+        seeds=len(scored),
+        refused_seeds={str(refusal.seed): refusal.reason for refusal in refused} or None,
+        queries=sum(cell.n for cell in scored),
+        adapt_seconds=round(fmean([cell.adapt_seconds for cell in scored]), 4),
+        query_seconds=round(fmean([cell.query_seconds / cell.n for cell in scored]), 5),
+        ece=round(trusted.ece, 4) if trusted else None,
+        brier=round(trusted.brier, 4) if trusted else None,
+        train_seconds=None if made.train_seconds is None else round(made.train_seconds, 1),
+    )
 
 
 def _held_out_task(suite: TaskSuite, application: str, name: str) -> Task:
@@ -221,14 +225,14 @@ def _recipe(run: MapRun, name: str) -> dict[str, Any]:
     return recipe
 
 
-def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:
+def query_interval(cells: Sequence[Cell]) -> Interval:
     """The mean score of one task's cells in points with a 95 % bootstrap interval.
 
     Support sets are drawn with replacement, then queries inside each, and the metric is computed anew: 300 resamples,
     seeded by the cells' keys.
     """
-    rng = generator("/".join(sorted(str(cell["key"]) for cell in cells)))
-    answers = [([a["answer"] for a in cell["answers"]], [a["truth"] for a in cell["answers"]]) for cell in cells]
+    rng = generator("/".join(sorted(cell.key for cell in cells)))
+    answers = [([p.answer for p in cell.predictions], [p.truth for p in cell.predictions]) for cell in cells]
     means = []
     for _ in range(RESAMPLES):
         drawn = rng.integers(len(cells), size=len(cells))
@@ -236,7 +240,7 @@ def query_interval(cells: Sequence[Mapping[str, Any]]) -> Interval:
         for i in drawn:
             given, truth = answers[i]
             picks = rng.integers(len(given), size=len(given))
-            values.append(score(cells[i]["metric"], [given[j] for j in picks], [truth[j] for j in picks]))
+            values.append(score(cells[i].metric, [given[j] for j in picks], [truth[j] for j in picks]))
         means.append(100 * fmean(values))
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(100 * fmean([cell["score"] for cell in cells]), float(low), float(high))
+    return Interval(100 * fmean([cell.score for cell in cells]), float(low), float(high))

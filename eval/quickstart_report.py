@@ -15,6 +15,7 @@ from eval.harness import Contender
 from eval.quickstart_plan import Choice, Clock
 from eval.quickstart_work import CALIBRATED, Work
 from eval.report import table
+from eval.results import Results, Roles
 from eval.statistics import Gain, gain_interval
 from metaicl.runs import duration, plain
 from task_suites.errors import counted
@@ -24,7 +25,7 @@ from task_suites.writing import write_text
 REPLACED = ("--minutes", "--size", "--steps", "--finetune_cells", "--backbone.precision")
 
 
-def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> dict[str, Any]:
+def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> Results:
     """Write results, prompt and report; the results are returned."""
     setting, training = work.setting, work.trainings[-1]
     write_text(setting.folder / "metrics.jsonl", (training.folder / "metrics.jsonl").read_text("utf-8"))  # its curve
@@ -35,14 +36,14 @@ def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: st
         name=setting.folder.name,
         command=repeating(work.run, sys.argv[1:]),
         seconds=clock.seconds,
-        manifest={
+        about={
             "suite": setting.suite.name,
             "backbone": asdict(setting.run.backbone),
             "training": plain(asdict(training)),
             "size": {"name": work.name, **asdict(work.size)},
         },
         filtered=note,
-        comparison={"method": "metaicl", "baseline": "icl", "also": CALIBRATED},
+        comparison=Roles("metaicl", "icl", CALIBRATED),
         notes=_notes(work, contenders),
     )
 
@@ -77,13 +78,13 @@ def _notes(work: Work, contenders: Sequence[Contender]) -> list[str]:
     return notes
 
 
-def concluded(choice: Choice, work: Work, results: dict[str, Any], clock: Clock) -> dict[str, Any]:
+def concluded(choice: Choice, work: Work, results: Results, clock: Clock) -> dict[str, Any]:
     """Print the table and the headline; the summary is returned."""
     gain, over = _gain(results, "icl"), _gain(results, CALIBRATED)
     seconds = clock.seconds
     print(f"\n{table(results)}\n\nSize {work.label}.")
     print(
-        f"MetaICL on {counted(len(results['tasks']), 'unseen task')}: {_points(gain)} over raw ICL, "
+        f"MetaICL on {counted(len(results.tasks), 'unseen task')}: {_points(gain)} over raw ICL, "
         f"{_points(over)} over raw ICL with the same calibration"
     )
     print(f"Report: {work.setting.folder / 'report.html'}   ({duration(seconds)} in all)")
@@ -100,18 +101,15 @@ def concluded(choice: Choice, work: Work, results: dict[str, Any], clock: Clock)
         "size": work.name,
         "steps": work.size.steps,
         "cut": work.setting.run.asked.cut(work.size),
-        "methods": [m["name"] for m in results["methods"]],
-        "tasks": len(results["tasks"]),
+        "methods": [m.name for m in results.methods],
+        "tasks": len(results.tasks),
     }
 
 
-def _gain(results: dict[str, Any], baseline: str) -> Gain:
+def _gain(results: Results, baseline: str) -> Gain:
     """MetaICL's gain over a method on the cells that both have."""
-    cells = {
-        name: [c for c in results["cells"] if c["method"] == name and c["k"] == results["headline_k"]]
-        for name in ("metaicl", baseline)
-    }
-    return gain_interval(cells["metaicl"], cells[baseline], common=True)
+    own, other = (results.cells_of(name, results.headline_k) for name in ("metaicl", baseline))
+    return gain_interval(own, other, common=True)
 
 
 def _points(gain: Gain) -> str:

@@ -7,10 +7,10 @@ model's context, an inner loop diverges. The report counts these, and `metaicl e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from eval.results import Refusal, Results
 from task_suites.errors import counted
 
 GAPS = 3  # exit status of an evaluation that finished with refused cells
@@ -18,15 +18,15 @@ SHOWN = 5  # reasons in the table and the notes; all of them are in the report's
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """The cells of one task that were refused for one reason.
+class Reason:
+    """A reason for which cells of one task were refused.
 
     Attributes:
         methods: the labels of the methods; `EVERY` where all methods of the comparison refused.
         task: its name.
         ks: the numbers of demonstrations.
         cells: how many cells.
-        reason: why.
+        text: the reason in words.
         by_design: the method does not take this kind of task at all.
     """
 
@@ -34,63 +34,58 @@ class Refusal:
     task: str
     ks: tuple[int, ...]
     cells: int
-    reason: str
+    text: str
     by_design: bool
 
     def __str__(self) -> str:
         ks = ", ".join(map(str, self.ks))
-        return f"{', '.join(self.methods)} on {self.task} at k = {ks} ({counted(self.cells, 'cell')}): {self.reason}"
+        return f"{', '.join(self.methods)} on {self.task} at k = {ks} ({counted(self.cells, 'cell')}): {self.text}"
 
 
 EVERY = ("every method",)
 
 
-def refused_cell(head: Mapping[str, Any], reason: object, by_design: bool = False) -> dict[str, Any]:
-    """A cell without a score; `head` says which one."""
-    return {**head, "refused": str(reason), "by_design": by_design}
-
-
-def grouped(results: Mapping[str, Any]) -> list[Refusal]:
-    """The refusals of a `results.json`, one for each task and reason: gaps first, the most cells first.
+def grouped(results: Results) -> list[Reason]:
+    """The refusals of a comparison, one reason for each task: gaps first, the most cells first.
 
     Reasons that differ only in what was found (a prompt's length, say) are one; the first of them is shown.
     """
-    labels = {method["name"]: str(method["label"]) for method in results["methods"]}
-    found: dict[tuple[str, str, bool], list[Mapping[str, Any]]] = {}
-    for cell in results["refusals"]:
-        what = cell["reason"].partition("; found ")[0]
-        found.setdefault((cell["task"], what, cell["by_design"]), []).append(cell)
+    labels = {method.name: str(method.label) for method in results.methods}
+    found: dict[tuple[str, str, bool], list[Refusal]] = {}
+    for cell in results.refusals:
+        what = cell.reason.partition("; found ")[0]
+        found.setdefault((cell.task, what, cell.by_design), []).append(cell)
     made = []
     for (task, _, by_design), cells in found.items():
-        names = dict.fromkeys(labels.get(cell["method"], cell["method"]) for cell in cells)
+        names = dict.fromkeys(labels.get(cell.method, cell.method) for cell in cells)
         methods = EVERY if len(names) == len(labels) > 1 else tuple(names)
-        ks = tuple(sorted({cell["k"] for cell in cells}))
-        made.append(Refusal(methods, task, ks, len(cells), cells[0]["reason"], by_design))
-    return sorted(made, key=lambda refusal: (refusal.by_design, -refusal.cells))
+        ks = tuple(sorted({cell.k for cell in cells}))
+        made.append(Reason(methods, task, ks, len(cells), cells[0].reason, by_design))
+    return sorted(made, key=lambda reason: (reason.by_design, -reason.cells))
 
 
-def gaps(results: Mapping[str, Any]) -> list[Refusal]:
-    """The refusals that are not by design."""
-    return [refusal for refusal in grouped(results) if not refusal.by_design]
+def gaps(results: Results) -> list[Reason]:
+    """The reasons that are not by design."""
+    return [reason for reason in grouped(results) if not reason.by_design]
 
 
-def gap_sentence(results: Mapping[str, Any]) -> str:
+def gap_sentence(results: Results) -> str:
     """How many cells were refused, as a sentence; "" where none was."""
-    refused = sum(refusal.cells for refusal in gaps(results))
+    refused = sum(reason.cells for reason in gaps(results))
     if not refused:
         return ""
-    planned = refused + len(results["cells"])
+    planned = refused + len(results.cells)
     return f"{refused} of {counted(planned, 'cell')} {'was' if refused == 1 else 'were'} refused."
 
 
-def gap_reasons(results: Mapping[str, Any]) -> list[str]:
+def gap_reasons(results: Results) -> list[str]:
     """The reasons, each with its methods and task; some of them where they are many."""
     found = gaps(results)
     more = [f"and {counted(len(found) - SHOWN, 'more reason')} in results.json"] if len(found) > SHOWN else []
     return [*map(str, found[:SHOWN]), *more]
 
 
-def reasons(cells: Sequence[Mapping[str, Any]]) -> str:
+def reasons(refusals: Sequence[Refusal]) -> str:
     """The different reasons of refused cells, each with its task, at most three."""
-    found = list(dict.fromkeys(f"{cell['task']}: {cell['refused']}" for cell in cells if "refused" in cell))
+    found = list(dict.fromkeys(f"{refusal.task}: {refusal.reason}" for refusal in refusals))
     return "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")

@@ -11,36 +11,21 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from eval.calibration import calibration
-from eval.metrics import right
+from eval.mistakes import calibrations, mistakes
 from eval.refusals import gap_reasons, gap_sentence, grouped
+from eval.results import Results, TaskResult
 from eval.statistics import Interval, mean_interval, task_means
-from eval.summary import (
-    Results,
-    Row,
-    caveats,
-    checked,
-    count,
-    duration,
-    headline,
-    legend,
-    load_results,
-    p_text,
-    rows,
-    signed,
-)
+from eval.summary import Row, caveats, count, duration, headline, legend, p_text, rows, signed
 from task_suites.core.json_files import read_json, read_json_lines
 from task_suites.errors import UserError
 
 BAR_METHODS = 5  # in the per-task figure; more would be a thicket
-MISTAKES = 8  # in each of the two lists
-PER_TASK = 3  # of one task in a list, so that a single task does not fill it
-CLIP = 700  # characters of an input that are shown
 ROLES = {
     "instruction": "instruction",
     "demo_input": "demonstration: input",
@@ -56,10 +41,10 @@ def write_report(run_dir: Path) -> Path:
     Each file is written beside its place and then moved there, so that a reader never sees half of one.
 
     Raises:
-        UserError: what `load_results` raises; a file of the folder that is not JSON (named, with the line).
+        UserError: what `Results.load` raises; a file of the folder that is not JSON (named, with the line).
     """
     run_dir = Path(run_dir)
-    results = load_results(run_dir)
+    results = Results.load(run_dir)
     page = run_dir / "report.html"
     write_page(page, _page(run_dir, results))
     write_page(run_dir / "report.md", markdown(results))
@@ -67,15 +52,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def table(results: Results) -> str:
-    """The headline table as plain text with aligned columns, for the terminal.
-
-    Args:
-        results: the content of a `results.json`.
-
-    Raises:
-        UserError: what `checked` raises.
-    """
-    results = checked(results)
+    """The headline table as plain text with aligned columns, for the terminal."""
     made = rows(results)
     head = ("method", "score", "gain", "p", "w/t/l", "training", "evaluation")
     lines = [head, *(row.texts() for row in made)]
@@ -91,15 +68,7 @@ def table(results: Results) -> str:
 
 
 def markdown(results: Results) -> str:
-    """`report.md`: the sentence, the table and the caveats.
-
-    Args:
-        results: the content of a `results.json`.
-
-    Raises:
-        UserError: what `checked` raises.
-    """
-    results = checked(results)
+    """`report.md`: the sentence, the table and the caveats."""
     made = rows(results)
 
     def plain(text: object) -> str:
@@ -107,16 +76,16 @@ def markdown(results: Results) -> str:
 
     head = ("Method", "Score", "Gain", "p", "W/T/L", "Training", "Evaluation")
     lines = [head, (":--", *["--:"] * (len(head) - 1)), *(tuple(map(plain, row.texts())) for row in made)]
-    parts = [f"# {plain(results['name'])}", plain(headline(results, made))]
+    parts = [f"# {plain(results.name)}", plain(headline(results, made))]
     parts += ["\n".join("| " + " | ".join(line) + " |" for line in lines), plain(legend(results, made))]
     parts += ["\n".join(f"- {plain(note)}" for note in caveats(results, made))]
-    parts += [f"Made by:\n\n````\n{results['command']}\n````"]
+    parts += [f"Made by:\n\n````\n{results.command}\n````"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _page(run_dir: Path, results: Results) -> str:
     made = rows(results)
-    dropped = [c for c in results["cells"] if c["dropped"]]
+    dropped = [c for c in results.cells if c.dropped]
     return render(
         "report.html.jinja",
         results=results,
@@ -125,10 +94,10 @@ def _page(run_dir: Path, results: Results) -> str:
         legend=legend(results, made),
         caveats=caveats(results, made),
         forest=_forest(made),
-        dropped=sum(c["dropped"] for c in dropped),
+        dropped=sum(c.dropped for c in dropped),
         dropped_cells=count(len(dropped), "cell"),
-        dropped_methods=[row.label for row in made if row.method["name"] in {c["method"] for c in dropped}],
-        dropped_tasks=sorted({c["task"] for c in dropped}),
+        dropped_methods=[row.label for row in made if row.method.name in {c.method for c in dropped}],
+        dropped_tasks=sorted({c.task for c in dropped}),
         per_task=_per_task(results, made),
         bars=_bars(results, made),
         bar_methods=[row for row in made if row.cells][:BAR_METHODS],
@@ -137,9 +106,9 @@ def _page(run_dir: Path, results: Results) -> str:
         prompt=_prompt(run_dir / "prompt.json"),
         roles=ROLES,
         refusals=grouped(results),
-        mistakes=_mistakes(run_dir, results, made),
-        calibrations=_calibrations(run_dir, results, made),
-        manifest=list(_flat(results["manifest"])),
+        mistakes=mistakes(run_dir, results, made),
+        calibrations=calibrations(run_dir, results, made),
+        manifest=list(_flat(results.manifest)),
     )
 
 
@@ -161,9 +130,35 @@ def colours() -> str:
     return sheet[: sheet.index("* {")]
 
 
-def _forest(made: Sequence[Row]) -> dict[str, Any] | None:
-    """Where gains and their intervals lie on a common axis, in percent of its width; `zero` is the line of no gain."""
-    gains = {row.method["name"]: row.gain for row in made if row.gain}
+@dataclass(frozen=True)
+class Mark:
+    """A gain on the axis: its mean, and where its interval starts and how wide it is, in percent of the axis."""
+
+    at: float
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Gains on a common axis, by method; `zero` is the place of no gain in percent of the axis."""
+
+    zero: float
+    marks: Mapping[str, Mark]
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task in the table by task: each method's mean (None where it did not run) and the best of them."""
+
+    task: TaskResult
+    cells: Sequence[Interval | None]
+    best: float | None
+
+
+def _forest(made: Sequence[Row]) -> Forest | None:
+    """Return where gains and their intervals lie on a common axis, or None where nothing is compared."""
+    gains = {row.method.name: row.gain for row in made if row.gain}
     if not gains:
         return None
     ends = [0.0] + [x for g in gains.values() for x in (g.mean, g.low, g.high) if not math.isnan(x)]
@@ -175,18 +170,16 @@ def _forest(made: Sequence[Row]) -> dict[str, Any] | None:
     marks = {}
     for name, g in gains.items():
         a, b = (g.mean, g.mean) if math.isnan(g.low) else (g.low, g.high)
-        marks[name] = {"at": place(g.mean), "from": place(a), "width": round(place(b) - place(a), 2)}
-    return {"zero": place(0.0), "marks": marks}
+        marks[name] = Mark(place(g.mean), place(a), round(place(b) - place(a), 2))
+    return Forest(place(0.0), marks)
 
 
-def _per_task(results: Results, made: Sequence[Row]) -> list[dict[str, Any]]:
-    """One entry a task: its description, a cell for each method (None where it did not run), and the best mean."""
-    means = {row.method["name"]: task_means(row.cells) if row.cells else {} for row in made}
+def _per_task(results: Results, made: Sequence[Row]) -> list[TaskRow]:
+    means = {row.method.name: task_means(row.cells) if row.cells else {} for row in made}
     entries = []
-    for task in results["tasks"]:
-        cells = [means[row.method["name"]].get(task["name"]) for row in made]
-        best = max((round(c.mean, 1) for c in cells if c), default=None)
-        entries.append({"task": task, "cells": cells, "best": best})
+    for task in results.tasks:
+        cells = [means[row.method.name].get(task.name) for row in made]
+        entries.append(TaskRow(task, cells, max((round(c.mean, 1) for c in cells if c), default=None)))
     return entries
 
 
@@ -198,11 +191,11 @@ def _bars(results: Results, made: Sequence[Row]) -> list[Any]:
     shown = [row for row in made if row.cells][:BAR_METHODS]
     means = [task_means(row.cells) for row in shown]
     groups = []
-    for task in results["tasks"]:
-        found = [(i, m[task["name"]]) for i, m in enumerate(means) if task["name"] in m]
-        chance = None if task["chance"] is None else 100 * task["chance"]
+    for task in results.tasks:
+        found = [(i, m[task.name]) for i, m in enumerate(means) if task.name in m]
+        chance = None if task.chance is None else 100 * task.chance
         if found:
-            groups.append(TaskBars(task["name"], chance, [Bar(i, v.mean, v.low, v.high) for i, v in found]))
+            groups.append(TaskBars(task.name, chance, [Bar(i, v.mean, v.low, v.high) for i, v in found]))
     half = (len(groups) + 1) // 2 if len(groups) > 3 else len(groups)
     columns = [part for part in (groups[:half], groups[half:]) if part]
     return [Markup(task_bars(part, f"Score by task, part {i + 1}")) for i, part in enumerate(columns)]
@@ -215,9 +208,9 @@ def _by_k(results: Results, made: Sequence[Row]) -> Any:
 
     lines = []
     for i, row in enumerate([row for row in made if row.cells][:SERIES]):
-        own = [c for c in results["cells"] if c["method"] == row.method["name"]]
-        ks = sorted({c["k"] for c in own})
-        points = [mean_interval(c for c in own if c["k"] == k) for k in ks]
+        own = results.cells_of(row.method.name)
+        ks = sorted({c.k for c in own})
+        points = [mean_interval(c for c in own if c.k == k) for k in ks]
         low = [p.mean if math.isnan(p.low) else p.low for p in points]
         high = [p.mean if math.isnan(p.high) else p.high for p in points]
         lines.append(Line(i, row.label, ks, [p.mean for p in points], low, high))
@@ -242,100 +235,6 @@ def _training(path: Path) -> list[Any]:
         x, y = zip(*valid, strict=True)
         figures.append(Markup(curve(x, y, "validation score (points)", "Validation score by step")))
     return figures
-
-
-def _mistakes(run_dir: Path, results: Results, made: Sequence[Row]) -> dict[str, Any]:
-    """The wrong answers of the method of interest at the headline k, by the margin of its answer over the truth.
-
-    The same wrong answer to the same input under several seeds is one mistake. Two lists: the worst, and the worst of
-    those that the baseline got right under the same seed.
-    """
-    metric = {task["name"]: task["metric"] for task in results["tasks"]}
-    base = next((row for row in made if row.baseline and row is not made[0]), None)
-
-    def answers(row: Row | None) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], bool]]:
-        path = run_dir / "predictions" / f"{row.method['name'] if row else ''}.jsonl"
-        for line in _lines(path) if row else ():
-            if not isinstance(line, dict) or line.get("k") != results["headline_k"] or line.get("task") not in metric:
-                continue
-            good = right(metric[line["task"]], line.get("answer"), line.get("truth"))
-            yield (line["task"], line.get("seed"), line.get("index")), line, good
-
-    theirs = {key: (line.get("answer"), good) for key, line, good in answers(base)}
-    total = 0
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for key, line, good in answers(made[0]):
-        total += 1
-        if good:
-            continue
-        entry = {"margin": _margin(line), "seeds": {key[1]}, "theirs": theirs.get(key), "task": key[0]}
-        entry |= {name: _text(line.get(name)) for name in ("input", "answer", "truth")}
-        same = found.setdefault((key[0], entry["input"], entry["answer"]), entry)
-        if same is not entry:
-            kept, other = (entry, same) if (entry["margin"] or 0) > (same["margin"] or 0) else (same, entry)
-            kept["seeds"] |= other["seeds"]
-            found[key[0], entry["input"], entry["answer"]] = kept
-    ranked = sorted(found.values(), key=lambda e: (e["margin"] is None, -(e["margin"] or 0), e["task"], e["input"]))
-    worst = _spread(ranked)
-    regressions = _spread([e for e in ranked if e["theirs"] and e["theirs"][1] and e not in worst])
-    wrong = sum(len(e["seeds"]) for e in ranked)
-    return {
-        "total": total,
-        "wrong": wrong,
-        "worst": worst,
-        "regressions": regressions,
-        "base": base,
-        "per_task": PER_TASK,
-    }
-
-
-def _calibrations(run_dir: Path, results: Results, made: Sequence[Row]) -> list[dict[str, Any]]:
-    """For each method with option scores: its calibration over all its answers at the headline k, and its Brier score's
-    mean over tasks with interval."""
-    k, found = results["headline_k"], []
-    for row in made:
-        lines = _lines(run_dir / "predictions" / f"{row.method['name']}.jsonl")
-        scored = calibration(line for line in lines if isinstance(line, dict) and line.get("k") == k and _sound(line))
-        cells = [{**c, "score": c["brier"] / 2} for c in row.cells if c["brier"] is not None]  # from 0 to 2
-        if scored:
-            found.append({"row": row, "pooled": scored, "brier": _twice(mean_interval(cells)) if cells else None})
-    return found
-
-
-def _twice(points: Interval) -> Interval:
-    """Halved Brier scores in points as Brier scores."""
-    return Interval(*(value / 50 for value in (points.mean, points.low, points.high)))
-
-
-def _spread(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first entries, at most `PER_TASK` of a task."""
-    kept: list[dict[str, Any]] = []
-    for entry in entries:
-        if len(kept) < MISTAKES and sum(e["task"] == entry["task"] for e in kept) < PER_TASK:
-            kept.append(entry)
-    return kept
-
-
-def _margin(line: Mapping[str, Any]) -> float | None:
-    """Score of the answer less score of the truth; None where options or scores are absent or do not fit together."""
-    if not _sound(line) or line.get("answer") not in line["options"]:
-        return None
-    options, scores = line["options"], line["scores"]
-    return float(scores[options.index(line["answer"])] - scores[options.index(line["truth"])])
-
-
-def _sound(line: Mapping[str, Any]) -> bool:
-    """Whether a prediction has one finite score for each option, and the truth among the options."""
-    options, scores = line.get("options"), line.get("scores")
-    if not (isinstance(options, list) and isinstance(scores, list) and len(options) == len(scores)):
-        return False
-    return line.get("truth") in options and all(isinstance(s, int | float) and math.isfinite(s) for s in scores)
-
-
-def _text(value: Any) -> str:
-    """An input or an answer as one text: tokens and tags joined by blanks, a long one clipped."""
-    text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
-    return text if len(text) <= CLIP else text[:CLIP] + " …"
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

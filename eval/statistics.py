@@ -1,7 +1,7 @@
 """Intervals, tests and counts for scores on tasks and seeds.
 
-A *cell* is one evaluation: ``{"method", "task", "seed", "k", "score"}``, the score in [0, 1]. The functions here take
-the cells of one method at one k (two lists for a comparison) and answer in points, 100 x score.
+A *cell* is one evaluation on one task with one seed, its score in [0, 1]. The functions here take the cells of one
+method at one k (two lists for a comparison) and answer in points, 100 x score.
 
 What is sampled is tasks first (do the numbers carry over to other tasks?) and seeds second (to other draws of the
 demonstrations?), so the bootstrap draws tasks with replacement and, inside each task drawn, its seeds with replacement
@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,8 +28,20 @@ RESAMPLES = 10_000
 TIE = 1e-9  # points; below it a task counts as a tie
 _CHUNK = 4_000_000  # numbers held at once while resampling, 32 MB
 
-Cell = Mapping[str, Any]
 Table = dict[str, dict[Any, float]]  # task -> seed -> points
+
+
+class Cell(Protocol):
+    """What is needed of a cell (`eval.results.Cell` has it)."""
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def seed(self) -> Any: ...
+
+    @property
+    def score(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -160,7 +172,7 @@ def _points(cells: Iterable[Cell]) -> Table:
     """Cells as a table of points, sorted, checked."""
     found: dict[tuple[str, Any], float] = {}
     for cell in cells:
-        key, value = (str(cell["task"]), cell["seed"]), cell["score"]
+        key, value = (str(cell.task), cell.seed), cell.score
         if key in found:
             raise UserError(
                 f"task {key[0]}, seed {key[1]} has several cells",

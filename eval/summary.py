@@ -1,4 +1,4 @@
-"""What a run's `results.json` says: the checked results, the headline table and sentence, and the caveats.
+"""What the results of an evaluation say: the headline table and sentence, and the caveats.
 
 The page, the Markdown file and the terminal's table (eval/report.py) all print what is worked out here.
 """
@@ -9,29 +9,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from eval.refusals import gap_reasons, gap_sentence
-from eval.statistics import Cell, Gain, Interval, gain_interval, mean_interval, worst_seed
-from task_suites.core.json_files import read_json
-from task_suites.errors import UserError
-
-Results = Mapping[str, Any]
-_NEEDED = {
-    "results": ("schema", "name", "created", "command", "manifest", "headline_k", "methods", "tasks", "seeds", "cells"),
-    "method": ("name", "label"),
-    "task": ("name", "metric"),
-    "cell": ("method", "task", "seed", "k", "score"),
-    "refusal": ("method", "task", "seed", "k", "reason", "by_design"),
-}
-_FILLED: dict[str, dict[str, Any]] = {
-    "results": {"seconds": None, "k": [], "refusals": [], "filtered": None, "comparison": None, "notes": []},
-    "method": {"note": "", "trained": False, "train_seconds": None, "eval_seconds": None},
-    "task": {"type": "", "family": "", "chance": None},
-    "cell": {"dropped": 0, "ece": None, "brier": None},
-    "refusal": {},
-}
+from eval.results import Cell, MethodResult, Results
+from eval.statistics import Gain, Interval, gain_interval, mean_interval, worst_seed
 
 
 @dataclass(frozen=True)
@@ -39,7 +21,7 @@ class Row:
     """A method in the headline table.
 
     Attributes:
-        method: its entry in `results.json`.
+        method: the method.
         baseline: it is what the others are compared with.
         cells: its cells at the headline k.
         mean, worst: mean score with interval, and (seed, points) of the worst seed; None without cells.
@@ -47,7 +29,7 @@ class Row:
         remark: what makes its numbers differ from its neighbours', or "".
     """
 
-    method: Mapping[str, Any]
+    method: MethodResult
     baseline: bool
     cells: Sequence[Cell]
     mean: Interval | None
@@ -57,7 +39,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        return str(self.method["label"])
+        return str(self.method.label)
 
     def texts(self) -> tuple[str, ...]:
         """The row as texts: method, score, gain, p, wins/ties/losses, training and evaluation time."""
@@ -68,49 +50,9 @@ class Row:
             "baseline" if self.baseline else signed(gain) if gain else "-",
             p_text(gain.p) if gain else "-",
             f"{gain.wins}/{gain.ties}/{gain.losses}" if gain else "-",
-            duration(self.method["train_seconds"]),
-            duration(self.method["eval_seconds"]),
+            duration(self.method.train_seconds),
+            duration(self.method.eval_seconds),
         )
-
-
-def load_results(run_dir: Path) -> dict[str, Any]:
-    """`results.json` of a run's folder, checked as far as the report relies on it, absent optional fields filled in.
-
-    Raises:
-        UserError: the file is missing, not JSON, of another schema, or lacks a field, methods, tasks or cells (at the
-            headline k). The message names the file and what is missing.
-    """
-    path = Path(run_dir) / "results.json"
-    if not path.is_file():
-        raise UserError("no results", where=path, expected="the folder of a finished run", fix="Evaluate first.")
-    return checked(read_json(path), path)
-
-
-def checked(results: Any, where: Path | str = "results") -> dict[str, Any]:
-    """Results checked as far as the report relies on them, absent optional fields filled in; `where` is for errors.
-
-    Raises:
-        UserError: as `load_results` says.
-    """
-    results = _checked(results, "results", where, "the top level")
-    if results["schema"] != 1:
-        raise UserError("unknown schema", where=where, found=results["schema"], expected=1)
-    for kind in ("method", "task", "cell"):
-        items = results[f"{kind}s"]
-        if not isinstance(items, list) or not items:
-            raise UserError(f"no {kind}s", where=where, found=repr(items)[:80], expected="a list with at least one")
-        results[f"{kind}s"] = [_checked(item, kind, where, f"{kind}s[{i}]") for i, item in enumerate(items)]
-    for kind in ("method", "task"):
-        known = {item["name"] for item in results[f"{kind}s"]}
-        for i, cell in enumerate(results["cells"]):
-            if cell[kind] not in known:
-                raise UserError(f"cells[{i}] has an unlisted {kind}", where=where, found=repr(cell[kind]))
-    results["refusals"] = [_checked(r, "refusal", where, f"refusals[{i}]") for i, r in enumerate(results["refusals"])]
-    k = results["headline_k"]
-    if not any(cell["k"] == k for cell in results["cells"]):
-        found = f"cells at k = {sorted({cell['k'] for cell in results['cells']})}"
-        raise UserError(f"no cells at headline_k = {k}", where=where, found=found)
-    return results
 
 
 def rows(results: Results) -> list[Row]:
@@ -118,32 +60,29 @@ def rows(results: Results) -> list[Row]:
 
     The method of interest is `comparison.method`, or the best one where that has no cells. A method whose cells are not
     the baseline's is compared on those that both have, and its `remark` says so.
-
-    Args:
-        results: what `load_results` or `checked` gave.
     """
-    k, wanted = results["headline_k"], results["comparison"] or {}
-    cells = {
-        m["name"]: [c for c in results["cells"] if c["method"] == m["name"] and c["k"] == k] for m in results["methods"]
-    }
-    base = wanted.get("baseline") if cells.get(wanted.get("baseline")) else None
-    refused = Counter(r["method"] for r in results["refusals"] if r["k"] == k and not r["by_design"])
+    k, wanted = results.headline_k, results.comparison
+    cells = {method.name: results.cells_of(method.name, k) for method in results.methods}
+    base = wanted.baseline if cells.get(wanted.baseline or "") else None
+    refused = Counter(r.method for r in results.refusals if r.k == k and not r.by_design)
     made = [
-        _row(method, cells[method["name"]], base, cells.get(base or "", []), k, refused[method["name"]])
-        for method in results["methods"]
+        _row(method, cells[method.name], base, cells.get(base or "", []), k, refused[method.name])
+        for method in results.methods
     ]
     made.sort(key=lambda row: -row.mean.mean if row.mean else math.inf)
-    star = wanted.get("method") if cells.get(wanted.get("method")) else None
-    star = star or next((r.method["name"] for r in made if r.mean and not r.baseline), base)
-    return sorted(made, key=lambda row: (row.method["name"] != star, not row.baseline))
+    star = wanted.method if cells.get(wanted.method or "") else None
+    star = star or next((r.method.name for r in made if r.mean and not r.baseline), base)
+    return sorted(made, key=lambda row: (row.method.name != star, not row.baseline))
 
 
-def _row(method: Results, own: Sequence[Cell], base: str | None, other: Sequence[Cell], k: int, refused: int) -> Row:
-    baseline = method["name"] == base
-    shared = {(c["task"], c["seed"]) for c in own} & {(c["task"], c["seed"]) for c in other}
+def _row(
+    method: MethodResult, own: Sequence[Cell], base: str | None, other: Sequence[Cell], k: int, refused: int
+) -> Row:
+    baseline = method.name == base
+    shared = {(c.task, c.seed) for c in own} & {(c.task, c.seed) for c in other}
     gain = gain_interval(own, other, common=True) if shared and not baseline else None
     mean, worst = (mean_interval(own), worst_seed(own)) if own else (None, None)
-    remarks, done, of = [], method.get("cells_done"), method.get("cells_all")
+    remarks, done, of = [], method.cells_done, method.cells_all
     if refused:
         remarks.append(f"{refused} of {len(own) + refused} cells at k = {k} were refused")
     if not own:
@@ -157,15 +96,15 @@ def _row(method: Results, own: Sequence[Cell], base: str | None, other: Sequence
 
 def headline(results: Results, made: Sequence[Row]) -> str:
     """The result in one sentence: the gain with its interval, over how many tasks and seeds, with which model."""
-    star, model = made[0], model_name(results["manifest"])
-    tasks, seeds = {c["task"] for c in star.cells}, {c["seed"] for c in star.cells}
+    star, model = made[0], model_name(results.manifest)
+    tasks, seeds = {c.task for c in star.cells}, {c.seed for c in star.cells}
     gain = star.gain
     if gain is None:
         said = f"{star.label} scores {star.mean} points"
     else:
         base = next(row for row in made if row.baseline)
-        tasks &= {c["task"] for c in base.cells}
-        seeds &= {c["seed"] for c in base.cells}
+        tasks &= {c.task for c in base.cells}
+        seeds &= {c.seed for c in base.cells}
         if math.isnan(gain.low):
             said = f"{star.label} minus {base.label} is {signed(gain)} points"
         elif gain.low <= 0 <= gain.high:
@@ -175,14 +114,14 @@ def headline(results: Results, made: Sequence[Row]) -> str:
             size = replace(size, high=max(abs(gain.low), abs(gain.high)))
             said = f"{star.label} scores {size} points {'higher' if gain.mean > 0 else 'lower'} than {base.label}"
     where = f"over {count(len(tasks), 'held-out task')} and {count(len(seeds), 'seed')}"
-    said = f"{said}, {where}, with k = {results['headline_k']} demonstrations{f' on {model}' if model else ''}."
+    said = f"{said}, {where}, with k = {results.headline_k} demonstrations{f' on {model}' if model else ''}."
     return " ".join(filter(None, [said, _also(results, made), gap_sentence(results)]))
 
 
 def _also(results: Results, made: Sequence[Row]) -> str:
     """The gain over `comparison.also`, a second baseline, as a sentence; "" where there is none."""
-    name = (results["comparison"] or {}).get("also")
-    other = next((row for row in made[1:] if row.cells and row.method["name"] == name), None)
+    name = results.comparison.also
+    other = next((row for row in made[1:] if row.cells and row.method.name == name), None)
     if other is None:
         return ""
     gain = gain_interval(made[0].cells, other.cells, common=True, name=f"gain over {name}")
@@ -192,7 +131,7 @@ def _also(results: Results, made: Sequence[Row]) -> str:
 def caveats(results: Results, made: Sequence[Row]) -> list[str]:
     """What a reader must know to read the numbers rightly; the run's own notes last."""
     notes = []
-    used = sorted({task["metric"] for task in results["tasks"]})
+    used = sorted({task.metric for task in results.tasks})
     if len(used) > 1:
         notes.append(
             f"Each task is scored by its own metric ({', '.join(used)}); means are over tasks, each weighing the same."
@@ -210,16 +149,14 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
             notes.append(f"With {few} tasks the sign-flip test cannot give a p below {2.0 ** (1 - few):.3g}.")
     notes += [f"{row.label}: {row.remark}." for row in made if row.remark]
     notes += [f"Refused: {reason}" for reason in gap_reasons(results)]
-    if results["k"] and max(results["k"]) > results["headline_k"]:
-        notes.append(
-            f"No cell at k = {max(results['k'])} could be run, so the table is for k = {results['headline_k']}."
-        )
-    return notes + [str(note) for note in [results["filtered"], *(results["notes"] or [])] if note]
+    if results.k and max(results.k) > results.headline_k:
+        notes.append(f"No cell at k = {max(results.k)} could be run, so the table is for k = {results.headline_k}.")
+    return notes + [str(note) for note in [results.filtered, *(results.notes or [])] if note]
 
 
 def legend(results: Results, made: Sequence[Row]) -> str:
     """How to read the table's columns."""
-    text = f"Points (100 x score) at k = {results['headline_k']}: means over tasks and seeds, 95 % bootstrap intervals."
+    text = f"Points (100 x score) at k = {results.headline_k}: means over tasks and seeds, 95 % bootstrap intervals."
     if base := next((row.label for row in made if row.baseline), None):
         text += f" Gain, p and win/tie/loss (tasks) are against {base}, paired on task and seed."
     return text
@@ -227,7 +164,7 @@ def legend(results: Results, made: Sequence[Row]) -> str:
 
 def model_name(manifest: Any) -> str:
     """The base model's name out of a manifest, "" where it has none."""
-    backbone = manifest.get("backbone") if isinstance(manifest, dict) else None
+    backbone = manifest.get("backbone") if isinstance(manifest, Mapping) else None
     if isinstance(backbone, dict):
         backbone = next((backbone[key] for key in ("name", "model", "id", "path") if backbone.get(key)), None)
     return str(backbone or "")
@@ -254,12 +191,3 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _checked(item: Any, kind: str, where: Path | str, place: str) -> dict[str, Any]:
-    """The item with its absent optional fields filled in; an error where a needed one is absent."""
-    if not isinstance(item, dict):
-        raise UserError(f"{place} is not an object", where=where, found=repr(item)[:80])
-    if missing := [key for key in _NEEDED[kind] if key not in item]:
-        raise UserError(f"{place} lacks {', '.join(missing)}", where=where, found=f"only {', '.join(sorted(item))}")
-    return {**_FILLED[kind], **item}

@@ -19,14 +19,15 @@ from eval.calibration import calibration, expected_calibration_error
 from eval.compare import run_all
 from eval.harness import Comparison
 from eval.report import write_report
+from eval.results import Prediction
 
 
-def answer(scores, truth, options=None) -> dict:
-    options = options or [str(i) for i in range(len(scores))]
-    return {"options": options, "scores": list(scores), "truth": options[truth]}
+def answer(scores, truth) -> Prediction:
+    options = [str(i) for i in range(len(scores))]
+    return Prediction(options=options, scores=list(scores), truth=options[truth])
 
 
-def of_probabilities(rows, truths) -> list[dict]:
+def of_probabilities(rows, truths) -> list[Prediction]:
     return [answer(np.log(row), truth) for row, truth in zip(rows, truths, strict=True)]
 
 
@@ -85,7 +86,7 @@ def test_the_ece_is_that_of_a_plain_loop_over_bins(pairs, bins):
 
 
 def test_options_may_differ_in_number_and_answers_without_scores_take_no_part():
-    mixed = [answer([0.0, 0.0], 0), answer([0.0, 0.0, 0.0], 1), {"options": None, "scores": None, "truth": "x"}]
+    mixed = [answer([0.0, 0.0], 0), answer([0.0, 0.0, 0.0], 1), Prediction(truth="x")]
     assert calibration(mixed).n == 2 and calibration(mixed[2:]) is None
     assert calibration(mixed).brier == pytest.approx((1 / 2 + 2 / 3) / 2)
 
@@ -94,12 +95,12 @@ def test_results_carry_the_calibration_of_cells_with_options_and_of_no_others(tm
     comparison = Comparison([toy_task()], PROTOCOL, tmp_path)
     contenders = [scripted(), scripted(False)]
     run_all(comparison, contenders, progress=False)
-    cells = comparison.results(contenders)["cells"]
+    cells = comparison.results(contenders).cells
     p = math.e / (1 + math.e)  # scores 1 and 0
-    assert all(c["brier"] == pytest.approx(2 * (1 - p) ** 2) for c in cells if c["method"] == "right")
-    assert all(c["ece"] == pytest.approx(p) for c in cells if c["method"] == "wrong")
+    assert all(c.brier == pytest.approx(2 * (1 - p) ** 2) for c in cells if c.method == "right")
+    assert all(c.ece == pytest.approx(p) for c in cells if c.method == "wrong")
     again = Comparison([toy_task()], PROTOCOL, tmp_path)  # from cells.jsonl, where they are not kept
-    assert again.results(contenders)["cells"] == cells
+    assert again.results(contenders).cells == cells
     assert all("brier" not in json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines())
 
 
@@ -112,7 +113,7 @@ def test_tagging_has_no_calibration(tmp_path):
     comparison = Comparison([tag_task()], PROTOCOL, tmp_path)
     majority = contender("majority", tiny_config(), PromptFormat(), Backbones())
     run_all(comparison, [majority], progress=False)
-    assert all("ece" not in c and "brier" not in c for c in comparison.results([majority])["cells"])
+    assert all(c.ece is None and c.brier is None for c in comparison.results([majority]).cells)
 
 
 def test_the_report_shows_the_calibration_of_methods_with_scores(tmp_path):

@@ -155,7 +155,7 @@ def test_a_part_of_a_comparison_shares_its_finished_cells_and_draws_the_same_epi
     part.run(scripted())
     assert len(part.plan(scripted())) == 2 and not part.unfinished(scripted())
     assert len(whole.unfinished(scripted())) == len(whole.plan(scripted())) - 2
-    assert part.results([scripted()])["seeds"] == [0]
+    assert part.results([scripted()]).seeds == [0]
 
 
 def test_the_newest_checkpoint_says_how_many_steps_are_done(tmp_path):

@@ -14,6 +14,7 @@ from eval.compare import Backbones, contender, evaluate_run, finish, run_all, tr
 from eval.config import EvaluateRun, MapRun, Protocol
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.map import place_key
+from eval.results import Roles
 from metaicl.checkpoint import MethodConfig, load_method, save_method
 from metaicl.config import TrainRun, ValidationConfig
 from metaicl.methods import METHODS
@@ -37,13 +38,13 @@ def test_scores_refusals_and_predictions_are_recorded(tmp_path):
     contenders = [scripted(), scripted(False)]
     run_all(comparison, contenders, progress=False)
     results = comparison.results(contenders)
-    scores = {(c["method"], c["task"]): c["score"] for c in results["cells"]}
+    scores = {(c.method, c.task): c.score for c in results.cells}
     assert scores == {("right", "toy"): 1.0, ("wrong", "toy"): 0.0}
-    assert len(results["cells"]) == 2 * 2 * 2  # methods x seeds x k
-    assert {(s["method"], s["task"]) for s in results["refusals"]} == {("right", "choice"), ("wrong", "choice")}
+    assert len(results.cells) == 2 * 2 * 2  # methods x seeds x k
+    assert {(s.method, s.task) for s in results.refusals} == {("right", "choice"), ("wrong", "choice")}
     rows = [json.loads(line) for line in (tmp_path / "predictions" / "wrong.jsonl").read_text().splitlines()]
     assert len(rows) == 4 * PROTOCOL.queries and all(r["answer"] != r["truth"] for r in rows)
-    assert set(results["manifest"]["task_fingerprints"]) == {"toy", "choice"}
+    assert set(results.manifest["task_fingerprints"]) == {"toy", "choice"}
 
 
 def test_finished_cells_are_not_done_again_and_a_torn_line_is(tmp_path):
@@ -54,7 +55,7 @@ def test_finished_cells_are_not_done_again_and_a_torn_line_is(tmp_path):
     Scripted.adapted = 0
     again = Comparison(tasks, PROTOCOL, tmp_path)
     run_all(again, [scripted()], progress=False)
-    assert Scripted.adapted == 1 and len(again.results([scripted()])["cells"]) == 4
+    assert Scripted.adapted == 1 and len(again.results([scripted()]).cells) == 4
 
 
 def test_cells_are_done_again_when_the_data_changed(tmp_path):
@@ -72,8 +73,8 @@ def test_a_part_of_the_cells_is_spread_over_tasks_and_seeds_and_said(tmp_path):
     assert all(len(pairs[n]) == n and pairs[n - 1] <= pairs[n] for n in range(2, 9))
     assert len({t for t, _ in pairs[2]}) == 2 and len({s for _, s in pairs[2]}) == 2
     run_all(comparison, [scripted(cells=4)], progress=False)
-    (method,) = comparison.results([scripted(cells=4)])["methods"]
-    assert (method["cells_done"], method["cells_all"]) == (4, 8)
+    (method,) = comparison.results([scripted(cells=4)]).methods
+    assert (method.cells_done, method.cells_all) == (4, 8)
 
 
 def test_validation_is_the_mean_score_on_support_sets_of_its_own():
@@ -86,7 +87,7 @@ def test_free_text_and_tags_are_scored_by_their_metrics(tmp_path):
     comparison = Comparison([text_task(), tag_task()], Protocol([2], seeds=1, queries=3), tmp_path)
     majority = contender("majority", tiny_config(), PromptFormat(), Backbones())
     run_all(comparison, [majority], progress=False)
-    metrics = {c["task"]: c["metric"] for c in comparison.results([majority])["cells"]}
+    metrics = {c.task: c.metric for c in comparison.results([majority]).cells}
     assert metrics == {"text": "exact_match", "tags": "span_f1"}
 
 
@@ -180,13 +181,13 @@ def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp
     )
     said: list[str] = []
     results = evaluate_run(run, said.append)
-    assert {c["method"] for c in results["cells"]} == {"random", "majority", "icl"}
+    assert {c.method for c in results.cells} == {"random", "majority", "icl"}
     page = (tmp_path / "toys" / "report.html").read_text()
     assert "Raw ICL" in page and "test0" in page
     assert json.loads((tmp_path / "toys" / "results.json").read_text())["headline_k"] == 4
     assert "seeds: 2" in (tmp_path / "toys" / "config.yaml").read_text()
     again = evaluate_run(run, said.append)
-    assert again["cells"] == results["cells"]
+    assert again.cells == results.cells
 
 
 class Plural(Scripted):
@@ -209,8 +210,8 @@ def test_an_accepted_answer_counts_as_the_output_does_and_is_the_recorded_truth(
     comparison = Comparison([task], Protocol([2], seeds=1, queries=6), tmp_path)
     contenders = [Contender("plural", "Plural", Plural, "plural")]
     run_all(comparison, contenders, progress=False)
-    (cell,) = comparison.results(contenders)["cells"]
-    assert cell["score"] == 0.5
+    (cell,) = comparison.results(contenders).cells
+    assert cell.score == 0.5
     rows = [json.loads(line) for line in (tmp_path / "predictions" / "plural.jsonl").read_text().splitlines()]
     assert sorted(row["truth"] for row in rows) == 3 * ["hoofs"] + 3 * ["hooves"]
 
@@ -225,7 +226,7 @@ def test_finish_writes_nothing_but_whole_files(tmp_path):
     comparison = Comparison(toy_suite().split("meta_test"), PROTOCOL, tmp_path)
     contenders = [scripted()]
     run_all(comparison, contenders, progress=False)
-    comparing = {"method": "right", "baseline": "right"}
+    comparing = Roles("right", "right")
     finish(comparison, contenders, PromptFormat(), name="x", seconds=1.0, comparison=comparing, notes=[], filtered=None)
     assert not list(tmp_path.rglob(".*"))
 

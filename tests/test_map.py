@@ -16,6 +16,7 @@ from eval.config import MapRun, Protocol
 from eval.figures import pareto
 from eval.map import map_run, query_interval
 from eval.map_report import write_map
+from eval.results import Cell, Prediction
 from metaicl import trainer
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import read_card
@@ -46,11 +47,11 @@ def quiet(text: str) -> None:
 
 def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path):
     results = map_run(run, quiet)
-    cells = results["cells"]
-    assert {(c["method"], c["task"], c["k"]) for c in cells} == {
+    cells = results.cells
+    assert {(c.method, c.task, c.k) for c in cells} == {
         (m, t, k) for m in run.methods for t in ("test0", "test1") for k in (1, 2)
     }
-    assert all(c["low"] <= c["score"] <= c["high"] and c["adapt_seconds"] >= 0 for c in cells)
+    assert all(c.low <= c.score <= c.high and c.adapt_seconds >= 0 for c in cells)
     page = (tmp_path / "map" / "map.html").read_text()
     assert "cannot be compared" not in page
     assert "Prototypical" in page and page.count("<svg") == 2 and "12 of 12 places" in page
@@ -61,12 +62,12 @@ def test_every_place_of_the_map_is_a_score_with_interval_and_costs(run, tmp_path
 
 def test_calibration_stands_beside_the_scores_and_only_where_answers_have_scores(run, tmp_path):
     results = map_run(replace(run, methods=["random", "icl"]), quiet)
-    cells = {c["method"]: c for c in results["cells"] if c["k"] == 2 and c["task"] == "test0"}
+    cells = {c.method: c for c in results.cells if c.k == 2 and c.task == "test0"}
     said = (tmp_path / "map" / "map.md").read_text()
     calibration = said[said.index("## Calibration at k = 2") :].splitlines()
     (line,) = [x for x in calibration if x.startswith("| Raw ICL |")]
-    assert line.split(" | ")[1] == f"{cells['icl']['brier']:.2f} {cells['icl']['ece']:.2f}"
-    assert f"Made by:\n\n    {results['command']}\n" in said
+    assert line.split(" | ")[1] == f"{cells['icl'].brier:.2f} {cells['icl'].ece:.2f}"
+    assert f"Made by:\n\n    {results.command}\n" in said
 
 
 def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, tmp_path, monkeypatch):
@@ -74,14 +75,14 @@ def test_a_second_run_computes_nothing_again_and_a_new_method_is_added(run, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
         patch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
-        assert map_run(run, quiet)["cells"] == first["cells"]
+        assert map_run(run, quiet).cells == first.cells
     for place in (tmp_path / "map" / "protonet", tmp_path / "map" / "cells.jsonl"):  # only map.jsonl is kept for good
         shutil.rmtree(place) if place.is_dir() else place.unlink()
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
-        assert map_run(run, quiet)["cells"] == first["cells"]
+        assert map_run(run, quiet).cells == first.cells
     wider = map_run(replace(run, methods=[*run.methods, "majority"]), quiet)
-    assert [c for c in wider["cells"] if c["method"] != "majority"] == first["cells"]
+    assert [c for c in wider.cells if c.method != "majority"] == list(first.cells)
 
 
 def test_methods_on_a_frozen_backbone_share_it_and_its_embeddings(run, monkeypatch):
@@ -102,7 +103,7 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
     times = iter([0.0, *[1e6] * 1000])
     monkeypatch.setattr(map_module.time, "monotonic", lambda: next(times))
     results = map_run(replace(run, max_minutes=1.0, methods=["random", "protonet"]), quiet)
-    assert {c["method"] for c in results["cells"]} == {"random"}
+    assert {c.method for c in results.cells} == {"random"}
     assert "| Prototypical | · | · | - |" in (tmp_path / "map" / "map.md").read_text()
 
 
@@ -112,7 +113,7 @@ def test_a_method_that_diverges_leaves_its_places_empty_and_the_others_go_on(run
     study.write_text("method: fomaml\nmethod_options: {inner_lr: 1.0e+30, clip: 1.0e+30}\ntrainer: {}\n")
     said: list[str] = []
     wild = replace(run, recipes=str(tmp_path / "recipes"), methods=["fomaml", "random", "protonet"])
-    assert {c["method"] for c in map_run(wild, said.append)["cells"]} == {"random", "protonet"}
+    assert {c.method for c in map_run(wild, said.append).cells} == {"random", "protonet"}
     assert any("fomaml: 4 places left empty: the inner loop diverged on task" in line for line in said)
 
 
@@ -180,7 +181,7 @@ def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
     study.write_text(f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{lr: {run.trainer.lr}}}\n")
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
     tuned = replace(run, methods=["protonet"], recipes=str(tmp_path / "studies"))
-    assert map_run(tuned, quiet)["cells"] == first["cells"]
+    assert map_run(tuned, quiet).cells == first.cells
 
 
 def test_an_application_wants_a_held_out_task(run):
@@ -194,10 +195,10 @@ def test_the_front_holds_what_no_other_beats_in_cost_and_score():
 
 
 def test_intervals_over_queries_cover_the_score_and_narrow_with_more_of_them():
-    def cells(n: int) -> list[dict]:
-        answers = [{"answer": "ab"[i % 3 == 0], "truth": "a"} for i in range(n)]
-        score = sum(a["answer"] == a["truth"] for a in answers) / n
-        return [{"key": str(n), "metric": "accuracy", "score": score, "answers": answers}]
+    def cells(n: int) -> list[Cell]:
+        answers = tuple(Prediction(answer="ab"[i % 3 == 0], truth="a") for i in range(n))
+        score = sum(a.answer == a.truth for a in answers) / n
+        return [Cell("m", "t", 0, 2, score, "accuracy", predictions=answers, key=str(n))]
 
     few, many = query_interval(cells(12)), query_interval(cells(300))
     assert few.low < few.mean < few.high and many.high - many.low < (few.high - few.low) / 2

@@ -13,6 +13,7 @@ from backbones import tiny_config
 from eval.compare import distinct, evaluate_run, name_meant, named_after
 from eval.config import EvaluateRun, Protocol
 from eval.harness import Contender, make_validate
+from eval.results import Roles
 from metaicl.cli import main
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.inference.opening import open_method
@@ -52,16 +53,16 @@ def test_two_trainings_of_one_method_are_compared_under_the_names_of_their_runs(
     said: list[str] = []
     run = comparison(tmp_path, "icl", runs / "slow" / "best", runs / "quick" / "best")
     results = evaluate_run(run, said.append)
-    assert {(m["name"], m["method"], m["label"]) for m in results["methods"]} == {
+    assert {(m.name, m.method, m.label) for m in results.methods} == {
         ("icl", "icl", "Raw ICL"),
         ("slow", "metaicl", "MetaICL (slow)"),
         ("quick", "metaicl", "MetaICL (quick)"),
     }
-    assert results["comparison"] == {"method": "slow", "baseline": "icl"}
+    assert results.comparison == Roles("slow", "icl")
     cells = [json.loads(line) for line in (run.folder / "cells.jsonl").read_text().splitlines()]
     assert len({cell["key"] for cell in cells}) == len(cells) == 3 * 2
     names = {"icl", "slow", "quick"}
-    assert {c["method"] for c in cells} == {c["method"] for c in results["cells"]} == names
+    assert {c["method"] for c in cells} == {c.method for c in results.cells} == names
     predictions = {p.stem: p.read_text().splitlines() for p in (run.folder / "predictions").iterdir()}
     assert predictions.keys() == names
     assert all({json.loads(line)["method"] for line in lines} == {name} for name, lines in predictions.items())
@@ -71,15 +72,15 @@ def test_two_trainings_of_one_method_are_compared_under_the_names_of_their_runs(
         assert "MetaICL (slow)" in text and "MetaICL (quick)" in text
     assert any("MetaICL (slow)" in line and "MetaICL (quick)" in line for line in said)
     again = evaluated(run)
-    assert again["cells"] == results["cells"] and len((run.folder / "cells.jsonl").read_text().splitlines()) == 6
+    assert again.cells == results.cells and len((run.folder / "cells.jsonl").read_text().splitlines()) == 6
 
 
 def test_one_training_keeps_the_label_of_its_method_and_is_found_by_either_name(runs, tmp_path):
     run = comparison(tmp_path, "icl", runs / "slow" / "best")
-    (_, method) = evaluated(run)["methods"]
-    assert (method["name"], method["label"]) == ("slow", "MetaICL")
+    (_, method) = evaluated(run).methods
+    assert (method.name, method.label) == ("slow", "MetaICL")
     for wanted in ("slow", "metaicl", str(runs / "slow" / "best")):
-        assert evaluated(replace(run, highlight=wanted))["comparison"]["method"] == "slow"
+        assert evaluated(replace(run, highlight=wanted)).comparison.method == "slow"
 
 
 def contenders(*given: str) -> list[Contender]:
@@ -135,7 +136,7 @@ def test_a_copied_method_is_guarded_as_its_run_is(runs, tmp_path):
     (tmp_path / "sides.json").write_text('{"name": "other", "meta_train": ["test0"], "meta_test": ["train1", "test1"]}')
     swapped = replace(TOYS, split=str(tmp_path / "sides.json"))
     run = comparison(tmp_path, "icl", tmp_path / "copied")
-    assert evaluated(run)["methods"][1]["provenance"] == "known"
+    assert evaluated(run).methods[1].provenance == "known"
     with pytest.raises(UserError, match=r"copied/method.json: 1 task .*meta-trained on them; found train1"):
         evaluated(replace(run, suite=swapped, name="other"))
 

@@ -78,9 +78,9 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
     run = evaluation(folder, tmp_path)
     results = evaluate_run(run, say=lambda text: None)
     task = open_suite(str(folder))["topic"]
-    assert results["manifest"]["tasks"] == {"topic": {"source": "", "licence": "", "fingerprint": task.fingerprint()}}
+    assert results.manifest["tasks"] == {"topic": {"source": "", "licence": "", "fingerprint": task.fingerprint()}}
     _, about = yaml.safe_load_all((run.folder / "config.yaml").read_text())
-    assert about["manifest"]["tasks"] == results["manifest"]["tasks"]
+    assert about["manifest"]["tasks"] == results.manifest["tasks"]
     evaluate_run(run, say=lambda text: None)  # the same data: nothing to say
     change(folder)
     with pytest.raises(UserError, match=r"compared/config.yaml: the data of 1 task changed since the run: topic"):
@@ -92,7 +92,7 @@ def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
     before = evaluate_run(evaluation(folder, tmp_path), say=lambda text: None)
     shorter = SuiteConfig(str(folder), max_words=40, min_train=2, min_test=2)
     after = evaluate_run(evaluation(folder, tmp_path, suite=shorter), say=lambda text: None)
-    assert after["manifest"]["tasks"] == before["manifest"]["tasks"]
+    assert after.manifest["tasks"] == before.manifest["tasks"]
 
 
 def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_training(folder, tmp_path):

@@ -14,9 +14,11 @@ from eval.compare import evaluate_run, run_all
 from eval.config import EvaluateRun, Protocol
 from eval.harness import Comparison, Contender
 from eval.map import summary
+from eval.map_results import RefusedPlace
 from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
 from eval.report import markdown, table
-from eval.summary import checked, headline
+from eval.results import Cell, Prediction, Refusal, Roles
+from eval.summary import headline
 from eval.summary import rows as table_rows
 from metaicl.cli import main
 from task_suites.errors import UserError
@@ -45,16 +47,15 @@ PROTOCOL = Protocol([2, 8], seeds=2, queries=4)
 def compared(tasks, folder, contenders, protocol=PROTOCOL):
     comparison = Comparison(tasks, protocol, folder)
     run_all(comparison, contenders, progress=False)
-    header = {"name": "x", "command": "metaicl evaluate", "notes": [], "filtered": None}
-    return checked(comparison.results(contenders, comparison={"method": "right", "baseline": "wrong"}, **header))
+    return comparison.results(contenders, "x", "metaicl evaluate", comparison=Roles("right", "wrong"))
 
 
 def test_a_task_with_too_few_examples_is_refused_at_that_k_and_the_rest_runs(tmp_path):
     results = compared([toy_task(), small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
-    assert {(c["task"], c["k"]) for c in results["cells"]} == {("toy", 2), ("toy", 8), ("few", 2)}
+    assert {(c.task, c.k) for c in results.cells} == {("toy", 2), ("toy", 8), ("few", 2)}
     (refusal,) = grouped(results)
     assert (refusal.methods, refusal.task, refusal.ks, refusal.cells) == (EVERY, "few", (8,), 4)
-    assert "k=8 asks for 8 demonstrations; found 4 examples" in refusal.reason and not refusal.by_design
+    assert "k=8 asks for 8 demonstrations; found 4 examples" in refusal.text and not refusal.by_design
     assert gap_sentence(results) == "4 of 16 cells were refused."
     for shown in (table(results), markdown(results), headline(results, table_rows(results))):
         assert "4 of 16 cells were refused" in shown
@@ -69,13 +70,13 @@ def test_refused_cells_are_neither_lost_nor_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(Comparison, "_cell", None)  # nothing may be computed
     second = run()
     assert (tmp_path / "cells.jsonl").read_text() == lines
-    assert all(first[key] == second[key] for key in ("cells", "refusals", "methods"))
+    assert (first.cells, first.refusals, first.methods) == (second.cells, second.refusals, second.methods)
 
 
 def test_more_data_ends_a_refusal(tmp_path):
     compared([small_task("few", 4), toy_task()], tmp_path, [scripted()])
     results = compared([small_task("few", 20), toy_task()], tmp_path, [scripted()])
-    assert not results["refusals"] and len(results["cells"]) == 8
+    assert not results.refusals and len(results.cells) == 8
 
 
 class Failing(Scripted):
@@ -100,7 +101,7 @@ def test_a_kind_of_task_that_a_method_does_not_take_is_no_gap(tmp_path):
     from toys import choice_task
 
     results = compared([toy_task(), choice_task()], tmp_path, [scripted(), scripted(False)])
-    assert all(r["by_design"] for r in results["refusals"]) and len(results["refusals"]) == 8
+    assert all(r.by_design for r in results.refusals) and len(results.refusals) == 8
     assert not gaps(results) and gap_sentence(results) == ""
 
 
@@ -111,7 +112,7 @@ def test_where_every_cell_is_refused_the_error_says_why(tmp_path):
 
 def test_the_headline_is_for_the_largest_k_that_could_be_run_and_says_so(tmp_path):
     results = compared([small_task("few", 4)], tmp_path, [scripted(), scripted(False)])
-    assert results["headline_k"] == 2 and "No cell at k = 8 could be run" in markdown(results)
+    assert results.headline_k == 2 and "No cell at k = 8 could be run" in markdown(results)
 
 
 def test_more_options_than_letters_refuse_that_task_only(tmp_path):
@@ -126,13 +127,13 @@ def test_more_options_than_letters_refuse_that_task_only(tmp_path):
         progress=False,
     )
     results = evaluate_run(run, lambda message: None)
-    assert {(c["method"], c["task"]) for c in results["cells"]} >= {
+    assert {(c.method, c.task) for c in results.cells} >= {
         ("random", "wide"),
         ("random", "toy"),
         ("icl", "toy"),
     }
     refused = gaps(results)
-    served = ("icl", "wide") in {(c["method"], c["task"]) for c in results["cells"]}
+    served = ("icl", "wide") in {(c.method, c.task) for c in results.cells}
     assert served or (refused[0].task, refused[0].methods) == ("wide", ("Raw ICL",))
     assert (tmp_path / "letters" / "report.html").is_file()
 
@@ -171,14 +172,13 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
 
 
 def test_a_cell_of_the_map_counts_what_was_answered_and_names_what_was_refused():
-    answer = {"answer": "a", "truth": "a", "scores": None, "options": None}
-    cell = {"task": "t", "metric": "accuracy", "score": 1.0, "n": 2, "seconds": 1.0, "adapt_seconds": 0.5, "seed": 0}
-    whole = {**cell, "key": "x", "answers": [answer, answer]}
-    refused = {"task": "t", "seed": 1, "refused": "too long", "by_design": False}
+    answers = (Prediction(answer="a", truth="a"),) * 2
+    whole = Cell("m", "t", 0, 4, 1.0, "accuracy", 2, 1.0, 0.5, predictions=answers, key="x")
+    refused = Refusal("m", "t", 1, 4, "too long", by_design=False)
     made = Contender("m", "M", lambda: None, "m")  # type: ignore[arg-type, return-value]
-    found = summary([refused, whole], made)
-    assert found["seeds"] == 1 and found["refused_seeds"] == {1: "too long"}
-    assert summary([refused], made) == {"refused": "too long"}
+    found = summary(made, "t", 4, [refused, whole])
+    assert found.seeds == 1 and found.refused_seeds == {"1": "too long"}
+    assert summary(made, "t", 4, [refused]) == RefusedPlace("m", "t", 4, "too long")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from pages import SCRIPT, Page, make
 
 from eval.report import markdown, table, write_report
+from eval.results import Results
 from eval.statistics import gain_interval, mean_interval
-from eval.summary import checked, duration, headline, load_results, rows
+from eval.summary import duration, headline, rows
 from task_suites.errors import UserError
 
 
@@ -67,8 +68,8 @@ def test_all_methods_and_tasks_are_named(run):
 
 def test_gain_is_that_of_the_statistics(run):
     folder, results = run
-    at = [c for c in results["cells"] if c["k"] == 16]
-    own, base = ([c for c in at if c["method"] == m] for m in ("metaicl", "icl"))
+    results = Results.from_json(results)
+    own, base = (results.cells_of(m, 16) for m in ("metaicl", "icl"))
     gain = gain_interval(own, base)
     _, page = page_of(folder)
     ends = f"{gain.low:.1f}, {gain.high:.1f}"
@@ -83,14 +84,14 @@ def test_gain_is_that_of_the_statistics(run):
 
 def test_method_with_part_of_the_cells_is_compared_on_shared_cells(run):
     folder, results = run
-    row = next(r for r in rows(load_results(folder)) if r.method["name"] == "proto")
+    row = next(r for r in rows(Results.load(folder)) if r.method.name == "proto")
     assert row.gain.cells == 4 and row.gain.mean == pytest.approx(-5.0)
     assert row.remark == "gain on 4 shared cells (it has 4, the baseline 6)"
-    assert row.remark in table(results) and row.remark in page_of(folder)[1].text
+    assert row.remark in table(Results.from_json(results)) and row.remark in page_of(folder)[1].text
 
 
 def test_method_of_interest_comes_first_and_the_baseline_second(run):
-    assert [row.method["name"] for row in rows(load_results(run[0]))] == ["metaicl", "icl", "proto"]
+    assert [row.method.name for row in rows(Results.load(run[0]))] == ["metaicl", "icl", "proto"]
 
 
 def test_mistakes_are_ordered_by_margin_and_merged_over_seeds(run):
@@ -170,14 +171,14 @@ def test_difference_that_may_be_zero_is_not_called_a_gain(tmp_path):
     for cell in results["cells"]:
         cell["score"] = 0.5 + (0.1 if cell["method"] == "metaicl" and cell["task"] == "plain" else 0.0)
         cell["score"] -= 0.09 if cell["method"] == "metaicl" and cell["task"] == "third" else 0.0
-    whole = checked(results)
+    whole = Results.from_json(results)
     assert "cannot be told apart: the difference is +0.3 [" in headline(whole, rows(whole))
 
 
 def test_markdown_keeps_strange_texts_inside_their_cells(run):
     results = run[1]
     results["methods"][1]["label"] = "a | b <script>"
-    text = markdown(results)
+    text = markdown(Results.from_json(results))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 5 and {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
     assert "<script" not in text.replace("\\<", "")
@@ -186,7 +187,7 @@ def test_markdown_keeps_strange_texts_inside_their_cells(run):
 
 
 def test_terminal_table_is_aligned(run):
-    lines = table(run[1]).splitlines()
+    lines = table(Results.from_json(run[1])).splitlines()
     assert lines[0].split() == ["method", "score", "gain", "p", "w/t/l", "training", "evaluation"]
     assert len({len(line) for line in lines[:5]}) == 1
     assert "1 min 15 s" in lines[2] and "1 h 06 min" in lines[2]

@@ -7,17 +7,14 @@ import random
 import numpy as np
 import pytest
 
+from eval.results import Cell
 from eval.statistics import Interval, gain_interval, generator, mean_interval, task_means, worst_seed
 from task_suites.errors import UserError
 
 
 def cells(table, method="m"):
     """Cells out of {task: {seed: score}}."""
-    return [
-        {"method": method, "task": task, "seed": seed, "k": 16, "score": score}
-        for task, seeds in table.items()
-        for seed, score in seeds.items()
-    ]
+    return [Cell(method, task, seed, 16, score) for task, seeds in table.items() for seed, score in seeds.items()]
 
 
 def grid(score, tasks=8, seeds=3):

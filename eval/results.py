@@ -1,0 +1,304 @@
+"""What an evaluation found, as objects: `Cell`, `Refusal`, `MethodResult`, `TaskResult` and, of them all, `Results`.
+
+Each has its JSON form (docs/results-format.md): `from_json` reads it and names what is wrong in it, `to_json` gives it
+back. A cell of a comparison is either scored (`Cell`) or refused (`Refusal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from task_suites.core.json_files import read_json, read_json_lines
+from task_suites.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1  # of results.json
+Said = str | Sequence[str]  # a text, or one tag for each token
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One query with its answer.
+
+    Attributes:
+        input: the query's text, tokens joined by blanks.
+        options: its options, or None.
+        scores: one for each option, in their order, higher is better; or None.
+        answer: an option, generated text, or one tag for each token.
+        truth: the right answer; of several, the one that scores the answer highest.
+    """
+
+    input: Any = ""
+    options: Sequence[str] | None = None
+    scores: Sequence[float] | None = None
+    answer: Said | None = None
+    truth: Said | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task with one support set, and its score.
+
+    Attributes:
+        method: the method's name in the comparison.
+        task: the task's name.
+        seed: of the support set.
+        k: the number of demonstrations.
+        score: from 0 to 1, by the task's metric.
+        metric: the metric's name.
+        n: queries that were answered.
+        seconds: of adapting to the support set and answering.
+        adapt_seconds: of adapting alone.
+        dropped: demonstrations that were left out of prompts that did not fit.
+        ece, brier: calibration, where the answers have scores.
+        predictions: the answers; kept with a finished cell, absent from `results.json`.
+        key: a hash of what the cell depends on; kept with a finished cell, absent from `results.json`.
+    """
+
+    method: str
+    task: str
+    seed: Any
+    k: int
+    score: float
+    metric: str = ""
+    n: int = 0
+    seconds: float = 0.0
+    adapt_seconds: float = 0.0
+    dropped: int = 0
+    ece: float | None = None
+    brier: float | None = None
+    predictions: tuple[Prediction, ...] = field(default=(), repr=False)
+    key: str = ""
+
+    @property
+    def query_seconds(self) -> float:
+        """Seconds of answering all queries, after the adaptation."""
+        return self.seconds - self.adapt_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """The cell as an entry of `results.json`."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("predictions", "key")}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One method on one task with one support set, which could not be answered.
+
+    Attributes:
+        method, task, seed, k, key: as in `Cell`.
+        reason: why.
+        by_design: the method does not take this kind of task at all.
+    """
+
+    method: str
+    task: str
+    seed: Any
+    k: int
+    reason: str
+    by_design: bool
+    key: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The refusal as an entry of `results.json`."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A method of the comparison.
+
+    Attributes:
+        name: its key: the method's name, or that of the run which trained it.
+        label: its name in tables.
+        method: its name in the registry, or `package.module:Name`.
+        note: a remark for the report.
+        trained: it was meta-trained before.
+        folder: of a trained method.
+        settings: the value of every option: its own, the model's and the prompt format's.
+        provenance: "unknown" where nothing says what a trained method was trained on.
+        train_seconds: what its meta-training took, where known.
+        eval_seconds: of its cells, adaptation included.
+        cells_done, cells_all: cells with a score, and all of the protocol.
+    """
+
+    name: str
+    label: str
+    method: str = ""
+    note: str = ""
+    trained: bool = False
+    folder: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    provenance: str = "known"
+    train_seconds: float | None = None
+    eval_seconds: float | None = None
+    cells_done: int | None = None
+    cells_all: int | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task of the comparison. `classes` are its labels, else the options of its first test example, else 0; `chance`
+    is one over them, or None."""
+
+    name: str
+    metric: str
+    type: str = ""
+    family: str = ""
+    classes: int = 0
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which methods the report compares: the method of interest, the baseline, and a second baseline, by name."""
+
+    method: str | None = None
+    baseline: str | None = None
+    also: str | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that an evaluation found.
+
+    Attributes:
+        name: of the run.
+        created: local time with offset, ISO 8601.
+        command: the command line that made it.
+        manifest: versions, machine, code revision, suite, model and fingerprints of the tasks.
+        headline_k: the largest k at which a cell was finished; the table is for it.
+        seeds: the support sets' seeds.
+        methods, tasks, cells, refusals: what was compared, on what, with what result.
+        k: the numbers of demonstrations.
+        seconds: of the whole run.
+        protocol: how episodes were drawn.
+        filtered: the sentence on examples and tasks that were left out, or None.
+        comparison: which methods are compared first.
+        notes: remarks for the report.
+    """
+
+    name: str
+    created: str
+    command: str
+    manifest: Mapping[str, Any]
+    headline_k: int
+    seeds: Sequence[Any]
+    methods: tuple[MethodResult, ...]
+    tasks: tuple[TaskResult, ...]
+    cells: tuple[Cell, ...]
+    refusals: tuple[Refusal, ...] = ()
+    k: Sequence[int] = field(default_factory=list)
+    seconds: float | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    filtered: str | None = None
+    comparison: Roles = Roles()
+    notes: Sequence[str] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, value: Any, where: Path | str = "results") -> Results:
+        """Return the results that JSON holds, absent optional fields filled in; `where` is for errors.
+
+        Raises:
+            UserError: another schema, or a missing field, method, task or cell (at the headline k). The message names
+                `where` and what is missing.
+        """
+        whole = read_object(cls, value, where, "the top level", "schema")
+        if value["schema"] != SCHEMA:
+            raise UserError("unknown schema", where=where, found=value["schema"], expected=SCHEMA)
+        methods = _items(MethodResult, whole, "methods", where)
+        tasks = _items(TaskResult, whole, "tasks", where)
+        cells = _items(Cell, whole, "cells", where)
+        refusals = _items(Refusal, whole, "refusals", where) if whole.get("refusals") else ()
+        for kind, known in (("method", {m.name for m in methods}), ("task", {t.name for t in tasks})):
+            for i, cell in enumerate(cells):
+                if getattr(cell, kind) not in known:
+                    raise UserError(f"cells[{i}] has an unlisted {kind}", where=where, found=repr(getattr(cell, kind)))
+        k = whole["headline_k"]
+        if not any(cell.k == k for cell in cells):
+            found = f"cells at k = {sorted({cell.k for cell in cells})}"
+            raise UserError(f"no cells at headline_k = {k}", where=where, found=found)
+        roles = Roles(**read_object(Roles, whole.get("comparison") or {}, where, "comparison"))
+        parts = {"methods": methods, "tasks": tasks, "cells": cells, "refusals": refusals, "comparison": roles}
+        return cls(**{**whole, **parts})
+
+    @classmethod
+    def load(cls, folder: Path) -> Results:
+        """Return the results of a finished run from its folder.
+
+        Raises:
+            UserError: there is no `results.json`, it is not JSON, or what `from_json` raises.
+        """
+        path = Path(folder) / "results.json"
+        if not path.is_file():
+            raise UserError("no results", where=path, expected="the folder of a finished run", fix="Evaluate first.")
+        return cls.from_json(read_json(path), path)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `results.json`."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        own |= {name: [asdict(item) for item in own[name]] for name in ("methods", "tasks")}
+        own |= {name: [item.to_json() for item in own[name]] for name in ("cells", "refusals")}
+        own["comparison"] = {role: name for role, name in asdict(self.comparison).items() if name is not None}
+        return {"schema": SCHEMA, **own}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table with one row a cell: what `Cell` has, the method's label, and the reason of a refused cell."""
+        import pandas
+
+        labels = {method.name: method.label for method in self.methods}
+        columns = [f.name for f in fields(Cell) if f.name not in ("predictions", "key")]
+        both: list[Cell | Refusal] = [*self.cells, *self.refusals]
+        rows = [{**item.to_json(), "label": labels.get(item.method)} for item in both]
+        return pandas.DataFrame(rows, columns=[columns[0], "label", *columns[1:], "reason", "by_design"])
+
+    def cells_of(self, method: str | None, k: int | None = None) -> list[Cell]:
+        """The cells of one method, at one k where it is given."""
+        return [cell for cell in self.cells if cell.method == method and (k is None or cell.k == k)]
+
+
+def predictions_at(folder: Path, method: str, k: int) -> Iterator[tuple[tuple[Any, ...], Prediction]]:
+    """Yield ((task, seed, index), prediction) of one method at one k from a run's folder; nothing where it keeps none.
+
+    Raises:
+        UserError: a line that is not a JSON object, named with file and line.
+    """
+    path = folder / "predictions" / f"{method}.jsonl"
+    for where, line in read_json_lines(path, None) if path.is_file() else ():
+        if not isinstance(line, dict):
+            raise UserError("not a JSON object", where=where, found=type(line).__name__)
+        if line.get("k") == k:
+            yield (line.get("task"), line.get("seed"), line.get("index")), prediction(line)
+
+
+def prediction(value: Mapping[str, Any]) -> Prediction:
+    """The prediction that a JSON object holds."""
+    return Prediction(**{f.name: value.get(f.name, f.default) for f in fields(Prediction)})
+
+
+def read_object(cls: type, value: Any, where: Path | str, place: str, *more: str) -> dict[str, Any]:
+    """Return the fields of a dataclass that a JSON object has; what else it has is passed over.
+
+    Raises:
+        UserError: it is no object, or it lacks a field that has no default, or one of `more`.
+    """
+    if not isinstance(value, dict):
+        raise UserError(f"{place} is not an object", where=where, found=repr(value)[:80])
+    needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    if missing := [name for name in (*more, *needed) if name not in value]:
+        raise UserError(f"{place} lacks {', '.join(missing)}", where=where, found=f"only {', '.join(sorted(value))}")
+    return {f.name: value[f.name] for f in fields(cls) if f.name in value}
+
+
+def _items(cls: type[Read], whole: Mapping[str, Any], name: str, where: Path | str) -> tuple[Read, ...]:
+    """The objects of a list of JSON objects, which must not be empty."""
+    items = whole[name]
+    if not isinstance(items, list) or not items:
+        raise UserError(f"no {name}", where=where, found=repr(items)[:80], expected="a list with at least one")
+    return tuple(cls(**read_object(cls, item, where, f"{name}[{i}]")) for i, item in enumerate(items))
