@@ -14,19 +14,19 @@ from typing import Any
 
 from eval.config import EvaluateRun, Protocol
 from eval.estimate import comparison_seconds
+from eval.fingerprints import answers_print
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.report import table, write_report
 from eval.results import Results, Roles
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
 from metaicl.config import BackboneConfig, TrainRun
-from metaicl.devices import device_for, settled, with_precision
+from metaicl.devices import with_precision
 from metaicl.folders import one_process
-from metaicl.identity import RUN, model_identity
-from metaicl.methods import method_spec, resolved
+from metaicl.identity import RUN
+from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
-from metaicl.text_encoder import ENCODING
 from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
@@ -136,25 +136,6 @@ def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
     return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
-def answers_print(config: MethodConfig, *weights: str) -> str:
-    """A hash of what a method's answers depend on besides the episode: its settings, the hashes of the weights that it
-    learned, the base model's, the precision in which this machine runs it, and how texts become tokens."""
-    return hashed([asdict(config), weights, *model_print(config.backbone)])
-
-
-def training_print(run: TrainRun, *more: Any) -> str:
-    """A hash of what a training depends on (and `more`), the method's defaults of this version among it; drawing a bar
-    makes no difference."""
-    run = resolved(replace(run, progress=True))
-    return hashed([asdict(run), *model_print(run.backbone), *more])
-
-
-def model_print(config: BackboneConfig) -> list[Any]:
-    """What a model's answers depend on besides its settings: its weights, its precision on this machine, the rule of
-    encoding."""
-    return [model_identity(config), settled(config, device_for(config)).precision, ENCODING]
-
-
 def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
     """The trained contender in the run's folder, where `train_once` finished it under this name."""
     best, done = run.folder / "best", run.folder / DONE
@@ -181,11 +162,6 @@ def train_once(
 def _train_seconds(path: Path) -> float | None:
     seconds = [row["seconds"] for _, row in LineStore(path).read() if "seconds" in row]
     return seconds[-1] if seconds else None
-
-
-def hashed(value: Any) -> str:
-    """The SHA-256 of a value as JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: bool) -> None:

@@ -32,6 +32,7 @@ from metaicl.runs import manifest, plain
 from task_suites.core.line_store import json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
 from task_suites.errors import UserError, nearest
+from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.task import Example, Task
 from task_suites.writing import write_text
@@ -244,7 +245,7 @@ class Comparison:
                 drawn: Any = [asdict(x) for e in self._episodes(task, seed, k) for x in (*e.support, *e.queries)]
             except UserError as error:
                 drawn = ["no episode", str(error), self.prints[task.name]]
-            head = [contender.fingerprint, task.name, task.instruction, task.metric, task.labels, seed, k]
+            head = [contender.fingerprint, task.name, prompt_fingerprint(task, ""), seed, k]
             text = json.dumps([*head, drawn])
             self._keys[name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[name]

@@ -2,8 +2,9 @@
 
 The map grows over many runs. A place of it is one (method, task, k); as soon as it is filled it is appended to
 `map.jsonl` and never computed again, even where the trained weights are gone. Its key is a hash of the method's own
-settings, the protocol and the task's content, so methods and tasks may be added at any time; delete a line where
-the code that made it has changed. Places that are not there yet are shown empty.
+settings, the protocol, the task's content and, for a meta-trained method, that of the tasks it learns from. So methods
+and held-out tasks may be added at any time; delete a line where our code that made it has changed. Places that are not
+there yet are shown empty.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import numpy as np
 
 from eval.budget import within_budget
 from eval.calibration import calibration
-from eval.compare import DONE, Backbones, contender, finished_training, hashed, model_print, train_once, training_print
+from eval.compare import DONE, Backbones, contender, finished_training, train_once
 from eval.config import MapRun
+from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
 from eval.harness import Comparison, Contender
 from eval.map_results import MapResults, Place, RefusedPlace, place
 from eval.metrics import score
@@ -34,12 +36,13 @@ from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainRun
 from metaicl.folders import one_process
 from metaicl.methods import METHODS, method_spec
-from metaicl.runs import duration, machine, manifest, write_config
+from metaicl.runs import check_base_model, data_record, duration, machine, manifest, write_config
 from task_suites.core.json_files import read_json
 from task_suites.core.line_store import LOST, LineStore
 from task_suites.core.yaml_files import read_yaml
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
+from task_suites.provenance import prompt_fingerprint
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
 
@@ -59,15 +62,17 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
         method_spec(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
+    check_base_model(run.backbone.name, data_record(run.suite, tasks.values()))
     folder = run.folder
     write_config(folder / "config.yaml", asdict(run))
     ledger = Ledger(folder / LEDGER)
     if note:
         say(note)
-    prints = {t: task.fingerprint() for t, task in tasks.items()}
+    prints = {t: prompt_fingerprint(task) for t, task in tasks.items()}
+    learned = hashed(training_tasks(suite))
     places = [(t, k) for t in tasks for k in run.protocol.k]
     recipes = {name: _recipe(run, name) for name in names}
-    keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k) for n in names for t, k in places}
+    keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k, learned) for n in names for t, k in places}
     backbones = Backbones()
     for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
         missing = [place for place in places if keys[(name, *place)] not in ledger.places]
@@ -120,16 +125,23 @@ class Ledger:
         self.store.append(one.to_json())
 
 
-def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int) -> str:
-    """What a place of the map depends on, hashed: a recipe that says the defaults is none."""
+def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int, learned: str) -> str:
+    """Return a hash of what a place of the map depends on. A recipe that states the defaults counts as none.
+
+    Args:
+        task_print: the fingerprint of the task's prompts.
+        learned: that of the tasks that methods are meta-trained on.
+    """
     spec = method_spec(name)
     options = {**spec.defaults(), **recipe.get("method_options", {})}
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
     backbone = spec.backbone_config(run.backbone, shared=True)
     parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
+    parts += source_prints(name)
     if spec.trained:
         parts += [
             asdict(run.suite),
+            learned,
             asdict(replace(run.trainer, **recipe.get("trainer", {})).resolved()),
             run.budget_seconds,
         ]
@@ -203,7 +215,7 @@ def _contender(
     trainer = replace(run.trainer, **recipe.get("trainer", {}))
     backbone = spec.backbone_config(run.backbone, shared=True)
     training = TrainRun(name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
-    print_ = training_print(training, run.budget_seconds)
+    print_ = training_print(training, suite, run.budget_seconds)
     shared = backbones(backbone) if spec.weights == "frozen" else None  # and the embeddings that it keeps
     if done := finished_training(training, print_, shared):
         return done

@@ -17,8 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval.compare import run_all, train_once, training_print
+from eval.compare import run_all, train_once
 from eval.config import QuickstartRun
+from eval.fingerprints import training_print
 from eval.harness import Contender
 from eval.quickstart_plan import RESERVE, Choice, Clock, chosen, kept_plan
 from eval.quickstart_report import concluded, finished
@@ -29,7 +30,7 @@ from metaicl.config import TrainRun
 from metaicl.devices import with_precision
 from metaicl.folders import held
 from metaicl.methods import method_spec
-from metaicl.runs import duration, write_config
+from metaicl.runs import check_base_model, data_record, duration, write_config
 from task_suites.errors import counted
 from task_suites.sources import SuiteConfig
 
@@ -47,6 +48,7 @@ def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]
         clock.started += time.monotonic() - before
     suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
     suite, note = suite_config.open()
+    check_base_model(run.backbone.name, data_record(suite_config, suite.split("meta_test")))
     setting = Setting(replace(run, backbone=with_precision(run.backbone)), suite, suite_config)
     with held(setting.folder):
         summary = _told(setting, clock, note)
@@ -121,7 +123,7 @@ def _trained_once(work: Work, training: TrainRun) -> Contender:
         return done
     frozen = method_spec(training.method).weights == "frozen"
     shared = work.setting.backbones(training.backbone) if frozen else None  # and the embeddings that it keeps
-    return train_once(training, training_print(training), work.setting.suite, backbone=shared)
+    return train_once(training, training_print(training, work.setting.suite), work.setting.suite, backbone=shared)
 
 
 def _compared(choice: Choice, clock: Clock, contenders: Sequence[Contender], known: str | None) -> Work:

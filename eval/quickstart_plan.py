@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eval.compare import hashed
 from eval.config import QuickstartRun
+from eval.fingerprints import hashed
 from eval.harness import Contender
 from eval.quickstart_rates import REPORT_SECONDS, Rates, measure_finetune, measured, need, parts
 from eval.quickstart_work import Setting, Work

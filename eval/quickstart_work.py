@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from eval.compare import Backbones, contender, finished_training, training_print
+from eval.compare import Backbones, contender, finished_training
 from eval.config import Protocol, QuickstartRun
+from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender
 from eval.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
 from metaicl.config import TrainerConfig, TrainRun, run_folder
@@ -125,7 +126,7 @@ class Work:
 
     def trained(self, training: TrainRun) -> Contender | None:
         """Return the contender of a training that is finished, or None."""
-        return finished_training(training, training_print(training))
+        return finished_training(training, training_print(training, self.setting.suite))
 
     def evaluations(self) -> list[Work]:
         """Return this work with each smaller comparison and its own last, the smallest first. Where the user named a

@@ -23,9 +23,10 @@ from typing import Any
 import yaml
 
 from eval.budget import within_budget
-from eval.compare import training_print
 from eval.config import TuneRun
+from eval.fingerprints import training_print
 from eval.harness import make_scores, make_validate
+from eval.study import claim_study
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
@@ -49,8 +50,8 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     """Run the missing trials; the recipe is written to `recipe.yaml` (for `metaicl train --config`) and returned.
 
     Raises:
-        UserError: nothing to tune, a space that the method does not have, no meta-validation task, or no trial that
-            ended well.
+        UserError: nothing to tune, a space that the method does not have, no meta-validation task, a folder with
+            another study, or no trial that ended well.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -70,6 +71,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
     backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
     _check_validation(run, suite, folder, backbone)
+    claim_study(run, _training(run, {}, folder), space, suite)
     write_config(folder / "config.yaml", asdict(recorded))
     if note:
         say(note)
@@ -240,7 +242,7 @@ def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backb
     and kept for all trials."""
     training = _training(run, {}, folder)
     config = MethodConfig(run.method, training.method_options, training.backbone, run.format)
-    plan, print_ = folder / "plan.json", training_print(training, run.budget_seconds)
+    plan, print_ = folder / "plan.json", training_print(training, suite, run.budget_seconds)
     trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(backbone), suite, run.trainer)
     return replace(run, trainer=trainer, budget_seconds=0.0)
 

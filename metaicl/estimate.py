@@ -17,7 +17,7 @@ from statistics import fmean
 from metaicl.config import TrainerConfig, ValidationConfig
 from metaicl.methods.base import Method
 from metaicl.preflight import validation_episodes
-from metaicl.trainer import Trainer, training_episodes
+from metaicl.trainer import Trainer, checkpoints_in, step_of, training_episodes
 from task_suites.episodes import Episode
 from task_suites.errors import UserError
 from task_suites.task import Task, TaskSuite
@@ -154,5 +154,4 @@ def training_seconds(
 
 def steps_done(run_dir: Path) -> int:
     """Return the step of the newest checkpoint in a training's folder; 0 where there is none."""
-    found = (run_dir / "checkpoints").glob("step-*/trainer.json")
-    return max((int(path.parent.name.partition("-")[2]) for path in found), default=0)
+    return max((step_of(folder) or 0 for folder in checkpoints_in(run_dir)), default=0)

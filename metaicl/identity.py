@@ -22,8 +22,8 @@ from metaicl.devices import device_for, settled
 from metaicl.methods import resolved
 from metaicl.text_encoder import ENCODING
 from task_suites.errors import UserError
-from task_suites.provenance import Record
-from task_suites.task import META_SPLITS, Task, TaskSuite
+from task_suites.provenance import Record, prompt_fingerprint
+from task_suites.task import META_SPLITS, TaskSuite
 from task_suites.writing import write_text
 
 RUN = "run.json"
@@ -57,18 +57,21 @@ class RunRecord:
         identity: what the run is.
         data: source, licence and fingerprint of each task of its suite.
         manifest: versions, machine and command of the start that wrote it.
-        inherited: tasks that the base model had been meta-trained on before.
+        inherited: tasks that the base model had been meta-trained on before; None where nothing says which.
         finished: how it ended, or None.
     """
 
     identity: Identity
     data: Record
     manifest: Mapping[str, Any]
-    inherited: Record
+    inherited: Record | None
     finished: Finished | None = None
 
-    def card(self, trained_on: Iterable[str]) -> dict[str, Any]:
-        """What the trained method's own folder says of its training, which learned from the tasks `trained_on`."""
+    def card(self, trained_on: Iterable[str]) -> dict[str, Any] | None:
+        """What the trained method's own folder says of its training, which learned from the tasks `trained_on`; None
+        where nobody knows what its base model was trained on, so that its own provenance is unknown too."""
+        if self.inherited is None:
+            return None
         learned = {name: self.data[name] for name in trained_on}
         earlier = {name if name not in learned else f"{name} (base model)": of for name, of in self.inherited.items()}
         return {"run": dict(self.identity), "data": self.data, "trained_on": {**earlier, **learned}}
@@ -122,15 +125,9 @@ def _tasks(suite: TaskSuite, data: Record) -> dict[str, str]:
     """Each task's side and a fingerprint of all that prompts are made from."""
     side = {task.name: name for name in META_SPLITS for task in suite.split(name)}
     return {
-        name: f"{side.get(name, 'in no split')} {_task_print(task, data[name]['fingerprint'])}"
+        name: f"{side.get(name, 'in no split')} {prompt_fingerprint(task, data[name]['fingerprint'])}"
         for name, task in sorted(suite.tasks.items())
     }
-
-
-def _task_print(task: Task, examples: str) -> str:
-    head = [task.type, task.instruction, task.labels, task.metric]
-    shown = [asdict(illustration) for illustration in (*task.positive, *task.negative)]
-    return _hash(json.dumps([examples, head, shown], ensure_ascii=False).encode())[:16]
 
 
 def model_identity(config: BackboneConfig) -> dict[str, str]:

@@ -131,11 +131,14 @@ def _trained(run: TrainRun, before: RunRecord) -> Trained:
     return Trained(run.folder / "best", ended.steps, ended.best_step, ended.best_value, ended.seconds)
 
 
-def inherited_tasks(run: TrainRun) -> Record:
-    """The tasks that the base model was meta-trained on, where it is one of our own trained methods."""
+def inherited_tasks(run: TrainRun) -> Record | None:
+    """The tasks that the base model was meta-trained on, where it is one of our own trained methods; None where nothing
+    says which these are."""
     folder = Path(run.backbone.name)
-    training = read_training(folder) if (folder / CARD).is_file() else None
-    return training.trained_on if training else {}
+    if not (folder / CARD).is_file():
+        return {}
+    training = read_training(folder)
+    return training.trained_on if training else None
 
 
 def duration(seconds: float) -> str:
@@ -191,6 +194,26 @@ def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
             found=", ".join(twice[:5]),
             expected="tasks that it has not seen",
             fix="Use the split of the training, or --split meta_train to look at training tasks.",
+        )
+
+
+def check_base_model(name: str, now: Record) -> None:
+    """Raise when the base model is one of our own trained methods and learned from the tasks `now`, or when nothing
+    says what it was trained on.
+
+    Raises:
+        UserError: see `check_held_out`; or unknown provenance.
+    """
+    folder = Path(name)
+    if not (folder / CARD).is_file():
+        return
+    check_held_out(folder, now)
+    if read_training(folder) is None:
+        raise UserError(
+            f"nothing says what the base model {name} was trained on",
+            where=folder / CARD,
+            expected='"training", as metaicl train writes it',
+            fix="Train it again, or give another base model as --backbone.name.",
         )
 
 

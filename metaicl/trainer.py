@@ -29,6 +29,7 @@ from metaicl.identity import RunRecord
 from metaicl.methods.base import Method
 from metaicl.preflight import check_episodes
 from metaicl.prompt_tree import best_fit
+from metaicl.seals import check_seal, seal
 from metaicl.weights import check_weights, read_pickled
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.errors import UserError, counted, nearest
@@ -296,8 +297,14 @@ class Trainer:
             write_text(self.run_dir / METRICS, "")
 
     def _to_continue(self) -> Path | None:
-        """The newest checkpoint; None where there is none, or the best weights that it speaks of are gone."""
+        """The newest checkpoint; None where there is none, or the best weights that it speaks of are gone.
+
+        Raises:
+            UserError: a file of the checkpoint is missing or changed.
+        """
         newest = next(reversed(self._checkpoints()), None)
+        if newest:
+            check_seal(newest, f"Delete {newest} and give the same command, which begins again.")
         if newest and _state_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
             log.warning("the best weights so far are gone from %s: the training begins at its first step", self.run_dir)
             return None
@@ -313,13 +320,12 @@ class Trainer:
     def _take_older_away(self) -> None:
         newest = self._checkpoints()[-1:]
         for folder in (self.run_dir / "checkpoints").glob("step-*"):
-            if folder not in newest:
+            if folder not in newest and step_of(folder) is not None:
                 shutil.rmtree(folder)
 
     def _checkpoints(self) -> list[Path]:
         """The whole checkpoints, the newest last."""
-        found = [p.parent for p in (self.run_dir / "checkpoints").glob("step-*/trainer.json")]
-        return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+        return checkpoints_in(self.run_dir)
 
     def _checkpoint(self) -> None:
         """Write checkpoints/step-N whole, then take away the older ones. All processes take part in the saving."""
@@ -335,6 +341,8 @@ class Trainer:
                 (Path(scratch) / METRICS).write_text(text, encoding="utf-8")
                 (Path(scratch) / "trainer.json").write_text(json.dumps(self._state()) + "\n")
             self.accelerator.wait_for_everyone()
+            if main:
+                seal(Path(scratch))
         if main:
             self._take_older_away()
 
@@ -368,6 +376,18 @@ class Trainer:
             for name, p in learned.items():
                 p.copy_(saved["learned"][name])
         self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
+
+
+def checkpoints_in(run_dir: Path) -> list[Path]:
+    """Return the whole checkpoints in a training's folder, the newest last; folders of other names are the user's."""
+    found = [path.parent for path in (run_dir / "checkpoints").glob("step-*/trainer.json")]
+    return sorted((folder for folder in found if step_of(folder) is not None), key=lambda folder: step_of(folder) or 0)
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """Return the step of a checkpoint's folder by its name; None where the name is not one of ours."""
+    digits = checkpoint.name.removeprefix("step-")
+    return int(digits) if digits.isascii() and digits.isdigit() else None
 
 
 def _state_of(checkpoint: Path) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from task_suites.errors import UserError, counted
@@ -14,6 +17,19 @@ Record = dict[str, dict[str, str]]  # task -> source, licence, fingerprint
 def record(tasks: Iterable[Task]) -> Record:
     """task -> its source, licence and the fingerprint of its content, for a run's manifest."""
     return {t.name: {"source": t.source, "licence": t.licence, "fingerprint": t.fingerprint()} for t in tasks}
+
+
+def prompt_fingerprint(task: Task, examples: str | None = None) -> str:
+    """Return a hash of all that a task's prompts and scores are made from: its examples, type, instruction, labels,
+    metric, and the answers that its definition shows.
+
+    Args:
+        examples: the fingerprint of its examples, where they are not the task's own; None takes `task.fingerprint()`.
+    """
+    head = [task.type, task.instruction, task.labels, task.metric]
+    shown = [asdict(illustration) for illustration in (*task.positive, *task.negative)]
+    content = [task.fingerprint() if examples is None else examples, head, shown]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any], where: object) -> None:
@@ -77,8 +93,6 @@ def tree(suite: TaskSuite) -> str:
 
 def combined(prints: Iterable[str]) -> str:
     """One fingerprint of several, in whatever order they come."""
-    import hashlib
-
     return hashlib.sha256("\n".join(sorted(prints)).encode()).hexdigest()
 
 

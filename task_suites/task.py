@@ -377,6 +377,10 @@ class Task:
 
     def fingerprint(self) -> str:
         """SHA-256 over the content of both splits (answers included), in hexadecimal."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         for split in ("train", "test"):
             for e in self.examples(split):

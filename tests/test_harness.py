@@ -10,8 +10,9 @@ from backbones import tiny_config
 from scripted import PROTOCOL, TOYS, Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender, training_print
+from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender
 from eval.config import EvaluateRun, MapRun, Protocol
+from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.map import place_key
 from eval.results import Roles
@@ -128,7 +129,7 @@ def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_p
     def prints() -> list[str]:
         return [
             contender("finetune", tiny_config(), PromptFormat(), Backbones()).fingerprint,
-            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl")),
+            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl"), toy_suite()),
         ]
 
     before, saved = prints(), trained_contender(tmp_path / "best").fingerprint
@@ -152,15 +153,15 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
         return [
             contender("icl", backbone, PromptFormat(), Backbones()).fingerprint,
             trained_contender(tmp_path / "best").fingerprint,
-            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl", backbone=backbone)),
-            place_key(map_, "icl", {}, "a task", 4),
+            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl", backbone=backbone), toy_suite()),
+            place_key(map_, "icl", {}, "a task", 4, ""),
         ]
 
     seen = prints()
     assert prints() == seen
-    monkeypatch.setattr("eval.compare.ENCODING", "another rule")
+    monkeypatch.setattr("eval.fingerprints.ENCODING", "another rule")
     seen += prints()
-    monkeypatch.setattr("eval.compare.settled", lambda config, device: replace(config, precision="bf16"))
+    monkeypatch.setattr("eval.fingerprints.settled", lambda config, device: replace(config, precision="bf16"))
     seen += prints()
     tiny_model(seed=1).save_pretrained(base)
     seen += prints()

@@ -23,6 +23,7 @@ def as_texts(X: Any) -> list[str]:
         UserTypeError: `X` is not a sequence, or an element is not a string; the message names its position.
         UserError: `X` has several dimensions, or a text is empty or not Unicode.
     """
+    _refuse_masked(X, "X")
     values = np.asarray(X) if hasattr(X, "__array__") else X
     return [_as_text(value, f"X[{position}]") for position, value in enumerate(_elements(values, "X", "texts"))]
 
@@ -37,6 +38,7 @@ def as_labels(y: Any) -> np.ndarray:
     """
     if y is None:
         raise UserError("fit requires y to be passed, but the target y is None", expected=LABEL_TYPES)
+    _refuse_masked(y, "y")
     if len(getattr(y, "shape", ())) == 2:  # one column is taken with scikit-learn's own warning
         if y.shape[1] != 1:
             raise UserError("y has several outputs", found=f"{y.shape[1]} columns", expected="one label for each text")
@@ -46,7 +48,11 @@ def as_labels(y: Any) -> np.ndarray:
     if array is None or array.dtype.kind not in "biufU":
         values = list(values)
         kind = _one_type(values)
-        array = array if array is not None and kind == "string" else np.array(values)
+        if kind == "string":  # NumPy would write a member of an enumeration by its name, and cut it off
+            plain = [str.__str__(label) for label in values]
+            array = np.array(plain, dtype=None if array is None else object)
+        else:
+            array = np.array(values)
     if array.dtype.kind == "f":
         _refuse_fractions(array)
     return array
@@ -67,6 +73,14 @@ def label_texts(classes: np.ndarray) -> tuple[str, ...]:
         what, found, expected = wrong
         raise UserError(f"y: {what}", found=found, expected=expected, fix="Write equal labels alike, or rename one.")
     return texts
+
+
+def _refuse_masked(values: Any, name: str) -> None:
+    """Raise where a masked array has masked elements, which a plain array would show with what lies under the mask."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        position = tuple(int(i) for i in np.argwhere(np.ma.getmaskarray(values))[0])
+        where = f"{name}[{', '.join(map(str, position))}]"
+        raise UserTypeError(f"{where} is masked", expected="a value", fix="Leave masked rows out of X and y.")
 
 
 def _elements(values: Any, name: str, what: str) -> Iterable[Any]:
@@ -123,7 +137,7 @@ def _type_of(label: Any, where: str) -> str:
         return "string"
     if isinstance(label, bool | np.bool_):
         return "boolean"
-    if isinstance(label, int | np.integer):
+    if isinstance(label, int | np.integer) and not isinstance(label, np.timedelta64):  # NumPy counts spans as integers
         return "integer"
     if isinstance(label, float | np.floating) and not math.isnan(label):
         return "float"

@@ -1,0 +1,73 @@
+"""Hashes that say whether finished work may be taken again: of trainings, and of what answers depend on.
+
+A hash covers everything that the result depends on besides the version of this program: settings, weights, data,
+precision, the rule of encoding, and the source of classes and functions that the user wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from metaicl.checkpoint import MethodConfig
+from metaicl.config import BackboneConfig, TrainRun
+from metaicl.devices import device_for, settled
+from metaicl.identity import model_identity
+from metaicl.methods import METHODS, resolved
+from metaicl.text_encoder import ENCODING
+from task_suites.provenance import prompt_fingerprint
+from task_suites.sources import load_named
+from task_suites.task import TaskSuite
+
+TRAINED_ON = ("meta_train", "meta_validation")  # the sides that a training reads
+
+
+def answers_print(config: MethodConfig, *weights: str) -> str:
+    """Return a hash of what a method's answers depend on besides the episode.
+
+    Args:
+        weights: hashes of the weights that it learned.
+    """
+    code = source_prints(config.name, config.format.target)
+    return hashed([asdict(config), weights, *model_print(config.backbone), *code])
+
+
+def training_print(run: TrainRun, suite: TaskSuite, *more: Any) -> str:
+    """Return a hash of what a training depends on (and `more`), the method's defaults of this version and the content
+    of its tasks among it; drawing a bar makes no difference."""
+    run = resolved(replace(run, progress=True))
+    code = source_prints(run.method, run.format.target)
+    return hashed([asdict(run), *model_print(run.backbone), training_tasks(suite), *code, *more])
+
+
+def training_tasks(suite: TaskSuite) -> dict[str, list[tuple[str, str]]]:
+    """Return the tasks of each side that a training reads, with a hash of all that their prompts are made from."""
+    return {side: [(task.name, prompt_fingerprint(task)) for task in suite.split(side)] for side in TRAINED_ON}
+
+
+def model_print(config: BackboneConfig) -> list[Any]:
+    """Return what a model's answers depend on besides its settings: its weights, its precision on this machine, the
+    rule of encoding."""
+    return [model_identity(config), settled(config, device_for(config)).precision, ENCODING]
+
+
+def source_prints(*names: str) -> list[str]:
+    """Return a hash of the source file of each `package.module:Name` among the names; our own methods have none."""
+    return [_source_print(name) for name in names if name and name not in METHODS]
+
+
+def _source_print(name: str) -> str:
+    try:
+        file = inspect.getsourcefile(load_named(name))
+    except TypeError:  # it was written in another language, or is no class or function
+        file = None
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else name
+
+
+def hashed(value: Any) -> str:
+    """Return the SHA-256 of a value as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,56 @@
+"""Which study of `metaicl tune` a folder holds, and whether another start may continue it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from eval.config import TuneRun
+from metaicl.config import TrainRun
+from metaicl.identity import differences, identity_of, table
+from metaicl.runs import data_record
+from task_suites.core.json_files import read_json
+from task_suites.errors import UserError
+from task_suites.task import TaskSuite
+from task_suites.writing import write_text
+
+STUDY = "study.json"  # in a study's folder: what all of its trials share
+OF_A_STUDY = (STUDY, "trials.log", "trials.jsonl", "recipe.yaml")  # a folder with one of them is not free
+
+
+def claim_study(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[Any]], suite: TaskSuite) -> None:
+    """Record in the study's folder which study it is. The number of trials may grow from one start to the next.
+
+    Args:
+        training: what a trial trains, but for what is tuned.
+        space: what is tuned, and how far.
+
+    Raises:
+        UserError: the folder holds another study, whose trials would be taken for this one's.
+    """
+    now = study_identity(run, training, space, suite)
+    folder, path = run.folder, run.folder / STUDY
+    way_out = f"Give this study another --name, or delete {folder}."
+    if path.is_file():
+        then = read_json(path)
+        if not isinstance(then, dict):
+            raise UserError("not the record of a study", where=path, found=type(then).__name__, fix=way_out)
+        if differing := differences(then, now):
+            raise UserError(f"{folder} holds another study than this one:\n{table(differing)}\n{way_out}")
+    elif held := [name for name in OF_A_STUDY if (folder / name).exists()]:
+        raise UserError(f"{folder} holds {', '.join(held)}, but no {STUDY} that says of which study. {way_out}")
+    else:
+        write_text(path, json.dumps(now, ensure_ascii=False, indent=1) + "\n")
+
+
+def study_identity(
+    run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[Any]], suite: TaskSuite
+) -> dict[str, Any]:
+    """Return every option that decides what a trial is worth and which trial comes next, by its name on the command
+    line."""
+    found = identity_of(training, suite, data_record(run.suite, suite.tasks.values()))
+    found |= {f"validation.{name}": value for name, value in asdict(run.validation).items()}
+    found |= {f"space.{name}": list(limits) for name, limits in space.items()}
+    return found | {"seed": run.seed, "budget_seconds": run.budget_seconds}
