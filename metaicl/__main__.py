@@ -6,11 +6,15 @@ from pathlib import Path
 
 # `python -m` puts the working folder before everything that is installed, so that an `eval/` or `datasets/` there would
 # be imported in place of ours or a library's. It goes last instead: `package.module:Name` still finds modules in it.
-here = os.getcwd()
+try:
+    here = os.getcwd()
+except FileNotFoundError:
+    print("metaicl: the working folder was deleted; change into one that exists (cd)", file=sys.stderr)
+    sys.exit(2)
 if sys.path[0] in ("", here) and Path(__file__).resolve().parents[1] != Path(here).resolve():
     sys.path.append(sys.path.pop(0))
 
-from metaicl.cli import main  # noqa: E402
+from metaicl.cli import main
 
 if __name__ == "__main__":
     main()

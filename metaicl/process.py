@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -22,6 +24,9 @@ def prepare() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):  # what is read back (JSON lines) is UTF-8, whatever the locale says
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
     warnings.formatwarning = _warning_line
     logging.basicConfig(format="%(message)s")
     logging.getLogger("metaicl").setLevel(logging.INFO)

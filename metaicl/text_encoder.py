@@ -7,9 +7,10 @@ the tokens of an answer are those that reach beyond the text before it. Trailing
 answer, as in lm-evaluation-harness.
 
 To encode a long beginning once for many endings, it is cut at a *hard boundary*: after a character that is not a blank
-and before one that is, where the text's own tokens part, and such that no token of the vocabulary holds the two symbols
-that meet there. No merge, word piece or unigram piece can cross such a boundary. So the tokens left of it are the same
-whatever follows, and those right of it are the same whatever stands before. Only the rest is encoded with each ending:
+and before one that is, where the text's own tokens part, and such that no token of the vocabulary, and none that was
+added to it, holds the two symbols that meet there. No merge, word piece or unigram piece can cross such a boundary. So
+the tokens left of it are the same whatever follows, and those right of it are the same whatever stands before. Only the
+rest is encoded with each ending:
 
     The soup was cold.\\nAnswer: bad|\\n\\n  +  The waiter smiled.\\nAnswer: good
     stable, encoded once ----------->|   encoded with each ending, after an anchor of one character ("d")
@@ -141,7 +142,9 @@ class TextEncoder:
         for index in range(len(encoded) - 1, 0, -1):
             at = encoded.ends[index - 1]
             parted = start < at < len(text) and encoded.ends[index] > at
-            if parted and text[at].isspace() and not text[at - 1].isspace() and self._is_hard(encoded.ids, index):
+            around = text[max(0, at - 1) : at + 1]
+            blank_follows = parted and around[1].isspace() and not around[0].isspace()
+            if blank_follows and around.casefold() not in self._inside_added and self._is_hard(encoded.ids, index):
                 yield index
                 found += 1
                 if found == 4:
@@ -159,6 +162,13 @@ class TextEncoder:
         """Tokens that are not spelled by symbols of the text: special ones, added ones, bytes."""
         vocabulary = self.tokenizer.get_vocab().items()
         return frozenset(self.tokenizer.added_tokens_decoder) | {i for t, i in vocabulary if t.startswith("<0x")}
+
+    @cached_property
+    def _inside_added(self) -> frozenset[str]:
+        """All pairs of characters inside added tokens. These are looked for in the text as it is, so that one may begin
+        in a text and end in what follows."""
+        added = (token.content.casefold() for token in self.tokenizer.added_tokens_decoder.values())
+        return frozenset(a + b for token in added for a, b in pairwise(token))
 
     @cached_property
     def _neighbours(self) -> frozenset[str]:

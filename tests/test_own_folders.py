@@ -80,3 +80,11 @@ def test_a_package_called_metaicl_is_what_python_runs_and_it_says_so(folder):
     (folder / "metaicl" / "__init__.py").write_text("")
     done = run(sys.executable, "-m", "metaicl", "--version", cwd=folder)
     assert done.returncode != 0 and "metaicl.__main__" in done.stderr  # docs/training.md: use the script there
+
+
+def test_a_working_folder_that_was_deleted_is_named(tmp_path):
+    script = f'mkdir gone && cd gone && rmdir ../gone && exec "{sys.executable}" -m metaicl suites list'
+    done = run("sh", "-c", script, cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr == (
+        "metaicl: the working folder was deleted; change into one that exists (cd)\n"
+    )

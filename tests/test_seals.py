@@ -26,7 +26,7 @@ def flip(path: Path) -> None:
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "missing": Path.unlink,
-    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-2]),
     "empty": lambda path: path.write_bytes(b""),
     "one bit": flip,
 }

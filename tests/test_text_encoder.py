@@ -8,7 +8,7 @@ import pytest
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from metaicl.methods.items import ItemVectors
@@ -138,6 +138,21 @@ def test_a_beginning_with_an_ending_has_the_tokens_of_the_whole_text(encoders, k
     assert longer.stable.ids[: len(start.stable)] == start.stable.ids
     for ending in ["", *answers]:
         assert longer.whole(ending) == start.whole(question + ending) == encoder.whole(beginning + question + ending)
+
+
+ADDED = ("<|turn of user|>", "ab cd", "<m>", "  ")
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "llama 2", "metaspace, always", "word piece"])
+def test_an_added_token_is_one_wherever_a_text_is_parted(kind):
+    tokenizer = KINDS[kind]()
+    tokenizer.add_tokens([AddedToken(token, lstrip=token == "<m>", rstrip=token == "<m>") for token in ADDED])
+    encoder = TextEncoder(tokenizer)
+    text = f"One word {ADDED[0]} more, see {ADDED[1]} and  {ADDED[2]}  a blank{ADDED[3]}here."
+    whole = encoder.whole(text)
+    assert {tokenizer.convert_tokens_to_ids(token) for token in ADDED[:3]} <= set(whole.ids)
+    for at in range(len(text)):
+        assert encoder.beginning(text[:at]).whole(text[at:]).ids == whole.ids, text[:at]
 
 
 @pytest.mark.parametrize("kind", KINDS)
