@@ -140,7 +140,7 @@ def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(
         meta_train(method, cue_episode, **training)
     shots = 8 if name == "setfit" else 4  # its logistic regression on vectors of a random model needs some more
     episode_of = partial(cue_episode, k=shots, queries=shots)
-    count = 1 if name in INNER else 2  # which take longest, and gain far more than the bound
+    count = 1 if name in INNER else 2  # the former take longest
     if name == "random":  # its draw depends on the support set's name, so that the two tasks do not mirror each other
         assert 0.25 < certainty(method, episode_of) < 0.75
         return
@@ -148,7 +148,7 @@ def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(
     assert before == pytest.approx(0.5, abs=1e-6)
     if name in ("zero_shot", "multitask", "majority"):  # by nature: no answer depends on demonstrations and query both
         assert adapted == pytest.approx(0.5, abs=1e-6)
-    else:  # at least 0.519 over four models and sets of episodes, two instruction sets, one thread and two
+    else:  # at least 0.514 over two sets of episodes and two instruction sets
         assert adapted > 0.505
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,19 +24,32 @@ SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "jso
 TIMES = {"seconds", "estimated_seconds", "estimate_error"}
 
 
+def made(output: Path) -> QuickstartRun:
+    return QuickstartRun("toys:toy_suite", output=str(output), name="q", backbone=tiny_config(), **SMALL)
+
+
 @pytest.fixture
 def run(tmp_path) -> QuickstartRun:
-    return QuickstartRun("toys:toy_suite", output=str(tmp_path), name="q", backbone=tiny_config(), **SMALL)
+    return made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> tuple[Path, dict, str]:
+    """A finished quickstart that tests do not change: its folder, its summary, and what it printed."""
+    output = tmp_path_factory.mktemp("told")
+    with redirect_stdout(io.StringIO()) as printed:
+        summary = quickstart(made(output))
+    return output, summary, printed.getvalue()
 
 
 def numbers(summary: dict) -> dict:
     return {name: value for name, value in summary.items() if name not in TIMES}
 
 
-def test_the_story_ends_in_a_page_and_one_json_line(run, tmp_path, capsys):
-    quickstart(run)
-    out = capsys.readouterr().out
+def test_the_story_ends_in_a_page_and_one_json_line(told):
+    folder, returned, out = told
     summary = json.loads(out.splitlines()[-1])
+    assert summary == returned
     gains = {f"gain_{name}" for name in ("points", "ci_low", "ci_high", "over_calibrated")}
     more = {"gain_over_calibrated_ci_low", "gain_over_calibrated_ci_high", "size", "steps", "cut", "methods", "tasks"}
     assert set(summary) == gains | TIMES | more
@@ -40,18 +57,19 @@ def test_the_story_ends_in_a_page_and_one_json_line(run, tmp_path, capsys):
     assert {"zero_shot", "icl", "icl_calibrated", "finetune", "protonet", "metaicl"} <= set(summary["methods"])
     assert "Size large with steps 3, seeds 2, queries 3, finetune_cells 1" in out and "This takes about" in out
     assert "over raw ICL, " in out and "over raw ICL with the same calibration" in out
-    page = (tmp_path / "q" / "report.html").read_text()
+    page = (folder / "q" / "report.html").read_text()
     assert "Against Raw ICL, calibrated, the difference is" in page and "<svg" in page
-    assert (tmp_path / "q" / "metaicl" / "best" / "adapter_model.safetensors").is_file()
-    parts = json.loads((tmp_path / "q" / "timings.json").read_text())["parts"]
+    assert (folder / "q" / "metaicl" / "best" / "adapter_model.safetensors").is_file()
+    parts = json.loads((folder / "q" / "timings.json").read_text())["parts"]
     assert {"icl answers", "metaicl training", "finetune answers", "report"} <= {part["part"] for part in parts}
 
 
-def test_a_second_run_repeats_no_finished_step_and_says_the_same(run, monkeypatch):
-    first = quickstart(run)
+def test_a_second_run_repeats_no_finished_step_and_says_the_same(told, tmp_path, monkeypatch):
+    folder, first, _ = told
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
     monkeypatch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
-    assert numbers(quickstart(run)) == numbers(first)
+    assert numbers(quickstart(made(tmp_path))) == numbers(first)
 
 
 def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tmp_path):

@@ -107,7 +107,7 @@ def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         return {"slots": 4, "length": 16, "width": 32}, {"steps": 50, "lr": 3e-3, "batch": 4}
     if "inner_steps" in defaults:
         few = {n: 2 for n in ("members", "particles") if n in defaults}
-        return {"inner_steps": 20, "inner_lr": 0.9, "objective": "options", **few}, {}
+        return {"inner_steps": 6, "test_steps": 6, "inner_lr": 0.9, "objective": "options", **few}, {}
     if name in ("finetune", "transfer"):
         return {"steps": 40, "lr": 2e-2, "objective": "options"}, {}
     return {}, {}
