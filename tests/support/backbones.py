@@ -54,6 +54,8 @@ def _built_learnable(**changes: object) -> Backbone:
 def double_backbone(layers: int = 2, **changes: Hashable) -> Backbone:
     """A tiny GPT-2 of the caller's own, with LoRA weights that are not zero, all in float64 (Llama's norms go through
     float32)."""
+    if changes.get("gradient_checkpointing"):  # a copy's checkpoints would run the layers of the first one again
+        return _built_double.__wrapped__(layers, **changes)
     return copy.deepcopy(_built_double(layers, **changes))
 
 
