@@ -102,3 +102,19 @@ def test_no_answer_is_longer_than_it_may_be_and_the_last_token_is_not_run(beams,
 
     assert search(Endless(0), Letters(), [[9]], limit, beams) == ["a" * limit]
     assert max(lengths) == limit  # the question's one token, and all but the last
+
+
+def test_where_enough_go_on_twice_as_many_continuations_are_read_as_there_are_beams():
+    read = []
+
+    class Counting(Letters):
+        def decode(self, tokens, skip_special_tokens):
+            read.append(tokens)
+            return super().decode(tokens, skip_special_tokens)
+
+    class Endless(Table):
+        def after(self, ids):
+            return torch.tensor([3.0, 2.0, -9, -9, -9, 1.0])
+
+    assert search(Endless(0), Counting(), [[9]], 3, 1) == ["aaa"]
+    assert len(read) == 3 * 2
