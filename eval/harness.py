@@ -222,10 +222,6 @@ class Comparison:
         """Those of the finished cells that have a score."""
         return [cell for cell in self.finished(contender) if isinstance(cell, Cell)]
 
-    def refused(self, contender: Contender) -> list[Refusal]:
-        """Those of the finished cells that were refused."""
-        return [cell for cell in self.finished(contender) if isinstance(cell, Refusal)]
-
     def plan(self, contender: Contender) -> list[tuple[Task, int, int]]:
         """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs spread over tasks and seeds."""
         tasks, seeds = self.tasks, self.protocol.seeds
@@ -321,8 +317,9 @@ class Comparison:
         Raises:
             UserError: every cell was refused; the message has the reasons.
         """
-        cells = [_recorded(cell) for c in contenders for cell in self.scored(c)]
-        refusals = [replace(refusal, key="") for c in contenders for refusal in self.refused(c)]
+        finished = [cell for contender in contenders for cell in self.finished(contender)]
+        cells = [_recorded(cell) for cell in finished if isinstance(cell, Cell)]
+        refusals = [replace(cell, key="") for cell in finished if isinstance(cell, Refusal)]
         if not cells:
             fix = "Each reason says its way out; methods and tasks have to go together."
             raise UserError("no cell could be evaluated", found=reasons(refusals) or "no finished cell", fix=fix)
@@ -333,7 +330,7 @@ class Comparison:
             manifest={**manifest(), **(about or {}), "task_fingerprints": self.prints},
             headline_k=max(cell.k for cell in cells),
             seeds=list(range(self.protocol.seeds)),
-            methods=tuple(self._described(contender) for contender in contenders),
+            methods=tuple(self._described(c, [x for x in cells if x.method == c.name]) for c in contenders),
             tasks=tuple(_described_task(task) for task in self.tasks),
             cells=tuple(cells),
             refusals=tuple(refusals),
@@ -342,8 +339,7 @@ class Comparison:
             **header,
         )
 
-    def _described(self, contender: Contender) -> MethodResult:
-        done = self.scored(contender)
+    def _described(self, contender: Contender, done: Sequence[Cell]) -> MethodResult:
         return MethodResult(
             name=contender.name,
             label=contender.label,
