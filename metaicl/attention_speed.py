@@ -25,7 +25,7 @@ def order(device: str, precision: str) -> tuple[Literal["tree", "flex", "dense",
     """
     if device != "cpu":
         return ("flex" if device == "cuda" else "tree"), "dense", "plain"
-    measure = _measured_fp32 if precision == "fp32" else _measured_bf16
+    measure = partial(_measured, torch.float32 if precision == "fp32" else torch.bfloat16)
     quick = measured_once(f"attention in {precision}", ("tree", "dense"), measure)
     return ("dense", "tree", "plain") if quick == "dense" else ("tree", "dense", "plain")
 
@@ -50,14 +50,6 @@ def seconds(kind: Quick, dtype: torch.dtype, rounds: int = 3) -> float:
 
 def _measured(dtype: torch.dtype) -> Quick:
     return quicker(seconds("tree", dtype), seconds("dense", dtype))
-
-
-def _measured_fp32() -> Quick:
-    return _measured(torch.float32)
-
-
-def _measured_bf16() -> Quick:
-    return _measured(torch.bfloat16)
 
 
 def _episode(demonstrations: int = 16, queries: int = 8, options: int = 4) -> Packed:

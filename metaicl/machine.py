@@ -7,7 +7,6 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from task_suites.errors import UserError
 from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
+_known: dict[tuple[Path, str, str], str] = {}  # what this process has read or measured, by file, machine and question
 
 
 def processor() -> str:
@@ -41,19 +41,21 @@ def measured_once(question: str, answers: Sequence[str], measure: Callable[[], s
         answers: the possible answers; a kept one that is none of them is measured again.
         measure: measures and returns one of the answers.
     """
-    return _measured(cache_folder().parent / "machine.json", identity(), question, tuple(answers), measure)
+    path, name = cache_folder().parent / "machine.json", identity()
+    if (path, name, question) not in _known:
+        _known[path, name, question] = _kept_or_measured(path, name, question, answers, measure)
+    return _known[path, name, question]
 
 
 def forget() -> None:
     """Forget what this process knows, so that the file is read again. For tests."""
-    _measured.cache_clear()
+    _known.clear()
 
 
-@lru_cache(maxsize=32)
-def _measured(path: Path, name: str, question: str, answers: tuple[str, ...], measure: Callable[[], str]) -> str:
+def _kept_or_measured(path: Path, name: str, question: str, answers: Sequence[str], measure: Callable[[], str]) -> str:
     known = _read(path)
     answer = known.get(name, {}).get(question)
-    if answer in answers:
+    if answer is not None and answer in answers:
         return answer
     answer = measure()
     known.setdefault(name, {})[question] = answer
