@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import sys
@@ -26,7 +25,16 @@ from metaicl.folders import one_process
 from metaicl.identity import RUN
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import check_data, check_held_out, data_record, duration, train_run, write_config
+from metaicl.runs import (
+    check_data,
+    check_held_out,
+    data_record,
+    duration,
+    train_run,
+    unknown_training,
+    write_config,
+)
+from task_suites.core.files import sha256
 from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
@@ -87,7 +95,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
     config = read_card(folder)[0].resolved()
     spec = method_spec(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
-    print_ = answers_print(config, *(hashlib.sha256(p.read_bytes()).hexdigest() for p in files))
+    print_ = answers_print(config, *map(sha256, files))
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         named_after(folder),
@@ -281,10 +289,6 @@ def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: R
         check_held_out(folder, data, held_out)
     unknown = {label: folder for label, folder in saved.items() if read_training(folder) is None}
     if unknown and held_out and run.unknown_provenance == "refuse":
-        raise UserError(
-            f"nothing says what {' and '.join(unknown)} was trained on",
-            where=next(iter(unknown.values())) / CARD,
-            expected='"training", as metaicl train writes it',
-            fix="Train it again, or add --unknown_provenance allow, which marks the results.",
-        )
+        fix = "Train it again, or add --unknown_provenance allow, which marks the results."
+        raise unknown_training(" and ".join(unknown), next(iter(unknown.values())), fix)
     return list(unknown)

@@ -19,6 +19,7 @@ from metaicl.devices import device_for, settled
 from metaicl.identity import model_identity
 from metaicl.methods import METHODS, resolved
 from metaicl.text_encoder import ENCODING
+from task_suites.core.files import sha256
 from task_suites.provenance import prompt_fingerprint
 from task_suites.sources import load_named
 from task_suites.task import TaskSuite
@@ -65,7 +66,7 @@ def _source_print(name: str) -> str:
         file = inspect.getsourcefile(load_named(name))
     except TypeError:  # it was written in another language, or is no class or function
         file = None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else name
+    return sha256(Path(file)) if file and Path(file).is_file() else name
 
 
 def hashed(value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from eval.results import read_object
+from eval.results import as_object, read_object
 from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
 
@@ -51,7 +51,7 @@ class Place:
 
     def to_json(self) -> dict[str, Any]:
         """The place as a JSON object, without what is None."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return as_object(self)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class RefusedPlace:
 
     def to_json(self) -> dict[str, Any]:
         """The place as a JSON object."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return as_object(self)
 
 
 def place(value: Any, where: Path | str) -> Place | RefusedPlace:

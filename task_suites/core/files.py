@@ -7,6 +7,7 @@ folder that the user named.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,15 @@ def inside(folder: Path, name: str | Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long
         raise UserError(f"cannot be followed ({error})", where=folder / relative) from None
     raise UserError("a link out of the folder", where=folder / relative, found=real, expected=f"a place in {folder}")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal. The file is read in blocks, however large it is."""
+    digest = hashlib.sha256()
+    with path.open("rb") as data:
+        while block := data.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def listing(folder: Path) -> list[str]:
