@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from metaicl.config import BackboneConfig, TrainRun
 from metaicl.devices import with_precision
 from metaicl.folders import one_process
 from metaicl.identity import RUN
+from metaicl.idle_options import refuse_idle_backbone
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.runs import (
@@ -38,6 +39,7 @@ from task_suites.core.files import sha256
 from task_suites.core.line_store import LineStore
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
+from task_suites.idle import refuse_idle
 from task_suites.provenance import Record
 from task_suites.task import Task, TaskSuite
 from task_suites.writing import write_text
@@ -226,11 +228,25 @@ def check_methods(run: EvaluateRun) -> None:
             )
 
 
+def check_given(run: EvaluateRun) -> None:
+    """Raise where an option was given that none of the methods reads."""
+    specs = [method_spec(name) for name in run.methods if not holds_method(Path(name))]
+    if specs:
+        refuse_idle_backbone(run.backbone, specs, shared=True)
+    else:
+        named = "a method that is not loaded from a folder"
+        refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], named, "backbone")
+        refuse_idle(run.format, [f.name for f in fields(run.format)], named, "format")
+    protocol = run.protocol
+    refuse_idle(protocol, ["curve_seeds"], "several numbers in protocol.k", "protocol", used=len(protocol.k) > 1)
+
+
 @one_process
 def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Results:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
     started = time.monotonic()
     check_methods(run)
+    check_given(run)
     if (run.folder / RUN).is_file():
         raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --name.")
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
@@ -242,6 +258,9 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Result
     contenders = distinct(
         [contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods]
     )
+    for role in ("highlight", "baseline"):
+        used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
+        refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
     unknown = _check_provenance(run, contenders, data)
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", asdict(run), data)

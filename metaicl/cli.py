@@ -6,11 +6,10 @@ Nothing heavy is imported before a command is known, so that every help text app
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from metaicl.config import TrainRun
 from metaicl.config_files import MODE
 from metaicl.process import STARTED, prepare
 from metaicl.suites_cli import Suites, run_suites
-from task_suites.errors import UserError, nearest
+from task_suites.errors import UserError, nearest, refuse_half_characters
 from task_suites.formats import PRESETS
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -35,10 +34,10 @@ class Predict:
 
     Attributes:
         demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"}.
-        inputs: JSON lines without answers.
+        inputs: JSON lines without answers; - reads them from standard input.
         model: a run's folder, or a backbone's name.
         method: for a backbone: a method that needs no meta-training (default icl).
-        instruction: what to do, in a line.
+        instruction: what to do; it heads the prompts.
     """
 
     demos: Path
@@ -80,11 +79,10 @@ def run_quickstart(config: QuickstartRun) -> None:
 
 def run_train(config: TrainRun) -> None:
     from eval.harness import make_validate
-    from metaicl.methods import options_without_effect
+    from metaicl.idle_options import refuse_idle_training
     from metaicl.runs import train_run
 
-    if unused := options_without_effect(config):
-        logging.getLogger("metaicl").warning("%s: no effect, %s learns no adapters", ", ".join(unused), config.method)
+    refuse_idle_training(config)
     train_run(config, make_validate)
 
 
@@ -117,7 +115,7 @@ def run_predict(config: Predict) -> None:
         print(questions.note, file=sys.stderr)
     from metaicl.inference.opening import open_method
 
-    method = open_method(config.model, config.method)
+    method = open_method(config.model, config.method, bool(config.instruction))
     for row in answer_questions(method, questions, config.instruction):
         print(json_line(row), end="")
 
@@ -216,6 +214,8 @@ def parse(words: list[str]) -> tuple[str, Any]:
     Raises:
         UserError: an unknown command or option, or a value of a wrong type.
     """
+    for word in words:
+        refuse_half_characters(word, "the command line")
     command = next((word for word in words if not word.startswith("-")), "")
     if command and command not in COMMANDS:
         raise UserError(f"no command {command!r}", fix=nearest(command, COMMANDS))
@@ -331,10 +331,21 @@ def check_keys(path: Path, known: set[str]) -> None:
                 siblings = {k[len(prefix) :].split(".")[0] for k in known if k.startswith(prefix)}
                 where = f"{path}:{key.start_mark.line + 1}"
                 raise UserError(f"unknown key {name!r}", where=where, fix=nearest(key.value, siblings))
+            for text in _scalars(value):
+                refuse_half_characters(text, f"{path}:{key.start_mark.line + 1}")
             if below and isinstance(value, yaml.MappingNode):
                 walk(value, name + ".")
 
     walk(documents[0], "")
+
+
+def _scalars(node: yaml.Node) -> Iterator[str]:
+    """The texts in a YAML node."""
+    for item in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in item if isinstance(item, tuple) else (item,):
+            yield from _scalars(part)
+    if isinstance(node, yaml.ScalarNode):
+        yield node.value
 
 
 def _explain(message: str, parser: ArgumentParser | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from task_suites.errors import UserError, counted, nearest
 from task_suites.formats import PromptFormat
+from task_suites.idle import refuse_idle
 from task_suites.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.sources import is_suite, open_suite
 from task_suites.task import TaskSuite
@@ -81,11 +82,33 @@ def run_suites(config: Suites) -> None:
     actions = {"list": run_list, "show": run_show, "audit": run_audit, "split": run_split, "export": run_export}
     if config.action not in actions:
         raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, actions))
+    refuse_idle_of_action(config)
     if config.action == "audit" and config.setting:
         run_audit_of_names(config.setting)
     name, task = suite_and_task(config)
     suite = open_suite(name, config.split, config.allow)
     actions[config.action](replace(config, suite=name, task=task), suite)
+
+
+READ_BY = {  # option -> the actions that read it
+    **dict.fromkeys(("k", "format"), ("show",)),
+    **dict.fromkeys(("to", "tasks", "forms"), ("export",)),
+    **dict.fromkeys(("json", "html", "fix", "near", "context", "setting"), ("audit",)),
+    **dict.fromkeys(("by", "shares", "folds"), ("split",)),
+    "output": ("export", "split"),
+    "seed": ("show", "split"),
+    "tokens": ("show", "audit"),
+    "model": ("show", "audit"),
+}
+
+
+def refuse_idle_of_action(config: Suites) -> None:
+    """Raise where an option was given that the action does not read."""
+    for name, actions in READ_BY.items():
+        refuse_idle(config, [name], f"the action {' or '.join(actions)}", used=config.action in actions)
+    reads_model = config.tokens or (config.action == "show" and config.format.chat)
+    refuse_idle(config, ["model"], "--tokens or a chat format", used=bool(reads_model))
+    refuse_idle(config, ["shares"], "one split (leave --folds out)", used=not config.folds)
 
 
 def suite_and_task(config: Suites) -> tuple[str, str]:
@@ -116,7 +139,7 @@ def run_show(config: Suites, suite: TaskSuite) -> None:
         return
     chat = _chat_template(config.model) if config.format.chat else None
     tokens = _token_reader(config.model) if config.tokens else None
-    print(show_prompt(suite, config.task, config.k, config.seed, config.format, chat, tokens))
+    print(show_prompt(suite, config.task, config.k, config.seed, config.format.resolved(), chat, tokens))
 
 
 def run_export(config: Suites, suite: TaskSuite) -> None:

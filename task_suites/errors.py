@@ -37,6 +37,15 @@ class UserTypeError(UserError, TypeError):
     """A `UserError` about a value of the wrong type; Python code may catch it as the `TypeError` that it is."""
 
 
+def refuse_half_characters(text: str, where: str) -> None:
+    """Raise where a text holds half of a surrogate pair, which no file can hold: bytes that were not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        found = f"half of a surrogate pair in {text[:60]!r}"
+        raise UserError(f"{where} is not Unicode text", found=found, expected="whole characters, as UTF-8") from None
+
+
 def counted(number: int, what: str) -> str:
     """`1 task`, `2 tasks`."""
     return f"{number} {what}{'s' * (number != 1)}"

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Literal
 
 from task_suites.chat import ChatPieces, ChatTemplate, cut_chat
 from task_suites.errors import UserError, nearest
+from task_suites.idle import refuse_idle
 from task_suites.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
 from task_suites.ranges import Natural, Whole, check_ranges
 from task_suites.tags_as_text import NO_SPAN, STOP, TAGGING, list_spans, parse_tags, rename, spans
@@ -144,7 +145,21 @@ class PromptFormat:
             raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
 
     def resolved(self) -> PromptFormat:
-        """The format with a value for each field that is unset."""
+        """The format with a value for each field that is unset.
+
+        Raises:
+            UserError: a field that nothing reads.
+        """
+        drawn = self.label_words != "own" or bool(self.templates and not self.template)
+        direct = not (self.channel or self.templates or self.chat)
+        described = bool(self.instruction) and self.instruction_style == "definition"
+        for names, needs, used in (
+            (["instruction_style"], "format.instruction", bool(self.instruction)),
+            (["positive", "negative", "explanations"], "an instruction in the style definition", described),
+            (["answer"], "the direct format (no channel, template or chat)", direct),
+            (["seed"], "drawn label words or templates", drawn or bool(self.target)),
+        ):
+            refuse_idle(self, names, needs, "format", used)
         return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
 
     def subclassed(self) -> PromptFormat:

@@ -15,12 +15,11 @@ from toys import toy_suite
 
 from eval.compare import evaluate_run
 from eval.config import EvaluateRun, MapRun, Protocol, TuneRun
-from metaicl import runs
 from metaicl.backbone import Backbone
 from metaicl.checkpoint import MethodConfig, read_card
-from metaicl.cli import parse, run_train
+from metaicl.cli import parse
 from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
-from metaicl.methods import METHODS, method_spec, options_without_effect, resolved
+from metaicl.methods import METHODS, method_spec, resolved
 from metaicl.runs import train_run
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -136,24 +135,6 @@ def test_a_format_that_contradicts_the_method_is_refused(method, field):
         _, run = parse(["train", "--method", method, *words])
         assert getattr(resolved(run).format, field) is True
     assert getattr(resolved(TrainRun(method="metaicl")).format, field) is False
-
-
-@pytest.mark.parametrize(
-    ("words", "unused"),
-    [
-        (["--method", "protonet", "--backbone.lora_r", "8"], ["backbone.lora_r"]),
-        (["--backbone.weights", "full", "--backbone.lora_layers", "0"], ["backbone.lora_layers"]),
-        (["--method", "protonet"], []),
-        (["--backbone.lora_r", "8"], []),
-    ],
-)
-def test_options_of_adapters_that_no_method_learns_are_named(words, unused, monkeypatch, caplog):
-    monkeypatch.setattr(runs, "train_run", lambda *given: None)
-    _, run = parse(["train", *words])
-    assert options_without_effect(run) == unused
-    with caplog.at_level("WARNING", "metaicl"):
-        run_train(run)
-    assert [r.getMessage().split(":")[0] for r in caplog.records] == [", ".join(unused)] * bool(unused)
 
 
 def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):

@@ -31,7 +31,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     Args:
         model: folder of a trained run, or a backbone (registry name, folder, hub name).
         method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl".
-        instruction: what to do, in a line; used where the format asks for it.
+        instruction: what to do; it heads the prompts. A method that does not read it is refused.
         random_state: None learns from the demonstrations in the order given. A seed or a `RandomState` shuffles them
             first, which changes their order in a prompt and what else a method derives from it (the part that
             fine-tuning keeps for early stopping). Nothing else is random: the same demonstrations in the same order
@@ -78,7 +78,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         support = [Example(text, names[number], names) for text, number in zip(texts, numbers, strict=True)]
         if self.random_state is not None:
             support = [support[i] for i in check_random_state(self.random_state).permutation(len(support))]
-        source = MethodSource.find(os.fspath(self.model), self.method)
+        source = MethodSource.find(os.fspath(self.model), self.method, bool(self.instruction))
         self.predictor_ = FittedMethod(source, support, names, self.instruction)
         self.classes_ = classes
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 from metaicl.inference.opening import user_task
 from metaicl.methods.base import Answer, Method
+from task_suites.core.files import STANDARD_INPUT
 from task_suites.core.json_files import read_json_lines
 from task_suites.errors import UserError, counted
 from task_suites.sources.local import parse_example, parse_query
@@ -47,6 +48,8 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
     Raises:
         UserError: names file and line of what is wrong.
     """
+    if demos == inputs == STANDARD_INPUT:
+        raise UserError("demonstrations and inputs both come from standard input", fix="Give one of them as a file.")
     support = _demonstrations(demos)
     labels, note = _labels(support, demos)
     if labels:

@@ -15,15 +15,18 @@ from metaicl.config import BackboneConfig
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.models import MODELS
-from task_suites.errors import UserError
+from task_suites.errors import UserError, refuse_half_characters
 from task_suites.formats import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights
 
 
-def open_method(model: str, method: str | None = None) -> Method:
+def open_method(model: str, method: str | None = None, instructed: bool = False) -> Method:
     """A trained method from its folder (a run's folder or its best/), or a method by name on a plain backbone.
+
+    Args:
+        instructed: whether an instruction is given, which then heads the prompts.
 
     Raises:
         UserError: no such model or method, a method that needs meta-training, or a checkpoint of another method.
@@ -31,14 +34,23 @@ def open_method(model: str, method: str | None = None) -> Method:
     if folder := _trained_folder(model):
         if method is not None:
             raise UserError(f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out.")
-        return load_method(folder)
-    name = method or "icl"
+        return _instructable(load_method(folder), f"the method in {folder}", instructed)
+    name = "icl" if method is None else method
     spec = method_spec(name)
     if spec.trained:
         raise UserError(
             f"method {name} is meta-trained before use", fix="Give the folder of a trained run as the model."
         )
-    return MethodConfig(name, {}, BackboneConfig(name=model), PromptFormat()).build()
+    form = PromptFormat(instruction=True) if instructed else PromptFormat()
+    return _instructable(MethodConfig(name, {}, BackboneConfig(name=model), form).build(), f"method {name}", instructed)
+
+
+def _instructable(method: Method, name: str, instructed: bool) -> Method:
+    """The method, refused where an instruction is given that it does not read."""
+    if instructed and not (method.reads_prompts and method.form.instruction):
+        why = "its prompts have none" if method.reads_prompts else "it reads no prompts"
+        raise UserError(f"an instruction is given, and {name} does not read it: {why}", fix="Leave it out.")
+    return method
 
 
 @dataclass(frozen=True)
@@ -48,21 +60,23 @@ class MethodSource:
     Attributes:
         model: a registry or hub name, or the absolute path of a folder.
         method: as in `open_method`.
+        instructed: as in `open_method`.
         fingerprint: of the folder's files, so that a changed folder is noticed; empty for a name.
     """
 
     model: str
     method: str | None
     fingerprint: str
+    instructed: bool = False
 
     @classmethod
-    def find(cls, model: str, method: str | None = None) -> MethodSource:
+    def find(cls, model: str, method: str | None = None, instructed: bool = False) -> MethodSource:
         """The source of a method now."""
         named = model == tiny.NAME or model in MODELS
         folder = None if named else _trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
-            return cls(model, method, "")
-        return cls(str(folder.resolve()), method, _fingerprint(folder))
+            return cls(model, method, "", instructed)
+        return cls(str(folder.resolve()), method, _fingerprint(folder), instructed)
 
     def open(self) -> Method:
         """The method, which all who open the same source in this process share while somebody holds it; the last one
@@ -72,7 +86,7 @@ class MethodSource:
             UserError: `open_method`'s, or the folder is gone or no longer what it was.
         """
         with LOCK:
-            if self.fingerprint and self != MethodSource.find(self.model, self.method):
+            if self.fingerprint and self != MethodSource.find(self.model, self.method, self.instructed):
                 raise UserError(
                     "the model changed after fit",
                     where=self.model,
@@ -83,7 +97,7 @@ class MethodSource:
             method = _open.get(self)
             if method is None:
                 _last.clear()  # before the next one is loaded, so that two need not fit into memory
-                method = _open[self] = open_method(self.model, self.method)
+                method = _open[self] = open_method(self.model, self.method, self.instructed)
             _last[:] = [method]
             return method
 
@@ -102,6 +116,7 @@ def close_methods() -> None:
 
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:
     """A task around a support set at hand."""
+    refuse_half_characters(instruction, "the instruction")
     form, name = support[0].form, "of the demonstrations"  # errors say "task of the demonstrations: ..."
     return Task(name, default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
 

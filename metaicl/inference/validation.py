@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from task_suites.errors import UserError, UserTypeError
+from task_suites.errors import UserError, UserTypeError, refuse_half_characters
 from task_suites.task import labels_problem
 
 LABEL_TYPES = "strings, integers or booleans, all of one type"
@@ -66,7 +66,7 @@ def label_texts(classes: np.ndarray) -> tuple[str, ...]:
     """
     texts = tuple(str(int(label)) if classes.dtype.kind == "f" else str(label) for label in classes)
     for text in texts:
-        _refuse_half_characters(text, "a label of y")
+        refuse_half_characters(text, "a label of y")
         if "\0" in text:  # NumPy drops it at the end of a text
             raise UserError("a label of y has a NUL character", found=repr(text[:60]), expected="one line of text")
     if wrong := labels_problem(texts):
@@ -109,16 +109,8 @@ def _as_text(value: Any, where: str) -> str:
         raise UserTypeError(f"{where} is not a text", found=found, expected="a string")
     if not value.strip():
         raise UserError(f"{where} is empty", found=repr(str(value[:60])), expected="some text")
-    _refuse_half_characters(value, where)
+    refuse_half_characters(value, where)
     return str(value)
-
-
-def _refuse_half_characters(text: str, where: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        found = f"half of a surrogate pair in {text[:60]!r}"
-        raise UserError(f"{where} is not Unicode text", found=found, expected="whole characters") from None
 
 
 def _one_type(labels: list[Any]) -> str:

@@ -301,11 +301,3 @@ def resolved(run: TrainRun) -> TrainRun:
         format=spec.prompt_format(run.format),
         trainer=run.trainer.resolved(),
     )
-
-
-def options_without_effect(run: TrainRun) -> list[str]:
-    """The options of adapters that a run gives although its method learns none, by their names on the command line."""
-    if resolved(run).backbone.weights == "lora":
-        return []
-    names = ("lora_r", "lora_alpha", "lora_targets", "lora_layers")
-    return [f"backbone.{name}" for name in names if getattr(run.backbone, name) is not None]

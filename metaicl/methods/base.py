@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from task_suites.errors import UserError
 from task_suites.formats import PromptFormat, parse_tags
 from task_suites.ranges import with_checked_arguments
 from task_suites.task import Example, Form, Task
+
+ReadUnless = Mapping[str, tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,12 @@ class Method(nn.Module, ABC):
         trainable: whether `forward` gives a loss for the outer loop.
         order_free: whether answers are the same for any order of the support set.
         dropped: demonstrations left out of training prompts so far (only where the user allowed it).
+        reads_prompts: whether a prompt format, an instruction and label words make a difference to it.
+        read_unless: option -> (another option, the value of that at which the first one is not read).
     """
 
+    reads_prompts: ClassVar[bool] = True
+    read_unless: ClassVar[ReadUnless] = MappingProxyType({})
     serves: frozenset[Form] = frozenset({"options"})
     trainable: bool = False
     order_free: bool = False

@@ -62,6 +62,7 @@ class MajorityPredictor(Predictor):
 
 
 class RandomAnswer(Method):
+    reads_prompts = False
     serves = EVERY_FORM
 
     def adapt(self, task: Task, support: Sequence[Example]) -> RandomPredictor:
@@ -69,6 +70,7 @@ class RandomAnswer(Method):
 
 
 class MajorityAnswer(Method):
+    reads_prompts = False
     serves = EVERY_FORM
 
     def adapt(self, task: Task, support: Sequence[Example]) -> MajorityPredictor:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import AveragePredictor, seeded
+from metaicl.methods.base import AveragePredictor, ReadUnless, seeded
 from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import flat, like
 from task_suites.episodes import Episode
@@ -41,6 +41,8 @@ class BayesianMAML(GradientMethod):
             for one particle is MAML's.
         leader_steps: s.
     """
+
+    read_unless: ClassVar[ReadUnless] = {"leader_steps": ("outer_loss", "queries"), "spread": ("particles", 1)}
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class EmbeddingMethod(Method):
         UserError: the model has no such layer.
     """
 
+    reads_prompts = False
     trainable = True
     order_free = True
     serves = frozenset({"options", "tags"})

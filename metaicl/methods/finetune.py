@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone
 from metaicl.methods.adapted import AdaptedModel
-from metaicl.methods.base import Method, Predictor, support_keys
+from metaicl.methods.base import Method, Predictor, ReadUnless, support_keys
 from metaicl.methods.in_context import Objective
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
@@ -35,6 +35,8 @@ class FineTune(Method):
         patience: steps without a better dev loss before stopping.
         objective: as in `InContext`.
     """
+
+    read_unless: ClassVar[ReadUnless] = {"patience": ("dev_share", 0)}
 
     def __init__(
         self,

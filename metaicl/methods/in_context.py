@@ -9,13 +9,13 @@ one copy of the demonstrations; the tree's mask keeps them from seeing each othe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import Method
+from metaicl.methods.base import Method, ReadUnless
 from metaicl.prompt_tree import PromptTree
 from metaicl.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
 from metaicl.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
@@ -46,6 +46,7 @@ class InContext(Method):
     """
 
     trainable = True
+    read_unless: ClassVar[ReadUnless] = {"prior_share": ("calibration", "none")}
 
     def __init__(
         self,

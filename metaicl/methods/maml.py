@@ -13,12 +13,13 @@ cosine annealing of the outer rate, is `trainer.schedule: cosine`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
+from metaicl.methods.base import ReadUnless
 from metaicl.methods.gradient import GradientMethod, last
 from metaicl.methods.inner_loop import gradient_step
 from task_suites.episodes import Episode
@@ -37,6 +38,8 @@ class MAML(GradientMethod):
         learn_rates: learn a rate for each step and weight tensor, started at `inner_lr`; more steps at test take the
             last one's.
     """
+
+    read_unless: ClassVar[ReadUnless] = {"anneal": ("outer_loss", "last")}
 
     def __init__(
         self,

@@ -11,12 +11,13 @@ it. f and g start close to the vectors themselves.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone
+from metaicl.methods.base import ReadUnless
 from metaicl.methods.embedding import EmbeddingMethod, identity_map, initial_weights
 from task_suites.formats import PromptFormat
 from task_suites.ranges import Count, Positive
@@ -34,6 +35,8 @@ class MatchingNet(EmbeddingMethod):
         fce: full-context embeddings.
         reads: the steps of f.
     """
+
+    read_unless: ClassVar[ReadUnless] = {"reads": ("fce", False)}
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from metaicl.methods.base import Method
 from metaicl.methods.options import check_options, parameters
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
+from task_suites.idle import refuse_values
 from task_suites.sources import load_named
 
 
@@ -57,8 +58,16 @@ class MethodSpec:
         """The value of every option of the class: the one given, else the registry's, else the class's own.
 
         A default of a user's class that JSON cannot hold is left out: the class alone knows it.
+
+        Raises:
+            UserError: an option that nothing reads was given (`Method.read_unless`).
         """
-        return {n: v for n, v in self.defaults().items() if _is_plain(v)} | dict(given)
+        defaults = self.defaults()
+        values = {**defaults, **given}
+        for name, (switch, off) in getattr(load_named(self.target), "read_unless", {}).items():
+            if values.get(switch) == off and values.get(name) != defaults.get(name):
+                refuse_values({name: values[name]}, f"another {switch} than {off!r}", f"option {self.name}.")
+        return {n: v for n, v in defaults.items() if _is_plain(v)} | dict(given)
 
     def backbone_config(self, config: BackboneConfig, shared: bool = False) -> BackboneConfig:
         """`config` with a value for every option: the one given, else the method's, else the general one.

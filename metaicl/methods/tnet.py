@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.backbone import Backbone, Params
-from metaicl.methods.base import Predictor, seeded, unordered_keys
+from metaicl.methods.base import Predictor, ReadUnless, seeded, unordered_keys
 from metaicl.methods.inner_loop import Update
 from metaicl.methods.maml import MAML
 from task_suites.episodes import Episode
@@ -37,6 +37,8 @@ class TNet(MAML):
         moving: with `mask`, the probability that a unit moves, before meta-training.
         temperature: of the mask's soft value.
     """
+
+    read_unless: ClassVar[ReadUnless] = {**MAML.read_unless, "moving": ("mask", False), "temperature": ("mask", False)}
 
     def __init__(
         self,

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from task_suites.errors import UserError
 
+STANDARD_INPUT = Path("-")  # as a path, what comes in by the pipe
 MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory
 
 
@@ -69,6 +71,8 @@ def open_file(path: Path, limit: int | None = MAX_BYTES) -> BinaryIO:
     Raises:
         UserError: it is not there, not an ordinary file (a pipe would never end), too long or not readable.
     """
+    if path == STANDARD_INPUT:
+        return sys.stdin.buffer
     try:
         if os.path.exists(path) and not path.is_file():
             raise UserError("not a file", where=path)
@@ -103,7 +107,8 @@ def decoded(data: bytes, path: Path, first: int = 1) -> str:
         text = data.decode("utf-8-sig" if first == 1 else "utf-8")  # some editors begin with a byte order mark
     except UnicodeDecodeError as error:
         where = f"{path}:{first + data.count(10, 0, error.start)}"
-        raise UserError("not UTF-8", where=where, found=f"{data[error.start : error.end]!r}") from None
+        fix = f"Save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW."
+        raise UserError("not UTF-8", where=where, found=f"{data[error.start : error.end]!r}", fix=fix) from None
     if (nul := text.find("\0")) >= 0:
         raise UserError("a NUL character", where=f"{path}:{first + text.count(chr(10), 0, nul)}", expected="text")
     return text

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.errors import UserError, nearest
+from task_suites.idle import refuse_idle
 from task_suites.ranges import Natural, check_ranges
 from task_suites.task import FORMS, Example, Task, TaskSuite
 
@@ -131,6 +132,8 @@ class SuiteConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "suite")
+        refuse_idle(self, ["min_train", "min_test"], "suite.max_words", "suite", used=bool(self.max_words))
+        refuse_idle(self, ["allow"], "suite.split", "suite", used=bool(self.split))
 
     def open(self) -> tuple[TaskSuite, str | None]:
         """(the suite, a sentence on what was left out), checked for leaks across the meta-split.

@@ -19,6 +19,7 @@ from task_suites.sources.row_template import is_template, render
 
 QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, null and ~ as nothing, digits as numbers."
 _NUMBER = re.compile(r"-?[0-9]+|true|false", re.IGNORECASE)
+_WHOLE = re.compile(r"(0|-?[1-9][0-9]*)\.0+")
 SHOWN = 8  # labels that a message writes out
 
 
@@ -62,6 +63,13 @@ def as_text(value: Any, where: object) -> str:
     return str(value)
 
 
+def as_typed(text: str) -> str:
+    """A label's text as a file with types gives it: `1.0` is the whole number 1, and `True` is the boolean true."""
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
 def texts(values: Iterable[Any], where: object) -> list[str]:
     """Cells as texts."""
     return [as_text(value, where) for value in values]
@@ -101,9 +109,12 @@ def mapped(text: str, mapping: Mapping[str, str], where: object) -> str:
     Raises:
         UserError: the map lacks it.
     """
-    found = next((t for t in (text, text.casefold()) if t in mapping and (t == text or t in ("true", "false"))), None)
-    if found is not None:
-        return mapping[found]
+    for key in (text, as_typed(text)):
+        if key in mapping:
+            return mapping[key]
+    for key, word in mapping.items():  # a key in quotes, such as "1.0"
+        if as_typed(key) == as_typed(text):
+            return word
     fix = f"Add {json.dumps(text[:60], ensure_ascii=False)} to labels, with its word."
     if text.casefold() in ("yes", "no", "on", "off") and mapping.keys() & {"true", "false"}:
         fix = "Put the keys of labels in quotes: YAML reads yes, no, on and off as true and false."

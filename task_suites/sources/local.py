@@ -20,6 +20,7 @@ from task_suites.task import Example, Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
 PARTS = ("train.jsonl", "test.jsonl")
+CHOSEN = ("classification", "multiple_choice")  # types of task whose answer is one of several
 LISTS = ("options", "tokens", "tags", "accepted")
 TASK_KEYS: dict[str, type] = {
     **{field.name: str for field in fields(Task) if field.type == "str" or field.name in ("type", "metric")},
@@ -83,8 +84,9 @@ def _open_task(folder: Path) -> Task:
     header |= {key: illustrations(header[key], key, path) for key in ("positive", "negative") if key in header}
     header.setdefault("family", header.get("source", ""))
     spans = header.get("metric") == "span_f1"
+    chosen = header["type"] in CHOSEN
     try:
-        return Task(load=partial(_read_examples, folder, header["labels"], sizes, spans), **header)
+        return Task(load=partial(_read_examples, folder, header["labels"], sizes, spans, chosen), **header)
     except UserError as error:
         raise UserError(str(error), where=path) from None
 
@@ -111,7 +113,7 @@ def _read_yaml(path: Path, known: dict[str, type], required: tuple[str, ...]) ->
 
 
 def _read_examples(
-    folder: Path, labels: tuple[str, ...], sizes: dict[str, int | None], spans: bool, split: str
+    folder: Path, labels: tuple[str, ...], sizes: dict[str, int | None], spans: bool, chosen: bool, split: str
 ) -> list[Example]:
     path = folder / f"{split}.jsonl"
     examples = [parse_example(row, labels, where) for where, row in read_json_lines(path)]
@@ -131,6 +133,13 @@ def _read_examples(
             raise UserError(
                 "examples of different forms", where=f"{path}:{number}", found=found, expected="one form in a task"
             )
+    if chosen and examples[0].form == "text":
+        raise UserError(
+            "the task's type chooses from options, and the examples have none",
+            where=folder / "task.yaml",
+            found="neither labels nor options",
+            fix="Add labels: [WORD, WORD], give each example its options, or write type: generation.",
+        )
     if spans != (examples[0].form == "tags"):
         raise UserError(
             "the metric does not fit the examples",

@@ -34,7 +34,7 @@ from task_suites.sources.layouts import (
     texts_field,
 )
 from task_suites.sources.options import one_of, split_options
-from task_suites.task import Example, Illustration, Task, TaskSuite
+from task_suites.task import Example, Illustration, Task, TaskSuite, labels_problem
 
 OPTIONS = {"track": "", "form": "text", "overlap": "refuse", **COMMON}
 SIDES = {"train_tasks.txt": "meta_train", "test_tasks.txt": "meta_test"}
@@ -183,6 +183,9 @@ def _task(name: str, path: Path, head: Mapping[str, Any], family: str, options: 
     if "Definition" not in head:
         raise UserError("key 'Definition' is missing", where=path)
     labels = _labels(path, options) if options["form"] == "auto" else ()
+    if wrong := labels_problem(labels):
+        fix = "Write them alike in the file, or read all tasks as free text: form=text."
+        raise UserError(wrong[0], where=path, found=wrong[1], expected=wrong[2], fix=fix)
     return Task(
         name,
         "classification" if labels else "generation",

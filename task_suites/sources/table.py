@@ -20,6 +20,7 @@ from task_suites.errors import UserError, nearest
 from task_suites.sources.cells import (
     QUOTES,
     as_text,
+    as_typed,
     cell,
     keys_as_text,
     list_of,
@@ -30,6 +31,7 @@ from task_suites.sources.cells import (
 )
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import Item, answered, divided, illustrations, make_suite, sound
+from task_suites.sources.local import CHOSEN
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import fields_of, is_template
 from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
@@ -168,6 +170,9 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
     labels = reading.labels()
     form: Form = "tags" if columns.tokens else "options" if labels or columns.options else "text"
     kind: Any = keys.get("type") or default_type(form, bool(labels))
+    if form == "text" and kind in CHOSEN:
+        fix = 'Name the labels: labels: [WORD, WORD], or labels: "*" for those of the rows; or a column of options.'
+        raise UserError(f"type {kind} without labels or options", where=where, found="neither", fix=fix)
     metric: Any = keys.get("metric") or DEFAULT_METRICS[form]
     if (metric == "span_f1") != (form == "tags"):
         raise UserError("the metric does not fit the columns", where=where, found=f"{metric} for the form {form}")
@@ -328,8 +333,8 @@ class Columns:
             )
         if self.tokens:
             return text
-        if names and self.labels and text in names and not set(names) <= set(self.labels):
-            return self.labels[names.index(text)]  # renamed in their order
+        if text not in names and text not in self.labels:
+            text = as_typed(text)
         if self.labels:
             refuse_number(text, self.labels, where)
         return text
@@ -401,10 +406,16 @@ class Reading:
         if columns.labels_from_data:
             return self._found_labels()
         names = self._names("train") if not columns.options else ()
-        renamed = columns.labels and not columns.label_map and not set(names) <= set(columns.labels)
-        if renamed and names and len(names) != len(columns.labels):
-            found = f"{len(columns.labels)} labels for the classes {list(names)[:20]}"
-            raise UserError("labels and classes differ in number", where=self.where, found=found)
+        if columns.labels and not columns.label_map and names and set(names) != set(columns.labels):
+            words = [*columns.labels, *("WORD" for _ in names)]
+            pairs = ", ".join(f"{json.dumps(n)}: {json.dumps(w)}" for n, w in list(zip(names, words, strict=False))[:8])
+            raise UserError(
+                "labels are not the classes of the data",
+                where=self.where,
+                found=list(columns.labels)[:20],
+                expected=list(names)[:20],
+                fix=f"Leave labels out, or say which word stands for which class, such as labels: {{{pairs}}}.",
+            )
         return columns.labels or names
 
     def _found_labels(self) -> tuple[str, ...]:

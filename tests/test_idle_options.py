@@ -1,0 +1,130 @@
+"""A value that nothing would read is refused, before anything is loaded or written; the same value is taken where
+something reads it, and the commands' own defaults are taken everywhere."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from eval.config import MapRun, TuneRun
+from metaicl.cli import main, parse
+from metaicl.config import BackboneConfig, TrainerConfig
+from metaicl.idle_options import refuse_idle_backbone, refuse_idle_training
+from metaicl.methods import METHODS, method_spec, resolved
+from metaicl.suites_cli import READ_BY
+from task_suites.formats import PRESETS, PromptFormat, preset
+from task_suites.sources import SuiteConfig
+
+TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu"]
+TRAIN = ["train", *TINY, "--trainer.steps", "1", "--progress", "false"]
+EVALUATE = ["evaluate", *TINY, "--progress", "false", "--methods", '["icl"]']
+IDLE = [  # command, the option, what makes it read
+    (TRAIN, ["--trainer.patience", "3"], ["--trainer.validate_every", "5"]),
+    (TRAIN, ["--trainer.temperature", "3"], ["--trainer.mixing", "temperature"]),
+    ([*TRAIN, "--trainer.k", "1"], ["--trainer.curriculum_steps", "5"], ["--trainer.k", "4"]),
+    (TRAIN, ["--validation.k", "4"], ["--trainer.validate_every", "5"]),
+    (TRAIN, ["--validation.seeds", "4"], ["--trainer.validate_every", "5"]),
+    (TRAIN, ["--suite.min_train", "4"], ["--suite.max_words", "40"]),
+    (TRAIN, ["--suite.min_test", "4"], ["--suite.max_words", "40"]),
+    (TRAIN, ["--suite.allow", '["a"]'], ["--suite.split", "hr_to_lr"]),
+    (TRAIN, ["--format.instruction_style", "definition"], ["--format.instruction"]),
+    (TRAIN, ["--format.explanations"], ["--format.instruction", "--format.instruction_style", "definition"]),
+    (TRAIN, ["--format.seed", "3"], ["--format.label_words", "random"]),
+    ([*TRAIN, "--method", "metaicl_channel"], ["--format.answer", " ="], ["--method", "metaicl"]),
+    ([*TRAIN, "--method", "protonet"], ["--backbone.lora_r", "3"], ["--method", "metaicl"]),
+    ([*TRAIN, "--method", "protonet"], ["--backbone.gradient_checkpointing"], ["--method", "metaicl"]),
+    ([*TRAIN, "--method", "protonet"], ["--trainer.arbitrary_labels", "0.9"], ["--method", "metaicl"]),
+    ([*TRAIN, "--method", "protonet"], ["--format.choices", "letters"], ["--method", "metaicl"]),
+    ([*TRAIN, "--backbone.weights", "full"], ["--backbone.lora_layers", "1"], ["--backbone.weights", "lora"]),
+    (TRAIN, ["--backbone.lora_layers", "3"], None),
+    (TRAIN, ["--method_options", '{"calibration": "none", "prior_share": 0.3}'], None),
+    (EVALUATE, ["--backbone.lora_r", "3"], ["--methods", '["icl", "finetune"]']),
+    (EVALUATE, ["--backbone.lora_layers", "3"], None),
+    (EVALUATE, ["--highlight", "nobody"], None),
+    (EVALUATE, ["--protocol.curve_seeds", "1"], ["--protocol.k", "[2, 4]"]),
+    (["tune", *TINY, "--method", "knn"], ["--trainer.lr", "0.5"], None),
+    (["tune", *TINY, "--method", "knn"], ["--budget_seconds", "5"], None),
+    (["map", *TINY, "--methods", '["knn"]'], ["--backbone.lora_r", "3"], None),
+    (["suites", "list"], ["--json"], None),
+    (["suites", "audit"], ["--to", "arrow"], None),
+    (["suites", "split"], ["--model", "tiny-random"], None),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "needed"), IDLE, ids=lambda v: " ".join(v or ())[-40:])
+def test_an_option_that_changes_nothing_is_refused_before_anything_is_written(
+    tmp_path, monkeypatch, capsys, command, option, needed
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main([*command, *option])
+    message = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert ("prior_share" if "--method_options" in option else option[0].lstrip("-").split(".")[-1]) in message
+    assert "changes nothing without" in message or "layers" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "option", "needed"), [i for i in IDLE if i[2] and i[0][0] == "train"])
+def test_the_same_option_is_taken_where_something_reads_it(command, option, needed):
+    _, run = parse([*command, *option, *needed])
+    refuse_idle_training(run)
+    resolved(run)
+
+
+@pytest.mark.parametrize("name", [name for name, spec in METHODS.items() if spec.trained])
+def test_the_resolved_configuration_of_a_run_is_taken_again(name):
+    run = resolved(parse([*TRAIN, "--method", name])[1])
+    refuse_idle_training(run)
+    assert resolved(run) == run
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_the_commands_own_number_of_layers_is_taken_on_a_small_model(name):
+    for command in (TuneRun(), MapRun()):
+        given = replace(command.backbone, name="tiny-random")
+        refuse_idle_backbone(given, [method_spec(name)], command.backbone)
+
+
+def test_every_format_of_a_name_has_no_field_that_nothing_reads():
+    assert all(preset(name).resolved() for name in PRESETS)
+
+
+def test_layers_up_to_those_of_the_model_are_taken():
+    for layers in (0, 1, 2):
+        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), [method_spec("metaicl")])
+
+
+def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):
+    demos, inputs = tmp_path / "demos.jsonl", tmp_path / "inputs.jsonl"
+    demos.write_text("".join(json.dumps({"input": f"t {i}", "output": "ab"[i % 2]}) + "\n" for i in range(4)))
+    inputs.write_text('{"input": "u"}\n')
+    files = ["predict", "--model", "tiny-random", "--demos", str(demos), "--inputs", str(inputs)]
+
+    def answer(*words: str) -> str:
+        main([*files, *words])
+        return capsys.readouterr().out
+
+    plain, one, lines = answer(), answer("--instruction", "Say it."), answer("--instruction", "Say it.\nOr not.")
+    assert len({plain, one, lines}) == 3  # a line break in it is text like any other
+    for words in (["--method", "knn"], ["--method", "majority"]):
+        with pytest.raises(SystemExit):
+            answer(*words, "--instruction", "Say it.")
+        assert "does not read it: it reads no prompts. Leave it out." in capsys.readouterr().err
+
+
+def test_every_option_of_suites_that_one_action_reads_is_an_option():
+    from dataclasses import fields
+
+    from metaicl.suites_cli import Suites
+
+    assert set(READ_BY) < {f.name for f in fields(Suites)}
+    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", "split", "allow"}
+
+
+def test_a_value_that_equals_its_default_is_taken():
+    TrainerConfig(temperature=2.0, patience=0)
+    SuiteConfig(min_train=40)
+    PromptFormat(positive=2).resolved()
