@@ -23,7 +23,6 @@ from metaicl.config import BackboneConfig, TrainRun
 from metaicl.devices import with_precision
 from metaicl.folders import one_process
 from metaicl.identity import RUN
-from metaicl.idle_options import refuse_idle_backbone
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.runs import (
@@ -231,9 +230,7 @@ def check_methods(run: EvaluateRun) -> None:
 def check_given(run: EvaluateRun) -> None:
     """Raise where an option was given that none of the methods reads."""
     specs = [method_spec(name) for name in run.methods if not holds_method(Path(name))]
-    if specs:
-        refuse_idle_backbone(run.backbone, specs, shared=True)
-    else:
+    if not specs:
         named = "a method that is not loaded from a folder"
         refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], named, "backbone")
         refuse_idle(run.format, [f.name for f in fields(run.format)], named, "format")

@@ -35,7 +35,6 @@ from eval.tune import RECIPE
 from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainRun
 from metaicl.folders import one_process
-from metaicl.idle_options import refuse_idle_backbone
 from metaicl.methods import METHODS, method_spec
 from metaicl.runs import check_base_model, data_record, duration, machine, manifest, write_config
 from task_suites.core.json_files import read_json
@@ -61,7 +60,6 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     names = run.methods or list(METHODS)
     for name in names:
         method_spec(name)  # an unknown name is an error before any work
-    refuse_idle_backbone(run.backbone, [method_spec(name) for name in names], MapRun().backbone, shared=True)
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     check_base_model(run.backbone.name, data_record(run.suite, tasks.values()))

@@ -32,7 +32,6 @@ from metaicl.checkpoint import MethodConfig
 from metaicl.config import TrainerConfig, TrainRun
 from metaicl.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
 from metaicl.folders import one_process
-from metaicl.idle_options import refuse_idle_backbone
 from metaicl.methods import RATE, MethodSpec, method_spec
 from metaicl.preflight import check_episodes, validation_episodes
 from metaicl.runs import duration, plain, train_run, write_config
@@ -62,7 +61,6 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spec = method_spec(run.method)
     space = checked_space(run.space or spec.space or (RATE if spec.trained else {}), run.method)
-    refuse_idle_backbone(run.backbone, [spec], TuneRun().backbone)
     if not spec.trained:
         refuse_idle(run.trainer, [f.name for f in fields(run.trainer)], "a method that is meta-trained", "trainer")
         refuse_idle(run, ["budget_seconds"], "a method that is meta-trained")

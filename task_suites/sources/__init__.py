@@ -132,7 +132,6 @@ class SuiteConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "suite")
-        refuse_idle(self, ["min_train", "min_test"], "suite.max_words", "suite", used=bool(self.max_words))
         refuse_idle(self, ["allow"], "suite.split", "suite", used=bool(self.split))
 
     def open(self) -> tuple[TaskSuite, str | None]:
