@@ -230,6 +230,8 @@ def check_methods(run: EvaluateRun) -> None:
 def check_given(run: EvaluateRun) -> None:
     """Raise where an option was given that none of the methods reads."""
     specs = [method_spec(name) for name in run.methods if not holds_method(Path(name))]
+    for spec in specs:
+        spec.check_idle(run.method_options.get(spec.name, {}))
     if not specs:
         named = "a method that is not loaded from a folder"
         refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], named, "backbone")

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from task_suites.errors import UserError
 from task_suites.formats import PromptFormat
-from task_suites.idle import refuse_idle
 from task_suites.mixing import Mixing
 from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.sources import SuiteConfig
@@ -159,10 +158,6 @@ class TrainerConfig:
         check_ranges(self, "trainer")
         if self.k_min > self.k:
             raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
-        refuse_idle(self, ["patience"], "trainer.validate_every", "trainer", used=bool(self.validate_every))
-        refuse_idle(self, ["temperature"], "trainer.mixing temperature", "trainer", used=self.mixing == "temperature")
-        if self.k == (self.k_min or 1):
-            refuse_idle(self, ["curriculum_steps"], "a trainer.k above its least", "trainer")
         self.task_mixing()  # its settings are checked now, not at the first step
 
     def task_mixing(self) -> Mixing:

@@ -62,9 +62,16 @@ def refuse_idle_backbone(
 
 def refuse_idle_training(run: TrainRun) -> None:
     """Raise where an option of a training was given that nothing of it reads."""
-    validated = bool(run.trainer.validate_every)
+    trainer = run.trainer
+    validated = bool(trainer.validate_every)
     refuse_idle(run.validation, ["k", "seeds", "queries"], "trainer.validate_every", "validation", validated)
+    refuse_idle(trainer, ["patience"], "trainer.validate_every", "trainer", validated)
+    refuse_idle(trainer, ["temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature")
+    grows = trainer.k > (trainer.k_min or 1)
+    refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
     spec = method_spec(run.method)
+    spec.check_idle(run.method_options)
+    spec.prompt_format(run.format).check_idle()
     refuse_idle_backbone(run.backbone, [spec])
     if not getattr(load_named(spec.target), "reads_prompts", True):
         needs = "a method that reads prompts"

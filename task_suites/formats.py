@@ -145,10 +145,14 @@ class PromptFormat:
             raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
 
     def resolved(self) -> PromptFormat:
-        """The format with a value for each field that is unset.
+        """The format with a value for each field that is unset."""
+        return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
+
+    def check_idle(self) -> None:
+        """Raise where a field was given that nothing reads.
 
         Raises:
-            UserError: a field that nothing reads.
+            UserError: names the field.
         """
         drawn = self.label_words != "own" or bool(self.templates and not self.template)
         direct = not (self.channel or self.templates or self.chat)
@@ -160,7 +164,6 @@ class PromptFormat:
             (["seed"], "drawn label words or templates", drawn or bool(self.target)),
         ):
             refuse_idle(self, names, needs, "format", used)
-        return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
 
     def subclassed(self) -> PromptFormat:
         """The format itself, or the one that `target` names.

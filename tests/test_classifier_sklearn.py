@@ -38,6 +38,7 @@ from metaicl.methods import METHODS
 from metaicl.methods.base import Method, Predictor
 from task_suites.errors import UserError, UserTypeError
 from task_suites.formats import PromptFormat
+from task_suites.sources import load_named
 from task_suites.task import Example, Task
 
 TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
@@ -316,7 +317,7 @@ def test_a_grid_search_in_a_pipeline_opens_each_method_once(openings):
     )
     search.fit(TEXTS, [2, 5] * 3)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert openings == [(SOURCE, "knn"), (SOURCE, "majority")]
+    assert openings == [(SOURCE, "knn", False), (SOURCE, "majority", False)]
 
 
 # ---- storage ---------------------------------------------------------------------------------------------------------
@@ -400,7 +401,8 @@ QUICK = ["zero_shot", "majority", "icl_contextual", "relation", "r2d2", "snail",
 def test_every_method_answers_behind_the_estimator(name, tmp_path):
     options = {"inner_steps": 1} if "inner_steps" in METHODS[name].defaults() else {}
     model, method = (trained(tmp_path / "run", name, **options), None) if METHODS[name].trained else (SOURCE, name)
-    classifier = FewShotClassifier(model, method, "Name the kind.").fit(TEXTS[:4], [2, 10] * 2)
+    instruction = "Name the kind." if method and load_named(METHODS[name].target).reads_prompts else ""
+    classifier = FewShotClassifier(model, method, instruction).fit(TEXTS[:4], [2, 10] * 2)
     probabilities = classifier.predict_proba(QUERIES)
     assert classifier.predict(QUERIES).tolist() == [[2, 10][column] for column in probabilities.argmax(1)]
     assert np.allclose(probabilities.sum(1), 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,21 @@ def test_a_query_is_refused_in_the_words_in_which_a_suite_refuses_it(row):
         return
     assert parse_example({**row, **answer}, (), "f:1").hidden() == query
     assert query == Example(query.input, None, query.options, query.tokens)
+
+
+def test_inputs_come_from_standard_input_as_from_a_file(tmp_path):
+    demos, inputs = lines(tmp_path / "d.jsonl", CLASSES), lines(tmp_path / "i.jsonl", [{"input": "thing 7"}] * 2)
+    words = ["predict", "--model", "tiny-random", "--method", "majority", "--demos", str(demos), "--inputs"]
+
+    def answers(where: str) -> str:
+        with inputs.open() as pipe:
+            done = subprocess.run([sys.executable, "-m", "metaicl", *words, where], stdin=pipe, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    assert answers("-") == answers(str(inputs)) and answers("-").count("\n") == 2
+
+
+def test_standard_input_cannot_hold_both_files():
+    with pytest.raises(UserError, match="both come from standard input"):
+        read_questions(Path("-"), Path("-"))

@@ -110,7 +110,7 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     assert set(card["training"]["data"]) == {"mood", "taste", "topic"} and set(card["training"]["trained_on"]) == {
         "mood"
     }
-    methods = ["random", str(run.folder / "best")]
+    methods = ["random", "majority", str(run.folder / "best")]
     evaluate_run(evaluation(folder, tmp_path, methods=methods), say=lambda text: None)
     other = tmp_path / "sides.json"  # the same tasks, the trained one now held out
     other.write_text('{"name": "other", "meta_train": ["topic"], "meta_test": ["mood"]}')

@@ -88,7 +88,7 @@ def test_a_lone_file_or_saved_data_set_is_divided(tmp_path):
 
 def test_options_rename_classes_and_choose_columns(tmp_path):
     folder = saved(tmp_path)
-    (task,) = open_suite(f"hf:{folder}?labels=awful,great&streaming=2").tasks.values()
+    (task,) = open_suite(f"hf:{folder}?labels=bad:awful,good:great&streaming=2").tasks.values()
     assert [e.output for e in task.examples("train")] == ["awful", "great"]
     (task,) = open_suite(f"hf:{folder}?labels=good,bad").tasks.values()  # the classes' own names, in another order
     assert [e.output for e in task.examples("train")][:2] == ["bad", "good"] and task.labels == ("good", "bad")
@@ -96,7 +96,9 @@ def test_options_rename_classes_and_choose_columns(tmp_path):
     assert [e.output for e in task.examples("train")][:2] == ["no", "yes"]
     (task,) = open_suite(f"hf:{folder}?tokens=w&tags=tags").tasks.values()
     assert task.examples("train")[0] == Example(tokens=("a", "b"), tags=("O", "B-X"))
-    assert "labels and classes differ in number" in error_of(f"hf:{folder}?labels=x,y,z")
+    for words in ("awful,great", "x,y,z"):  # which word stands for which class is not guessed
+        message = error_of(f"hf:{folder}?labels={words}")
+        assert "labels are not the classes of the data" in message and 'labels: {"bad": "' in message
 
 
 def test_a_table_yaml_names_a_data_set_beside_it(tmp_path):

@@ -379,3 +379,46 @@ def test_a_template_reads_the_row(source, text):
 def test_a_template_cannot_reach_out_grow_or_hang(source):
     with pytest.raises(UserError, match=r"^f:1: "):
         render(source, {**ROW, "wide": ["x"] * 1000}, "f:1")
+
+
+def in_each_format(folder: Path, cells: list, keys: dict) -> dict[str, str]:
+    """The suite name of a task with these label cells, for each type of file."""
+    rows = [{"text": f"t{i}", "mood": cell} for i, cell in enumerate(cells)]
+    table = pa.Table.from_pylist(rows)
+    csv = "text,mood\n" + "".join(f"{row['text']},{row['mood']}\n" for row in rows)
+    contents = {
+        "csv": csv,
+        "jsonl": "".join(json.dumps(row) + "\n" for row in rows),
+        "parquet": parquet_bytes(table),
+        "arrow": arrow_bytes(table),
+    }
+    names = {}
+    for kind, content in contents.items():
+        place = folder / kind
+        place.mkdir()
+        keys = keys | {"train": f"train.{kind}", "test": f"train.{kind}"}
+        names[kind] = write(place, keys, **{f"train_{kind}": content})
+    return names
+
+
+@pytest.mark.parametrize("cells", [[1.0, 2.0, 1.0], [True, False, True], [1, 2, 1], ["1", "2", "1"]])
+@pytest.mark.parametrize("labels", ["words", "*"])
+def test_a_label_is_the_same_whatever_the_type_of_file(tmp_path, cells, labels):
+    first, second = sorted({str(c).lower().removesuffix(".0") for c in cells})
+    words = {first: "low", second: "high"} if labels == "words" else labels
+    found = {}
+    for kind, name in in_each_format(tmp_path, cells, {"input": "text", "output": "mood", "labels": words}).items():
+        found[kind] = [e.output for e in open_suite(name)["mood"].examples("train")]
+    outputs = found["csv"]
+    assert all(other == outputs for other in found.values()), found
+    assert outputs[0] == outputs[2] != outputs[1]
+
+
+def test_a_type_that_chooses_from_options_needs_labels_or_options(tmp_path):
+    keys = {"input": "text", "output": "mood", "type": "classification"}
+    for kind, name in in_each_format(tmp_path, ["good", "bad", "good"], keys).items():
+        message = error_of(name)
+        assert "type classification without labels or options" in message, kind
+        way_out = yaml.safe_load((tmp_path / kind / "mood.yaml").read_text()) | {"labels": "*"}
+        (tmp_path / kind / "mood.yaml").write_text(yaml.safe_dump(way_out))
+        assert open_suite(name)["mood"].labels == ("bad", "good")

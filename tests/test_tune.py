@@ -103,7 +103,7 @@ def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):
 
 
 def test_a_method_without_meta_training_is_tuned_by_its_own_options(run):
-    recipe = tune_run(replace(run, method="finetune", trials=2), say=lambda text: None)
+    recipe = tune_run(replace(run, method="finetune", trials=2, trainer=TrainerConfig()), say=lambda text: None)
     assert set(recipe) == {"method", "method_options"} and set(recipe["method_options"]) == {"lr", "steps"}
     assert trials(run)[0]["settings"] == {"options.lr": 1e-3, "options.steps": 20}
 

@@ -58,16 +58,20 @@ class MethodSpec:
         """The value of every option of the class: the one given, else the registry's, else the class's own.
 
         A default of a user's class that JSON cannot hold is left out: the class alone knows it.
+        """
+        return {n: v for n, v in self.defaults().items() if _is_plain(v)} | dict(given)
+
+    def check_idle(self, given: Mapping[str, Any]) -> None:
+        """Raise where an option was given that another option's value keeps from being read (`Method.read_unless`).
 
         Raises:
-            UserError: an option that nothing reads was given (`Method.read_unless`).
+            UserError: names the option.
         """
         defaults = self.defaults()
         values = {**defaults, **given}
         for name, (switch, off) in getattr(load_named(self.target), "read_unless", {}).items():
             if values.get(switch) == off and values.get(name) != defaults.get(name):
                 refuse_values({name: values[name]}, f"another {switch} than {off!r}", f"option {self.name}.")
-        return {n: v for n, v in defaults.items() if _is_plain(v)} | dict(given)
 
     def backbone_config(self, config: BackboneConfig, shared: bool = False) -> BackboneConfig:
         """`config` with a value for every option: the one given, else the method's, else the general one.
