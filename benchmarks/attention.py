@@ -24,9 +24,9 @@ import scoring  # sets the environment, so before torch
 import torch
 from torch import Tensor
 
-from metaicl import tree_attention
-from metaicl.prompt_tree import Packed, PromptTree, pack
-from metaicl.runs import manifest
+from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.prompt_tree import Packed, PromptTree, pack
+from metaicl.training.run import manifest
 
 HEADS, KEY_HEADS, WIDTH = 9, 3, 64
 VARIANTS: dict[str, dict[str, int]] = {

@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from metaicl.runs import manifest
-from task_suites.audit import PARTS, AuditReport, Pair, Ref, audit_suite
+from metaicl.training.run import manifest
+from task_suites.audit.run import PARTS, AuditReport, Pair, Ref, audit_suite
 from task_suites.sources import open_suite
 from task_suites.task import META_SPLITS, Example, Task, TaskSuite
 

@@ -40,12 +40,12 @@ from scoring import WIDTH, Case, beyond, finish, rounded, say, summary
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from training import Row, norm, rows_of, worst
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
-from metaicl.methods.in_context import InContext
-from metaicl.prompt_tree import PromptTree
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.prompt_tree import PromptTree
+from metaicl.methods.in_context.icl import InContext
 from task_suites.episodes import Episode
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 
 ONE_B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32}
 SMOL = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}

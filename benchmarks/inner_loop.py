@@ -46,13 +46,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
-from metaicl.methods.maml import MAML
-from metaicl.tiny import tiny_model
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.tiny import tiny_model
+from metaicl.methods.gradient.maml import MAML
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
 from task_suites.task import Example, Task
 

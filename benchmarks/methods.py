@@ -27,19 +27,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli.py says why
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/main.py says why
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import manifest
+from metaicl.training.run import manifest
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
 
 

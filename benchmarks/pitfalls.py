@@ -31,23 +31,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli.py says why
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/main.py says why
 
 import torch
 from scipy.stats import spearmanr
 
 from eval.harness import answer_episode, truth
 from eval.metrics import score
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import BackboneConfig, TrainerConfig
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.runs import manifest
-from metaicl.trainer import Trainer
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig
+from metaicl.training.run import manifest
+from metaicl.training.trainer import Trainer
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Task
 

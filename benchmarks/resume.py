@@ -28,9 +28,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; a child that is f
 import torch
 
 from eval.harness import make_validate
-from metaicl.config import BackboneConfig, TrainerConfig, TrainRun, ValidationConfig
-from metaicl.identity import read_record
-from metaicl.runs import manifest, train_run
+from metaicl.lm.config import BackboneConfig
+from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
+from metaicl.training.identity import read_record
+from metaicl.training.run import manifest, train_run
 from task_suites.sources import SuiteConfig
 from task_suites.task import Example, Task, TaskSuite
 

@@ -58,15 +58,15 @@ import torch
 import yardsticks
 from yardsticks import MatrixProducts, Prompts, Scores
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
-from metaicl.models import resolve
-from metaicl.prompts import fit
-from metaicl.runs import manifest
-from metaicl.scoring import PromptScorer
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.models import resolve
+from metaicl.lm.prompts import fit
+from metaicl.methods.scoring import PromptScorer
+from metaicl.training.run import manifest
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
 from task_suites.task import Example, Task
 

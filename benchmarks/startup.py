@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metaicl import models, tiny
+from metaicl.lm import models, tiny
 
 DEMONSTRATIONS = {"good": ["I loved it", "wonderful"], "bad": ["a terrible film", "an awful mess"]}
 INPUTS = ["a joy to watch", "boring", "I fell asleep", "splendid acting", "what a waste"]
@@ -69,10 +69,10 @@ def save_tiny(folder: Path) -> str:
 
 def largest_difference(answers: str, demos: Path, inputs: Path, model: str) -> tuple[float, str]:
     """(largest difference of a score from that of plain sequences, precision of both)."""
-    from metaicl.checkpoint import MethodConfig
-    from metaicl.config import BackboneConfig
     from metaicl.inference.files import predict_lines
-    from task_suites.formats import PromptFormat
+    from metaicl.lm.config import BackboneConfig
+    from metaicl.training.checkpoint import MethodConfig
+    from task_suites.formats.prompt_format import PromptFormat
 
     method = MethodConfig("icl", {}, BackboneConfig(model, attention="plain"), PromptFormat()).build()
     method.backbone.head, method.backbone.last.module = None, None
@@ -138,7 +138,7 @@ def summary(
 ) -> dict[str, Any]:
     import torch
 
-    from metaicl.runs import manifest
+    from metaicl.training.run import manifest
 
     about = manifest()
     middle = {side: statistics.median(runs) for side, runs in seconds.items()}

@@ -159,8 +159,8 @@ def measure(folder: str, size: int, seconds: float) -> dict[str, Any]:
 
 def tokenised(draw: Callable[[int], Episode], seconds: float) -> dict[str, float]:
     """Episodes a second as token tries, with empty and with filled caches of the segments' tokens."""
-    from metaicl.prompt_tree import PromptTree  # brings torch, whose memory is not to count above
-    from task_suites.formats import PromptFormat
+    from metaicl.lm.prompt_tree import PromptTree  # brings torch, whose memory is not to count above
+    from task_suites.formats.prompt_format import PromptFormat
 
     cache: dict[str, list[int]] = {}
 
@@ -191,7 +191,7 @@ def tokenised(draw: Callable[[int], Episode], seconds: float) -> dict[str, float
 
 def audited(sizes: Sequence[int]) -> dict[str, Any]:
     """The audit's throughput at each size, and the exponent of its growth."""
-    from task_suites.audit import audit_suite
+    from task_suites.audit.run import audit_suite
 
     audit_suite(generated_suite(3, 60))  # imports are not growth
     seconds, busy = [], []
@@ -255,7 +255,7 @@ def main() -> None:
         print(line, flush=True)
     if args.audit:
         line |= audited(args.audit)
-    from metaicl.runs import manifest
+    from metaicl.training.run import manifest
 
     head = {"benchmark": "suites", "tasks": args.tasks, "examples": args.examples}
     tail = {name: value for name, value in manifest().items() if name in ("machine", "versions")}

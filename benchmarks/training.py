@@ -50,14 +50,15 @@ import torch
 import torch.nn.functional as F
 from scoring import MODEL, WIDTH, beyond, finish, rounded, say, summary, take_turns
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig, TrainerConfig
-from metaicl.methods.in_context import InContext
-from metaicl.preflight import VALIDATION_SEED
-from metaicl.trainer import training_episodes
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods.in_context.icl import InContext
+from metaicl.training.config import TrainerConfig
+from metaicl.training.preflight import VALIDATION_SEED
+from metaicl.training.trainer import training_episodes
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Task, TaskSuite
 

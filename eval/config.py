@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.sizes import Asked, SizeName
-from metaicl.config import BackboneConfig, TrainerConfig, ValidationConfig, run_folder
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
-from task_suites.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
+from eval.quickstart.sizes import Asked, SizeName
+from metaicl.lm.config import BackboneConfig
+from metaicl.training.config import TrainerConfig, ValidationConfig, run_folder
+from task_suites.core.errors import UserError
+from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
 

@@ -1,5 +1,5 @@
 """How long an evaluation takes on this machine: a few cells of each method are run, and kept; the rest follows from
-their sizes (metaicl/estimate.py)."""
+their sizes (metaicl/training/estimate.py)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from eval.harness import Comparison, Contender
 from eval.results import Cell
-from metaicl.estimate import SAMPLES, Rate, spread, timed
 from metaicl.methods.base import Method
+from metaicl.training.estimate import SAMPLES, Rate, spread, timed
 
 
 def comparison_seconds(comparison: Comparison, contenders: Sequence[Contender]) -> float:

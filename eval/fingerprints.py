@@ -13,12 +13,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import BackboneConfig, TrainRun
-from metaicl.devices import device_for, settled
-from metaicl.identity import model_identity
-from metaicl.methods import METHODS, resolved
-from metaicl.text_encoder import ENCODING
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.devices import device_for, settled
+from metaicl.lm.text_encoder import ENCODING
+from metaicl.methods import METHODS
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainRun
+from metaicl.training.identity import model_identity
+from metaicl.training.resolved import resolved
 from task_suites.core.files import sha256
 from task_suites.provenance import prompt_fingerprint
 from task_suites.sources import load_named

@@ -25,17 +25,17 @@ from eval.metrics import closest, score
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Prediction, Refusal, Results, TaskResult
 from eval.store import CellStore
-from metaicl.config import ValidationConfig
 from metaicl.methods.base import Answer, Method
-from metaicl.preflight import validation_episodes
-from metaicl.runs import manifest, plain
+from metaicl.training.config import ValidationConfig
+from metaicl.training.preflight import validation_episodes
+from metaicl.training.run import manifest, plain
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
-from task_suites.errors import UserError, nearest
 from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.task import Example, Task
-from task_suites.writing import write_text
 
 
 @dataclass(frozen=True)

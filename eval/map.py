@@ -21,30 +21,30 @@ from typing import Any
 
 import numpy as np
 
-from eval.budget import within_budget
 from eval.calibration import calibration
-from eval.compare import DONE, Backbones, contender, finished_training, train_once
 from eval.config import MapRun
+from eval.evaluate import DONE, Backbones, contender, finished_training, train_once
 from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
 from eval.harness import Comparison, Contender
 from eval.map_results import MapResults, Place, RefusedPlace, place
 from eval.metrics import score
+from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator
 from eval.tune import RECIPE
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainRun
-from metaicl.folders import one_process
 from metaicl.methods import METHODS, method_spec
-from metaicl.runs import check_base_model, data_record, duration, machine, manifest, write_config
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainRun
+from metaicl.training.folders import one_process
+from metaicl.training.run import check_base_model, data_record, duration, machine, manifest, write_config
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.json_files import read_json
 from task_suites.core.line_store import LOST, LineStore
 from task_suites.core.yaml_files import read_yaml
-from task_suites.errors import UserError, counted, nearest
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import prompt_fingerprint
 from task_suites.task import Task, TaskSuite
-from task_suites.writing import write_text
 
 RESAMPLES = 300
 LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
@@ -54,7 +54,7 @@ Asked = tuple[str, int]  # task, k
 @one_process
 def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
-    from eval.map_report import write_map
+    from eval.report.map import write_map
 
     started = time.monotonic()
     names = run.methods or list(METHODS)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.results import as_object, read_object
+from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
-from task_suites.errors import UserError
 
 SCHEMA = 2  # of map.json
 

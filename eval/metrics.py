@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 
 Texts = Sequence[str]
 Tags = Sequence[Sequence[str]]
@@ -113,7 +113,7 @@ def span_f1(predictions: Tags, references: Tags) -> float:
     """The micro-averaged F1 of typed spans over all sentences (seqeval's default, CoNLL-2000 evaluation).
 
     A span counts when type, start and end agree. An I- tag that continues nothing opens a span, as in
-    `task_suites.formats.spans`. Where neither side has any span at all the value is 1.
+    `task_suites.formats.prompt_format.spans`. Where neither side has any span at all the value is 1.
     """
     from seqeval.metrics import f1_score
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.results import Refusal, Results
-from task_suites.errors import counted
+from task_suites.core.errors import counted
 
 GAPS = 3  # exit status of an evaluation that finished with refused cells
 SHOWN = 5  # reasons in the table and the notes; all of them are in the report's section "Not run"

@@ -11,8 +11,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json, read_json_lines
-from task_suites.errors import UserError
 
 if TYPE_CHECKING:
     import pandas

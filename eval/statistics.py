@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 RESAMPLES = 10_000
 TIE = 1e-9  # points; below it a task counts as a tie

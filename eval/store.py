@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.results import Cell, Refusal, prediction
+from task_suites.core.errors import UserError
 from task_suites.core.line_store import LOST, LineStore
-from task_suites.errors import UserError
 
 
 class CellStore:

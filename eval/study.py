@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from eval.config import TuneRun
-from metaicl.config import TrainRun
-from metaicl.identity import differences, identity_of, table
-from metaicl.runs import data_record
+from metaicl.training.config import TrainRun
+from metaicl.training.identity import differences, identity_of, table
+from metaicl.training.run import data_record
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
-from task_suites.errors import UserError
 from task_suites.task import TaskSuite
-from task_suites.writing import write_text
 
 STUDY = "study.json"  # in a study's folder: what all of its trials share
 OF_A_STUDY = (STUDY, "trials.log", "trials.jsonl", "recipe.yaml")  # a folder with one of them is not free

@@ -22,24 +22,24 @@ from typing import Any
 
 import yaml
 
-from eval.budget import within_budget
 from eval.config import TuneRun
 from eval.fingerprints import training_print
 from eval.harness import make_scores, make_validate
+from eval.quickstart.budget import within_budget
 from eval.study import claim_study
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig, TrainRun
-from metaicl.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
-from metaicl.folders import one_process
+from metaicl.lm.backbone import Backbone
 from metaicl.methods import RATE, MethodSpec, method_spec
-from metaicl.preflight import check_episodes, validation_episodes
-from metaicl.runs import duration, plain, train_run, write_config
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig, TrainRun
+from metaicl.training.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
+from metaicl.training.folders import one_process
+from metaicl.training.preflight import check_episodes, validation_episodes
+from metaicl.training.run import duration, plain, train_run, write_config
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.idle import refuse_idle
 from task_suites.core.line_store import LineStore
-from task_suites.errors import UserError, counted, nearest
-from task_suites.idle import refuse_idle
 from task_suites.task import TaskSuite
-from task_suites.writing import write_text
 
 log = logging.getLogger("metaicl")
 RECIPE = "recipe.yaml"  # in a study's folder: what it has chosen

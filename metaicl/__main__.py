@@ -14,7 +14,7 @@ except FileNotFoundError:
 if sys.path[0] in ("", here) and Path(__file__).resolve().parents[1] != Path(here).resolve():
     sys.path.append(sys.path.pop(0))
 
-from metaicl.cli import main
+from metaicl.cli.main import main
 
 if __name__ == "__main__":
     main()

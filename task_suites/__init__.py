@@ -1,7 +1,7 @@
 """Tasks, suites and episodes: everything about data, nothing about models (no torch, no transformers)."""
 
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
 from task_suites.sources import open_suite
 from task_suites.sources.lists import from_lists
 from task_suites.task import Example, Task, TaskSuite

@@ -8,10 +8,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
-from task_suites.chat import ChatTemplate
+from task_suites.core.errors import UserError, counted
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError, counted
-from task_suites.formats import PromptFormat, Role, Segment
+from task_suites.formats.chat import ChatTemplate
+from task_suites.formats.prompt_format import PromptFormat, Role, Segment
 from task_suites.task import META_SPLITS, TaskSuite
 
 Tokens = Callable[[str], Iterable[tuple[str, int]]]  # the tokens of a whole text, each with the character it ends at

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
 from typing import Literal, overload
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 from task_suites.task import Example, PartIndex, Task
 
 EpisodeKey = tuple[int, str, str, int]

@@ -23,12 +23,12 @@ from typing import Any
 
 import yaml
 
-from task_suites.errors import UserError, counted, nearest
-from task_suites.formats import PromptFormat
+from task_suites.core.atomic import check_free, new_folder, write_lines, write_yaml
+from task_suites.core.errors import UserError, counted, nearest
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources.layouts import answered
 from task_suites.store import fill_store
 from task_suites.task import FORMS, META_SPLITS, Example, Task, TaskSuite
-from task_suites.writing import check_free, new_folder, write_lines, write_yaml
 
 PARTS = ("train", "test")
 HEAD = ("instruction", "description", "domain", "source", "licence", "family")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal, get_args
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.task import Task
 
 MixingKind = Literal["uniform", "proportional", "temperature", "weights"]

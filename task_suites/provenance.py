@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from task_suites.errors import UserError, counted
+from task_suites.core.errors import UserError, counted
 from task_suites.task import META_SPLITS, Task, TaskSuite
 
 Record = dict[str, dict[str, str]]  # task -> source, licence, fingerprint

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.errors import UserError
 from task_suites.sources import load_named
 from task_suites.task import Example, Task
 

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from task_suites.core.atomic import check_free, new_folder, write_text
+from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.json_files import read_json
-from task_suites.errors import UserError, counted, nearest
 from task_suites.sources.metaicl_folder import source_of
 from task_suites.task import META_SPLITS, Task, TaskSuite
-from task_suites.writing import check_free, new_folder, write_text
 
 By = Literal["task", "source", "family", "domain"]
 KEYS: dict[str, Callable[[Task], str]] = {

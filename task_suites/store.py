@@ -19,9 +19,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
-from task_suites.errors import UserError
+from task_suites.core.atomic import new_folder
+from task_suites.core.errors import UserError
 from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite, content_key
-from task_suites.writing import new_folder
 
 HEADER, EXAMPLES = "suite.json", "examples.arrow"
 VERSION = 1

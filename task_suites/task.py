@@ -1,7 +1,7 @@
 """`Example`, `Task` and `TaskSuite`: what a task is, before any tokenizer or model.
 
-A `Task` never meets a model: a `PromptFormat` (task_suites/formats.py) turns its examples into text, and a
-`PromptTree` (metaicl/prompt_tree.py) turns that text into tokens. Values are frozen and checked once, where they
+A `Task` never meets a model: a `PromptFormat` (task_suites/formats/prompt_format.py) turns its examples into text, and
+a `PromptTree` (metaicl/lm/prompt_tree.py) turns that text into tokens. Values are frozen and checked once, where they
 enter; code behind the door trusts them.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 
 TaskType = Literal["classification", "multiple_choice", "relation", "event", "tagging", "generation"]
 Metric = Literal["accuracy", "macro_f1", "exact_match", "rouge_l", "span_f1"]

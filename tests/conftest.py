@@ -17,7 +17,8 @@ from checks import remembered, repeated
 from helpers import REALTASKS
 from hypothesis import settings
 
-from metaicl import attention_speed, models
+from metaicl.lm import models
+from metaicl.lm.attention import speed as attention_speed
 
 # tiny models: a second thread costs more than it brings; set, it is obeyed, for numbers may depend on it
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))

@@ -12,16 +12,16 @@ from gradients import flat, gradient_error
 from scipy.special import softmax
 from toys import tag_task, toy_task
 
-from metaicl.methods.adapted import SCALE, AdaptedModel
 from metaicl.methods.base import AveragePredictor, Predictor
-from metaicl.methods.finetune import FineTune
-from metaicl.methods.maml import MAML
-from metaicl.methods.protonet import ProtoNet
-from metaicl.methods.reptile import Reptile
-from metaicl.methods.transfer import Transfer
+from metaicl.methods.baselines.finetune import FineTune
+from metaicl.methods.baselines.transfer import Transfer
+from metaicl.methods.gradient.adapted import SCALE, AdaptedModel
+from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.gradient.reptile import Reptile
+from metaicl.methods.metric.protonet import ProtoNet
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 TAGS = EpisodeSampler(0, 3, 2).draw(tag_task(), "train", 0)

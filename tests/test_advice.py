@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from metaicl.inference.files import read_questions
+from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.line_store import LineStore
-from task_suites.errors import UserError
 from task_suites.sources import open_suite
 
 DEMOS = [{"input": f"thing {i}", "output": ("up", "down")[i % 2]} for i in range(4)]

@@ -9,13 +9,15 @@ import torch
 from backbones import tiny_config
 from families import FAMILIES, make, own_logprobs, tree, tree_logprobs, wrap
 
-from metaicl import attention_choice, output_head, tree_attention
-from metaicl.attention_choice import HEAD, LAST_NETWORK, Choice, Fallback
-from metaicl.backbone import Backbone
-from metaicl.last_network import LastNetwork
-from metaicl.refusals import Refused
-from metaicl.tiny import tiny_tokenizer
-from task_suites.errors import UserError
+from metaicl.lm import output_head
+from metaicl.lm.attention import selection
+from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.selection import HEAD, LAST_NETWORK, Choice, Fallback
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.last_network import LastNetwork
+from metaicl.lm.refused import Refused
+from metaicl.lm.tiny import tiny_tokenizer
+from task_suites.core.errors import UserError
 
 # what each family refuses of the ways that are tried on CPU, and a word of the reason
 REFUSALS: dict[str, dict[str, str]] = {
@@ -32,14 +34,14 @@ PLACES = {
     "its plan": (tree_attention, "plan"),
     "output head": (output_head, "logits"),
     "last network": (LastNetwork, "at"),
-    "the questions": (attention_choice, "ask"),
+    "the questions": (selection, "ask"),
 }
 
 
 @pytest.fixture(autouse=True)
 def unreported():
     """Nothing has been reported yet."""
-    attention_choice.report.cache_clear()
+    selection.report.cache_clear()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -115,8 +117,8 @@ def test_a_model_that_takes_every_quick_way_reports_nothing(caplog):
 def test_a_refused_attention_leaves_the_model_as_it_was():
     backbone = wrap(make("gemma2"))
     before = backbone.attention, backbone.shape._attn_implementation
-    assert attention_choice.refusal(backbone, "tree") is not None
-    assert attention_choice.refusal(backbone, "dense") is None
+    assert selection.refusal(backbone, "tree") is not None
+    assert selection.refusal(backbone, "dense") is None
     assert (backbone.attention, backbone.shape._attn_implementation) == before
 
 
@@ -173,7 +175,7 @@ def test_flex_attention_gives_way_to_a_dense_mask_for_second_derivatives_where_t
     backbone = wrap(make("llama"))
     backbone.run_with("flex")
     if not dense:
-        monkeypatch.setattr(attention_choice, "refusal", lambda *args: "it was said so")
+        monkeypatch.setattr(selection, "refusal", lambda *args: "it was said so")
         with pytest.raises(UserError, match=r"takes no dense mask.*it was said so"), backbone.twice_differentiable():
             pass
     else:

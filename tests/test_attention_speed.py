@@ -8,8 +8,8 @@ from families import make, wrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl import attention_speed
-from metaicl.attention_speed import CLEARLY, quicker, seconds
+from metaicl.lm.attention import speed as attention_speed
+from metaicl.lm.attention.speed import CLEARLY, quicker, seconds
 
 
 @given(st.floats(1e-9, 1e3), st.floats(1e-9, 1e3))

@@ -18,15 +18,16 @@ from helpers import LABELS, make_folder, rows, write_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.cli import main
-from task_suites import audit_duplicates, open_suite
-from task_suites.audit import BETWEEN, WITHIN, audit_suite
-from task_suites.audit_answers import note_task
-from task_suites.audit_duplicates import Corpus, common_words, permutation_key, words_of
-from task_suites.audit_fix import cleaned, write_fixed
-from task_suites.audit_report import page, table
+from metaicl.cli.main import main
+from task_suites import open_suite
+from task_suites.audit import duplicates as audit_duplicates
+from task_suites.audit.answers import note_task
+from task_suites.audit.duplicates import Corpus, common_words, permutation_key, words_of
+from task_suites.audit.fix import cleaned, write_fixed
+from task_suites.audit.report import page, table
+from task_suites.audit.run import BETWEEN, WITHIN, audit_suite
+from task_suites.core.errors import UserError
 from task_suites.episodes import ARBITRARY_WORDS
-from task_suites.errors import UserError
 from task_suites.export import write_local
 from task_suites.task import Example, Task, TaskSuite
 

@@ -10,13 +10,13 @@ import pytest
 from backbones import tiny_config
 from helpers import make_folder
 
-from metaicl.checkpoint import MethodConfig, save_method
-from metaicl.cli import main
-from metaicl.identity import read_record
-from metaicl.models import lasting_name
-from metaicl.tiny import tiny_model, tiny_tokenizer
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.cli.main import main
+from metaicl.lm.models import lasting_name
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.training.checkpoint import MethodConfig, save_method
+from metaicl.training.identity import read_record
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 TRAINING = [
     *("train", "--method", "metaicl", "--trainer.steps", "1", "--trainer.k", "2", "--trainer.queries", "2"),

@@ -12,13 +12,13 @@ from gradients import EPISODE, gradient_error
 from scipy.special import softmax
 
 from metaicl.methods.base import seeded
-from metaicl.methods.bmaml import BayesianMAML, kernel_width, stein_direction
-from metaicl.methods.in_context import InContext
-from metaicl.methods.maml import MAML
-from metaicl.methods.platipus import PLATIPUS, drawn, gaussian_kl
+from metaicl.methods.bayesian.bmaml import BayesianMAML, kernel_width, stein_direction
+from metaicl.methods.bayesian.platipus import PLATIPUS, drawn, gaussian_kl
+from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.in_context.icl import InContext
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 
 QUERIES = [q.hidden() for q in EPISODE.queries]
 

@@ -16,9 +16,9 @@ from sklearn.metrics import brier_score_loss
 from toys import tag_task, toy_task
 
 from eval.calibration import calibration, expected_calibration_error
-from eval.compare import run_all
+from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.report import write_report
+from eval.report.page import write_report
 from eval.results import Prediction
 
 
@@ -107,8 +107,8 @@ def test_results_carry_the_calibration_of_cells_with_options_and_of_no_others(tm
 def test_tagging_has_no_calibration(tmp_path):
     from backbones import tiny_config
 
-    from eval.compare import Backbones, contender
-    from task_suites.formats import PromptFormat
+    from eval.evaluate import Backbones, contender
+    from task_suites.formats.prompt_format import PromptFormat
 
     comparison = Comparison([tag_task()], PROTOCOL, tmp_path)
     majority = contender("majority", tiny_config(), PromptFormat(), Backbones())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metaicl.inference.files import read_questions
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources import open_suite
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
@@ -38,11 +38,11 @@ def test_a_byte_order_mark_is_taken():
 
 
 def test_a_second_and_a_third_evaluation_compute_nothing(tmp_path):
-    from eval.compare import Backbones, contender
     from eval.config import Protocol
+    from eval.evaluate import Backbones, contender
     from eval.harness import Comparison
-    from metaicl.config import BackboneConfig
-    from task_suites.formats import PromptFormat
+    from metaicl.lm.config import BackboneConfig
+    from task_suites.formats.prompt_format import PromptFormat
 
     made = contender("majority", BackboneConfig(name="tiny-random"), PromptFormat(), Backbones())
     sizes = []

@@ -11,7 +11,8 @@ import pytest
 import torch
 from backbones import tiny_config
 
-from metaicl.checkpoint import (
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.training.checkpoint import (
     MethodConfig,
     Training,
     holds_method,
@@ -21,10 +22,9 @@ from metaicl.checkpoint import (
     read_training,
     save_method,
 )
-from metaicl.identity import model_identity
-from metaicl.tiny import tiny_model, tiny_tokenizer
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.training.identity import model_identity
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 CONFIG = MethodConfig("metaicl", {"prior_share": 0.25}, tiny_config(), PromptFormat(answer=" =>"))
 AGAIN = "Copy the folder again from where it was trained, or train again."
@@ -103,7 +103,7 @@ def test_a_folder_with_a_card_holds_a_method(best):
         ('{"backbone": {}, "format": {}, "name": "icl", "options": {}}', "'base'"),
         (
             '{"backbone": {}, "format": []}',
-            "task_suites.formats.PromptFormat() argument after ** must be a mapping, not list",
+            "task_suites.formats.prompt_format.PromptFormat() argument after ** must be a mapping, not list",
         ),
         ("[]", "list indices must be integers or slices, not str"),
     ],

@@ -14,11 +14,12 @@ from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metaicl import attention_choice, choice_cache
-from metaicl.attention_choice import Choice, Fallback
-from metaicl.backbone import Backbone
-from metaicl.choice_cache import Entry, entry
-from metaicl.tiny import tiny_model, tiny_tokenizer
+from metaicl.lm import choice_cache
+from metaicl.lm.attention import selection
+from metaicl.lm.attention.selection import Choice, Fallback
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.choice_cache import Entry, entry
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("a_check_at_each_loading")
 CHOICE = Choice("dense", True, False, (Fallback("tree", "it is so"), Fallback("last network", "is »absent«")))
@@ -37,13 +38,13 @@ def folder(tmp_path, monkeypatch) -> Path:
 def checks(monkeypatch) -> list[Backbone]:
     """The backbones that are checked from here on."""
     made: list[Backbone] = []
-    choose = attention_choice.choose
+    choose = selection.choose
 
     def counted(backbone: Backbone) -> Choice:
         made.append(backbone)
         return choose(backbone)
 
-    monkeypatch.setattr(attention_choice, "choose", counted)
+    monkeypatch.setattr(selection, "choose", counted)
     return made
 
 
@@ -104,7 +105,7 @@ def test_another_configuration_is_checked_again(folder, checks, changes):
 @pytest.mark.parametrize("what", ["_code", "_processor", "importlib.metadata.version"])
 def test_another_library_code_or_processor_is_checked_again(folder, checks, monkeypatch, what):
     Backbone.load(config(folder))
-    monkeypatch.setattr(f"metaicl.choice_cache.{what}", lambda *args: "another")
+    monkeypatch.setattr(f"metaicl.lm.choice_cache.{what}", lambda *args: "another")
     Backbone.load(config(folder))
     assert len(checks) == 2
 

@@ -32,12 +32,12 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import validate_data
 
 from metaicl import FewShotClassifier
-from metaicl.checkpoint import MethodConfig, save_method
 from metaicl.inference import opening
 from metaicl.methods import METHODS
 from metaicl.methods.base import Method, Predictor
-from task_suites.errors import UserError, UserTypeError
-from task_suites.formats import PromptFormat
+from metaicl.training.checkpoint import MethodConfig, save_method
+from task_suites.core.errors import UserError, UserTypeError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import load_named
 from task_suites.task import Example, Task
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from helpers import make_folder
 
-from metaicl.checkpoint import load_method
-from metaicl.cli import main, parse
+from metaicl.cli.main import main, parse
 from metaicl.inference.opening import user_task
-from task_suites.errors import UserError
-from task_suites.formats import PRESETS, preset
+from metaicl.training.checkpoint import load_method
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PRESETS, preset
 from task_suites.task import Example
 
 TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
@@ -123,7 +123,7 @@ def test_a_list_of_one_needs_no_brackets():
 
 
 def test_debug_shows_the_traceback():
-    from task_suites.errors import UserError
+    from task_suites.core.errors import UserError
 
     with pytest.raises(UserError):
         main(["--debug", "models", "pull", "nothing"])
@@ -204,12 +204,12 @@ def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):
 
 
 def test_interruption_is_said_in_one_line(capsys, monkeypatch):
-    import eval.compare
+    import eval.evaluate
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(eval.compare, "evaluate_run", interrupted)
+    monkeypatch.setattr(eval.evaluate, "evaluate_run", interrupted)
     with pytest.raises(SystemExit) as stop:
         main(["evaluate"])
     assert stop.value.code == 130 and "the same command goes on" in capsys.readouterr().err

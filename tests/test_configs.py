@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metaicl.cli import parse
-from metaicl.config import TrainRun
+from metaicl.cli.main import parse
+from metaicl.training.config import TrainRun
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -135,8 +135,8 @@ def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, mo
     from toys import toy_task
 
     from eval.harness import make_validate
-    from metaicl.checkpoint import load_method
-    from metaicl.runs import train_run
+    from metaicl.training.checkpoint import load_method
+    from metaicl.training.run import train_run
     from task_suites.episodes import EpisodeSampler
 
     code = next(b for b in blocks(ROOT / "docs" / "methods.md", ("python",)) if "class WordWeights" in b)

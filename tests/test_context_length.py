@@ -7,12 +7,12 @@ import torch
 from on_toys import FAST, build
 from toys import tag_task, text_task, toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
-from metaicl.context_length import TooLong, check_length
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.context_length import TooLong, check_length
+from metaicl.lm.prompt_tree import PromptTree
+from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods import METHODS
-from metaicl.prompt_tree import PromptTree
-from metaicl.tiny import tiny_tokenizer
 from task_suites.episodes import EpisodeSampler
 from task_suites.task import Example, Task
 

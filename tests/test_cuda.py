@@ -14,13 +14,13 @@ from families import make, tree
 from training import CONFIG, TASKS
 from trees import plant
 
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import BackboneConfig
-from metaicl.prompt_tree import pack
-from metaicl.tiny import tiny_tokenizer
-from metaicl.trainer import Trainer
-from task_suites.formats import PromptFormat
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.prompt_tree import pack
+from metaicl.lm.tiny import tiny_tokenizer
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.trainer import Trainer
+from task_suites.formats.prompt_format import PromptFormat
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 

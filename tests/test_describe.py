@@ -8,11 +8,11 @@ import sys
 import pytest
 from helpers import make_folder, write_task
 
-from metaicl.prompts import Prompt
+from metaicl.lm.prompts import Prompt
+from task_suites.core.errors import UserError
 from task_suites.describe import COLOURS, list_tasks, show_prompt
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat, preset
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.sources import open_suite
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl import devices, machine
-from metaicl.config import BackboneConfig
-from metaicl.devices import CLEARLY, precision_for, product_seconds, quicker, settled, with_precision
+from metaicl.lm import devices, machine
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.devices import CLEARLY, precision_for, product_seconds, quicker, settled, with_precision
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from task_suites.core.errors import UserError
 from task_suites.embedded.generator import Filler, example_at, materialise, parse, side_of
 from task_suites.embedded.grammar import captured, finished, tagged, with_articles
-from task_suites.errors import UserError
 from task_suites.sources.embedded import FAMILIES, open_embedded
 from task_suites.task import META_SPLITS, TASK_TYPES, Example, Task
 

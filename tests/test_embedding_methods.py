@@ -19,20 +19,20 @@ from scipy.special import softmax
 from torch import nn
 from toys import tag_task, toy_task
 
-from metaicl.backbone import Backbone
+from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_spec
-from metaicl.methods.embedding import EmbeddingMethod
-from metaicl.methods.items import in_turn, item_labels, normalised
-from metaicl.methods.knn import NearestNeighbours
-from metaicl.methods.matching import MatchingNet
-from metaicl.methods.protonet import ProtoNet
-from metaicl.methods.relation import RelationNet
-from metaicl.methods.ridge import LRD2, R2D2, logistic_weights, ridge_weights
-from metaicl.methods.setfit import SetFit, contrastive_loss, pairs
-from metaicl.methods.snail import SNAIL, CausalAttention, TemporalBlock
+from metaicl.methods.baselines.setfit import SetFit, contrastive_loss, pairs
+from metaicl.methods.in_context.items import in_turn, item_labels, normalised
+from metaicl.methods.metric.embedding import EmbeddingMethod
+from metaicl.methods.metric.knn import NearestNeighbours
+from metaicl.methods.metric.matching import MatchingNet
+from metaicl.methods.metric.protonet import ProtoNet
+from metaicl.methods.metric.relation import RelationNet
+from metaicl.methods.metric.ridge import LRD2, R2D2, logistic_weights, ridge_weights
+from metaicl.methods.metric.snail import SNAIL, CausalAttention, TemporalBlock
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 FORM = PromptFormat()

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_task
 
+from task_suites.core.errors import UserError
 from task_suites.episodes import ARBITRARY_WORDS, LARGE, Episode, EpisodeSampler, _lazily_shuffled, fixed_support
-from task_suites.errors import UserError
 from task_suites.sources import open_suite
 from task_suites.task import Example, Task
 

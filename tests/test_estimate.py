@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scripted import PROTOCOL, Scripted, scripted
 from toys import choice_task, toy_suite
 
-import metaicl.estimate
+import metaicl.training.estimate
 from eval.estimate import cells_seconds, comparison_seconds, kept_rate
 from eval.harness import Comparison, Contender
-from metaicl.config import TrainerConfig, ValidationConfig
-from metaicl.estimate import (
+from metaicl.training.config import TrainerConfig, ValidationConfig
+from metaicl.training.estimate import (
     SAMPLES,
     Rate,
     answering_rate,
@@ -52,7 +52,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(metaicl.estimate, "time", SimpleNamespace(monotonic=made.monotonic))
+    monkeypatch.setattr(metaicl.training.estimate, "time", SimpleNamespace(monotonic=made.monotonic))
     return made
 
 

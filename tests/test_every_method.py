@@ -16,19 +16,19 @@ from on_toys import FAST, INNER, TASKS, TRAINED, answers, draw, fast, fresh_back
 from scipy.special import softmax
 
 from eval import harness
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, load_method, save_method
+from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS
 from metaicl.methods.base import Predictor
-from metaicl.methods.baselines import MajorityAnswer, RandomAnswer
-from metaicl.methods.embedding import ABSENT, EmbeddingMethod
-from metaicl.methods.finetune import FineTune
-from metaicl.methods.gradient import GradientMethod
-from metaicl.methods.in_context import InContext
-from metaicl.methods.setfit import SetFit
+from metaicl.methods.baselines.chance import MajorityAnswer, RandomAnswer
+from metaicl.methods.baselines.finetune import FineTune
+from metaicl.methods.baselines.setfit import SetFit
+from metaicl.methods.gradient.base import GradientMethod
+from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod
+from metaicl.training.checkpoint import MethodConfig, load_method, save_method
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 every_method = pytest.mark.parametrize("name", sorted(METHODS))

@@ -12,7 +12,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.cli import main
+from metaicl.cli.main import main
 from task_suites import EpisodeSampler, Example, Task, TaskSuite, UserError, open_suite
 from task_suites.export import SEEDS, WRITERS, export
 from task_suites.task import META_SPLITS, Illustration

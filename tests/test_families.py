@@ -11,11 +11,11 @@ import torch
 from families import DYNAMIC, FAMILIES, make, make_talkative, own_logprobs, tree, tree_logprobs, wrap
 from trees import plant
 
-from metaicl import attention_choice
-from metaicl.prompt_tree import PromptTree, pack
-from metaicl.scoring import PromptScorer
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.attention import selection
+from metaicl.lm.prompt_tree import PromptTree, pack
+from metaicl.methods.scoring import PromptScorer
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -144,7 +144,7 @@ def test_plain_sequences_are_run_where_they_are_asked_for(caplog):
 
 
 def test_the_fallback_is_said_once(caplog):
-    attention_choice.report.cache_clear()
+    selection.report.cache_clear()
     with caplog.at_level(logging.WARNING, "metaicl"):
         backbone = wrap(make("mamba"))
         for _ in range(3):

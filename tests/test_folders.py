@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from eval.compare import evaluate_run
 from eval.config import EvaluateRun, MapRun, TuneRun
+from eval.evaluate import evaluate_run
 from eval.map import map_run
 from eval.tune import tune_run
-from metaicl import folders
-from metaicl.config import TrainRun
-from metaicl.folders import held, interrupted, recover, set_aside, whole_folder
-from metaicl.runs import train_run
-from task_suites.errors import UserError
+from metaicl.training import folders
+from metaicl.training.config import TrainRun
+from metaicl.training.folders import held, interrupted, recover, set_aside, whole_folder
+from metaicl.training.run import train_run
+from task_suites.core.errors import UserError
 
 MOMENTS = 12  # more than a save has
 
@@ -98,7 +98,7 @@ def test_folders_are_moved_aside_to_the_first_free_name(tmp_path):
 @contextmanager
 def another_process_in(folder: Path) -> Iterator[subprocess.Popen]:
     program = (
-        "import sys, time, pathlib; from metaicl.folders import held\n"
+        "import sys, time, pathlib; from metaicl.training.folders import held\n"
         "with held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) as process:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import text_task, toy_task
 
-from task_suites.chat import cut_chat
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat, preset
+from task_suites.core.errors import UserError
+from task_suites.formats.chat import cut_chat
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.task import Example
 
 TASK = toy_task()
@@ -122,7 +122,7 @@ def test_a_chat_without_a_template_is_refused():
 
 
 def test_a_tokenizer_without_a_chat_template_says_so():
-    from metaicl.tiny import tiny_tokenizer
+    from metaicl.lm.tiny import tiny_tokenizer
 
     with pytest.raises(UserError, match=r"cannot be cut.*chat.template is not set"):
         preset("chat").of(TASK, tiny_tokenizer().apply_chat_template)

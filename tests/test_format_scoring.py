@@ -14,17 +14,17 @@ from plain_scores import episode, last_logprobs, plain_score
 from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, read_card, save_method
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.prompts import Prompt
 from metaicl.methods import method_spec
-from metaicl.methods.in_context import InContext
-from metaicl.prompts import Prompt
-from metaicl.scoring import BLANKS, PromptScorer
+from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.scoring import BLANKS, PromptScorer
+from metaicl.training.checkpoint import MethodConfig, read_card, save_method
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PRESETS, PromptFormat, preset
+from task_suites.formats.prompt_format import PRESETS, PromptFormat, preset
+from task_suites.formats.templates import GENERAL
 from task_suites.task import Example
-from task_suites.templates import GENERAL
 
 OTHERS = sorted({*PRESETS} - {"direct", "channel"})
 
@@ -212,7 +212,7 @@ def test_a_chat_on_a_tokenizer_without_a_template_is_refused(frozen):
 def test_the_real_tokenizers_chat_is_what_it_renders(real_model):
     from transformers import AutoTokenizer
 
-    from metaicl.models import resolve
+    from metaicl.lm.models import resolve
 
     tokenizer = AutoTokenizer.from_pretrained(resolve(real_model))
     task = toy_task()

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat, Segment, parse_tags, preset, spans
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat, Segment, parse_tags, preset, spans
 from task_suites.sources import open_suite
 from task_suites.task import Example, Illustration, Task
 

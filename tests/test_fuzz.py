@@ -18,7 +18,7 @@ import pytest
 import yaml
 from helpers import make_folder
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources import open_suite
 from task_suites.store import write_store
 

@@ -12,13 +12,13 @@ from backbones import double_backbone
 from gradients import EPISODE, flat, gradient_error, gradients
 from toys import toy_task
 
-from metaicl.methods.in_context import InContext
-from metaicl.methods.maml import MAML
-from metaicl.methods.meta_sgd import MetaSGD
-from metaicl.methods.reptile import Reptile
+from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.gradient.meta_sgd import MetaSGD
+from metaicl.methods.gradient.reptile import Reptile
+from metaicl.methods.in_context.icl import InContext
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 

@@ -10,20 +10,20 @@ from backbones import tiny_config
 from scripted import PROTOCOL, TOYS, Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from eval.compare import Backbones, contender, evaluate_run, finish, run_all, trained_contender
 from eval.config import EvaluateRun, MapRun, Protocol
+from eval.evaluate import Backbones, contender, evaluate_run, finish, run_all, trained_contender
 from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender, make_validate, protocol_episode
 from eval.map import place_key
 from eval.results import Roles
-from metaicl.checkpoint import MethodConfig, load_method, save_method
-from metaicl.config import TrainRun, ValidationConfig
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.methods import METHODS
 from metaicl.methods.base import Predictor
-from metaicl.methods.maml import MAML
-from metaicl.tiny import tiny_model, tiny_tokenizer
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.methods.gradient.maml import MAML
+from metaicl.training.checkpoint import MethodConfig, load_method, save_method
+from metaicl.training.config import TrainRun, ValidationConfig
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
 

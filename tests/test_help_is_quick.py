@@ -10,7 +10,7 @@ import pytest
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft", "evaluate", "matplotlib", "sklearn", "scipy")
 CODE = """
 import sys
-from metaicl.cli import main
+from metaicl.cli.main import main
 try:
     main({arguments!r})
 except SystemExit as stop:

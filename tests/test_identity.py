@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.harness import make_validate
-from metaicl.checkpoint import load_method, read_training
-from metaicl.cli import main
-from metaicl.config import TrainerConfig, TrainRun, ValidationConfig
-from metaicl.identity import FREE, adds_steps, differences, identity_of, read_record, table
-from metaicl.methods import resolved
-from metaicl.runs import data_record, train_run
-from metaicl.trainer import Trained
-from task_suites.errors import UserError
+from metaicl.cli.main import main
+from metaicl.training.checkpoint import load_method, read_training
+from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
+from metaicl.training.identity import FREE, adds_steps, differences, identity_of, read_record, table
+from metaicl.training.resolved import resolved
+from metaicl.training.run import data_record, train_run
+from metaicl.training.trainer import Trained
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
 SMALL = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1, log_every=1, validate_every=2, checkpoint_every=1)
@@ -142,7 +142,7 @@ def test_method_options_model_and_tasks_are_part_of_the_run(tmp_path):
 
 
 def test_the_weights_of_the_base_model_are_part_of_the_run_under_one_name(tmp_path):
-    from metaicl.tiny import tiny_model, tiny_tokenizer
+    from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
     def now() -> dict[str, Any]:
         return identity(a_run(Path(), backbone=tiny_config(name=str(tmp_path / "model"))))

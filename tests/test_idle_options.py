@@ -9,12 +9,14 @@ from dataclasses import replace
 import pytest
 
 from eval.config import MapRun, TuneRun
-from metaicl.cli import main, parse
-from metaicl.config import BackboneConfig, TrainerConfig
-from metaicl.idle_options import refuse_idle_backbone, refuse_idle_training
-from metaicl.methods import METHODS, method_spec, resolved
-from metaicl.suites_cli import READ_BY
-from task_suites.formats import PRESETS, PromptFormat, preset
+from metaicl.cli.main import main, parse
+from metaicl.cli.suites import READ_BY
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods import METHODS, method_spec
+from metaicl.training.config import TrainerConfig
+from metaicl.training.idle_options import refuse_idle_backbone, refuse_idle_training
+from metaicl.training.resolved import resolved
+from task_suites.formats.prompt_format import PRESETS, PromptFormat, preset
 from task_suites.sources import SuiteConfig
 
 TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu"]
@@ -114,7 +116,7 @@ def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):
 def test_every_option_of_suites_that_one_action_reads_is_an_option():
     from dataclasses import fields
 
-    from metaicl.suites_cli import Suites
+    from metaicl.cli.suites import Suites
 
     assert set(READ_BY) < {f.name for f in fields(Suites)}
     assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", "split", "allow"}

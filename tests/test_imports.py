@@ -13,7 +13,7 @@ TRAINING = ("peft", "tensorboard")
 LARGE = ("datasets", "evaluate", "matplotlib", "sklearn", "optuna", "pandas", "pyarrow", "rensa", "bm25s")
 CODE = """
 import sys
-from metaicl.cli import main
+from metaicl.cli.main import main
 main({words!r})
 print("loaded:", *[name for name in {names!r} if name in sys.modules])
 """

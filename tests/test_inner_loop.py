@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaicl.methods.inner_loop import Params, clipped, descend, gradient_step
-from task_suites.errors import UserError
+from metaicl.methods.gradient.inner_loop import Params, clipped, descend, gradient_step
+from task_suites.core.errors import UserError
 
 
 def at_rate(rate: float) -> Callable[..., dict[str, Tensor]]:

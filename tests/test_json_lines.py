@@ -10,9 +10,9 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.line_store import LineStore, json_line
-from task_suites.errors import UserError
 
 CUTTERS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"  # where str.splitlines cuts and a JSON line does not end
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0") | st.sampled_from(CUTTERS))

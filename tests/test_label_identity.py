@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from task_suites import from_lists
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources import open_suite
 from task_suites.task import Task, labels_problem
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.inference.validation import as_labels, as_texts
-from task_suites.errors import UserTypeError
+from task_suites.core.errors import UserTypeError
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1), min_size=1))

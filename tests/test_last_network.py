@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metaicl.last_network import LastNetwork
-from metaicl.refusals import Refused
+from metaicl.lm.last_network import LastNetwork
+from metaicl.lm.refused import Refused
 
 PLACES = torch.tensor([1, 3])
 

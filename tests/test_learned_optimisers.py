@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from metaicl.checkpoint import MethodConfig, load_method, save_method
-from metaicl.config import BackboneConfig
-from metaicl.methods.in_context import InContext
-from metaicl.methods.lstm_meta import CellOptimizer, LSTMMeta, preprocessed
-from metaicl.methods.maml import MAML
-from metaicl.methods.tnet import TNet
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods.gradient.lstm_meta import CellOptimizer, LSTMMeta, preprocessed
+from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.gradient.tnet import TNet
+from metaicl.methods.in_context.icl import InContext
+from metaicl.training.checkpoint import MethodConfig, load_method, save_method
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 TASK, SUPPORT = EPISODE.task, EPISODE.support
 
@@ -87,8 +87,8 @@ def test_transforms_are_learned_outside_and_never_moved_inside(order):
 
 
 def test_a_t_net_without_adapters_is_refused():
-    from metaicl.backbone import Backbone
-    from metaicl.tiny import tiny_model, tiny_tokenizer
+    from metaicl.lm.backbone import Backbone
+    from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
     full = Backbone(tiny_model(), tiny_tokenizer(), BackboneConfig("tiny", "full", precision="fp32", device="cpu"))
     with pytest.raises(UserError, match="T-net transforms the output of adapters"):

@@ -13,7 +13,7 @@ import yaml
 from helpers import LABELS, make_folder, rows, write_task
 
 from task_suites import open_suite
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig, load_named
 from task_suites.sources.local import open_folder, parse_example
 from task_suites.task import Example

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from metaicl import machine
-from metaicl.machine import least_seconds, measured_once
+from metaicl.lm import machine
+from metaicl.lm.machine import least_seconds, measured_once
 
 ANSWERS = ("left", "right")
 

@@ -13,16 +13,16 @@ from backbones import tiny_config
 
 from eval import map as map_module
 from eval.config import MapRun, Protocol
-from eval.figures import pareto
 from eval.map import map_run, query_interval
-from eval.map_report import write_map
+from eval.report.figures import pareto
+from eval.report.map import write_map
 from eval.results import Cell, Prediction
-from metaicl import trainer
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import read_card
-from metaicl.config import TrainerConfig
+from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_spec
-from task_suites.errors import UserError
+from metaicl.training import trainer
+from metaicl.training.checkpoint import read_card
+from metaicl.training.config import TrainerConfig
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
 

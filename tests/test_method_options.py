@@ -9,8 +9,8 @@ import pytest
 from metaicl.methods import METHODS, MethodSpec
 from metaicl.methods.base import Method
 from metaicl.methods.options import check_options, parameters
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import load_named
 
 

@@ -11,15 +11,15 @@ from backbones import double_backbone
 from on_toys import TASKS, answers, build, draw
 
 from metaicl.methods import method_spec
-from metaicl.methods.embedding import ABSENT
-from metaicl.methods.finetune import FineTune
-from metaicl.methods.in_context import InContext
-from metaicl.methods.maml import MAML
-from metaicl.methods.protonet import ProtoNet
-from metaicl.methods.reptile import Reptile
+from metaicl.methods.baselines.finetune import FineTune
+from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.gradient.reptile import Reptile
+from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.metric.embedding import ABSENT
+from metaicl.methods.metric.protonet import ProtoNet
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 
@@ -28,7 +28,7 @@ from task_suites.task import Example
 def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(objective, calibration):
     from backbones import tiny_config
 
-    from metaicl.backbone import Backbone
+    from metaicl.lm.backbone import Backbone
 
     e = draw(TASKS["options"])
     form, options = PromptFormat(), {"calibration": calibration, "prior_share": 0.5}
@@ -156,7 +156,7 @@ def test_finetuning_without_steps_is_zero_shot():
 def test_finetuning_overfits_four_examples():
     from backbones import tiny_config
 
-    from metaicl.backbone import Backbone
+    from metaicl.lm.backbone import Backbone
 
     e = draw(TASKS["options"], k=4)
     backbone = Backbone.load(tiny_config(weights="full"))
@@ -367,7 +367,7 @@ def test_dropped_demonstrations_are_counted_in_training_and_prediction(frozen, m
 
 
 def test_a_method_of_ones_own_is_named_by_module_and_class():
-    spec = method_spec("metaicl.methods.baselines:MajorityAnswer")
+    spec = method_spec("metaicl.methods.baselines.chance:MajorityAnswer")
     assert not spec.trained and spec.label == "MajorityAnswer"
     with pytest.raises(UserError, match=r"is not a metaicl\.methods\.base\.Method"):
-        method_spec("metaicl.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]
+        method_spec("metaicl.lm.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]

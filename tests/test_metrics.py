@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eval import metrics
 from eval.metrics import FUNCTIONS, closest, normalise, right, score
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.task import METRICS
 
 

@@ -15,9 +15,9 @@ from scipy.stats import chisquare
 from training import CONFIG as TRAINER
 from training import equal, make, weights
 
-from metaicl.config import TrainerConfig
-from metaicl.trainer import training_episodes
-from task_suites.errors import UserError
+from metaicl.training.config import TrainerConfig
+from metaicl.training.trainer import training_episodes
+from task_suites.core.errors import UserError
 from task_suites.mixing import Mixing
 
 SIZES = {"small": 10, "middle": 40, "large": 250}

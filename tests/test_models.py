@@ -10,9 +10,9 @@ import pytest
 import torch
 from backbones import tiny_config
 
-from metaicl import models
-from metaicl.backbone import Backbone
-from task_suites.errors import UserError
+from metaicl.lm import models
+from metaicl.lm.backbone import Backbone
+from task_suites.core.errors import UserError
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_folder_without_a_model_is_one_clear_error(tmp_path):
 
 
 def test_any_saved_folder_comes_through_the_same_door(tmp_path):
-    from metaicl.tiny import tiny_model, tiny_tokenizer
+    from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
     tiny_model().save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
@@ -140,9 +140,9 @@ def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(r
     from plain_scores import plain_score
     from toys import toy_task
 
-    from metaicl.scoring import PromptScorer
+    from metaicl.methods.scoring import PromptScorer
     from task_suites.episodes import EpisodeSampler
-    from task_suites.formats import PromptFormat
+    from task_suites.formats.prompt_format import PromptFormat
 
     backbone = Backbone.load(tiny_config(name=real_model, weights="frozen"))
     e = EpisodeSampler(0, 4, 3).draw(toy_task(), "test", 0)
@@ -159,7 +159,7 @@ def test_adapters_can_be_kept_to_the_upper_layers():
 
 
 def test_a_backbone_knows_the_precision_that_auto_became(monkeypatch):
-    monkeypatch.setattr("metaicl.devices.precision_for", lambda device: "bf16")
+    monkeypatch.setattr("metaicl.lm.devices.precision_for", lambda device: "bf16")
     backbone = Backbone.load(tiny_config(precision="auto", weights="frozen"))
     assert backbone.config.precision == "bf16"
     assert next(backbone.model.parameters()).dtype == torch.bfloat16

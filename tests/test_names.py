@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from backbones import tiny_config
 
-from eval.compare import distinct, evaluate_run, name_meant, named_after
 from eval.config import EvaluateRun, Protocol
+from eval.evaluate import distinct, evaluate_run, name_meant, named_after
 from eval.harness import Contender, make_validate
 from eval.results import Roles
-from metaicl.cli import main
-from metaicl.config import TrainerConfig, TrainRun
+from metaicl.cli.main import main
 from metaicl.inference.opening import open_method
-from metaicl.runs import train_run
-from task_suites.errors import UserError
+from metaicl.training.config import TrainerConfig, TrainRun
+from metaicl.training.run import train_run
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
 TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)

@@ -7,9 +7,9 @@ import torch
 from backbones import make_learnable, tiny_config
 from torch import Tensor, nn
 
-from metaicl import output_head
-from metaicl.backbone import Backbone
-from metaicl.output_head import Tap, log_softmax_at, logits
+from metaicl.lm import output_head
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.output_head import Tap, log_softmax_at, logits
 
 VOCABULARY = 2 * output_head.BLOCK + 37
 BIAS = pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])

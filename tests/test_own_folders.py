@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MINE = """
-from metaicl.methods.baselines import MajorityAnswer
+from metaicl.methods.baselines.chance import MajorityAnswer
 
 class Mine(MajorityAnswer):
     pass
@@ -61,7 +61,7 @@ def test_commands_answer_however_they_are_started(folder, python):
 
 
 def test_the_script_answers(folder):
-    script = "import sys; sys.argv[0] = 'metaicl'; from metaicl.cli import main; main()"
+    script = "import sys; sys.argv[0] = 'metaicl'; from metaicl.cli.main import main; main()"
     done = (
         run(sys.executable, "-P", "-c", script, "suites", "list", cwd=folder) if sys.version_info >= (3, 11) else None
     )

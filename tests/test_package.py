@@ -55,8 +55,8 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
         f"{package}/{name}" for package in ("metaicl", "task_suites", "eval") for name in ("__init__.py", "py.typed")
     }
     wanted |= {
-        "eval/report.html.jinja",
-        "metaicl/cli.py",
+        "eval/report/report.html.jinja",
+        "metaicl/cli/main.py",
         "metaicl/methods/base.py",
         "task_suites/embedded/generator.py",
     }

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.inference.files import read_questions
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources.local import parse_example, parse_query
 from task_suites.task import Example
 

@@ -11,15 +11,15 @@ from helpers import REALTASKS, make_folder, rows, write_task
 from toys import toy_suite
 
 from eval.harness import make_validate
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig, TrainRun, ValidationConfig
-from metaicl.context_length import TooLong
-from metaicl.preflight import check_episodes
-from metaicl.runs import train_run
-from metaicl.trainer import Trainer, training_episodes
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.context_length import TooLong
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
+from metaicl.training.preflight import check_episodes
+from metaicl.training.run import train_run
+from metaicl.training.trainer import Trainer, training_episodes
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
 SHORT = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1)

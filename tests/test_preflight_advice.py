@@ -9,10 +9,10 @@ import pytest
 from helpers import sized_task
 from toys import toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.cli import main
+from metaicl.cli.main import main
+from metaicl.lm.backbone import Backbone
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
 from task_suites.task import Example, Task
 
 

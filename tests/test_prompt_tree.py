@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import forests, plant
 
-from metaicl.flex_attention import block_mask
-from metaicl.prompt_tree import PromptTree, additive_mask, best_fit, pack
+from metaicl.lm.attention.flex import block_mask
+from metaicl.lm.prompt_tree import PromptTree, additive_mask, best_fit, pack
 
 BRANCHES = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=6)
 TRUNK = st.lists(st.integers(1, 12), min_size=1, max_size=8)

@@ -10,13 +10,14 @@ import pytest
 import yaml
 from helpers import make_folder, rows, write_task
 
-from eval.compare import evaluate_run
 from eval.config import EvaluateRun, Protocol
-from metaicl.cli import main
-from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
-from metaicl.runs import train_run
+from eval.evaluate import evaluate_run
+from metaicl.cli.main import main
+from metaicl.lm.config import BackboneConfig
+from metaicl.training.config import TrainerConfig, TrainRun
+from metaicl.training.run import train_run
 from task_suites import open_suite
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.provenance import check_unchanged, record, tree
 from task_suites.sources import SuiteConfig
 

@@ -14,11 +14,11 @@ import yaml
 from backbones import tiny_config
 
 from eval.config import QuickstartRun
-from eval.quickstart import quickstart
-from eval.quickstart_report import repeating
-from eval.quickstart_work import FULL, UNTRAINED
-from metaicl import trainer
-from metaicl.cli import parse
+from eval.quickstart.report import repeating
+from eval.quickstart.run import quickstart
+from eval.quickstart.work import FULL, UNTRAINED
+from metaicl.cli.main import parse
+from metaicl.training import trainer
 
 SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
 TIMES = {"seconds", "estimated_seconds", "estimate_error"}

@@ -9,17 +9,17 @@ from types import SimpleNamespace
 import pytest
 from backbones import tiny_config
 
-import eval.quickstart
-import eval.quickstart_plan
-import eval.quickstart_rates
-import metaicl.estimate
+import eval.quickstart.plan
+import eval.quickstart.rates
+import eval.quickstart.run
+import metaicl.training.estimate
 from eval.config import QuickstartRun
 from eval.harness import Comparison
-from eval.quickstart import quickstart
-from eval.quickstart_plan import FILE, kept_plan
-from eval.sizes import SIZES, Size
-from metaicl.trainer import Trainer
-from task_suites.errors import UserError
+from eval.quickstart.plan import FILE, kept_plan
+from eval.quickstart.run import quickstart
+from eval.quickstart.sizes import SIZES, Size
+from metaicl.training.trainer import Trainer
+from task_suites.core.errors import UserError
 
 TOYS: dict[str, Size] = {
     "mini": Size(1, 1, 2, 1, 0, True),
@@ -46,7 +46,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch):
     made = Machine()
-    for module in (metaicl.estimate, eval.quickstart, eval.quickstart_plan, eval.quickstart_rates):
+    for module in (metaicl.training.estimate, eval.quickstart.run, eval.quickstart.plan, eval.quickstart.rates):
         fake = SimpleNamespace(monotonic=lambda: made.now, time=lambda: made.now)
         monkeypatch.setattr(module, "time", fake)
     for name, size in TOYS.items():
@@ -64,10 +64,11 @@ def machine(monkeypatch):
     # a pass or an answer that is only measured takes what a step or a cell takes
     monkeypatch.setattr(Trainer, "take_step", take_step)
     monkeypatch.setattr(Comparison, "_cell", run_cell)
-    monkeypatch.setattr(eval.quickstart_rates, "training_rate", lambda *a, **k: metaicl.estimate.Rate(made.step))
-    monkeypatch.setattr(eval.quickstart_rates, "answering_rate", lambda *a, **k: metaicl.estimate.Rate(made.cell))
-    monkeypatch.setattr(eval.quickstart_rates, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(eval.quickstart, "RESERVE", 3.0)
+    rate = metaicl.training.estimate.Rate
+    monkeypatch.setattr(eval.quickstart.rates, "training_rate", lambda *a, **k: rate(made.step))
+    monkeypatch.setattr(eval.quickstart.rates, "answering_rate", lambda *a, **k: rate(made.cell))
+    monkeypatch.setattr(eval.quickstart.rates, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr(eval.quickstart.run, "RESERVE", 3.0)
     return made
 
 
@@ -100,7 +101,7 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
     machine, run, tmp_path, monkeypatch, capsys
 ):
     machine.step, machine.cell = 1.0, 1.0
-    train = eval.quickstart._trained
+    train = eval.quickstart.run._trained
 
     def then_slower(choice):
         trained = train(choice)
@@ -108,7 +109,7 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
         return trained
 
     with monkeypatch.context() as patched:
-        patched.setattr(eval.quickstart, "_trained", then_slower)
+        patched.setattr(eval.quickstart.run, "_trained", then_slower)
         summary = quickstart(run(minutes=2.5))
     assert summary["steps"] == 4 and summary["size"] in ("small", "medium") and summary["seconds"] <= 150
     out = capsys.readouterr().out
@@ -165,11 +166,11 @@ def test_an_interrupted_run_goes_on_with_the_minutes_that_are_left(machine, run,
     machine.now = 0.0
     with monkeypatch.context() as patched:
         if moment == "before the training":
-            patched.setattr(eval.quickstart, "_trained", killed_at(moment))
+            patched.setattr(eval.quickstart.run, "_trained", killed_at(moment))
         elif moment == "in the training":
             patched.setattr(Trainer, "_finish", killed_at(moment))
         else:
-            patched.setattr(eval.quickstart, "_compared", killed_at(moment))
+            patched.setattr(eval.quickstart.run, "_compared", killed_at(moment))
         with pytest.raises(Killed):
             quickstart(run(minutes=4.0))
     spent = machine.now

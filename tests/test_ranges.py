@@ -12,21 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eval.config
-import metaicl.config
+import metaicl.training.config
 from eval.config import Protocol
-from metaicl.cli import parse
-from metaicl.config import BackboneConfig, TrainerConfig
+from metaicl.cli.main import parse
+from metaicl.cli.suites import Suites
+from metaicl.lm.config import BackboneConfig
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
-from metaicl.suites_cli import Suites
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
-from task_suites.ranges import Natural, Positive, Range, Share, check_ranges, ranges_of
+from metaicl.training.config import TrainerConfig
+from task_suites.core.errors import UserError
+from task_suites.core.ranges import Natural, Positive, Range, Share, check_ranges, ranges_of
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig, load_named
 
 CONFIGS = [
     cls
-    for module in (metaicl.config, eval.config)
+    for module in (metaicl.training.config, eval.config)
     for cls in vars(module).values()
     if inspect.isclass(cls) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
 ] + [PromptFormat, SuiteConfig, Suites]

@@ -10,19 +10,19 @@ from helpers import rows, write_task
 from scripted import TOYS, Scripted, scripted
 from toys import toy_task
 
-from eval.compare import evaluate_run, run_all
 from eval.config import EvaluateRun, Protocol
+from eval.evaluate import evaluate_run, run_all
 from eval.harness import Comparison, Contender
 from eval.map import summary
 from eval.map_results import RefusedPlace
 from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
-from eval.report import markdown, table
+from eval.report.page import markdown, table
+from eval.report.summary import headline
+from eval.report.summary import rows as table_rows
 from eval.results import Cell, Prediction, Refusal, Roles
-from eval.summary import headline
-from eval.summary import rows as table_rows
-from metaicl.cli import main
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.cli.main import main
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Example, Task
 

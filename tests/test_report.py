@@ -6,11 +6,11 @@ import re
 import pytest
 from pages import SCRIPT, Page, make
 
-from eval.report import markdown, table, write_report
+from eval.report.page import markdown, table, write_report
+from eval.report.summary import duration, headline, rows
 from eval.results import Results
 from eval.statistics import gain_interval, mean_interval
-from eval.summary import duration, headline, rows
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 
 def page_of(folder):

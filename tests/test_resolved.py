@@ -13,16 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_suite
 
-from eval.compare import evaluate_run
 from eval.config import EvaluateRun, MapRun, Protocol, TuneRun
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, read_card
-from metaicl.cli import parse
-from metaicl.config import BackboneConfig, TrainerConfig, TrainRun
-from metaicl.methods import METHODS, method_spec, resolved
-from metaicl.runs import train_run
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from eval.evaluate import evaluate_run
+from metaicl.cli.main import parse
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods import METHODS, method_spec
+from metaicl.training.checkpoint import MethodConfig, read_card
+from metaicl.training.config import TrainerConfig, TrainRun
+from metaicl.training.resolved import resolved
+from metaicl.training.run import train_run
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
 LEARNING = [name for name, spec in METHODS.items() if spec.weights != "frozen"]

@@ -12,12 +12,12 @@ from pages import make
 from scripted import PROTOCOL, scripted
 from toys import choice_task, toy_task
 
-from eval.compare import run_all
+from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.map_results import MapResults
 from eval.results import Cell, Prediction, Refusal, Results, Roles, predictions_at
 from eval.store import CellStore
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

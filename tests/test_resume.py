@@ -17,10 +17,10 @@ import torch
 from backbones import tiny_config
 from toys import toy_suite
 
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig
-from metaicl.trainer import Trained, Trainer
-from task_suites.formats import PromptFormat
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig
+from metaicl.training.trainer import Trained, Trainer
+from task_suites.formats.prompt_format import PromptFormat
 
 TASKS = toy_suite().split("meta_train")
 TIMES = ("seconds", "tokens_per_second")

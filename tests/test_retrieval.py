@@ -17,8 +17,8 @@ from toys import choice_task, tag_task, text_task, toy_task
 from eval.config import Protocol
 from eval.harness import Comparison, protocol_episode, protocol_episodes
 from metaicl.methods.base import Answer
+from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.errors import UserError
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.store import open_store, write_store
 from task_suites.task import Example, Task, TaskSuite

@@ -13,18 +13,18 @@ from backbones import tiny_config
 from helpers import rows, write_task
 from scripted import PROTOCOL, Scripted
 
-from eval.compare import Backbones, contender
 from eval.config import MapRun, Protocol, QuickstartRun, TuneRun
+from eval.evaluate import Backbones, contender
 from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender
 from eval.map import map_run
-from eval.quickstart import quickstart
+from eval.quickstart.run import quickstart
 from eval.tune import tune_run
-from metaicl.checkpoint import CARD, MethodConfig, read_training, save_method
-from metaicl.config import TrainerConfig, TrainRun, ValidationConfig
-from metaicl.runs import inherited_tasks
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.training.checkpoint import CARD, MethodConfig, read_training, save_method
+from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
+from metaicl.training.run import inherited_tasks
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Example, Illustration, Task
 
@@ -186,7 +186,9 @@ def test_a_cell_is_answered_again_where_what_the_definition_shows_changed(tmp_pa
 
 def test_a_method_of_ones_own_counts_as_another_where_its_source_changed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    source = "from metaicl.methods.baselines import MajorityAnswer\nclass Mine(MajorityAnswer):\n    number = {}\n"
+    source = (
+        "from metaicl.methods.baselines.chance import MajorityAnswer\nclass Mine(MajorityAnswer):\n    number = {}\n"
+    )
     (tmp_path / "reused_method.py").write_text(source.format(1))
 
     def now() -> str:

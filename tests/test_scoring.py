@@ -19,13 +19,13 @@ from plain_scores import episode, plain_logprobs, plain_score, plain_scores
 from scipy.special import logsumexp, softmax
 from toys import choice_task, text_task, toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.prompt_tree import PromptTree, pack
-from metaicl.prompts import Prompt, fit
-from metaicl.scoring import BLANKS, PromptScorer
-from metaicl.tiny import tiny_model, tiny_tokenizer
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.prompt_tree import PromptTree, pack
+from metaicl.lm.prompts import Prompt, fit
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.methods.scoring import BLANKS, PromptScorer
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 KINDS = ("contextual", "pmi", "demonstrations")

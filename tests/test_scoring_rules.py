@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from plain_scores import episode
 from toys import tag_task, text_task, toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.context_length import TooLong
-from metaicl.prompts import joined
-from metaicl.scoring import PromptScorer, _fitting, calibration_rule, length_rule
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.context_length import TooLong
+from metaicl.lm.prompts import joined
+from metaicl.methods.scoring import PromptScorer, _fitting, calibration_rule, length_rule
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 DIRECT, CHANNEL = PromptFormat(), PromptFormat(channel=True)
 NO_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried")

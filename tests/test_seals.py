@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training import CONFIG, equal, make, weights
 
-from metaicl.seals import SEAL, check_seal, seal
-from task_suites.errors import UserError
+from metaicl.training.seals import SEAL, check_seal, seal
+from task_suites.core.errors import UserError
 
 EVERY = replace(CONFIG, episodes_per_step=1, checkpoint_every=2)
 

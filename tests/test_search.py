@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.search import search
-from task_suites.formats import STOP
+from metaicl.lm.search import search
+from task_suites.formats.prompt_format import STOP
 
 END, LETTERS = 4, ["a", "b", "\n", "c\n", "", " "]
 

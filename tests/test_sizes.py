@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.quickstart_work import spread_tasks
-from eval.sizes import FIELDS, SAFETY, SIZES, SLOWDOWN, Asked, Need, fitting
+from eval.quickstart.sizes import FIELDS, SAFETY, SIZES, SLOWDOWN, Asked, Need, fitting
+from eval.quickstart.work import spread_tasks
 
 NAMES = list(reversed(SIZES))  # the largest first
 seconds = st.floats(0.01, 1e5)

@@ -212,7 +212,7 @@ LINES = st.sampled_from(["Rome NNP B-LOC", "is VBZ O", "\tnice JJ O ", "", " ", 
 
 @given(st.text(max_size=200) | st.lists(LINES, max_size=8).map("\n".join))
 def test_any_text_is_sentences_or_one_error(tmp_path_factory, text):
-    from task_suites.errors import UserError
+    from task_suites.core.errors import UserError
 
     path = tmp_path_factory.mktemp("any") / "x.txt"
     path.write_text(text, encoding="utf-8", newline="")

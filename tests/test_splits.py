@@ -10,9 +10,9 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.cli import main
-from task_suites.audit import shared_sources
-from task_suites.errors import UserError
+from metaicl.cli.main import main
+from task_suites.audit.run import shared_sources
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.splits import (
     KEYS,

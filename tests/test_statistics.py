@@ -9,7 +9,7 @@ import pytest
 
 from eval.results import Cell
 from eval.statistics import Interval, gain_interval, generator, mean_interval, task_means, worst_seed
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 
 def cells(table, method="m"):

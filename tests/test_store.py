@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
+from task_suites.core.errors import UserError
 from task_suites.episodes import LARGE, EpisodeSampler
-from task_suites.errors import UserError
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.store import EXAMPLES, HEADER, StoredPart, open_store, write_store
 from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 from task_suites.task import Example, StoredExamples, Task, TaskSuite, content_key
 
 CHOICE = Example("Is it warm?", "yes", ("yes", "no"))

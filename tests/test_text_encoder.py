@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from metaicl.methods.items import ItemVectors
-from metaicl.text_encoder import TextEncoder
-from metaicl.tiny import tiny_tokenizer
+from metaicl.lm.text_encoder import TextEncoder
+from metaicl.lm.tiny import tiny_tokenizer
+from metaicl.methods.in_context.items import ItemVectors
 from task_suites.task import Example
 
 CORPUS = [

@@ -14,12 +14,12 @@ import torch
 from backbones import tiny_config
 from toys import toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, save_method
-from metaicl.tied import adapted_tied_layers
-from metaicl.tiny import tiny_model, tiny_tokenizer
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.tied import adapted_tied_layers
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.episodes import EpisodeSampler
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 
 HERE = Path(__file__).resolve().parent
 TIED = {"head": "lm_head", "embedding": "embed_tokens", "both": "lm_head,embed_tokens", "some": "lm_head,q_proj"}
@@ -35,7 +35,7 @@ torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # as in the 
 sys.path[:0] = sys.argv[3:]
 from peft import PeftModel
 from test_tied import IDS, KINDS, scores
-from metaicl.checkpoint import load_method
+from metaicl.training.checkpoint import load_method
 from transformers import AutoModelForCausalLM
 parent, base = Path(sys.argv[1]), sys.argv[2]
 found = {}

@@ -14,13 +14,13 @@ from helpers import launch_two
 from toys import choice_task
 from training import CONFIG, TASKS, equal, make, weights
 
-from metaicl.checkpoint import MethodConfig, load_method, read_card, save_method
-from metaicl.config import TrainerConfig
-from metaicl.folders import whole_folder
-from metaicl.trainer import Trainer, training_episodes
+from metaicl.training.checkpoint import MethodConfig, load_method, read_card, save_method
+from metaicl.training.config import TrainerConfig
+from metaicl.training.folders import whole_folder
+from metaicl.training.trainer import Trainer, training_episodes
+from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 
 
 def test_accumulation_takes_the_same_steps_as_one_large_batch(tmp_path):
@@ -50,7 +50,7 @@ def test_metaicl_on_empty_support_sets_takes_the_steps_of_multi_task_learning(tm
     def without_support(*args: object) -> list[Episode]:
         return [replace(e, support=()) for e in training_episodes(*args)]
 
-    monkeypatch.setattr("metaicl.trainer.training_episodes", without_support)
+    monkeypatch.setattr("metaicl.training.trainer.training_episodes", without_support)
     bare, metaicl = trained("metaicl")
     assert bare == losses != shown and equal(multitask, metaicl)
 
@@ -176,7 +176,7 @@ def test_a_saved_method_comes_back_with_the_same_answers(tmp_path, name, kind):
 def test_a_lora_checkpoint_is_a_plain_peft_folder(tmp_path):
     from peft import PeftModel
 
-    from metaicl.tiny import tiny_model
+    from metaicl.lm.tiny import tiny_model
 
     trainer = make(tmp_path / "run")
     trainer.take_step()

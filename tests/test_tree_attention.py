@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from trees import CASES, forests, packed_cases, plant
 
-from metaicl import tree_attention
-from metaicl.prompt_tree import Packed, pack
-from metaicl.refusals import Refused
-from metaicl.tree_attention import Bundles, Span, TreeAttention, TreePlan, plan
+from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.tree import Bundles, Span, TreeAttention, TreePlan, plan
+from metaicl.lm.prompt_tree import Packed, pack
+from metaicl.lm.refused import Refused
 
 NAMES = ("FILL", "LARGEST", "CHAIN", "BLOCK")
 LITTLE = {"FILL": 3, "LARGEST": 6, "CHAIN": 4, "BLOCK": 5}  # little trees meet all of these

@@ -13,9 +13,9 @@ from backbones import tiny_config
 from eval import tune as tune_module
 from eval.config import TuneRun
 from eval.tune import tune_run, within_error
-from metaicl.backbone import Backbone
-from metaicl.config import TrainerConfig, ValidationConfig
-from task_suites.errors import UserError
+from metaicl.lm.backbone import Backbone
+from metaicl.training.config import TrainerConfig, ValidationConfig
+from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
 TRAINER = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1)

@@ -7,9 +7,9 @@ import json
 import pytest
 from backbones import tiny_config
 
-from metaicl.backbone import Backbone
-from metaicl.cli import main
-from metaicl.identity import RUN
+from metaicl.cli.main import main
+from metaicl.lm.backbone import Backbone
+from metaicl.training.identity import RUN
 
 TRAIN = ["train", "--backbone.name", "tiny-random", "--trainer.steps", "1", "--progress", "false", "--output", "runs"]
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from training import CONFIG, make
 
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig, load_method, load_weights, save_method
-from metaicl.models import resolve
-from metaicl.tiny import tiny_model, tiny_tokenizer
-from metaicl.weights import check_weights, not_finite, refuse_unless_whole
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.models import resolve
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.lm.weights import check_weights, not_finite, refuse_unless_whole
+from metaicl.training.checkpoint import MethodConfig, load_method, load_weights, save_method
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
 
 FAULTS = {  # a tensor that is tied is missing under both of its names
     "removed": "[12] missing",

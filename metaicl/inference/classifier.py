@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.validation import as_labels, as_texts, label_texts
-from task_suites.errors import UserError, UserTypeError, counted
+from task_suites.core.errors import UserError, UserTypeError, counted
 from task_suites.task import Example
 
 

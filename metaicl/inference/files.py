@@ -9,9 +9,9 @@ from typing import Any
 
 from metaicl.inference.opening import user_task
 from metaicl.methods.base import Answer, Method
+from task_suites.core.errors import UserError, counted
 from task_suites.core.files import STANDARD_INPUT
 from task_suites.core.json_files import read_json_lines
-from task_suites.errors import UserError, counted
 from task_suites.sources.local import parse_example, parse_query
 from task_suites.task import Example, labels_problem
 

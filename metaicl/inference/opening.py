@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from metaicl import tiny
-from metaicl.checkpoint import MethodConfig, holds_method, load_method
-from metaicl.config import BackboneConfig
+from metaicl.lm import tiny
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.models import MODELS
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.models import MODELS
-from task_suites.errors import UserError, refuse_half_characters
-from task_suites.formats import PromptFormat
+from metaicl.training.checkpoint import MethodConfig, holds_method, load_method
+from task_suites.core.errors import UserError, refuse_half_characters
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights

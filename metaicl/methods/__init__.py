@@ -7,18 +7,16 @@ else. A method of one's own needs no line: `package.module:Name` names it in any
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from metaicl.config import TrainRun
 from metaicl.methods.base import Method
 from metaicl.methods.spec import MethodSpec
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 from task_suites.sources import load_named
 
-_IN_CONTEXT = "metaicl.methods.in_context:InContext"
-_MAML = "metaicl.methods.maml:MAML"
-_MATCHING = "metaicl.methods.matching:MatchingNet"
+_IN_CONTEXT = "metaicl.methods.in_context.icl:InContext"
+_MAML = "metaicl.methods.gradient.maml:MAML"
+_MATCHING = "metaicl.methods.metric.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
 _SMALL = {"lora_r": 4, "lora_targets": "query-value", "lora_layers": 10}
@@ -26,7 +24,7 @@ _SMALL = {"lora_r": 4, "lora_targets": "query-value", "lora_layers": 10}
 # test are worth 30 points (docs/experiments.md).
 _LONG = {"test_steps": 30}
 _FAST = {**_LONG, "inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
-_BASE = "metaicl.methods.baselines:"
+_BASE = "metaicl.methods.baselines.chance:"
 RATE: Mapping[str, Sequence[Any]] = {"trainer.lr": ("log", 1e-4, 3e-3)}
 _INNER = {**RATE, "options.inner_lr": ("log", 0.03, 3.0)}
 _SCALE = {**RATE, "options.scale": ("log", 3.0, 100.0)}
@@ -48,21 +46,21 @@ METHODS: dict[str, MethodSpec] = {
         _IN_CONTEXT, "Raw ICL, PMI", "scores less those behind an empty query", {"calibration": "pmi"}
     ),
     "finetune": MethodSpec(
-        "metaicl.methods.finetune:FineTune",
+        "metaicl.methods.baselines.finetune:FineTune",
         "Fine-tuning",
         "LoRA on the demonstrations, stopped early on part of them",
         weights="lora",
         space={"options.lr": ("log", 1e-4, 1e-2), "options.steps": ("int", 5, 60)},
     ),
     "protonet": MethodSpec(
-        "metaicl.methods.protonet:ProtoNet",
+        "metaicl.methods.metric.protonet:ProtoNet",
         "Prototypical",
         "nearest class mean of learned embeddings",
         trained=True,
         space=_SCALE,
     ),
     "protonet_cosine": MethodSpec(
-        "metaicl.methods.protonet:ProtoNet",
+        "metaicl.methods.metric.protonet:ProtoNet",
         "Prototypical, cosine",
         "the same by cosine",
         {"distance": "cosine"},
@@ -81,39 +79,39 @@ METHODS: dict[str, MethodSpec] = {
         space=_SCALE,
     ),
     "relation": MethodSpec(
-        "metaicl.methods.relation:RelationNet",
+        "metaicl.methods.metric.relation:RelationNet",
         "Relation",
         "a learned comparison of class means and query",
         trained=True,
     ),
     "r2d2": MethodSpec(
-        "metaicl.methods.ridge:R2D2",
+        "metaicl.methods.metric.ridge:R2D2",
         "R2-D2",
         "ridge regression solved on learned embeddings",
         trained=True,
         space=_RIDGE,
     ),
     "lrd2": MethodSpec(
-        "metaicl.methods.ridge:LRD2",
+        "metaicl.methods.metric.ridge:LRD2",
         "LR-D2",
         "logistic regression solved on learned embeddings",
         trained=True,
         space=_RIDGE,
     ),
     "snail": MethodSpec(
-        "metaicl.methods.snail:SNAIL",
+        "metaicl.methods.metric.snail:SNAIL",
         "SNAIL",
         "attention and convolutions over embeddings and labels in sequence",
         trained=True,
     ),
     "knn": MethodSpec(
-        "metaicl.methods.knn:NearestNeighbours",
+        "metaicl.methods.metric.knn:NearestNeighbours",
         "Nearest neighbours",
         "votes of the nearest embeddings",
         space={"options.neighbours": ("int", 1, 7)},
     ),
     "setfit": MethodSpec(
-        "metaicl.methods.setfit:SetFit",
+        "metaicl.methods.baselines.setfit:SetFit",
         "SetFit",
         "adapters tuned on pairs of demonstrations, then logistic regression",
         weights="lora",
@@ -129,7 +127,7 @@ METHODS: dict[str, MethodSpec] = {
         weights="lora",
     ),
     "transfer": MethodSpec(
-        "metaicl.methods.transfer:Transfer",
+        "metaicl.methods.baselines.transfer:Transfer",
         "Transfer",
         "multi-task training, then fine-tuning on the demonstrations",
         {"objective": "both"},
@@ -156,7 +154,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "reptile": MethodSpec(
-        "metaicl.methods.reptile:Reptile",
+        "metaicl.methods.gradient.reptile:Reptile",
         "Reptile",
         "the start moves towards where each task's steps end",
         _LONG,
@@ -165,7 +163,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "meta_sgd": MethodSpec(
-        "metaicl.methods.meta_sgd:MetaSGD",
+        "metaicl.methods.gradient.meta_sgd:MetaSGD",
         "Meta-SGD",
         "MAML with a learned rate for every weight",
         _FAST,
@@ -175,7 +173,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "tnet": MethodSpec(
-        "metaicl.methods.tnet:TNet",
+        "metaicl.methods.gradient.tnet:TNet",
         "T-net",
         "MAML under a learned linear map of each adapter's output",
         _FAST,
@@ -185,7 +183,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "mtnet": MethodSpec(
-        "metaicl.methods.tnet:TNet",
+        "metaicl.methods.gradient.tnet:TNet",
         "MT-net",
         "T-net with a learned choice of which units move",
         {**_FAST, "mask": True},
@@ -195,7 +193,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "lstm_meta": MethodSpec(
-        "metaicl.methods.lstm_meta:LSTMMeta",
+        "metaicl.methods.gradient.lstm_meta:LSTMMeta",
         "LSTM meta-learner",
         "the inner update is an LSTM's, learned",
         {"inner_lr": 0.7},
@@ -224,7 +222,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "platipus": MethodSpec(
-        "metaicl.methods.platipus:PLATIPUS",
+        "metaicl.methods.bayesian.platipus:PLATIPUS",
         "PLATIPUS",
         "MAML from starts drawn from a learned Gaussian, answers averaged",
         _FAST,
@@ -234,7 +232,7 @@ METHODS: dict[str, MethodSpec] = {
         space=_INNER,
     ),
     "bmaml": MethodSpec(
-        "metaicl.methods.bmaml:BayesianMAML",
+        "metaicl.methods.bayesian.bmaml:BayesianMAML",
         "Bayesian MAML",
         "particles that repel each other, moved by SVGD, answers averaged",
         _FAST,
@@ -285,19 +283,3 @@ def method_spec(name: str) -> MethodSpec:
     if name not in METHODS:
         raise UserError(f"no method {name!r}", fix=f"{nearest(name, METHODS)} Or name your own as package.module:Name.")
     return METHODS[name]
-
-
-def resolved(run: TrainRun) -> TrainRun:
-    """The run with the value that every option takes: the user's, else the method's, else the general default.
-
-    Raises:
-        UserError: an unknown method, or a value that contradicts what the method needs.
-    """
-    spec = method_spec(run.method)
-    return replace(
-        run,
-        method_options=spec.resolved_options(run.method_options),
-        backbone=spec.backbone_config(run.backbone),
-        format=spec.prompt_format(run.format),
-        trainer=run.trainer.resolved(),
-    )

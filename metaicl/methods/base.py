@@ -1,7 +1,7 @@
 """The contract of every way of learning from a support set.
 
-The outer loop (metaicl/trainer.py) and the harness (eval/harness.py) know this file and no algorithm. A method of one's
-own subclasses `Method`, in any module, and is named in a config as `package.module:Name`.
+The outer loop (metaicl/training/trainer.py) and the harness (eval/harness.py) know this file and no algorithm. A method
+of one's own subclasses `Method`, in any module, and is named in a config as `package.module:Name`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
-from metaicl.backbone import Backbone
+from metaicl.lm.backbone import Backbone
+from task_suites.core.errors import UserError
+from task_suites.core.ranges import with_checked_arguments
 from task_suites.episodes import Episode
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat, parse_tags
-from task_suites.ranges import with_checked_arguments
+from task_suites.formats.prompt_format import PromptFormat, parse_tags
 from task_suites.task import Example, Form, Task
 
 ReadUnless = Mapping[str, tuple[str, Any]]

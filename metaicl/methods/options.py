@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 
 GIVEN = ("self", "backbone", "form")  # what every class is called with
 PLAIN: Mapping[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
 from metaicl.methods.base import Method
 from metaicl.methods.options import check_options, parameters
-from task_suites.errors import UserError
-from task_suites.formats import PromptFormat
-from task_suites.idle import refuse_values
+from task_suites.core.errors import UserError
+from task_suites.core.idle import refuse_values
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import load_named
 
 

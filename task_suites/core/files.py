@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 STANDARD_INPUT = Path("-")  # as a path, what comes in by the pipe
 MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory

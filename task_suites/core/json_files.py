@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError
 from task_suites.core.files import MAX_BYTES, at_line, read_lines, read_text
-from task_suites.errors import UserError
 
 LOCATED = 1 << 23  # characters of JSON up to which the line of a mistake is looked for (2 s)
 _LONE = re.compile(r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]")

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError
 from task_suites.core.files import at_line, decoded, open_file
 from task_suites.core.json_files import parse_json
-from task_suites.errors import UserError
 
 LOST = "Delete the line; what it held is computed again."
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from task_suites.core.errors import UserError
 from task_suites.core.files import at_line, read_text
-from task_suites.errors import UserError
 
 MAX_YAML = 1 << 22  # of a YAML file, in bytes
 MAX_NODES = 1_000_000  # of a YAML file, its aliases written out

@@ -43,9 +43,9 @@ def known(task: str, split: str) -> Sequence[int]:
 
 def write() -> None:
     """Find the attempts of all examples of the built-in suite from the beginning, and write the file."""
+    from task_suites.core.atomic import write_text
     from task_suites.embedded.generator import SIZES, attempts_of
     from task_suites.sources.embedded import FAMILIES
-    from task_suites.writing import write_text
 
     found = {
         f"{family.name}_{blueprint.name}/{split}": bytes(attempts_of(family, blueprint, split)).hex()

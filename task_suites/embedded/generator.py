@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import pairwise
 
+from task_suites.core.errors import UserError
 from task_suites.embedded.attempts import known
 from task_suites.embedded.grammar import captured, finished, tagged
-from task_suites.errors import UserError
 from task_suites.task import Example, MetaSplit, Metric, Task, TaskType
 
 SIZES = {"train": 320, "test": 160}

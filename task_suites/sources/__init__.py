@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from task_suites.errors import UserError, nearest
-from task_suites.idle import refuse_idle
-from task_suites.ranges import Natural, check_ranges
+from task_suites.core.errors import UserError, nearest
+from task_suites.core.idle import refuse_idle
+from task_suites.core.ranges import Natural, check_ranges
 from task_suites.task import FORMS, Example, Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing, read_text
 from task_suites.core.json_files import Place, parse_json
-from task_suites.errors import UserError
 from task_suites.sources.layouts import (
     COMMON,
     Item,

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 from task_suites.sources.row_template import is_template, render
 
 QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, null and ~ as nothing, digits as numbers."

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing, read_lines
-from task_suites.errors import UserError
 from task_suites.sources.layouts import COMMON, Item, divided, folder_name, make_suite, sound
 from task_suites.sources.options import one_of, split_options
 from task_suites.task import Example, Task, TaskSuite

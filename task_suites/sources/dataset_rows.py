@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing
 from task_suites.core.json_files import read_json
-from task_suites.errors import UserError, nearest
 from task_suites.sources.layouts import folder_name
 from task_suites.sources.rows import FileRows, Placed, Rows, data_files, fingerprint, names_of
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources.layouts import make_suite
 from task_suites.sources.options import number, split_options
 from task_suites.sources.table import TASK_KEYS, open_task, open_yaml

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources.options import one_of
 from task_suites.task import META_SPLITS, Example, Illustration, Task, TaskSuite, labels_problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.sources.cells import as_text, keys_as_text, mapped, refuse_number
 from task_suites.sources.layouts import answered, divided
 from task_suites.task import DEFAULT_METRICS, Example, Form, Metric, Task, TaskType, default_type

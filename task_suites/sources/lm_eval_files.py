@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, read_text
 from task_suites.core.json_files import read_json
 from task_suites.core.yaml_files import MAX_YAML, read_yaml
-from task_suites.errors import UserError, nearest
 
 ENDINGS = (".yaml", ".yml")
 MAX_DEPTH = 20  # of includes and groups

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
-from task_suites.errors import UserError, nearest
 from task_suites.sources.cells import as_text
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import (

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.yaml_files import read_yaml
-from task_suites.errors import UserError, nearest
 from task_suites.sources.layouts import illustrations, object_of
 from task_suites.task import Example, Task, TaskSuite
 

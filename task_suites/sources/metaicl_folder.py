@@ -19,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, read_lines
 from task_suites.core.json_files import read_json, read_json_lines
-from task_suites.errors import UserError, nearest
 from task_suites.sources.layouts import (
     COMMON,
     OVERLAP,

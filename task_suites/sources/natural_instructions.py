@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, open_file, read_lines, read_text
 from task_suites.core.json_files import Place, parse_json, unique
-from task_suites.errors import UserError, nearest
 from task_suites.sources.layouts import (
     COMMON,
     OVERLAP,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
-from task_suites.errors import UserError, nearest
+from task_suites.core.errors import UserError, nearest
 
 
 def split_options(rest: str, known: Mapping[str, str]) -> tuple[Path, dict[str, str]]:

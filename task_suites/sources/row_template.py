@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, wraps
 from typing import Any
 
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 
 MAX_SOURCE = 20_000  # characters of a template
 MAX_TEXT = 1_000_000  # characters of a text that a template makes

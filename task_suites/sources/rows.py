@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import open_file, read_lines
 from task_suites.core.json_files import read_json, read_json_lines
-from task_suites.errors import UserError, nearest
 from task_suites.sources.layouts import object_of
 
 Row = Mapping[str, Any]

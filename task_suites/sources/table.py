@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
 from task_suites.core.yaml_files import read_yaml
-from task_suites.errors import UserError, nearest
 from task_suites.sources.cells import (
     QUOTES,
     as_text,

@@ -9,9 +9,9 @@ from functools import cache
 
 import torch
 
-from metaicl.backbone import Backbone
-from metaicl.config import BackboneConfig
-from metaicl.tiny import tiny_tokenizer
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.tiny import tiny_tokenizer
 
 TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from metaicl import choice_cache, tiny
-from metaicl.attention_choice import Choice
-from metaicl.config import BackboneConfig
+from metaicl.lm import choice_cache, tiny
+from metaicl.lm.attention.selection import Choice
+from metaicl.lm.config import BackboneConfig
 
 _entry = choice_cache.entry
 _kept: dict[str, Choice] = {}

@@ -20,10 +20,10 @@ import yaml
 from helpers import write_task
 from safetensors.torch import load_file
 
-from metaicl.checkpoint import MethodConfig
-from metaicl.cli import main
+from metaicl.cli.main import main
+from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods.base import Method
-from metaicl.tiny import tiny_tokenizer
+from metaicl.training.checkpoint import MethodConfig
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 INNER = {"inner_steps": 2, "inner_lr": 0.5}

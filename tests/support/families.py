@@ -9,9 +9,9 @@ import torch
 from backbones import tiny_config
 from trees import plant
 
-from metaicl.backbone import Backbone
-from metaicl.prompt_tree import PromptTree
-from metaicl.tiny import tiny_tokenizer
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.prompt_tree import PromptTree
+from metaicl.lm.tiny import tiny_tokenizer
 
 WINDOW = 256  # longer than the tree below is deep
 SIZES = {"vocab_size": 257, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}

@@ -11,7 +11,7 @@ import pytest
 from helpers import REALTASKS
 
 from task_suites import open_suite
-from task_suites.errors import UserError
+from task_suites.core.errors import UserError
 from task_suites.task import Example, Task
 
 

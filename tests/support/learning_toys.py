@@ -13,7 +13,7 @@ from scipy.special import softmax
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from task_suites.episodes import Episode
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
 SHORT = PromptFormat(answer=":", separator="\n")

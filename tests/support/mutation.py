@@ -33,12 +33,12 @@ LIBRARIES = ("torch", "transformers", "accelerate", "peft", "hypothesis", "numpy
 # module -> (its file, the tests that concern it, the quickest first)
 MODULES: dict[str, tuple[str, list[str]]] = {
     "episodes": ("task_suites/episodes.py", ["episodes", "retrieval"]),
-    "prompt_tree": ("metaicl/prompt_tree.py", ["prompt_tree", "tree_attention"]),
-    "scoring": ("metaicl/scoring.py", ["scoring_rules", "scoring", "format_scoring"]),
-    "search": ("metaicl/search.py", ["search", "scoring"]),
+    "prompt_tree": ("metaicl/lm/prompt_tree.py", ["prompt_tree", "tree_attention"]),
+    "scoring": ("metaicl/methods/scoring.py", ["scoring_rules", "scoring", "format_scoring"]),
+    "search": ("metaicl/lm/search.py", ["search", "scoring"]),
     "statistics": ("eval/statistics.py", ["statistics"]),
     "metrics": ("eval/metrics.py", ["metrics"]),
-    "checkpoint": ("metaicl/checkpoint.py", ["checkpoint", "weights"]),
+    "checkpoint": ("metaicl/training/checkpoint.py", ["checkpoint", "weights"]),
 }
 
 

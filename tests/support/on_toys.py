@@ -11,14 +11,14 @@ from backbones import make_frozen, make_learnable, tiny_config
 from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from metaicl.backbone import Backbone
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig
+from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS, method_spec
 from metaicl.methods.base import Method
-from metaicl.trainer import Trainer
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig
+from metaicl.training.trainer import Trainer
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
 

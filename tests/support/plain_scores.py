@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from task_suites.episodes import EpisodeSampler
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 
 
 def episode(task, k=4, queries=6):

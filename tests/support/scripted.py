@@ -8,7 +8,7 @@ from toys import FRUIT
 from eval.config import Protocol
 from eval.harness import Contender
 from metaicl.methods.base import Method, Predictor
-from task_suites.formats import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
 TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)

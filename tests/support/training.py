@@ -8,10 +8,10 @@ import torch
 from backbones import tiny_config
 from toys import toy_suite
 
-from metaicl.checkpoint import MethodConfig
-from metaicl.config import TrainerConfig
-from metaicl.trainer import Trainer
-from task_suites.formats import PromptFormat
+from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.config import TrainerConfig
+from metaicl.training.trainer import Trainer
+from task_suites.formats.prompt_format import PromptFormat
 
 TASKS = toy_suite().split("meta_train")
 CONFIG = TrainerConfig(steps=4, episodes_per_step=4, k=4, queries=3, lr=5e-3, warmup_steps=1, log_every=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from metaicl.prompt_tree import Packed, PromptTree, pack
+from metaicl.lm.prompt_tree import Packed, PromptTree, pack
 
 LENGTHS = [1, 2, 5, 40, 150, 300]  # around tree_attention's FILL, LARGEST and CHAIN
 Shape = tuple[int, Sequence[Any]]  # (tokens of a segment, the shapes below it)

@@ -1,0 +1,188 @@
+"""The size of a quickstart: chosen once, kept in the run's folder, with the time that its starts have spent."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from eval.config import QuickstartRun
+from eval.fingerprints import hashed
+from eval.harness import Contender
+from eval.quickstart.rates import REPORT_SECONDS, Rates, measure_finetune, measured, need, parts
+from eval.quickstart.sizes import SAFETY, SIZES, Need, SizeName, fitting
+from eval.quickstart.work import Setting, Work
+from metaicl.training.run import duration
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError
+from task_suites.core.json_files import read_json
+from task_suites.task import Task
+
+Cell = tuple[Task, int, int]  # task, support set and k
+FILE = "plan.json"
+RESERVE = 3 * REPORT_SECONDS  # seconds that are kept for the end of the run
+
+
+@dataclass
+class Clock:
+    """The seconds of a quickstart.
+
+    Attributes:
+        limit: seconds in all, over the starts of a run that was interrupted; None for none.
+        started: the monotonic clock when this start began.
+        before: seconds of its earlier starts.
+    """
+
+    limit: float | None
+    started: float = field(default_factory=time.monotonic)
+    before: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that have gone, those of earlier starts included."""
+        return self.before + time.monotonic() - self.started
+
+    @property
+    def left(self) -> float:
+        return math.inf if self.limit is None else self.limit - self.seconds
+
+
+@dataclass
+class Kept:
+    """What a run's folder keeps of its plan.
+
+    Attributes:
+        asked: a hash of the command's configuration, to which the plan belongs.
+        began: the wall clock when this start began.
+        size: the size that was chosen.
+        final: whether its training has begun: from then on the size of the training stays.
+        evaluated: the size of the comparison, once the run has ended.
+        before: seconds that interrupted starts have spent.
+    """
+
+    asked: str
+    began: float
+    size: SizeName | None = None
+    final: bool = False
+    evaluated: SizeName | None = None
+    before: float = 0.0
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kept:
+    """Return the plan of this configuration for a start that begins at the wall clock `now`.
+
+    A start that was killed could not write how long it took: it lasted from its beginning to the last change of a file
+    in the folder. A run that has ended has all its minutes again.
+    """
+    fresh = Kept(hashed(asdict(replace(run, json=False, progress=True))), time.time() if now is None else now)
+    path = folder / FILE
+    if not path.is_file():
+        return fresh
+    last = Kept(**read_json(path))
+    if last.asked != fresh.asked or last.size not in SIZES:
+        return fresh
+    if last.evaluated:
+        return replace(last, began=fresh.began, before=0.0)
+    changed = max(file.stat().st_mtime for file in folder.rglob("*") if file.is_file())
+    return replace(last, began=fresh.began, before=last.before + max(0.0, changed - last.began))
+
+
+@dataclass
+class Timings:
+    """Seconds of each part: as estimated, and as they came out."""
+
+    estimated: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    def write(self, path: Path, **totals: Any) -> None:
+        rows = [
+            {"part": name, "estimated": round(self.estimated.get(name, 0.0), 2), "seconds": round(spent, 2)}
+            for name, spent in {**dict.fromkeys(self.estimated, 0.0), **self.seconds}.items()
+        ]
+        write_text(path, json.dumps({**totals, "parts": rows}, indent=1) + "\n")
+
+
+@dataclass
+class Pace:
+    """The cells that have run since the choice: the seconds that they should have taken, and that they took."""
+
+    expected: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def slower(self) -> float:
+        """How many times as long as expected they took; at least 1."""
+        return max(1.0, self.seconds / self.expected) if self.expected else 1.0
+
+
+@dataclass
+class Choice:
+    """The work of the size that is chosen.
+
+    Attributes:
+        work: the training's size, and the largest comparison.
+        rates: how quick this machine is.
+        timings: seconds of each part that is not finished.
+        estimated_seconds: of the whole run, its earlier starts included.
+        pace: how quick this machine is since then.
+    """
+
+    work: Work
+    rates: Rates
+    timings: Timings
+    estimated_seconds: float
+    pace: Pace = field(default_factory=Pace)
+
+    def cell_seconds(self, work: Work, made: Contender, cell: Cell) -> float:
+        """Return the seconds that a cell should take; 0 where it was not measured."""
+        rate = self.rates.answering.get(made.name)
+        size = work.comparison.size(made.build(), *cell) if rate else 0
+        return rate.seconds([size]) if rate and size else 0.0
+
+
+def chosen(setting: Setting, clock: Clock, kept: Kept) -> Choice:
+    """Measure this machine and choose the largest size that fits into what is left.
+
+    Raises:
+        UserError: not even the smallest fits.
+    """
+    rates = measured(setting)
+    works = {work.name: work for work in setting.works()}
+    if kept.final and kept.size in works:
+        works = {kept.size: works[kept.size]}
+    needs = {name: need(work, rates) for name, work in works.items()}
+    near = [work for name, work in works.items() if needs[name].total <= clock.left]
+    if any(work.size.finetune_cells for work in near):  # else it would be measured for nothing
+        measure_finetune(setting, rates, near)
+        needs = {name: need(work, rates) for name, work in works.items()}
+    name = fitting(needs, clock.left)
+    if name is None and not kept.final:
+        raise _too_long(clock, needs)
+    work = works[name] if name else next(iter(works.values()))
+    total = needs[work.name].total
+    return Choice(work, rates, Timings(parts(work, rates)), clock.seconds + total)
+
+
+def _too_long(clock: Clock, needs: dict[SizeName, Need]) -> UserError:
+    name, needed = list(needs.items())[-1]
+    minutes = math.ceil((clock.seconds + needed.total / SAFETY) / 60)
+    left = f"{duration(max(0.0, clock.left))} left of {duration(clock.limit or 0.0)}"
+    return UserError(
+        f"the size {name} with the options given takes too long for the budget on this machine",
+        found=f"about {duration(needed.total)}, and {left}",
+        fix=f"Give it more time (--minutes {minutes}), or name a size and no minutes (--size {name}).",
+    )

@@ -1,0 +1,168 @@
+"""What a quickstart of one size does: its trainings, its methods, and the cells on which they are compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from eval.config import Protocol, QuickstartRun
+from eval.evaluate import Backbones, contender, finished_training
+from eval.fingerprints import training_print
+from eval.harness import Comparison, Contender
+from eval.quickstart.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
+from metaicl.methods import method_spec
+from metaicl.training.config import TrainerConfig, TrainRun, run_folder
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.sources import SuiteConfig
+from task_suites.task import Task, TaskSuite
+
+FREE = ("random", "majority")  # they run no model
+CALIBRATED = "icl_calibrated"
+UNTRAINED = (*FREE, "zero_shot", "icl", CALIBRATED)
+TRAINED = ("protonet", "metaicl")
+FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
+# raw in-context learning with the calibration that MetaICL has: what is left of the gain is meta-training's
+CALIBRATION = {"calibration": "demonstrations", "prior_share": 0.5}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sizes of one quickstart share."""
+
+    run: QuickstartRun
+    suite: TaskSuite
+    suite_config: SuiteConfig
+    backbones: Backbones = field(default_factory=Backbones)
+
+    @property
+    def folder(self) -> Path:
+        slug = re.sub("[^a-z0-9]+", "-", self.suite.name.lower())
+        return run_folder(self.run.output, self.run.name or f"quickstart-{slug}")
+
+    def works(self) -> list[Work]:
+        """Return the work of each size that may be chosen, the largest first."""
+        asked, full = self.run.asked, LARGEST if self.run.full else None
+        if name := self.run.size or full:
+            return [Work(self, name, asked.at(name))]
+        return [Work(self, name, size) for name, size in asked.choices().items()]
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison of the largest size, of which the others are parts."""
+        size = self.works()[0].size
+        protocol = Protocol(self.ks(size), size.seeds, size.queries, stratified=True, curve_seeds=1)
+        return Comparison(spread_tasks(self.suite.split("meta_test"), size.tasks), protocol, self.folder)
+
+    def ks(self, size: Size) -> list[int]:
+        """The numbers of demonstrations of a size."""
+        return sorted({max(1, self.run.k // 4), self.run.k}) if size.curve else [self.run.k]
+
+    @cached_property
+    def untrained(self) -> list[Contender]:
+        """The contenders without meta-training, fine-tuning left out."""
+        return [untrained(name, self) for name in UNTRAINED]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A quickstart of one size. `size` has the values that the user gave in place of those that the name stands for."""
+
+    setting: Setting
+    name: SizeName
+    size: Size
+
+    @property
+    def run(self) -> QuickstartRun:
+        """The configuration that repeats this work's numbers on any machine."""
+        return replace(self.setting.run, size=self.name, minutes=None, **{n: getattr(self.size, n) for n in FIELDS})
+
+    @property
+    def label(self) -> str:
+        """The size's name, and what differs from it."""
+        named = self.setting.run.asked.at(self.name)
+        given = self.setting.run.asked.given
+        other = [n for n in FIELDS if n in given or getattr(self.size, n) != getattr(named, n)]
+        more = ", ".join(f"{name} {getattr(self.size, name)}" for name in other)
+        return f"{self.name} with {more}" if more else self.name
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        tasks = spread_tasks(self.setting.suite.split("meta_test"), self.size.tasks)
+        return self.setting.comparison.part(tasks, self.size.seeds, self.setting.ks(self.size))
+
+    @property
+    def finetune(self) -> Contender | None:
+        """Fine-tuning, on the cells of this size."""
+        cells, run = self.size.finetune_cells, self.setting.run
+        if not cells:
+            return None
+        every = run.full and run.finetune_cells is None
+        made = contender("finetune", run.backbone, PromptFormat(), self.setting.backbones, cells=0 if every else cells)
+        return replace(made, curve=False)  # it takes long
+
+    @cached_property
+    def trainings(self) -> list[TrainRun]:
+        return [self.training(name) for name in (FULL if self.setting.run.full else TRAINED)]
+
+    def training(self, name: str) -> TrainRun:
+        """Return the training of one method."""
+        setting, run = self.setting, self.setting.run
+        steps, queries, arbitrary = self.size.steps, 8, 0.25
+        if name == "protonet":  # it learns one linear map, which does not take long
+            steps, queries, arbitrary = max(1, self.size.steps // 8), 16, 0.0
+        trainer = TrainerConfig(k=run.k, queries=queries, arbitrary_labels=arbitrary, log_every=5, checkpoint_every=10)
+        return TrainRun(
+            name,
+            str(setting.folder),
+            setting.suite_config,
+            name,
+            backbone=method_spec(name).backbone_config(run.backbone, shared=True),
+            trainer=trainer.within_budget(steps),
+            progress=run.progress,
+        )
+
+    def trained(self, training: TrainRun) -> Contender | None:
+        """Return the contender of a training that is finished, or None."""
+        return finished_training(training, training_print(training, self.setting.suite))
+
+    def evaluations(self) -> list[Work]:
+        """Return this work with each smaller comparison and its own last, the smallest first. Where the user named a
+        size there is nothing smaller."""
+        if self.setting.run.size or self.setting.run.full:
+            return [self]
+        names = [work.name for work in self.setting.works()]
+        found: list[Work] = []
+        for name in reversed(names[names.index(self.name) :]):
+            size = replace(self.setting.run.asked.at(name), steps=self.size.steps)
+            if found and _compared(size) == _compared(found[-1].size):
+                found.pop()
+            found.append(replace(self, name=name, size=size))
+        return found
+
+
+def _compared(size: Size) -> tuple[int, int, bool]:
+    """What a comparison's cells depend on."""
+    return size.seeds, size.tasks, size.curve
+
+
+def spread_tasks(tasks: Sequence[Task], count: int) -> list[Task]:
+    """Return `count` tasks spread over all of them; all where `count` is 0. Those of a smaller count are among those of
+    a larger one, up to the count of the largest size."""
+    most = max(count, SIZES[LARGEST].tasks)
+    some = [tasks[i * len(tasks) // most] for i in range(most)] if most < len(tasks) else list(tasks)
+    order = sorted(range(len(some)), key=lambda i: 7 * i % len(some))  # of ten, every third: 0, 3, 6, 9, 2, 5, ...
+    return [some[i] for i in sorted(order[:count])] if count else list(tasks)
+
+
+def untrained(name: str, setting: Setting) -> Contender:
+    """Return a contender without meta-training."""
+    options = CALIBRATION if name == CALIBRATED else None
+    registered = "icl" if options else name
+    made = contender(registered, setting.run.backbone, PromptFormat(), setting.backbones, options)
+    if not options:
+        return replace(made, curve=name != "zero_shot")  # it reads no demonstrations
+    note = "the plain model with MetaICL's calibration by its demonstrations"
+    return replace(made, name=name, method="icl", label="Raw ICL, calibrated", note=note, curve=False)

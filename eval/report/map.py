@@ -1,0 +1,218 @@
+"""The map of methods as a page and as Markdown, from its `map.json`: one table for each k, and score against cost.
+
+A place of the table that no cell fills is shown empty; it says so where the method does not serve the application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from eval.map_results import MapResults, Place
+from eval.report.figures import Panel, pareto, pareto_panel, standalone
+from eval.report.page import colours, render, write_page
+from eval.report.summary import duration
+from metaicl.methods import method_spec
+
+EMPTY, REFUSED = "·", "not served"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A place in a table: its value, what stands beside and below it, and whether it is the best of its column."""
+
+    value: str
+    beside: str
+    below: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A method in a table; `cells` has a text where it has no value."""
+
+    label: str
+    note: str
+    cells: Sequence[Shown | str]
+    train_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the map: methods by tasks, the tasks by application."""
+
+    title: str
+    legend: str
+    below: str
+    applications: Mapping[str, Sequence[str]]
+    rows: Sequence[TableRow]
+
+
+def write_map(folder: Path) -> Path:
+    """Writes `map.html`, `map.md` and a picture for each application into a map's folder; returns the page's path.
+
+    Raises:
+        UserError: no map in the folder.
+    """
+    from markupsafe import Markup
+
+    results = MapResults.load(folder / "map.json")
+    tables = [_scores(results, k) for k in sorted(results.protocol["k"], reverse=True)]
+    if calibration := _calibration(results):
+        tables.append(calibration)
+    panels = _panels(results)
+    page = render(
+        "map.html.jinja",
+        results=results,
+        headline=results.headline_k,
+        tables=tables,
+        lead=_lead(results),
+        filled=len(results.scored),
+        possible=_possible(results),
+        panels=[Markup(panel) for panel in panels.values()],
+        notes=_notes(results),
+    )
+    for task, panel in panels.items():
+        write_page(folder / f"map-{task}.svg", standalone(panel, colours()))
+    write_page(folder / "map.html", page)
+    write_page(folder / "map.md", _markdown(results, tables))
+    return folder / "map.html"
+
+
+def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns, by application."""
+    return list(chain.from_iterable(applications.values()))
+
+
+def _scores(results: MapResults, k: int) -> Table:
+    """Scores with intervals, what a new task costs below them."""
+    cells = {(c.method, c.task): c for c in results.scored if c.k == k}
+    seeds = sorted({c.seeds for c in cells.values()})
+    many = f"{seeds[0]} support sets" if seeds and seeds[0] > 1 else "one support set"
+    legend = (
+        f"Points (each task's own metric) over {many} of {results.protocol['queries']} queries, with the 95 % "
+        "bootstrap interval over support sets and queries."
+    )
+    best = {
+        t: max((c.score for (_, task), c in cells.items() if task == t), default=None)
+        for t in _tasks(results.applications)
+    }
+
+    def shown(cell: Place) -> Shown:
+        interval = f"[{cell.low:.1f}, {cell.high:.1f}]"
+        return Shown(f"{cell.score:.1f}", interval, _cost(cell), cell.score == best[cell.task])
+
+    below = "Below it the seconds of adapting and the time of one query."
+    rows = _rows(results, results.applications, cells, shown)
+    return Table(f"k = {k}", legend, below, results.applications, rows)
+
+
+def _calibration(results: MapResults) -> Table | None:
+    """Calibration at the headline k, on the tasks whose answers have options."""
+    k = results.headline_k
+    cells = {(c.method, c.task): c for c in results.scored if c.k == k and c.brier is not None}
+    scored = {task for _, task in cells}
+    applications = {a: kept for a, tasks in results.applications.items() if (kept := [t for t in tasks if t in scored])}
+    least = {t: min(c.brier or 0.0 for (_, task), c in cells.items() if task == t) for t in scored}
+
+    def shown(cell: Place) -> Shown:
+        return Shown(f"{cell.brier:.2f}", f"{cell.ece:.2f}", "", cell.brier == least[cell.task])
+
+    if not cells:
+        return None
+    legend = (
+        "Brier score (0 to 2, lower is better) of the options' probabilities and, beside it, their expected "
+        "calibration error in 15 bins, which is above 0 by chance too: by some 0.1 for so few answers."
+    )
+    rows = _rows(results, applications, cells, shown)
+    return Table(f"Calibration at k = {k}", legend, "", applications, rows)
+
+
+def _rows(
+    results: MapResults,
+    applications: Mapping[str, Sequence[str]],
+    cells: Mapping[tuple[str, str], Place],
+    shown: Callable[[Place], Shown],
+) -> list[TableRow]:
+    """A row of shown cells for each method."""
+    seconds = {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
+    rows = []
+    for name in results.methods:
+        spec = method_spec(name)
+        row: list[Shown | str] = []
+        for task in _tasks(applications):
+            if cell := cells.get((name, task)):
+                row.append(shown(cell))
+            else:
+                row.append(REFUSED if (name, task) in results.not_served else EMPTY)
+        rows.append(TableRow(spec.label, spec.note, row, seconds.get(name)))
+    return rows
+
+
+def _cost(cell: Place) -> str:
+    """Empty where the times of a place are not known."""
+    if cell.adapt_seconds is None or cell.query_seconds is None:
+        return ""
+    return f"{duration(cell.adapt_seconds)} + {1000 * cell.query_seconds:.0f} ms"
+
+
+def _lead(results: MapResults) -> str:
+    k = results.headline_k
+    winners = []
+    for task in _tasks(results.applications):
+        cells = [c for c in results.scored if c.k == k and c.task == task]
+        if cells:
+            best = max(cells, key=lambda c: c.score)
+            winners.append(f"{task}: {method_spec(best.method).label} ({best.score:.0f})")
+    return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
+
+
+def _possible(results: MapResults) -> int:
+    """Places of all tables, those aside that a method is known not to serve."""
+    places = len(results.methods) * len(_tasks(results.applications)) - len(results.not_served)
+    return places * len(results.protocol["k"])
+
+
+def _panels(results: MapResults) -> dict[str, str]:
+    """For each task with cells: score against the cost of adapting to it and answering its queries."""
+    panels, k, queries = {}, results.headline_k, results.protocol["queries"]
+    for task in _tasks(results.applications):
+        cells = [c for c in results.scored if c.k == k and c.task == task]
+        points = [
+            (max(1e-3, c.adapt_seconds + queries * c.query_seconds), c.score, method_spec(c.method).label)
+            for c in cells
+            if c.adapt_seconds is not None and c.query_seconds is not None
+        ]
+        if points:
+            panel = Panel(task, points, pareto([(cost, value) for cost, value, _ in points]))
+            panels[task] = pareto_panel(panel, "seconds for a new task", f"{task}: score against cost")
+    return panels
+
+
+def _notes(results: MapResults) -> list[str]:
+    notes = [
+        "A few tasks stand for an application: differences between neighbours say little about other tasks.",
+        "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
+        f"Meta-training had the steps that {duration(results.budget_seconds)} allow by the method's first episodes, "
+        "with nothing kept from other methods; what it took is in the last column.",
+        "Seconds are those of the run that filled the place; they depend on what else the machine did.",
+    ]
+    machines = sorted({c.machine for c in results.scored if c.machine})
+    if len(machines) > 1:
+        notes.append(f"Seconds are of several machines and cannot be compared: {'; '.join(machines)}.")
+    return [*notes, *([str(results.filtered)] if results.filtered else []), *results.notes]
+
+
+def _markdown(results: MapResults, tables: Sequence[Table]) -> str:
+    parts = [f"# {results.name}", _lead(results)]
+    for table in tables:
+        tasks = _tasks(table.applications)
+        lines = [("Method", *tasks, "Meta-training"), (":--", *["--:"] * (len(tasks) + 1))]
+        for row in table.rows:
+            texts = [c if isinstance(c, str) else f"{c.value} {c.beside}" for c in row.cells]
+            lines.append((row.label, *texts, duration(row.train_seconds)))
+        parts += [f"## {table.title}", table.legend, "\n".join("| " + " | ".join(line) + " |" for line in lines)]
+    parts += ["\n".join(f"- {note}" for note in _notes(results)), f"Made by:\n\n    {results.command}"]
+    return "\n\n".join(parts) + "\n"

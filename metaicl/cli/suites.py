@@ -1,0 +1,241 @@
+"""`metaicl suites`: what tasks there are, what a prompt looks like, what leaks, other sides of the split, exports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.idle import refuse_idle
+from task_suites.core.ranges import Natural, NonNegative, Whole, check_ranges
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.sources import is_suite, open_suite
+from task_suites.task import TaskSuite
+
+
+@dataclass(frozen=True)
+class Suites:
+    """What tasks there are, how a prompt looks, what leaks: list, show TASK or SUITE, audit, split, export.
+
+    Attributes:
+        action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
+            (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
+        task: the task to show, or in place of --suite a suite.
+        suite: a built-in suite, a folder, or package.module:function.
+        split: a split file or a setting of MetaICL, in place of the suite's own sides.
+        k: demonstrations in the prompt shown.
+        seed: of the episode shown.
+        format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
+        model: the model whose tokenizer is meant, for --tokens and for a chat format.
+        to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
+        output: the new folder to export into; the file (or folder, for folds) to write a split to.
+        tasks: export these tasks only; empty exports all.
+        forms: export tasks whose examples have one of these forms: options, text, tags.
+        json: print the audit as JSON.
+        html: write the audit as a page to this file.
+        fix: write the suite without its leaks into this new folder.
+        near: whether the audit looks for near duplicates and contained inputs too.
+        context: a context size that the audit compares lengths with, in words; 0 for none.
+        tokens: show the prompt token by token, as the model reads it; for an audit, measure lengths in tokens.
+        allow: sources that may lie on two sides of the meta-split.
+        setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
+        by: what a split keeps together: task, source, family or domain.
+        shares: of the tasks, for each side of a split.
+        folds: nested cross-validation in place of one split: [outer folds, inner folds].
+    """
+
+    action: str
+    task: str = ""
+    suite: str = "embedded"
+    split: str = ""
+    k: Natural = 4
+    seed: Whole = 0
+    format: PromptFormat = field(default_factory=PromptFormat)
+    model: str = "smollm2-135m"
+    to: str = ""
+    output: Path | None = None
+    tasks: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=lambda: ["options", "text", "tags"])
+    json: bool = False
+    html: Path | None = None
+    fix: Path | None = None
+    near: bool = True
+    context: Natural = 0
+    tokens: bool = False
+    allow: list[str] = field(default_factory=list)
+    setting: str = ""
+    by: Literal["task", "source", "family", "domain"] = "family"
+    shares: dict[str, NonNegative] = field(
+        default_factory=lambda: {"meta_train": 0.7, "meta_validation": 0.1, "meta_test": 0.2}
+    )
+    folds: list[Natural] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+def run_suites(config: Suites) -> None:
+    actions = {"list": run_list, "show": run_show, "audit": run_audit, "split": run_split, "export": run_export}
+    if config.action not in actions:
+        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, actions))
+    refuse_idle_of_action(config)
+    if config.action == "audit" and config.setting:
+        run_audit_of_names(config.setting)
+    name, task = suite_and_task(config)
+    suite = open_suite(name, config.split, config.allow)
+    actions[config.action](replace(config, suite=name, task=task), suite)
+
+
+READ_BY = {  # option -> the actions that read it
+    **dict.fromkeys(("k", "format"), ("show",)),
+    **dict.fromkeys(("to", "tasks", "forms"), ("export",)),
+    **dict.fromkeys(("json", "html", "fix", "near", "context", "setting"), ("audit",)),
+    **dict.fromkeys(("by", "shares", "folds"), ("split",)),
+    "output": ("export", "split"),
+    "seed": ("show", "split"),
+    "tokens": ("show", "audit"),
+    "model": ("show", "audit"),
+}
+
+
+def refuse_idle_of_action(config: Suites) -> None:
+    """Raise where an option was given that the action does not read."""
+    for name, actions in READ_BY.items():
+        refuse_idle(config, [name], f"the action {' or '.join(actions)}", used=config.action in actions)
+    reads_model = config.tokens or (config.action == "show" and config.format.chat)
+    refuse_idle(config, ["model"], "--tokens or a chat format", used=bool(reads_model))
+    refuse_idle(config, ["shares"], "one split (leave --folds out)", used=not config.folds)
+
+
+def suite_and_task(config: Suites) -> tuple[str, str]:
+    """(the suite, the task to show); `suites list NAME` means a suite, and so does `show NAME` where the suite has no
+    such task and there is a suite of that name."""
+    default = Suites("").suite
+    if not config.task or (config.action == "show" and config.suite != default):
+        return config.suite, config.task
+    if config.action == "show" and (not is_suite(config.task) or config.task in open_suite(default).tasks):
+        return config.suite, config.task
+    if config.suite != default:
+        raise UserError("two suites are named", found=f"{config.task} and {config.suite}", expected="one")
+    return config.task, ""
+
+
+def run_list(config: Suites, suite: TaskSuite) -> None:
+    from task_suites.describe import list_tasks
+
+    print(list_tasks(suite))
+
+
+def run_show(config: Suites, suite: TaskSuite) -> None:
+    from task_suites.describe import show_prompt
+    from task_suites.provenance import tree
+
+    if not config.task:
+        print(tree(suite))
+        return
+    chat = _chat_template(config.model) if config.format.chat else None
+    tokens = _token_reader(config.model) if config.tokens else None
+    print(show_prompt(suite, config.task, config.k, config.seed, config.format.resolved(), chat, tokens))
+
+
+def run_export(config: Suites, suite: TaskSuite) -> None:
+    from task_suites.export import export_suite
+
+    print(export_suite(suite, config.to, config.output, config.tasks, config.forms))
+
+
+def run_split(config: Suites, suite: TaskSuite) -> None:
+    """Print one split as JSON, folds as a list, or write them to files."""
+    from task_suites.splits import divide, nested, write_splits
+
+    if len(config.folds) not in (0, 2):
+        raise UserError("--folds", found=config.folds, expected="[outer folds, inner folds], as [5, 4]")
+    how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.allow}
+    if config.folds:
+        outer, inner = config.folds
+        splits = nested(suite, outer, inner, **how)
+    else:
+        splits = [divide(suite, shares=config.shares, **how)]
+    if config.output:
+        print(write_splits(splits, config.output))
+    else:
+        values = [asdict(split) for split in splits]
+        print(json.dumps(values if config.folds else values[0], ensure_ascii=False, indent=1))
+
+
+def run_audit_of_names(setting: str) -> None:
+    """Print what of a split's names lies on two sides; exit status 1 where something does."""
+    from task_suites.audit.report import overlap_table
+    from task_suites.splits import load_split, overlaps
+
+    found = overlaps(split := load_split(setting))
+    print(overlap_table(split, found))
+    sys.exit(1 if found else 0)
+
+
+def run_audit(config: Suites, suite: TaskSuite) -> None:
+    """Print the audit, write what was asked for; exit status 1 where something leaks and nothing was fixed."""
+    from task_suites.audit.fix import cleaned, write_fixed
+    from task_suites.audit.report import table, write_page
+    from task_suites.audit.run import audit_suite
+    from task_suites.core.atomic import check_free
+
+    if config.fix:
+        check_free(config.fix)
+    tokenizer = _tokenizer(config.model) if config.tokens else None
+    length = (lambda text: len(tokenizer(text).input_ids)) if tokenizer else None
+    settings: dict[str, Any] = {
+        "context": config.context,
+        "length": length,
+        "near": config.near,
+        "allow": config.allow,
+    }
+    report = audit_suite(suite, **settings)
+    print(json.dumps(report.to_json(), ensure_ascii=False) if config.json else table(report, suite))
+    if config.html:
+        write_page(report, suite, config.html)
+    if config.fix:
+        fixed = cleaned(suite, report, **settings)
+        write_fixed(fixed, config.fix)
+        gone = counted(len(fixed.removed), "example") + (
+            f" and the tasks {', '.join(fixed.dropped)}" if fixed.dropped else ""
+        )
+        print(f"{config.fix}: the suite without {gone} (removed.jsonl says which)", file=sys.stderr)
+    elif not report.clean:
+        sys.exit(1)
+
+
+def _chat_template(model: str) -> Callable[..., Any]:
+    return _tokenizer(model).apply_chat_template  # type: ignore[no-any-return]
+
+
+def _token_reader(model: str) -> Callable[[str], list[tuple[str, int]]]:
+    """A function from a text to its tokens as text, each with the character of the text at which it ends."""
+    from metaicl.lm.text_encoder import TextEncoder
+
+    encoder = TextEncoder(_tokenizer(model))
+
+    def read(text: str) -> list[tuple[str, int]]:
+        encoded = encoder.whole(text)
+        names = encoder.tokenizer.convert_ids_to_tokens(list(encoded.ids))
+        return list(zip(names, encoded.ends, strict=True))
+
+    return read
+
+
+def _tokenizer(model: str) -> Any:
+    from transformers import AutoTokenizer
+
+    from metaicl.lm import tiny
+    from metaicl.lm.models import resolve
+
+    if model == tiny.NAME:
+        return tiny.tiny_tokenizer()
+    try:
+        return AutoTokenizer.from_pretrained(resolve(model))
+    except (OSError, ValueError) as error:
+        raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,435 @@
+"""Attention over a packed tree on CPU, exact, without a token-by-token mask, forward and backward.
+
+Forward, blocks of consecutive rows see one range of keys whole (the cached prefix, a trunk), which is a fused kernel's
+work, and few others, under a mask of their own. The two are merged by log-sum-exp, as in Hydragen (Juravsky et al.
+2024, arXiv 2402.05099):
+
+    L = logaddexp(L1, L2);   out = out1 * exp(L1 - L) + out2 * exp(L2 - L)
+
+Backward, what rows see falls into parts that a fused kernel computes at full speed: the prefix, the trunk of a tree
+(causal), the trunk as seen by everything below it (no mask), and the small subtrees below (many side by side in one
+call, each with a mask of its own few tokens). Each part's backward pass is exact for the merged result when it is
+given the merged output and log-sum-exp, whatever the parts of the forward pass were; gradients of the parts add up.
+The kernels are PyTorch's own CPU flash attention, called directly because they return the log-sum-exp. They have first
+derivatives only; a plan made for second ones (`smooth`) runs its blocks as plain products.
+
+Registered with transformers as the attention implementation "prompt_tree", so no model is forked; a call without a
+`TreePlan` runs as "sdpa".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaicl.lm.prompt_tree import additive_mask
+from metaicl.lm.refused import Refused
+
+NAME = "prompt_tree"
+FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
+CHAIN = 192  # a longer causal chain is halved: the kernel computes most of what a causal mask hides
+BLOCK = 64  # rows of a block of the forward pass
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows `[start, stop)` see keys `[first, last)`: causally (the same tokens) or all of them."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    causal: bool
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def keys(self) -> slice:
+        return slice(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """Small subtrees, several a bundle, each bundle one element of a batch.
+
+    Attributes:
+        rows: `[bundles, size]` rows of the packed row; a short bundle repeats its first row.
+        own: `[bundles, size]` false at those repetitions.
+        sees: `[bundles, size, size]` which place sees which.
+    """
+
+    rows: Tensor
+    own: Tensor
+    sees: Tensor
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """`[bundles, 1, size, size]`, additive; made once for all layers, as is `placed`."""
+        return additive_mask(self.sees, torch.float32)[:, None]
+
+    @cached_property
+    def placed(self) -> Tensor:
+        """The rows of the bundles' own places, bundle by bundle."""
+        return self.rows[self.own]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows `[start, stop)` and what they see: all keys of `[first, last)`, and some of `rest`.
+
+    Attributes:
+        rest: `[others]` keys.
+        mask: `[stop - start, 1, others]`, additive.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+    rest: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class TreePlan:
+    """How the attention of one packed row falls into parts (backward) and blocks (forward).
+
+    Attributes:
+        leave: `[rows]` ends of what lies below each row.
+        prefix: cached tokens before them, which all rows see.
+        own: causal chains and bundles: each row is in exactly one of them.
+        above: what rows see of their ancestors beyond that.
+        smooth: no fused kernels, so that there are second derivatives.
+    """
+
+    leave: Tensor
+    prefix: int
+    own: tuple[Span | Bundles, ...]
+    above: tuple[Span, ...]
+    smooth: bool = False
+
+    @cached_property
+    def blocks(self) -> list[list[Block]]:
+        """All rows, in lists of blocks that see the same `[first, last)` whole; made once for all layers."""
+        length = len(self.leave)
+        ends = torch.cat([torch.full((self.prefix,), length), self.leave])
+        blocks = [self._block(ends, start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
+        return [list(alike) for _, alike in groupby(blocks, key=lambda b: (b.first, b.last))]
+
+    def _block(self, ends: Tensor, start: int, stop: int) -> Block:
+        """`ends` are the `leave` of all keys, those of the prefix included."""
+        here = torch.arange(self.prefix + start, self.prefix + stop)
+        before = torch.nonzero(ends[: self.prefix + start] > start)[:, 0]
+        whole = (ends[before] >= stop) & (before == before[:1] + torch.arange(len(before)))
+        count = int(whole.long().cumprod(0).sum())
+        first = int(before[0]) if count else 0
+        rest = torch.cat([before[count:], here])
+        sees = (rest <= here[:, None]) & (here[:, None] < self.prefix + ends[rest])
+        return Block(start, stop, first, first + count, rest, additive_mask(sees, torch.float32)[:, None])
+
+
+def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
+    """The plan of a packed row from its ancestor intervals (`Packed.leave`) behind a cached prefix."""
+    ends = leave.tolist()
+    above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
+    chains: list[tuple[int, int]] = []
+    bundles: list[list[int]] = []
+    ranges = [(0, len(ends))]  # each holds whole subtrees
+    while ranges:
+        start, stop = ranges.pop()
+        bundle: list[int] = []
+        while start < stop:
+            end = ends[start]
+            if end - start <= LARGEST:
+                if bundle and len(bundle) + end - start > FILL:
+                    bundles.append(bundle)
+                    bundle = []
+                bundle.extend(range(start, end))
+            else:
+                tip = start + 1
+                while tip < end and ends[tip] == end:
+                    tip += 1
+                chains.append((start, tip))
+                if tip < end:
+                    above.append(Span(tip, end, prefix + start, prefix + tip, causal=False))
+                    ranges.append((tip, end))
+            start = end
+        if bundle:
+            bundles.append(bundle)
+    own: list[Span | Bundles] = [*_batched(bundles, leave)]
+    while chains:
+        start, stop = chains.pop()
+        if stop - start <= CHAIN:
+            own.append(Span(start, stop, prefix + start, prefix + stop, causal=True))
+        else:
+            middle = (start + stop) // 2
+            chains += [(start, middle), (middle, stop)]
+            above.append(Span(middle, stop, prefix + start, prefix + middle, causal=False))
+    return TreePlan(leave, prefix, tuple(own), tuple(above), smooth)
+
+
+def _batched(bundles: list[list[int]], leave: Tensor) -> list[Bundles]:
+    """Bundles of like size (to the next 32) together."""
+    by_size: dict[int, list[list[int]]] = {}
+    for bundle in bundles:
+        by_size.setdefault(-(-len(bundle) // 32), []).append(bundle)
+    found = []
+    for group in by_size.values():
+        size = max(map(len, group))
+        rows = torch.tensor([bundle + bundle[:1] * (size - len(bundle)) for bundle in group])
+        own = torch.arange(size) < torch.tensor([len(bundle) for bundle in group])[:, None]
+        query, key = rows[:, :, None], rows[:, None, :]
+        sees = (key <= query) & (query < leave[key]) & own[:, None, :]
+        found.append(Bundles(rows, own, sees))
+    return found
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    tree: TreePlan | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: `[1, heads, rows, width]` in, `[1, rows, heads, width]` out.
+
+    Raises:
+        Refused: dropout, soft-capped or sink attention behind a tree.
+    """
+    if tree is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **kwargs
+        )
+    for reason, given in (
+        ("dropout", dropout),
+        ("a soft cap", kwargs.get("softcap")),
+        ("attention sinks", kwargs.get("s_aux") is not None),
+    ):
+        if given:
+            raise Refused(f"its attention has {reason}, which tree attention does not have")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    wide = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):  # it would take the kernels back to bf16
+        if not (torch.is_grad_enabled() and any(states.requires_grad for states in (query, key, value))):
+            return _attend(query[0], key[0], value[0], tree, scale)[None], None
+        if tree.smooth:
+            out = _attend_plainly(query[0].to(wide), key[0].to(wide), value[0].to(wide), tree, scale)
+            return out[None].to(query.dtype), None
+        rows = (states[0].transpose(0, 1).to(wide).contiguous() for states in (query, key, value))
+        return TreeAttention.apply(*rows, tree, scale)[0][None].to(query.dtype), None
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float, total: Tensor | None = None
+) -> Tensor:
+    """Of `[heads, rows, width]` and twice `[key heads, prefix + rows, width]`, the output `[rows, heads, width]` in the
+    query's precision, block by block; the log-sum-exp is written into `total` (`[rows, heads]`), if given.
+
+    What blocks see whole is one kernel's; its output and log-sum-exp stand beside their other keys as one more value
+    and score.
+    """
+    wide = torch.promote_types(query.dtype, torch.float32)
+    keys, values = key.to(wide), value.to(wide)
+    by_key = query.unflatten(0, (len(key), -1)).transpose(1, 2)
+    heads, rows, group, width = by_key.shape
+    result = query.new_empty(rows, heads, group, width)
+    for alike in tree.blocks:
+        start, first, last = alike[0].start, alike[0].first, alike[0].last
+        q = by_key[:, start : alike[-1].stop].to(wide, memory_format=torch.contiguous_format).flatten(1, 2)
+        if first < last:
+            seen = (states[None, :, first:last] for states in (keys, values))
+            out, lse = _kernel(q[None], *seen, 0.0, False, scale=scale)
+            out, lse = out[0], _checked(lse, out)[0]
+        else:
+            out, lse = torch.zeros_like(q), q.new_full(q.shape[:2], float("-inf"))
+        for block in alike:
+            part = slice((block.start - start) * group, (block.stop - start) * group)
+            k, v = keys[:, block.rest], values[:, block.rest]
+            scores = q.new_empty(heads, part.stop - part.start, k.shape[1] + 1)
+            scores[..., -1] = lse[:, part]
+            own = scores[..., :-1]
+            torch.baddbmm(own, q[:, part], k.transpose(1, 2), beta=0, alpha=scale, out=own)
+            own.unflatten(1, (-1, group)).add_(block.mask)
+            shares = scores.softmax(-1)
+            merged = (out[:, part] * shares[..., -1:]).baddbmm_(shares[..., :-1], v)
+            result[block.start : block.stop] = merged.unflatten(1, (-1, group)).transpose(0, 1)
+            if total is not None:  # the largest share is exp(largest score - log-sum-exp)
+                whole = scores.amax(-1) - shares.amax(-1).log()
+                total[block.start : block.stop] = whole.unflatten(1, (-1, group)).transpose(0, 1).flatten(1)
+    return result.flatten(1, 2)
+
+
+def _attend_plainly(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> Tensor:
+    """`_attend` in operations that autograd differentiates as often as it is asked to."""
+    by_key = query.unflatten(0, (len(key), -1))
+    found = []
+    for block in (block for alike in tree.blocks for block in alike):
+        seen = torch.cat([torch.arange(block.first, block.last), block.rest])
+        mask = torch.nn.functional.pad(block.mask[:, 0], (block.last - block.first, 0)).to(query.dtype)
+        scores = by_key[:, :, block.start : block.stop] @ key[:, None, seen].transpose(-1, -2) * scale + mask
+        found.append(scores.softmax(-1) @ value[:, None, seen])
+    return torch.cat(found, 2).flatten(0, 1).transpose(0, 1)
+
+
+class TreeAttention(torch.autograd.Function):
+    """`(query [rows, heads, width], key and value [prefix + rows, key heads, width], plan, scale)`, contiguous and in
+    float32 at least, to (output as query, log-sum-exp `[rows, heads]`).
+
+    Not in bf16: there the backward pass takes several times as long at the size of small subtrees (PyTorch 2.13).
+    A kernel without a mask takes the query heads of one key head as so many more rows, which spares the repetition of
+    keys, and larger blocks of rows are quicker.
+    """
+
+    @staticmethod
+    def forward(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> tuple[Tensor, Tensor]:
+        lse = query.new_empty(query.shape[:2])
+        query, key, value = (states.transpose(0, 1) for states in (query, key, value))
+        return _attend(query, key, value, tree, scale, lse), lse
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        query, key, value, ctx.tree, ctx.scale = inputs
+        ctx.save_for_backward(query, key, value, *output)
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph: a second derivative would lack this term
+            raise RuntimeError(
+                "fused tree attention has first derivatives only: take Backbone.twice_differentiable for second ones"
+            )
+        query, key, value, out, lse = ctx.saved_tensors
+        tree, scale, grad = ctx.tree, ctx.scale, grad.contiguous()
+        into = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        for states in into[1:]:
+            states[: tree.prefix] = 0
+        for part in tree.own:
+            if isinstance(part, Span):
+                rows, keys = part.rows, part.keys
+                pieces = _fused_backward(
+                    grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale, causal=True
+                )
+                for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
+                    states[place] = piece
+            else:
+                q_rows, k_rows = part.placed, part.placed + tree.prefix
+                pieces = _fused_bundles_backward(
+                    torch.where(part.own[..., None, None], grad[part.rows], 0),
+                    *_gathered(query, key, value, part, tree.prefix),
+                    out[part.rows],
+                    lse[part.rows],
+                    scale,
+                    part.mask,
+                    key.shape[1],
+                )
+                for states, place, piece in zip(into, (q_rows, k_rows, k_rows), pieces, strict=True):
+                    states[place] = piece[part.own]
+        for part in tree.above:
+            rows, keys = part.rows, part.keys
+            pieces = _fused_backward(grad[rows], query[rows], key[keys], value[keys], out[rows], lse[rows], scale)
+            for states, place, piece in zip(into, (rows, keys, keys), pieces, strict=True):
+                states[place] += piece
+        return *into, None, None
+
+
+def _gathered(query: Tensor, key: Tensor, value: Tensor, part: Bundles, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The states of bundles, `[bundles, size, heads, width]`, key heads repeated."""
+    group = query.shape[1] // key.shape[1]
+    k, v = (t[:, :, None].expand(-1, -1, group, -1)[part.rows + prefix].flatten(2, 3) for t in (key, value))
+    return query[part.rows], k, v
+
+
+def _fused_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    scale: float,
+    causal: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients as query, key and value."""
+    q, k, v = _views(query, key, value, causal)
+    g, o, s = (_view(t, key.shape[1], causal) for t in (grad, out, lse[..., None]))
+    gq, gk, gv = _kernel_backward(g, q, k, v, o, s[..., 0], 0.0, causal, scale=scale)
+    if causal:
+        gk, gv = gk.sum(1)[None], gv.sum(1)[None]
+    return _rows_first(gq, len(query), causal), gk[0].transpose(0, 1), gv[0].transpose(0, 1)
+
+
+def _views(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The query's `_view`, and keys and values as the kernel takes them beside it."""
+    k, v = (t.transpose(0, 1) for t in (key, value))
+    if causal:
+        group = query.shape[1] // key.shape[1]
+        k, v = (t[:, None].expand(-1, group, -1, -1) for t in (k, v))
+    else:
+        k, v = k[None], v[None]
+    return _view(query, key.shape[1], causal), k, v
+
+
+def _view(states: Tensor, key_heads: int, causal: bool) -> Tensor:
+    """`[rows, heads, width]` as `[key heads, group, rows, width]`; folded, `[1, key heads, group * rows, width]`."""
+    split = states.unflatten(1, (key_heads, -1)).permute(1, 2, 0, 3)
+    return split if causal else split.flatten(1, 2)[None]
+
+
+def _rows_first(states: Tensor, rows: int, causal: bool) -> Tensor:
+    """`_view` taken back."""
+    split = states if causal else states[0].unflatten(1, (-1, rows))
+    return split.permute(2, 0, 1, 3).flatten(1, 2)
+
+
+def _fused_bundles_backward(
+    grad: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    scale: float,
+    mask: Tensor,
+    key_heads: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    views = (t.transpose(1, 2) for t in (grad, query, key, value, out, lse))
+    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
+    gk, gv = (g.transpose(1, 2).unflatten(2, (key_heads, -1)).sum(3) for g in (gk, gv))
+    return gq.transpose(1, 2), gk, gv
+
+
+def _checked(lse: Tensor, out: Tensor) -> Tensor:
+    """The log-sum-exp, if it is laid out as this PyTorch's should be (it has been rows first, too).
+
+    Raises:
+        Refused: it is not.
+    """
+    if lse.shape != out.shape[:3]:
+        raise Refused(f"the fused kernel's log-sum-exp is {tuple(lse.shape)} for {tuple(out.shape)}")
+    return lse
+
+
+_kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_kernel_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+
+
+def register() -> None:
+    """Make the implementation known to transformers."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, tree_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)  # for calls without a plan

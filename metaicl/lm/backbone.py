@@ -1,0 +1,412 @@
+"""`Backbone`: a causal language model, its tokenizer and, where wanted, LoRA weights. Trees in, log-probabilities and
+hidden states out.
+
+A tree goes through the model as one row in which each token sees only its ancestors, so that each distinct token
+prefix is computed once. How the model is told so is the backbone's `attention` (metaicl/lm/attention/selection.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
+from functools import cached_property
+from itertools import takewhile
+from operator import eq
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from metaicl.lm import choice_cache, output_head
+from metaicl.lm.attention import flex as flex_attention
+from metaicl.lm.attention import selection
+from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.selection import Attention, Choice, Fallback
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.context_length import check_length
+from metaicl.lm.devices import device_for, settled
+from metaicl.lm.last_network import LastNetwork
+from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
+from metaicl.lm.lower_layers import LowerLayers
+from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
+from metaicl.lm.text_encoder import TextEncoder
+from task_suites.core.errors import UserError
+
+log = logging.getLogger("metaicl")
+Params = Mapping[str, Tensor]
+HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
+
+
+class Backbone(nn.Module):
+    """See the module's docstring. `load` builds one by name; the constructor takes a model at hand.
+
+    Attributes:
+        fallbacks: the quicker ways that the model does not take, each with its reason.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig, choice: Choice | None = None):
+        """`choice` is how a model is run that was checked before; None checks it now."""
+        super().__init__()
+        self.config = config = settled(config, str(next(model.parameters()).device))
+        self.tokenizer = tokenizer
+        self.model = with_weights(model, config)
+        self.model.eval()  # adapters carry no dropout; in-context losses want the same forward in training and scoring
+        self.texts = TextEncoder(tokenizer)
+        if config.gradient_checkpointing:
+            checkpoint_layers(self.model)
+        self.shape: Any = self.model.config
+        self.tokens_run = 0  # tokens that went through the model, for speeds
+        self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
+        self.lower = LowerLayers(self.model)
+        self.last = LastNetwork(self.lower.layers)
+        self.window = selection.shared_depth(self.shape)
+        found = str(getattr(self.shape, "_attn_implementation", None))  # one of ours, where a backbone had it before
+        ours = [implementation.NAME for implementation in selection.OURS.values()]
+        self.own_implementation = "sdpa" if found in ours else found
+        self.head: nn.Linear | None = None
+        self._smooth = False  # whether second derivatives are wanted
+        self._said = False  # whether it has been said what they cost
+        self.run_with("plain")
+        self.choice = choice or selection.choose(self)
+        self._follow(self.choice)
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        return self.choice.fallbacks
+
+    @property
+    def base_model(self) -> Any:
+        """The transformers model itself, inside of adapters where there are any."""
+        return getattr(self.model, "get_base_model", lambda: self.model)()
+
+    def run_with(self, attention: Attention) -> None:
+        """Run the model with an attention that it is known to take, or about to be tried with."""
+        ours = selection.OURS.get(attention)
+        name = ours.NAME if ours else self.own_implementation
+        if ours:
+            ours.register()
+        if str(getattr(self.shape, "_attn_implementation", None)) != name:
+            self.model.set_attn_implementation(name)  # type: ignore[operator]
+        self.attention = attention
+
+    def _follow(self, choice: Choice) -> None:
+        """Run the model in the ways that were chosen for it, and report those that were not."""
+        self.head = self.base_model.get_output_embeddings() if choice.output_head else None
+        if not choice.last_network:
+            self.last.module = None
+        self.run_with(choice.attention)
+        selection.report(self.config.name, self.config.attention, choice)
+
+    @classmethod
+    def load(cls, config: BackboneConfig, initial_seed: int = 0) -> Backbone:
+        """The backbone that `config` names; `initial_seed` seeds the new adapters.
+
+        Raises:
+            UserError: there is no such model, or it is no causal language model.
+        """
+        device = device_for(config)
+        config = settled(config, device)
+        keep = torch.float32 if config.weights == "full" or config.precision == "fp32" else torch.bfloat16
+        model, tokenizer = open_model(config.name, keep)
+        with torch.random.fork_rng():
+            torch.manual_seed(initial_seed)
+            kept = choice_cache.entry(config, model, device)
+            backbone = cls(model.to(device), tokenizer, config, kept.read()).to(device)
+        kept.write(backbone.choice)
+        return backbone
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def context(self) -> int:
+        """The longest sequence, in tokens, that the model takes."""
+        return int(getattr(self.shape, "max_position_embeddings", 1 << 30))
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text by itself, without special tokens around it."""
+        return self.texts.encode(text).ids
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The learned weights by name, as `params` of the calls below."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def shares(self, length: int) -> bool:
+        """Whether sequences of so many tokens can share their prefixes (within a sliding window they can)."""
+        return self.attention != "plain" and (self.window is None or length <= self.window)
+
+    @property
+    def mask_dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.config.precision == "bf16" else next(self.model.parameters()).dtype
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """The context in which matrix products run in the configured precision."""
+        if self.config.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def logprobs(
+        self, forest: Sequence[PromptTree], wanted: Sequence[Sequence[int]], params: Params | None = None
+    ) -> Tensor:
+        """Log-probability of each wanted node given its path, tree by tree: float32, `[sum of len(wanted)]`.
+
+        Differentiable in the learned weights, or in `params` where these stand in for them. A wanted node has a parent.
+        """
+        row = pack(forest)
+        if not self.shares(row.depth):
+            return torch.cat([self._plain_logprobs(t, w, params) for t, w in zip(forest, wanted, strict=True)])
+        return self.row_logprobs(row, forest, wanted, params=params)
+
+    def row_logprobs(
+        self,
+        row: Packed,
+        forest: Sequence[PromptTree],
+        wanted: Sequence[Sequence[int]],
+        past: Any = None,
+        params: Params | None = None,
+    ) -> Tensor:
+        """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one."""
+        above = [(i, t.parent[n]) for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
+        if any(parent < 0 for _, parent in above):
+            raise UserError(
+                "a scored token has nothing before it",
+                fix="Give the prompt an instruction, demonstrations, or text before the answer.",
+            )
+        parents = [row.row[i][parent] for i, parent in above]
+        targets = torch.tensor([t.tokens[n] for t, ns in zip(forest, wanted, strict=True) for n in ns])
+        if not parents:
+            return torch.empty(0, device=self.device)
+        places, which = torch.unique(torch.tensor(parents), return_inverse=True)
+        before = past.get_seq_length() if past is not None else 0
+        kwargs = {**self._row(row, past), **self._sight(row, before)}
+        return self._log_softmax_at(kwargs, params, places, which, targets)
+
+    def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
+        """Hidden states `[length, width]` (float32) of plain sequences at a layer (0: embeddings, -1: the last).
+
+        Sequences run in packed rows, none seeing another; no layer above the one asked runs, and no logit is computed.
+        """
+        groups = best_fit([len(ids) for ids in sequences], HIDDEN_ROW)
+        if not self.shares(max(map(len, sequences), default=0)):
+            groups = [[i] for i in range(len(sequences))]
+        found: dict[int, Tensor] = {}
+        for group in groups:
+            if len(group) > 1:
+                row = pack([_chain(sequences[i]) for i in group], leaves=True)
+                kwargs = {**self._row(row, None), **self._sight(row, 0)}
+            else:
+                kwargs = self._alone(sequences[group[0]])
+            parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
+            found.update(zip(group, parts, strict=True))
+        return [found[i] for i in range(len(sequences))]
+
+    def _states(self, kwargs: dict[str, Any], layer: int, params: Params | None) -> Tensor:
+        """Hidden states `[length, width]` (float32) of one row at a layer."""
+        kwargs = kwargs | self._kept(torch.empty(0, dtype=torch.long))
+        layers = self.lower.layers
+        if not 0 <= layer < len(layers):
+            found = self._call(params, {**kwargs, "output_hidden_states": True}).hidden_states[layer]
+            return output_head.wide(found[0])
+        if layer == 0:
+            hook = layers[0].register_forward_pre_hook(_stop_before, with_kwargs=True)
+        else:
+            hook = layers[layer - 1].register_forward_hook(_stop_after)
+        try:
+            self._call(params, kwargs, share=layer > self.lower.count)
+        except _Reached as reached:
+            return output_head.wide(reached.states[0])
+        finally:
+            hook.remove()
+        raise AssertionError(f"{self.config.name} does not go through its layer {layer}")
+
+    def prefix(
+        self, ids: Sequence[int], params: Params | None = None, known: Sequence[int] = (), past: Any = None
+    ) -> Any:
+        """The key-value cache after `ids` (empty for no ids).
+
+        What they begin with that `known` begins with too is taken from its cache `past`, which stays as it is.
+        """
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        same = sum(takewhile(bool, map(eq, ids, known)))
+        if same:
+            cache.layers = [copy(layer) for layer in past.layers]  # new tokens make new tensors
+            cache.crop(same - len(known))
+        if same < len(ids):
+            row = pack([_chain(ids[same:])], start=same, leaves=True)
+            no_logits = self._kept(torch.empty(0, dtype=torch.long))
+            self._call(params, {**self._row(row, cache), **self._sight(row, same), **no_logits})
+        return cache
+
+    def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:
+        """Logits `[len(places), vocabulary]` (float32) after some tokens of a row whose additive mask is given."""
+        kwargs = {**self._row(row, past), "attention_mask": mask.to(self.device)}
+        return self._logits(kwargs, params, torch.tensor(places))
+
+    def plain_logits(self, ids: Sequence[int], params: Params | None = None, keep: Tensor | None = None) -> Tensor:
+        """Logits `[length, vocabulary]` (float32) of one plain sequence, or those at the positions `keep`."""
+        return self._logits(self._alone(ids), params, keep)
+
+    def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
+        """The slow way: one forward pass for each leaf's path."""
+        found: dict[int, Tensor] = {}
+        for node in sorted(wanted, reverse=True):  # the deeper first: a path gives its inner nodes too
+            if node in found:
+                continue
+            path = tree.path(node)
+            ids = [tree.tokens[n] for n in path]
+            lp = self._log_softmax_at(
+                self._alone(ids[:-1]), params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:])
+            )
+            found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
+        return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
+
+    @contextmanager
+    def twice_differentiable(self) -> Iterator[None]:
+        """A context in which log-probabilities have second derivatives in the learned weights: no fused attention.
+
+        Fused kernels have first derivatives only. The tree's blocks run as plain products instead; FlexAttention gives
+        way to a dense mask, and SDPA to its plain mathematics.
+
+        Raises:
+            UserError: `backbone.attention` asks for a fused kernel by name, or the model takes no dense mask.
+        """
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        before = self.attention
+        if before in ("tree", "flex") and self.config.attention == before:
+            raise UserError(
+                "second derivatives are asked for, and a fused attention has none",
+                found=f"backbone.attention {before}",
+                expected="auto, dense or plain",
+            )
+        if before == "flex":
+            if self._dense_refusal:
+                raise UserError(
+                    f"{self.config.name} takes no dense mask, so it has no second derivatives here",
+                    found=self._dense_refusal,
+                    fix="Run it with --backbone.attention plain, or choose a first-order method.",
+                )
+            self.run_with("dense")
+        if before in ("tree", "flex") and not self._said:
+            log.info("Second order: attention runs without fused kernels, which have one derivative")
+            self._said = True
+        outer, self._smooth = self._smooth, True
+        try:
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            self._smooth = outer
+            if before == "flex":
+                self.run_with("flex")
+
+    def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
+        """The model's arguments for a plain sequence."""
+        check_length(len(ids), self.context)
+        return {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
+
+    def _row(self, row: Packed, past: Any) -> dict[str, Any]:
+        """The model's arguments for a packed row, all but what its tokens see."""
+        check_length(int(row.positions.max()) + 1 if len(row.positions) else 0, self.context)
+        return {
+            "leave": row.leave,
+            "input_ids": row.ids[None].to(self.device),
+            "position_ids": row.positions[None].to(self.device),
+            "use_cache": past is not None,
+            "cache": past,
+        }
+
+    def _sight(self, row: Packed, prefix: int) -> dict[str, Any]:
+        """What the tokens of a row see, in the words of this attention."""
+        if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
+            plan = tree_attention.plan(row.leave, prefix, self._smooth)
+            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": plan}
+        if self.attention == "flex":
+            return {"attention_mask": flex_attention.block_mask(row, self.device, prefix)}
+        return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}
+
+    def _log_softmax_at(
+        self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
+    ) -> Tensor:
+        """log softmax at `targets` after `rows` of the kept places of one forward pass."""
+        rows, targets = rows.to(self.device), targets.to(self.device)
+        if self.head is None:
+            lp = self._logits(kwargs, params, keep).log_softmax(-1)
+            return lp[rows, targets]
+        tap = self._tapped(self.head, kwargs, params, keep)
+        return output_head.log_softmax_at(tap.states[0], tap.weight, tap.bias, rows, targets)
+
+    def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
+        """Logits `[kept, vocabulary]` in float32; `keep` None keeps all places."""
+        if self.head is None:
+            return output_head.wide(self._call(params, {**kwargs, **self._kept(keep)}).logits[0])
+        tap = self._tapped(self.head, kwargs, params, keep)
+        return output_head.logits(tap.states[0], tap.weight, tap.bias)
+
+    def _tapped(
+        self, head: nn.Linear, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None
+    ) -> output_head.Tap:
+        with output_head.Tap(head) as tap:
+            self._call(params, {**kwargs, **self._kept(keep)})
+        return tap
+
+    def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
+        if keep is None or not self._takes_logits_to_keep:
+            return {}
+        return {"logits_to_keep": keep.to(self.device)}
+
+    @cached_property
+    def _takes_logits_to_keep(self) -> bool:
+        """Where it does not, all logits are computed; nothing but hidden states are asked of such a model."""
+        return "logits_to_keep" in selection.arguments(self.base_model)
+
+    @cached_property
+    def _dense_refusal(self) -> str | None:
+        return selection.refusal(self, "dense")
+
+    def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
+        """One forward pass; without `share` also the lower layers of a row that is kept."""
+        kwargs = dict(kwargs)
+        self.tokens_run += kwargs["input_ids"].numel()
+        leave = kwargs.pop("leave", None)
+        share = share and kwargs.get("cache") is None
+        row = (kwargs["input_ids"], kwargs.get("position_ids"), leave) if share else None
+        asked = None if kwargs.get("output_hidden_states") else kwargs.get("logits_to_keep")
+        with self.precision(), self.lower.of(row), self.last.at(asked):
+            return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
+
+    def save(self, folder: Path) -> None:
+        """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
+        if self.config.weights == "lora":  # the adapters alone: the base's embeddings stay where they came from
+            self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
+        if self.config.weights == "full":
+            self.model.save_pretrained(folder)  # type: ignore[operator]
+            self.tokenizer.save_pretrained(folder)
+
+
+def _chain(ids: Sequence[int]) -> PromptTree:
+    """A tree of one path."""
+    tree = PromptTree()
+    tree.insert(-1, ids)
+    return tree
+
+
+class _Reached(Exception):
+    """A forward pass has come to the layer whose states are wanted."""
+
+    def __init__(self, states: Tensor):
+        self.states = states
+
+
+def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+
+def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
+    raise _Reached(output if isinstance(output, Tensor) else output[0])

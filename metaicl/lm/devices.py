@@ -1,0 +1,82 @@
+"""What a configuration's `auto` means on this machine: the device, and the precision that is measured to be quicker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, cast, get_args
+
+import torch
+
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.machine import least_seconds, measured_once
+from task_suites.core.errors import UserError
+
+Precision = Literal["bf16", "fp32"]
+CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's time: it rounds, so a tie goes to float32
+
+
+def device_for(config: BackboneConfig) -> str:
+    """The device that the configuration means here; each process of a launch has a GPU of its own."""
+    if config.device != "auto":
+        _refuse_absent(config.device)
+        return config.device
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def _refuse_absent(device: str) -> None:
+    """Raise where this machine has no such device.
+
+    Raises:
+        UserError: names those that it has.
+    """
+    here = ["cpu"]
+    here += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))] if torch.cuda.is_available() else []
+    here += ["mps"] if torch.backends.mps.is_available() else []
+    here += ["xpu"] if torch.xpu.is_available() else []
+    if device.removesuffix(":0") not in here:
+        raise UserError(f"backbone.device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
+
+
+def precision_for(device: str) -> Precision:
+    """Return the precision whose matrix products are quicker on `device`.
+
+    On a GPU that is bf16 wherever the hardware has it. On a CPU a matrix product of a small model's size is timed in
+    both, because what processors say of themselves does not tell: bf16 took 0.6 of float32's time on AMD's AVX512-BF16,
+    1.8 times as long on Intel's without AMX, and five to twelve times as long where it is emulated. The answer is kept
+    in the user's cache folder, under this machine's identity.
+    """
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return cast(Precision, measured_once("precision", get_args(Precision), _quicker)) if device == "cpu" else "fp32"
+
+
+def with_precision(config: BackboneConfig, device: str | None = None) -> BackboneConfig:
+    """Return the configuration with the precision that it means on `device`, or on the device that it means here."""
+    if config.precision != "auto":
+        return config
+    return replace(config, precision=precision_for(device or device_for(config)))
+
+
+def settled(config: BackboneConfig, device: str) -> BackboneConfig:
+    """Return the configuration with a value for each option that is unset, and the precision that it means on
+    `device`."""
+    return with_precision(config.resolved(), device)
+
+
+def _quicker() -> Precision:
+    return quicker({"fp32": product_seconds("fp32"), "bf16": product_seconds("bf16")})
+
+
+def quicker(seconds: Mapping[Precision, float]) -> Precision:
+    """Return the precision to take, from the seconds of one matrix product in each."""
+    return "bf16" if seconds["bf16"] < CLEARLY * seconds["fp32"] else "fp32"
+
+
+@torch.no_grad()
+def product_seconds(precision: Precision, rounds: int = 5) -> float:
+    """The least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's network."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    states, weight = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+    return least_seconds(lambda: torch.nn.functional.linear(states, weight), rounds)

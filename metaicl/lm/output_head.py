@@ -1,0 +1,128 @@
+"""The output embedding at the positions that are asked for, in float32, and never all its logits at once.
+
+A bf16 logit near 20 is rounded to steps of 1/8, which is more than what separates many options; so the hidden states
+and the embedding are multiplied in float32, block by block of the vocabulary, and only the log-sum-exp is kept. A
+`Tap` takes the hidden states where they enter the embedding of any transformers model, without forking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaicl.lm.refused import Refused
+
+BLOCK = 4096  # vocabulary entries at once
+
+
+class Tap:
+    """A context in which `head` passes nothing through; what came in, and the weights in use, are kept here.
+
+    Its end raises `Refused` where the head was not called exactly once.
+
+    Attributes:
+        states: `[..., width]` hidden states that entered.
+        weight: `[vocabulary, width]`.
+        bias: `[vocabulary]` or None.
+    """
+
+    states: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, head: nn.Linear):
+        self.head = head
+        self.times = 0  # that the head was called
+
+    def _take(self, head: Any, args: tuple[Tensor, ...]) -> tuple[Tensor]:
+        self.times += 1
+        self.states, self.weight, self.bias = args[0], head.weight, head.bias
+        return (args[0][..., :0, :],)
+
+    def __enter__(self) -> Tap:
+        self.hook = self.head.register_forward_pre_hook(self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        self.hook.remove()
+        if kind is None and self.times != 1:
+            raise Refused(f"its forward pass goes {self.times} times through its output embedding, not once")
+
+
+def hands_on(head: nn.Module, run: Callable[[], Tensor]) -> bool:
+    """Whether a model's logits (what `run` gives) are what its output embedding gives, whatever that is.
+
+    A soft cap or a scale does nothing to small logits, so large ones are put in the place of its output.
+    """
+    planted: list[Tensor] = []
+
+    def plant(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        values = torch.linspace(-60, 60, output.numel(), dtype=output.dtype, device=output.device)
+        planted.append(values.view_as(output))
+        return planted[-1]
+
+    hook = head.register_forward_hook(plant)
+    try:
+        found = run()
+    finally:
+        hook.remove()
+    return len(planted) == 1 and torch.equal(wide(found).flatten(), wide(planted[0]).flatten())
+
+
+def wide(states: Tensor) -> Tensor:
+    """In float32, or in float64 where it is so already."""
+    return states.to(torch.promote_types(states.dtype, torch.float32))
+
+
+def logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`[rows, vocabulary]` in float32 at least."""
+    return torch.cat([_block(states, weight, bias, start) for start in range(0, len(weight), BLOCK)], -1)
+
+
+def log_softmax_at(states: Tensor, weight: Tensor, bias: Tensor | None, rows: Tensor, targets: Tensor) -> Tensor:
+    """log softmax after `states[rows]` at the tokens `targets`: float32 at least, `[len(rows)]`."""
+    inputs = wide(states)
+    with torch.autocast(states.device.type, enabled=False):
+        chosen = (inputs[rows] * wide(weight[targets])).sum(-1)
+        if bias is not None:
+            chosen = chosen + wide(bias[targets])
+        return chosen - LogSumExp.apply(inputs, weight, bias)[rows]
+
+
+class LogSumExp(torch.autograd.Function):
+    """log-sum-exp `[rows]` over the vocabulary of `states @ weight.T + bias`, twice differentiable."""
+
+    @staticmethod
+    def forward(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        parts = [torch.logsumexp(_block(states, weight, bias, start), -1) for start in range(0, len(weight), BLOCK)]
+        return torch.logsumexp(torch.stack(parts), 0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, bias, lse = ctx.saved_tensors
+        _, for_weight, for_bias = ctx.needs_input_grad
+        into_states, into_weight, into_bias = torch.zeros_like(states), [], []
+        for start in range(0, len(weight), BLOCK):
+            share = (_block(states, weight, bias, start) - lse[:, None]).exp() * grad[:, None]
+            into_states = into_states + share @ wide(weight[start : start + BLOCK])
+            if for_weight:
+                into_weight.append((share.T @ states).to(weight.dtype))
+            if for_bias:
+                into_bias.append(share.sum(0).to(bias.dtype))
+        return (
+            into_states,
+            torch.cat(into_weight) if for_weight else None,
+            torch.cat(into_bias) if for_bias else None,
+        )
+
+
+def _block(states: Tensor, weight: Tensor, bias: Tensor | None, start: int) -> Tensor:
+    part = wide(states) @ wide(weight[start : start + BLOCK]).T
+    return part if bias is None else part + wide(bias[start : start + BLOCK])

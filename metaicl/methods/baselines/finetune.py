@@ -1,0 +1,109 @@
+"""Fine-tuning on the support set: LoRA weights start where they are, take AdamW steps on part of the shots, and stop
+where the rest of the shots say so.
+
+Started from the plain backbone this is the usual baseline; started from another method's checkpoint it is transfer
+learning. Texts and options are answered without demonstrations, as multi-task learning trains; words are tagged by
+their class means (metaicl/methods/gradient/adapted.py).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from metaicl.lm.backbone import Backbone
+from metaicl.methods.base import Method, Predictor, ReadUnless, support_keys
+from metaicl.methods.gradient.adapted import AdaptedModel
+from metaicl.methods.in_context.icl import Objective
+from task_suites.core.errors import UserError
+from task_suites.core.ranges import Natural, NonNegative, Range
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.task import Example, Task
+
+
+class FineTune(Method):
+    """See the module's docstring.
+
+    Args:
+        steps: full-batch steps at most; 0 is zero-shot.
+        lr: AdamW's rate, constant.
+        dev_share: part of the shots kept for early stopping (none below 4 shots: then all steps are taken).
+        patience: steps without a better dev loss before stopping.
+        objective: as in `InContext`.
+    """
+
+    read_unless: ClassVar[ReadUnless] = {"patience": ("dev_share", 0)}
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        steps: Natural = 20,
+        lr: NonNegative = 1e-3,
+        dev_share: Annotated[float, Range(least=0, below=1)] = 0.25,
+        patience: Natural = 5,
+        objective: Objective = "tokens",
+    ):
+        super().__init__(backbone, form)
+        if not backbone.trainable():
+            raise UserError("fine-tuning needs weights to learn", found="a frozen backbone", expected="lora or full")
+        self.steps, self.lr, self.dev_share, self.patience = steps, lr, dev_share, patience
+        self.model = AdaptedModel(backbone, form, False, objective)
+        self.serves = self.model.serves
+
+    def refusal(self, task: Task) -> str | None:
+        return super().refusal(task) or self.model.refusal(task)
+
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return self.model.longest(task, support, queries)
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
+        self.check_serves(task)
+        with self.backbone.lower.once():
+            return self.model.predictor(task, support, self.tuned(task, support))
+
+    def tuned(self, task: Task, support: Sequence[Example]) -> dict[str, Tensor]:
+        """The weights of the step with the best dev loss (the last where there are no dev shots)."""
+        train, dev = self.split(support)
+        params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
+        best = {n: p.detach().clone() for n, p in params.items()}
+        best_loss, best_step = self._dev_loss(task, train, dev, params), 0
+        optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0, fused=True)
+        for step in range(1, self.steps + 1 if train else 1):  # nothing is learned from no demonstrations
+            loss, weight = self.model.support_loss(task, train, params)
+            optimizer.zero_grad()
+            (loss / weight).backward()
+            torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
+            optimizer.step()
+            dev_loss = self._dev_loss(task, train, dev, params)
+            if not dev or dev_loss < best_loss:
+                best, best_loss, best_step = {n: p.detach().clone() for n, p in params.items()}, dev_loss, step
+            elif step - best_step >= self.patience:
+                break
+        return best
+
+    def split(self, support: Sequence[Example]) -> tuple[list[Example], list[Example]]:
+        """(training shots, dev shots): the dev part is drawn class by class, seeded by the support set itself."""
+        wanted = int(len(support) * self.dev_share) if len(support) >= 4 else 0
+        order = list(range(len(support)))
+        random.Random(f"finetune/{support_keys(support)}").shuffle(order)
+        seen: dict[str | None, int] = {}
+        turn = {}
+        for i in order:  # each class's first, then each class's second ...
+            seen[support[i].output] = seen.get(support[i].output, 0) + 1
+            turn[i] = seen[support[i].output]
+        dev = set(sorted(order, key=lambda i: turn[i])[:wanted])
+        return [e for i, e in enumerate(support) if i not in dev], [e for i, e in enumerate(support) if i in dev]
+
+    @torch.no_grad()
+    def _dev_loss(
+        self, task: Task, train: Sequence[Example], dev: Sequence[Example], params: dict[str, Tensor]
+    ) -> float:
+        if not dev:
+            return float("inf")
+        loss, weight = self.model.query_loss(task, train, dev, params)
+        return float(loss / weight)

@@ -1,0 +1,113 @@
+"""Texts and words as vectors of a language model's hidden states.
+
+An item is a text (the mean of its tokens' states, each normalised over width) or, for tagging, a word (the state at its
+last token); k counts sentences there, and most words are O. Vectors are normalised over width again and, while the
+backbone is frozen, kept in `backbone.memo`, so that the same episode is embedded once for all methods.
+
+A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
+times longer than any other and tells nothing of the text. So a token that begins a text goes before it and is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.context_length import check_length, quoted
+from task_suites.core.errors import UserError
+from task_suites.task import Example
+
+
+class ItemVectors:
+    """The vectors of examples' items.
+
+    Args:
+        layer: hidden states of which layer: a share of the depth (0.8 is layer 24 of 30), or a number (0: embeddings,
+            -1: last).
+        twice: embed a sentence's words from its second copy in `sentence sentence` (tagging).
+
+    Raises:
+        UserError: the model has no such layer.
+    """
+
+    def __init__(self, backbone: Backbone, layer: float, twice: bool):
+        self.backbone, self.twice = backbone, twice
+        depth = int(backbone.shape.num_hidden_layers)
+        index = round(layer * depth) if 0 < layer < 1 else int(layer)
+        self.layer = index + depth + 1 if index < 0 else index
+        if not 0 <= self.layer <= depth:
+            raise UserError(
+                "the model has no such layer", found=f"layer {layer}", expected=f"a share of 1, or {-depth} to {depth}"
+            )
+        self.width = int(backbone.shape.hidden_size)
+        special = [i for i in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id) if i is not None]
+        self.first = tuple(special[:1]) or backbone.encode("\n")[:1]
+
+    def __call__(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
+        """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
+        backbone's learned weights."""
+        memo = {} if params or self.backbone.trainable() else self.backbone.memo
+        # kept by all that ran together: neighbours move a vector by rounding, which must not depend on earlier calls
+        key = (self.layer, self.twice, tuple(e.tokens or e.text for e in examples))
+        if key not in memo:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
+                rows = self._vectors(examples, params)
+            memo[key] = torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
+        return memo[key]
+
+    def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
+        """`[items, width]` of each example; none sees another, so what runs beside it changes rounding alone."""
+        read = [self._read(e) for e in examples]
+        for example, (ids, _) in zip(examples, read, strict=True):
+            check_length(len(ids), self.backbone.context, f"the text {quoted(example.text)}")
+        states = self.backbone.hidden([ids for ids, _ in read], self.layer, params)
+        return [
+            normalised(
+                s[ends.to(s.device)] if ends is not None else normalised(s[len(self.first) :]).mean(0, keepdim=True)
+            )
+            for s, (_, ends) in zip(states, read, strict=True)
+        ]
+
+    def length(self, example: Example) -> int:
+        """The tokens of an example as it is read."""
+        return len(self._read(example)[0])
+
+    def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
+        """(tokens, the place of each word's last one, or None for a text)."""
+        if example.tokens is None:
+            return (*self.first, *self.backbone.encode(example.text)), None
+        sentence = "".join(f" {word}" for word in example.tokens)
+        read = self.backbone.texts.encode(sentence * 2 if self.twice else sentence)
+        stops = torch.tensor([len(word) + 1 for word in example.tokens]).cumsum(0)
+        if self.twice:
+            stops = stops + len(sentence)
+        last = [max(read.reaching_beyond(stop) - 1, read.reaching_beyond(stop - 1)) for stop in stops.tolist()]
+        return (*self.first, *read.ids), torch.tensor(last).clamp(max=len(read) - 1) + len(self.first)
+
+
+def item_labels(examples: Sequence[Example]) -> list[str]:
+    """The class of each item: an example's output, or its words' tags."""
+    return [label for e in examples for label in (e.tags or () if e.tokens is not None else (e.output or "",))]
+
+
+def in_turn(support: Sequence[Example], most: int) -> list[int]:
+    """The places of at most `most` items, rising: each class's first, each class's second, and so on, where an item's
+    rank in its class goes by its own name, not by its place."""
+    names = [f"{e.content}/{i}" for e in support for i in range(len(e.tokens or "1"))]
+    labels = item_labels(support)
+    ranked = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
+    seen: dict[str, int] = {}
+    turns = []
+    for i in ranked:
+        seen[labels[i]] = seen.get(labels[i], 0) + 1
+        turns.append((seen[labels[i]], labels[i], i))
+    return sorted(i for _, _, i in sorted(turns)[:most])
+
+
+def normalised(states: Tensor) -> Tensor:
+    """Of mean 0 and variance 1 over the last axis."""
+    return nn.functional.layer_norm(states, states.shape[-1:])

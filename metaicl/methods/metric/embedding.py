@@ -1,0 +1,173 @@
+"""What the metric and closed-form methods share: a classifier of item vectors
+(metaicl/methods/in_context/items.py) that reads its classes off the support set.
+
+An algorithm is a map of (shots, their classes, queries) to logits (`logits`), and a loss where it is not cross-entropy.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metaicl.lm.backbone import Backbone, Params
+from metaicl.methods.base import Method, Predictor, seeded
+from metaicl.methods.in_context.items import ItemVectors, in_turn, item_labels
+from task_suites.core.ranges import Finite, Natural
+from task_suites.episodes import Episode
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.task import Example, Task
+
+ABSENT = -1e9  # score of an option that no demonstration has
+
+
+class EmbeddingMethod(Method):
+    """See the module's docstring.
+
+    Args:
+        layer: hidden states of which layer: a share of the depth (0.8 is layer 24 of 30), or a number (0: embeddings,
+            -1: last). On `smollm2-135m` 0.8 is good for texts and for words, and the last is not (docs/experiments.md).
+        twice: embed a sentence's words from its second copy in `sentence sentence` (tagging), so that they have seen
+            what stands to their right. It brought a loss: span F1 of class means over four tasks was 32.6 without and
+            26.5 with it, and the best layer without it is ahead of the best with it (docs/experiments.md).
+        most: keep at most so many support items, class by class in turn and otherwise by their names (0: all); for
+            methods whose cost or length goes with their number, since sixteen tagged sentences have some 300 words.
+
+    Raises:
+        UserError: the model has no such layer.
+    """
+
+    reads_prompts = False
+    trainable = True
+    order_free = True
+    serves = frozenset({"options", "tags"})
+
+    def __init__(
+        self, backbone: Backbone, form: PromptFormat, layer: Finite = 0.8, twice: bool = False, most: Natural = 0
+    ):
+        super().__init__(backbone, form)
+        self.most = most
+        self.embed = ItemVectors(backbone, layer, twice)
+        self.width = self.embed.width
+
+    @abstractmethod
+    def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
+        """`[queries, classes]` from shots `[n, width]`, their classes `[n]` (0 to classes - 1, each with a shot at
+        least) and queries `[queries, width]`."""
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss sum over queries; by default cross-entropy."""
+        return nn.functional.cross_entropy(logits, targets, reduction="sum")
+
+    def refusal(self, task: Task) -> str | None:
+        if reason := super().refusal(task):
+            return reason
+        fixed = task.form == "tags" or task.labels
+        return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
+
+    @contextmanager
+    def cold(self) -> Iterator[None]:
+        """Without the embeddings that the backbone keeps."""
+        kept, self.backbone.memo = self.backbone.memo, {}
+        try:
+            yield
+        finally:
+            self.backbone.memo = kept
+
+    def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
+        """Weight: query items (those whose class has a demonstration)."""
+        if not self.trainable:
+            return super().forward(episodes)
+        total = self.zero()
+        weight = 0
+        for episode in episodes:
+            names = self.classes(episode.support)
+            answers = item_labels(episode.queries)
+            kept = [i for i, answer in enumerate(answers) if answer in names]
+            if kept:
+                targets = torch.tensor([names.index(answers[i]) for i in kept], device=total.device)
+                queries = self.embed(episode.queries)[kept]
+                total = total + self.loss(self.classify(episode.support, queries, names), targets)
+                weight += len(kept)
+        return total, torch.tensor(float(weight), device=total.device)
+
+    def tokens(self, episode: Episode) -> int:
+        """The tokens of inputs alone."""
+        return sum(len(self.backbone.encode(e.text)) for e in (*episode.support, *episode.queries))
+
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return max(map(self.embed.length, (*support, *queries)), default=0)
+
+    @staticmethod
+    def classes(support: Sequence[Example]) -> list[str]:
+        """The classes that have a demonstration, sorted."""
+        return sorted(set(item_labels(support)))
+
+    def classify(
+        self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
+    ) -> Tensor:
+        """`[queries, classes]`: the logits of embedded queries over the support set's classes; `shots` is the support
+        set embedded, where that is done."""
+        shots = self.embed(support) if shots is None else shots
+        labels = torch.tensor([names.index(label) for label in item_labels(support)], device=queries.device)
+        if self.most and len(labels) > self.most:
+            kept = in_turn(support, self.most)
+            shots, labels = shots[kept], labels[kept]
+        return self.logits(shots, labels, queries, len(names))
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
+        self.check_serves(task)
+        return EmbeddingPredictor(self, support)
+
+
+class EmbeddingPredictor(Predictor):
+    """Scores are the classes' logits; an option without a demonstration gets `ABSENT`, and a word a tag that occurs."""
+
+    def __init__(self, method: EmbeddingMethod, support: Sequence[Example], params: Params | None = None):
+        self.method, self.support, self.params = method, tuple(support), params
+        self.names = method.classes(support)
+        self.shots: Tensor | None = None
+
+    @torch.no_grad()
+    def prepare(self) -> None:
+        """Embed the support set."""
+        if self.shots is None:
+            self.shots = self.method.embed(self.support, self.params)
+
+    @torch.no_grad()
+    def logits(self, queries: Sequence[Example]) -> np.ndarray:
+        """`[items, classes]` in float64; no column where there is no demonstration."""
+        if not self.names:
+            return np.empty((sum(len(q.tokens or "1") for q in queries), 0))
+        self.prepare()
+        embedded = self.method.embed(queries, self.params)
+        return self.method.classify(self.support, embedded, self.names, self.shots).double().cpu().numpy()
+
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        column = {name: i for i, name in enumerate(self.names)}
+        return [
+            np.array([row[column[o]] if o in column else ABSENT for o in q.options or ()])
+            for q, row in zip(queries, self.logits(queries), strict=True)
+        ]
+
+    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray]:
+        return self.names, self.logits(queries)
+
+
+@contextmanager
+def initial_weights(name: str) -> Iterator[None]:
+    """A context in which new modules get weights that are a function of the name, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded("initial weights", name).initial_seed())
+        yield
+
+
+def identity_map(width: int) -> nn.Linear:
+    """A linear map to be learned that starts at the identity: untrained, a method works on the vectors as they are."""
+    linear = nn.Linear(width, width, bias=False)
+    nn.init.eye_(linear.weight)  # type: ignore[arg-type]
+    return linear

@@ -1,0 +1,66 @@
+"""Prototypical networks (Snell et al. 2017, arXiv 1703.05175) over the backbone's embeddings.
+
+A class is the mean of its support vectors; a query goes to the nearest by squared Euclidean distance (or by cosine).
+Learned episodically: a linear map of the vectors (started at the identity, so that untrained it is the nearest class
+mean of the backbone's own vectors) and the distance's scale. A language model's vectors lie close together, so the
+scale starts at 30: from 1 the first steps stretched the map instead, and training lost what it should gain
+(docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from metaicl.lm.backbone import Backbone
+from metaicl.methods.metric.embedding import EmbeddingMethod, identity_map
+from task_suites.core.ranges import Positive
+from task_suites.formats.prompt_format import PromptFormat
+
+
+class ProtoNet(EmbeddingMethod):
+    """See the module's docstring.
+
+    Args:
+        options: `EmbeddingMethod`'s.
+        distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
+            length and variance that is the same but for a constant).
+        learn_map: False learns the scale alone.
+        scale: of the distance, where it starts.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        distance: Literal["euclidean", "cosine"] = "euclidean",
+        learn_map: bool = True,
+        scale: Positive = 30.0,
+        **options: Any,
+    ):
+        super().__init__(backbone, form, **options)
+        self.distance = distance
+        self.map: nn.Module = nn.Identity()
+        if learn_map:
+            self.map = identity_map(self.width)  # a bias would cancel in every distance
+        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
+
+    def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
+        shots, queries = self.map(shots), self.map(queries)
+        centres = class_means(shots, labels, classes)
+        if self.distance == "cosine":
+            cosines = nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1)
+            return 2.0 * cosines * self.log_scale.exp()
+        return -euclidean(queries, centres) * self.log_scale.exp()
+
+
+def euclidean(queries: Tensor, centres: Tensor) -> Tensor:
+    """`[queries, classes]`: squared distances, their mean over width."""
+    return torch.stack([(queries - centre).square().mean(1) for centre in centres], 1)
+
+
+def class_means(shots: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """`[classes, width]`: the mean of each class's shots, however many it has."""
+    return torch.stack([shots[labels == c].mean(0) for c in range(classes)])

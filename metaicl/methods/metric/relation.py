@@ -1,0 +1,64 @@
+"""Relation networks (Sung et al. 2018, arXiv 1711.06025) over the backbone's embeddings.
+
+A learned module g compares a class's feature with a query: r = sigmoid(g([class, query])), and the loss is the squared
+error of r against 1 for the right class and 0 for the others, its mean over classes. The paper's g is convolutional;
+here it is an MLP on two vectors, which also sees their squared difference unless told otherwise: on the concatenation
+alone it has to learn what comparing is before it can compare. A class's feature is the mean of its shots (published
+code sums them, so that a class of twice the shots has twice the feature).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from metaicl.lm.backbone import Backbone
+from metaicl.methods.metric.embedding import EmbeddingMethod, initial_weights
+from metaicl.methods.metric.protonet import class_means
+from task_suites.core.ranges import Count
+from task_suites.formats.prompt_format import PromptFormat
+
+
+class RelationNet(EmbeddingMethod):
+    """See the module's docstring.
+
+    Args:
+        options: `EmbeddingMethod`'s.
+        feature: a class's feature, "mean" or "sum" of its shots.
+        difference: whether g sees the squared difference too.
+        hidden: g's hidden width.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        feature: Literal["mean", "sum"] = "mean",
+        difference: bool = True,
+        hidden: Count = 64,
+        **options: Any,
+    ):
+        super().__init__(backbone, form, **options)
+        self.feature, self.difference = feature, difference
+        with initial_weights("relation"):
+            self.relation: nn.Module = nn.Sequential(
+                nn.Linear((3 if difference else 2) * self.width, hidden), nn.ReLU(), nn.Linear(hidden, 1)
+            )
+
+    def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
+        """Relations before the sigmoid."""
+        features = class_means(shots, labels, classes)
+        if self.feature == "sum":
+            features = features * torch.bincount(labels, minlength=classes)[:, None]
+        return torch.stack([self.compared(feature.expand_as(queries), queries) for feature in features], 1)
+
+    def compared(self, feature: Tensor, queries: Tensor) -> Tensor:
+        """`[queries]`: g of a class's feature, repeated, and the queries."""
+        parts = [feature, queries, (feature - queries).square()]
+        return self.relation(torch.cat(parts[: 3 if self.difference else 2], 1))[:, 0]
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        right = nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+        return (logits.sigmoid() - right).square().mean(1).sum()

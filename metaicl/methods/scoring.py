@@ -1,0 +1,299 @@
+"""Scores of options and generated text for many queries behind one prompt prefix.
+
+The prefix (instruction and demonstrations) runs once and its states stay with the scorer, so that a second call pays
+for its queries only, and another prefix for what it has of its own. Queries and options follow as branches of one token
+trie, in packed rows of a bounded number of tokens, the longest first. Where memory runs out, the bound is halved and
+the row is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from itertools import chain, islice
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.prompt_tree import PromptTree, pack
+from metaicl.lm.prompts import Branch, Fitted, Overflow, fit
+from metaicl.lm.search import PlainDecoder, TreeDecoder, search
+from metaicl.methods.base import Predictor, log_mean_share
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.task import Example, Task
+
+log = logging.getLogger("metaicl")
+Length = Literal["sum", "token_mean", "character_mean"]
+Calibration = Literal["none", "contextual", "pmi", "demonstrations"]
+BLANKS: dict[Calibration, tuple[str, ...]] = {
+    "none": (),
+    "contextual": ("N/A", "[MASK]", ""),
+    "pmi": ("",),
+    "demonstrations": ("",),
+}
+FOLDS = 4  # the parts in which demonstrations are asked behind the others: docs/experiments.md
+
+
+def length_rule(form: PromptFormat, length: Length | None) -> Length:
+    """How an option's score is reduced over its tokens: as asked for, else the mean (direct) or the sum (channel)."""
+    return length or ("sum" if form.channel else "token_mean")
+
+
+def calibration_rule(form: PromptFormat, calibration: Calibration, prior_share: float) -> Calibration:
+    """The calibration, where the format allows it.
+
+    Raises:
+        UserError: calibration of a channel prompt, which scores the query itself; a share that is none.
+    """
+    if not 0 <= prior_share <= 1:
+        raise UserError("prior_share is no share", found=prior_share, expected="a number from 0 to 1")
+    if form.channel and calibration != "none":
+        raise UserError(
+            f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
+        )
+    return calibration
+
+
+class PromptScorer(Predictor):
+    """Answers queries of one task behind one support set, whose states it keeps between calls.
+
+    Args:
+        length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);
+            "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
+        overflow: what happens to a prompt beyond the context (`prompt_prefix`).
+        calibration: "contextual" takes off the log of the mean share that an option has behind the content-free
+            queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
+            an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315); "demonstrations" the log
+            of the mean share that it has when the demonstrations are asked as queries, each quarter of them behind the
+            other three (one alone behind itself), over its share of their answers (each counted once more than it is
+            there); a list of options that not all of them have, as in multiple choice, is served as by "pmi". Each
+            list of options is asked for once; empty queries are further branches of the same tree.
+        prior_share: the share of what options have behind empty queries that is taken off; what they have behind
+            demonstrations goes whole.
+        row_tokens: tokens of one packed row; a query with more goes alone. None: 2,048 on a CPU, 16,384 on a GPU.
+
+    Attributes:
+        dropped: demonstrations that the overflow policy left out of the last call's prompts.
+
+    Raises:
+        UserError: calibration of a channel prompt.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        form: PromptFormat,
+        task: Task,
+        support: Sequence[Example],
+        *,
+        params: Params | None = None,
+        length: Length | None = None,
+        overflow: Overflow = "refuse",
+        calibration: Calibration = "none",
+        prior_share: float = 1.0,
+        row_tokens: int | None = None,
+    ):
+        self.backbone, self.task, self.support = backbone, task, tuple(support)
+        self.form = form.of(task, backbone.tokenizer.apply_chat_template)
+        self.params, self.overflow = params, overflow
+        self.row_tokens = row_tokens or (
+            16384 if backbone.device.type == "cuda" else 2048
+        )  # measured: benchmarks/README.md
+        self.calibration, self.prior_share = calibration_rule(form, calibration, prior_share), prior_share
+        self.length = length_rule(form, length)
+        self.dropped = 0
+        self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states
+        self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration takes off, by the list of options
+
+    @torch.no_grad()
+    def prepare(self) -> None:
+        """Run the prompt's prefix (of a prompt that shares it)."""
+        prefix = self._fit().prompt.stable
+        if prefix and self.backbone.shares(len(prefix)):
+            with self._states(prefix):
+                pass
+
+    @torch.no_grad()
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        """One float array `[options]` a query, in their order: higher is more likely."""
+        new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
+        crossed = [o for o in new if self._crosses(o)]
+        texts = BLANKS[self.calibration]
+        blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
+        before = self.dropped
+        found = self._scores([*queries, *chain(*blanks.values())])
+        if self._priors and self.dropped != before:  # behind other demonstrations than these queries
+            self._priors = {}
+            return self.scores(queries)
+        rest = iter(found[len(queries) :])
+        for options, asked in blanks.items():
+            prior = list(islice(rest, len(asked)))
+            self._priors[options] = self.prior_share * (prior[0] if len(prior) == 1 else log_mean_share(prior))
+        self._priors |= {options: self._crossed_prior() for options in crossed}
+        return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
+
+    def _crosses(self, options: tuple[str, ...]) -> bool:
+        """Whether demonstrations are asked for the prior of these options."""
+        return self.calibration == "demonstrations" and {e.options for e in self.support} == {options}
+
+    def _crossed_prior(self) -> np.ndarray:
+        """What is taken off the scores of the demonstrations' options: what they have when each demonstration is asked
+        behind others, over their share of the answers."""
+        shown = self.support[: len(self.support) - self.dropped] or self.support
+        folds = min(FOLDS, len(shown))
+        found: list[np.ndarray] = []
+        for fold in range(folds):
+            start, stop = fold * len(shown) // folds, (fold + 1) * len(shown) // folds
+            behind = copy(self)
+            behind.support = shown[:start] + shown[stop:] or shown  # one alone is asked behind itself
+            found += behind._scores([e.hidden() for e in shown[start:stop]])
+        counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
+        return log_mean_share(found) - np.log(counted / counted.sum())
+
+    def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
+        fitted = self._fit(segments)
+        prefix = fitted.prompt.stable
+        sizes = []
+        for branches in fitted.branches:
+            alone = PromptTree()
+            for branch in branches:
+                branch.insert(alone, -1)
+            sizes.append(len(alone))
+        left = sorted(range(len(queries)), key=lambda i: -sizes[i])
+        result: list[np.ndarray] = [np.empty(0)] * len(queries)
+        while left:
+            row = _fitting(left, sizes, self.row_tokens)
+            values = self._row_logprobs(prefix, [fitted.branches[i] for i in row])
+            if values is None and len(row) == 1:
+                raise UserError(
+                    f"task {self.task.name}: no memory for one query",
+                    found=f"a row of {sizes[row[0]]} tokens given a prefix of {len(prefix)}",
+                    fix="Use fewer or shorter demonstrations, or a smaller model.",
+                )
+            if values is None:
+                self._halve(sum(sizes[i] for i in row))
+                continue
+            left = left[len(row) :]
+            for i, logprobs in zip(row, values, strict=True):
+                scored = zip(logprobs, segments[i], strict=True)
+                result[i] = np.array([self._reduced(each, branch) for each, branch in scored])
+        return result
+
+    def _row_logprobs(
+        self, prefix: Sequence[int], branches: Sequence[Sequence[Branch]]
+    ) -> list[list[np.ndarray]] | None:
+        """The log-probabilities of the scored tokens of each query's branches, from one packed row; None where memory
+        runs out."""
+        tree = PromptTree()
+        shared = self.backbone.shares(len(prefix) + max((len(b.ids) for bs in branches for b in bs), default=0))
+        at_once = any(b.scored == 0 for bs in branches for b in bs)  # the token before it is in the row then
+        cached = (prefix[:-1] if at_once else prefix) if shared else ()
+        tree.insert(-1, prefix[len(cached) :])
+        after = len(tree) - 1
+        spans = [[branch.insert(tree, after) for branch in options] for options in branches]
+        nodes = sorted({node for options in spans for span in options for node in span})
+        if not nodes:
+            return [[] for _ in branches]
+        try:
+            if not shared:
+                values = self.backbone.logprobs([tree], [nodes], self.params)
+            else:
+                with self._states(cached) as past:
+                    row = pack([tree], start=len(cached))
+                    values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            return None
+        at = np.zeros(len(tree))
+        at[nodes] = values.double().cpu().numpy()
+        return [[at[span] for span in options] for options in spans]
+
+    def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
+        total = float(logprobs.sum())
+        if self.length == "sum":
+            return total
+        if self.length == "token_mean":
+            return total / len(logprobs)
+        return total / max(1, sum(len(segment.text.strip()) for segment in branch if segment.scored))
+
+    @torch.no_grad()
+    def generate(self, queries: Sequence[Example], max_new_tokens: int | None = None, beams: int = 1) -> list[str]:
+        """Answers up to the first line break, greedy or by beam search, in batches that share the prefix.
+
+        `max_new_tokens` None allows twice the longest demonstrated answer and 8 tokens more. Beam search ends when a
+        query has `beams` finished answers; the best log-probability a token wins (transformers' `early_stopping=True`).
+        """
+        if max_new_tokens is None:
+            answers = [len(self.backbone.encode(f" {self.form.written(e)}")) for e in self.support]
+            max_new_tokens = 2 * max(answers, default=12) + 8
+        if max_new_tokens < 1 or beams < 1:
+            raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
+        fitted = self._fit([[[self.form.question(q)]] for q in queries], reserved=max_new_tokens)
+        prefix, questions = fitted.prompt.stable, [branch.ids for (branch,) in fitted.branches]
+        longest = max(map(len, questions), default=0) + max_new_tokens
+        texts: list[str] = []
+        while len(texts) < len(questions):
+            batch = max(1, self.row_tokens // (longest * beams))
+            part = questions[len(texts) : len(texts) + batch]
+            try:
+                texts += map(self.form.read, self._generated(prefix, part, max_new_tokens, beams))
+                continue
+            except RuntimeError as error:
+                if not _out_of_memory(error) or len(part) == 1:
+                    raise
+            self._halve(longest * beams * len(part))
+        return texts
+
+    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
+        texts = self.generate(queries)
+        return [self.form.read_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
+
+    def _generated(
+        self, prefix: Sequence[int], questions: Sequence[Sequence[int]], limit: int, beams: int
+    ) -> list[str]:
+        tokenizer = self.backbone.tokenizer
+        if not self.backbone.shares(len(prefix) + max(map(len, questions)) + limit):
+            return search(PlainDecoder(self.backbone, prefix, self.params), tokenizer, questions, limit, beams)
+        with self._states(prefix) as past:
+            decoder = TreeDecoder(self.backbone, len(prefix), past, self.params)
+            return search(decoder, tokenizer, questions, limit, beams)
+
+    def _halve(self, tokens: int) -> None:
+        self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
+        log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
+
+    def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
+        """The prompt with these branches; the number of demonstrations that were left out is kept."""
+        fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved)
+        self.dropped = fitted.dropped
+        return fitted
+
+    @contextmanager
+    def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
+        """The prefix's states, which end as they were; after an error they are made anew, as some layers may have taken
+        others in."""
+        known, self._kept = self._kept, ((), None)
+        past = self.backbone.prefix(prefix, self.params, *known)
+        yield past
+        past.crop(len(prefix) - past.get_seq_length())  # minus the number of tokens to take back
+        self._kept = (prefix, past)
+
+
+def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:
+    """The first queries that fit into a row together, and one at least."""
+    used, count = sizes[order[0]], 1
+    while count < len(order) and used + sizes[order[count]] <= budget:
+        used += sizes[order[count]]
+        count += 1
+    return list(order[:count])
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,252 @@
+"""A trained method on disk: `method.json`, the backbone's learned weights as a plain peft or transformers folder, and
+the method's own weights beside them. Written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.loading import open_model
+from metaicl.lm.models import lasting_name
+from metaicl.lm.tied import warn_of_merging
+from metaicl.lm.weights import AGAIN, load_adapters, load_own
+from metaicl.methods import method_spec
+from metaicl.methods.base import Method
+from metaicl.training.folders import interrupted, whole_folder
+from metaicl.training.identity import model_identity
+from task_suites.core.errors import UserError
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.provenance import Record
+
+CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What builds a method.
+
+    Attributes:
+        name: a registry name or `package.module:Name`.
+        options: arguments of the method's class, over the registry's.
+        backbone: the language model.
+        format: the prompt format.
+    """
+
+    name: str
+    options: dict[str, Any]
+    backbone: BackboneConfig
+    format: PromptFormat
+
+    def resolved(self) -> MethodConfig:
+        """The configuration with the value that every option takes (`metaicl.methods.resolved`)."""
+        spec = method_spec(self.name)
+        backbone, form = spec.backbone_config(self.backbone), spec.prompt_format(self.format)
+        return MethodConfig(self.name, spec.resolved_options(self.options), backbone, form)
+
+    def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
+        """The method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
+        config = self.resolved()
+        backbone = backbone or Backbone.load(config.backbone, seed)
+        method = method_spec(self.name).build(backbone, config.format, **config.options)
+        return method.to(backbone.device)
+
+
+def save_method(method: Method, config: MethodConfig, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+    """Save a method's learned weights with what is needed to build it again.
+
+    Args:
+        training: what is known of the training (`RunRecord.card`); None where nothing is.
+    """
+    from safetensors.torch import save_file
+
+    config = config.resolved()  # a later version may have other defaults
+    backbone = method.backbone.config
+    name = lasting_name(backbone.name)
+    card = {
+        "name": config.name,
+        "options": config.options,
+        "format": asdict(config.format),
+        "backbone": asdict(replace(backbone, name=name)),
+        "base": _base_shape(method.backbone),
+        "base_from_here": _relative(name, folder),
+        "training": training,
+    }
+    with whole_folder(folder) as scratch:
+        method.backbone.save(scratch)
+        warn_of_merging(method.backbone.model, scratch, folder)
+        if own := method.own_state():
+            save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
+        (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def holds_method(folder: Path) -> bool:
+    """Whether a trained method lies in `folder`, or would if a save had not been killed (`read_card` says so then)."""
+    return (folder / CARD).is_file() or interrupted(folder)
+
+
+def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
+    """(config, shape of the base model) of a saved method.
+
+    Raises:
+        UserError: no saved method, one that cannot be read, or a base model that is no longer in its folder.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        killed = "A training was killed while it saved; the same command puts the folder back."
+        raise UserError(
+            f"no trained method in {folder}",
+            expected=f"a folder with {CARD}, such as runs/NAME/best",
+            fix=killed if interrupted(folder) else None,
+        )
+    try:
+        card = _read_json(path)
+        backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
+        backbone = replace(backbone, name=_base_place(folder, backbone, card.get("base_from_here")))
+        return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def _relative(name: str, folder: Path) -> str | None:
+    """The way from `folder` to a base model's folder; None for a model that has a name, or lies on another drive."""
+    if not Path(name).is_absolute():
+        return None
+    try:
+        return os.path.relpath(name, os.path.abspath(folder))
+    except ValueError:  # another drive of Windows
+        return None
+
+
+def _base_place(folder: Path, backbone: BackboneConfig, way: str | None) -> str:
+    """The name or folder of the base model of the method in `folder`.
+
+    One in a folder is looked for where it was, and then where it was as seen from `folder` (`way`): the method may be
+    moved by itself, or both together.
+
+    Raises:
+        UserError: it is in neither place.
+    """
+    if backbone.weights == "full":
+        return str(folder)  # the folder itself is the model
+    if not Path(backbone.name).is_absolute():
+        return backbone.name
+    places = [backbone.name, *([os.path.normpath(os.path.abspath(folder / way))] if way else [])]
+    for place in places:
+        if Path(place).is_dir():
+            return place
+    card = folder / CARD
+    raise UserError(
+        f"the base model of the method in {folder} is not there",
+        found=" and ".join(f"no folder {place}" for place in dict.fromkeys(places)),
+        fix=f'Put it back, or write the full path of its folder as "name" under "backbone" in {card}.',
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a trained method's folder says of its training.
+
+    Attributes:
+        run: the run's identity (`metaicl.training.identity`).
+        data: every task of its suite.
+        trained_on: the tasks that it learned from, and those that its base model had been meta-trained on.
+    """
+
+    run: Mapping[str, Any]
+    data: Record
+    trained_on: Record
+
+
+def read_training(folder: Path) -> Training | None:
+    """What the method in `folder` was trained on; None where that is not known.
+
+    Raises:
+        UserError: the folder's record of it cannot be read.
+    """
+    path = folder / CARD
+    try:
+        known = _read_json(path).get("training")
+        return Training(**known) if known else None
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"not a saved method: {error}", where=path) from None
+
+
+def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
+    """The method saved in `folder`, on its own base model, or on a backbone at hand.
+
+    Raises:
+        UserError: a missing or half-written checkpoint, or one of another base model.
+    """
+    config, base = read_card(folder)
+    method = config.build(backbone)
+    found = _base_shape(method.backbone)
+    if found != base:
+        differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}
+        raise UserError(
+            f"the checkpoint in {folder} was trained on another model than {config.backbone.name}",
+            found=", ".join(f"{key} {now}" for key, (_, now) in differing.items()),
+            expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
+            fix="Give the base model that it was trained on.",
+        )
+    if config.backbone.weights == "full":
+        load_own(method.own_state(), folder / OWN)
+    else:
+        _check_base(folder, config.backbone)
+        load_weights(method, folder)
+    return method
+
+
+def _check_base(folder: Path, backbone: BackboneConfig) -> None:
+    """Raise where the training recorded other weights of the base model than those that lie under its name now.
+
+    A folder is told by its files, a model of the hub by its commit; where one became the other, nothing is known.
+    """
+    training = read_training(folder)
+    if training is None:
+        return
+    then = training.run
+    for kind, now in model_identity(backbone).items():
+        if then.get(f"model.{kind}", now) != now:
+            raise UserError(
+                f"the base model {backbone.name} is not the one that the method in {folder} was trained on",
+                found=f"{kind} {now[:12]}",
+                expected=then[f"model.{kind}"][:12],
+                fix="Put the base model's files back as they were, or train again.",
+            )
+
+
+def load_weights(method: Method, folder: Path) -> None:
+    """Put the weights saved in `folder` into a method of the same build.
+
+    Raises:
+        UserError: a file is missing or damaged, or holds other weights.
+    """
+    model, learned = method.backbone.model, method.backbone.config.weights
+    if learned == "lora":
+        load_adapters(model, folder / ADAPTERS)
+    elif (folder / ADAPTERS).exists():
+        raise UserError(
+            f"the method learns no adapters, but there is a file of them in {folder}", found=ADAPTERS, fix=AGAIN
+        )
+    if learned == "full":
+        saved, _ = open_model(str(folder), next(model.parameters()).dtype)
+        model.load_state_dict(saved.state_dict())
+    load_own(method.own_state(), folder / OWN)
+
+
+def _base_shape(backbone: Backbone) -> dict[str, Any]:
+    names = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
+    return {name: getattr(backbone.shape, name, None) for name in names}

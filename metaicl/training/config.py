@@ -1,0 +1,187 @@
+"""The typed configurations of commands. No torch here: the command line shows its help from this file alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from metaicl.lm.config import BackboneConfig
+from task_suites.core.errors import UserError
+from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.mixing import Mixing
+from task_suites.sources import SuiteConfig
+
+OUTPUT = "Give the folder of runs as --output."
+
+
+def run_folder(output: str, name: str) -> Path:
+    """The folder of a run: `name`, perhaps with folders before it, below `output`.
+
+    Raises:
+        UserError: the name leads to `output` itself or out of it, where other things lie.
+    """
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise UserError("name leads out of the folder of runs", found=name, expected="such as first-try", fix=OUTPUT)
+    return Path(output) / path
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The outer loop's settings.
+
+    Attributes:
+        steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
+        episodes_per_step: episodes in one step, over all processes and rows.
+        row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
+        k: demonstrations of a training episode.
+        k_min: draw k anew for each episode from k_min to k; 0 keeps k.
+        curriculum_steps: the most demonstrations grow from k_min (or 1) to k over so many steps; 0 begins with k.
+        mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
+            "temperature" (to their number ^ (1 / temperature)) or "weights".
+        temperature: of mixing temperature.
+        weights: of mixing weights, by the task's name; a task that is not named is never drawn.
+        queries: queries behind each support set, in one row.
+        max_classes: at most so many classes in a training episode; 0 takes all.
+        arbitrary_labels: share of episodes with arbitrary label words.
+        per_class: k counts the demonstrations of each class.
+        lr: AdamW's peak rate.
+        schedule: after the warm-up: "linear" to nothing, "cosine" to nothing, or "constant".
+        warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows where that is
+            less.
+        weight_decay: AdamW's decoupled decay.
+        clip: longest gradient norm.
+        average_last: the last weights are the mean over this share of the steps (0: those of the last step alone).
+        seed: of all draws.
+        validate_every: steps between validations; 0 validates never, and the last weights are the best.
+        patience: validations without a better value before stopping; 0 never stops early.
+        checkpoint_every: steps between checkpoints; 0 writes none.
+        log_every: steps between lines of metrics.jsonl.
+    """
+
+    steps: Count | None = None
+    episodes_per_step: Count = 1
+    row_tokens: Count = 2048
+    k: Count = 16
+    k_min: Natural = 0
+    curriculum_steps: Natural = 0
+    mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
+    temperature: Positive = 2.0
+    weights: dict[str, NonNegative] = field(default_factory=dict)
+    queries: Count = 16
+    max_classes: Natural = 8
+    arbitrary_labels: Share = 0.25
+    per_class: bool = False
+    lr: Positive = 1e-3
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: Natural | None = None
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 1.0
+    average_last: Share = 0.5
+    seed: Whole = 0
+    validate_every: Natural = 0
+    patience: Natural = 0
+    checkpoint_every: Natural = 0
+    log_every: Count = 5
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "trainer")
+        if self.k_min > self.k:
+            raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
+        self.task_mixing()  # its settings are checked now, not at the first step
+
+    def task_mixing(self) -> Mixing:
+        """How often tasks are drawn."""
+        return Mixing(self.mixing, self.temperature, self.weights)
+
+    def most_demonstrations(self, step: int) -> int:
+        """The upper bound of k at a step (counted from 0)."""
+        if not self.curriculum_steps:
+            return self.k
+        least = self.k_min or 1
+        return least + (self.k - least) * min(step, self.curriculum_steps) // self.curriculum_steps
+
+    def resolved(self) -> ResolvedTrainerConfig:
+        """The configuration with a value for each option that is unset."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return ResolvedTrainerConfig(**given)
+
+    def within_budget(self, steps: int) -> TrainerConfig:
+        """The configuration with the steps that a budget allows, of which a quarter at most warm up."""
+        warmup = min(10, steps // 4) if self.warmup_steps is None else self.warmup_steps
+        return replace(self, steps=steps, warmup_steps=warmup)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (counted from 0)."""
+        resolved = self.resolved()
+        steps, warmup = resolved.steps, resolved.warmup_steps
+        if step < warmup:
+            return self.lr * (step + 1) / warmup
+        done = (step - warmup) / max(1, steps - warmup)
+        falling = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "constant": 1.0}
+        return self.lr * falling[self.schedule]
+
+
+@dataclass(frozen=True)
+class ResolvedTrainerConfig(TrainerConfig):
+    """A `TrainerConfig` whose every option has a value."""
+
+    steps: Count = 100
+    warmup_steps: Natural = 10
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """How meta-validation measures a method while it is trained: mean score over the meta-validation tasks.
+
+    Attributes:
+        k: demonstrations.
+        seeds: support sets a task (seeds 0, 1, ... of a range apart from evaluation's).
+        queries: queries a support set.
+    """
+
+    k: Count = 16
+    seeds: Count = 1
+    queries: Count = 32
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "validation")
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """Meta-train one method on a suite's meta-training tasks.
+
+    Attributes:
+        name: of the run; its folder is output/name. Empty takes the method's name.
+        output: folder of runs.
+        suite: which tasks.
+        method: a registry name (see docs/methods.md) or `package.module:Name`.
+        method_options: arguments of the method's class.
+        backbone: the language model and which of its weights are learned.
+        format: how examples become prompts.
+        trainer: the outer loop.
+        validation: how meta-validation is measured (when trainer.validate_every is set).
+        resume: go on from the newest checkpoint of the run's folder; another run in it is an error. With false the run
+            begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
+        progress: draw a progress bar.
+    """
+
+    name: str = ""
+    output: str = "runs"
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    method: str = "metaicl"
+    method_options: dict[str, Any] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    format: PromptFormat = field(default_factory=PromptFormat)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    resume: bool = True
+    progress: bool = True
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.output, self.name or self.method.rpartition(":")[2])

@@ -1,0 +1,261 @@
+"""Which run a folder holds, and whether another start may continue it.
+
+A run is what decides its result: the method and its options, the prompt format, the base model, the adapters, the tasks
+with their sides, the outer loop, how it is validated, the seed. `identity_of` resolves each of these to a value, by
+name; `run.json` in the run's folder keeps them. A start with other values is another run: it is refused before a byte
+of the folder changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from metaicl.lm import models, tiny
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.devices import device_for, settled
+from metaicl.lm.text_encoder import ENCODING
+from metaicl.training.config import TrainRun
+from metaicl.training.resolved import resolved
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError
+from task_suites.provenance import Record, prompt_fingerprint
+from task_suites.task import META_SPLITS, TaskSuite
+
+RUN = "run.json"
+OF_A_RUN = (RUN, "config.yaml", "metrics.jsonl", "checkpoints", "best")  # a folder with one of them is not free
+# These change speed, memory or what is written, but not the run: a step is the same up to the rounding of its sums.
+FREE = (
+    *("trainer.log_every", "trainer.checkpoint_every", "trainer.row_tokens"),
+    *("backbone.attention", "backbone.gradient_checkpointing", "backbone.device"),
+)
+SHOWN = 8  # options that the table of a refusal shows
+WIDTH = 48  # characters of a value in that table
+
+Identity = Mapping[str, Any]  # option -> its resolved value, as JSON has it
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: steps, the step and the validation value of its best weights, and the seconds that it took."""
+
+    steps: int
+    best_step: int
+    best_value: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What `run.json` holds.
+
+    Attributes:
+        identity: what the run is.
+        data: source, licence and fingerprint of each task of its suite.
+        manifest: versions, machine and command of the start that wrote it.
+        inherited: tasks that the base model had been meta-trained on before; None where nothing says which.
+        finished: how it ended, or None.
+    """
+
+    identity: Identity
+    data: Record
+    manifest: Mapping[str, Any]
+    inherited: Record | None
+    finished: Finished | None = None
+
+    def card(self, trained_on: Iterable[str]) -> dict[str, Any] | None:
+        """What the trained method's own folder says of its training, which learned from the tasks `trained_on`; None
+        where nobody knows what its base model was trained on, so that its own provenance is unknown too."""
+        if self.inherited is None:
+            return None
+        learned = {name: self.data[name] for name in trained_on}
+        earlier = {name if name not in learned else f"{name} (base model)": of for name, of in self.inherited.items()}
+        return {"run": dict(self.identity), "data": self.data, "trained_on": {**earlier, **learned}}
+
+    def write(self, folder: Path) -> None:
+        """Write `run.json`, whole or not at all."""
+        write_text(folder / RUN, json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n")
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record of the run in `folder`, or None where it has none.
+
+    Raises:
+        UserError: the file is not a run's record.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError("not an object")
+        ended = values.pop("finished")
+        record = RunRecord(**values, finished=Finished(**ended) if ended else None)
+        record.identity["trainer.steps"]  # what is asked of every record
+        return record
+    except (ValueError, KeyError, TypeError) as error:
+        fix = "Give the run another --name, or delete the folder."
+        raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None
+
+
+def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
+    """Every option that decides a run's result, resolved, by its name on the command line."""
+    run, base = resolved(run), models.lasting_name(run.backbone.name)
+    parts: dict[str, Mapping[str, Any]] = {
+        "method_options": run.method_options,
+        "format": asdict(run.format),
+        "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), name=base)),
+        "model": model_identity(run.backbone),
+        "trainer": asdict(run.trainer),
+        "validation": asdict(run.validation) if run.trainer.validate_every else {},
+        "suite": {"max_words": run.suite.max_words},
+        "task": _tasks(suite, data),
+    }
+    flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING}
+    flat |= {f"{part}.{name}": v for part, of in parts.items() for name, v in of.items()}
+    return json.loads(json.dumps(flat, default=_name_of))  # type: ignore[no-any-return]
+
+
+def _tasks(suite: TaskSuite, data: Record) -> dict[str, str]:
+    """Each task's side and a fingerprint of all that prompts are made from."""
+    side = {task.name: name for name in META_SPLITS for task in suite.split(name)}
+    return {
+        name: f"{side.get(name, 'in no split')} {prompt_fingerprint(task, data[name]['fingerprint'])}"
+        for name, task in sorted(suite.tasks.items())
+    }
+
+
+def model_identity(config: BackboneConfig) -> dict[str, str]:
+    """A hub model's commit, or a hash over the files of a model's folder.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if config.name == tiny.NAME:
+        weights = tiny.tiny_model().state_dict()
+        return {"sha256": _hash(*(value.numpy().tobytes() for value in weights.values()))}
+    source = models.resolve(config.name)
+    if not Path(source).is_dir():
+        return {"commit": _commit(source)}
+    files = sorted(path for path in Path(source).iterdir() if path.is_file())
+    return {"sha256": _hash_of_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))}
+
+
+@lru_cache(maxsize=8)
+def _hash_of_files(files: Sequence[tuple[Path, int, int]]) -> str:
+    """Over the names, sizes and bytes of files, given with their sizes and times: unchanged ones are read once."""
+    digest = hashlib.sha256()
+    for path, size, _ in files:
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as data:
+            while block := data.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _commit(name: str) -> str:
+    """The commit of a hub model that this machine uses."""
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(name)._commit_hash)
+    except (OSError, ValueError) as error:
+        raise UserError(f"no model {name!r}: {str(error).splitlines()[0]}") from None
+
+
+def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:
+    """The record of the run in `folder` where it is the run `now`; why it cannot be continued where it is not; None
+    where the folder is free.
+
+    Raises:
+        UserError: the folder's record cannot be read.
+    """
+    record = read_record(folder)
+    if record is None:
+        held = [name for name in OF_A_RUN if (folder / name).exists()]
+        what = f"{folder} holds {', '.join(held)}, but no {RUN} that says of which run. "
+        return what + _ways_out(folder) if held else None
+    differing = differences(record.identity, now)
+    if not differing or adds_steps(record.identity, now, differing):
+        return record
+    return f"{folder} holds another run than this one:\n{table(differing)}\n{_hint(differing, folder)}"
+
+
+def differences(then: Identity, now: Identity) -> dict[str, tuple[Any, Any]]:
+    """option -> (its value then, its value now), where they differ and the run would too; None stands for no value."""
+    names = [name for name in (*now, *(n for n in then if n not in now)) if name not in FREE]
+    return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n) or (n in then) != (n in now)}
+
+
+def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
+    """Whether `now` is the run `then` with more steps, and the steps done are the first ones of that longer run.
+
+    They are where no rate, mean or validation of theirs depended on the number of steps.
+    """
+    steps, every = then["trainer.steps"], now["trainer.validate_every"]
+    return (
+        list(differing) == ["trainer.steps"]
+        and now["trainer.steps"] > steps
+        and now["trainer.schedule"] == "constant"
+        and now["trainer.average_last"] == 0
+        and (not every or steps % every == 0)
+    )
+
+
+def table(differing: Mapping[str, tuple[Any, Any]]) -> str:
+    """Options that differ as text: option, then, now; the first `SHOWN` of them."""
+    rows = [("option", "then", "now")]
+    rows += [(name, *_cut(_text(then), _text(now))) for name, (then, now) in list(differing.items())[:SHOWN]]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(differing) > SHOWN:
+        lines.append(f"  and {len(differing) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def _cut(then: str, now: str) -> tuple[str, str]:
+    """Both texts short enough for the table, from a little before the first character that differs."""
+    same = next((i for i, (a, b) in enumerate(zip(then, now, strict=False)) if a != b), min(len(then), len(now)))
+    start = max(0, same - WIDTH // 3) if max(len(then), len(now)) > WIDTH else 0
+
+    def part(text: str) -> str:
+        shown = text[start : start + WIDTH]
+        return f"{'...' if start else ''}{shown}{'...' if start + WIDTH < len(text) else ''}"
+
+    return part(then), part(now)
+
+
+def _hint(differing: Mapping[str, tuple[Any, Any]], folder: Path) -> str:
+    more = (
+        "A run takes more steps where trainer.schedule is constant, trainer.average_last is 0, and the steps that it "
+        "has are a multiple of trainer.validate_every. "
+    )
+    return (more if list(differing) == ["trainer.steps"] else "") + _ways_out(folder)
+
+
+def _ways_out(folder: Path) -> str:
+    return (
+        f"Give this run another --name, or delete {folder}, or add --resume false: "
+        "that moves the folder aside and trains from the first step."
+    )
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _name_of(value: Any) -> str:
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()

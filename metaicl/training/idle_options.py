@@ -1,0 +1,99 @@
+"""Options of the base model that no method of a command would read: refused before anything is loaded or written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from metaicl.lm import models, tiny
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods import method_spec
+from metaicl.methods.spec import MethodSpec
+from metaicl.training.config import TrainRun
+from task_suites.core.errors import UserError, counted
+from task_suites.core.idle import refuse_idle, refuse_values
+from task_suites.sources import load_named
+
+ADAPTERS = ("lora_r", "lora_alpha", "lora_targets", "lora_layers")
+
+
+def refuse_idle_backbone(
+    given: BackboneConfig,
+    specs: Sequence[MethodSpec],
+    default: BackboneConfig | None = None,
+    shared: bool = False,
+) -> None:
+    """Raise where an option of adapters or of learning was given and no method reads it, or names more layers than the
+    model has.
+
+    A value that is the command's or the method's own is not the user's, and may be more than a small model has.
+
+    Args:
+        given: the options as they were given.
+        specs: the methods that are built on this model.
+        default: the command's own.
+        shared: whether `given` serves several methods (`MethodSpec.backbone_config`).
+
+    Raises:
+        UserError: names the option.
+    """
+    default = default or BackboneConfig()
+    built = [spec.backbone_config(given, shared) for spec in specs]
+    plain = replace(given, weights=None, lora_r=None, lora_alpha=None, lora_targets=None, lora_layers=None)
+    own = [default, *(spec.backbone_config(plain, shared) for spec in specs)]
+
+    def by_the_user(*names: str) -> dict[str, Any]:
+        return {n: v for n in names if (v := getattr(given, n)) not in (None, *(getattr(o, n) for o in own))}
+
+    if not any(config.weights == "lora" for config in built):
+        refuse_values(by_the_user(*ADAPTERS), "a method that learns adapters", "backbone.")
+    if all(config.weights == "frozen" for config in built):
+        learned = "a method that learns weights of the model"
+        if given.gradient_checkpointing:
+            refuse_values({"gradient_checkpointing": True}, learned, "backbone.")
+        refuse_values(by_the_user("weights"), learned, "backbone.")
+    if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.name)):
+        raise UserError(
+            f"backbone.lora_layers is {given.lora_layers}, but {given.name} has {counted(layers, 'layer')}",
+            expected=f"from 0 (all) to {layers}",
+            fix="Leave it out, or give fewer.",
+        )
+
+
+def refuse_idle_training(run: TrainRun) -> None:
+    """Raise where an option of a training was given that nothing of it reads."""
+    trainer = run.trainer
+    validated = bool(trainer.validate_every)
+    refuse_idle(run.validation, ["k", "seeds", "queries"], "trainer.validate_every", "validation", validated)
+    refuse_idle(trainer, ["patience"], "trainer.validate_every", "trainer", validated)
+    refuse_idle(trainer, ["temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature")
+    grows = trainer.k > (trainer.k_min or 1)
+    refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
+    spec = method_spec(run.method)
+    spec.check_idle(run.method_options)
+    spec.prompt_format(run.format).check_idle()
+    refuse_idle_backbone(run.backbone, [spec])
+    if not getattr(load_named(spec.target), "reads_prompts", True):
+        needs = "a method that reads prompts"
+        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
+        refuse_idle(run.trainer, ["arbitrary_labels"], needs, "trainer")
+
+
+def layers_of(name: str) -> int:
+    """The number of layers of a model.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if name == tiny.NAME:
+        return int(tiny.tiny_model().config.num_hidden_layers)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(models.resolve(name))
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"no model {name!r}: {str(error).splitlines()[0]}") from None
+    return int(config.get_text_config().num_hidden_layers)

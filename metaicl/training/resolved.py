@@ -1,0 +1,24 @@
+"""A training's configuration with the value that every option takes. What is unset is left to the method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from metaicl.methods import method_spec
+from metaicl.training.config import TrainRun
+
+
+def resolved(run: TrainRun) -> TrainRun:
+    """The run with the value that every option takes: the user's, else the method's, else the general default.
+
+    Raises:
+        UserError: an unknown method, or a value that contradicts what the method needs.
+    """
+    spec = method_spec(run.method)
+    return replace(
+        run,
+        method_options=spec.resolved_options(run.method_options),
+        backbone=spec.backbone_config(run.backbone),
+        format=spec.prompt_format(run.format),
+        trainer=run.trainer.resolved(),
+    )

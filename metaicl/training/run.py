@@ -1,0 +1,277 @@
+"""A run from its configuration: the training command, the run folder and the manifest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.devices import device_for, precision_for, with_precision
+from metaicl.lm.machine import processor
+from metaicl.methods import method_spec
+from metaicl.methods.base import Method
+from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_training
+from metaicl.training.config import TrainRun, ValidationConfig
+from metaicl.training.estimate import training_seconds
+from metaicl.training.folders import one_process, set_aside
+from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
+from metaicl.training.preflight import check_training
+from metaicl.training.resolved import resolved
+from metaicl.training.trainer import Trained, Trainer
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, counted
+from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
+from task_suites.sources import SuiteConfig, open_suite
+from task_suites.task import Task, TaskSuite
+
+PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
+
+
+MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float]]
+
+
+@one_process
+def train_run(
+    run: TrainRun,
+    make_validate: MakeValidate,
+    say: Callable[[str], None] = print,
+    suite: TaskSuite | None = None,
+    backbone: Backbone | None = None,
+    other_aside: bool = False,
+    estimate: bool = True,
+) -> tuple[Method, Trained]:
+    """Open the suite, build the method, train it; the run's folder says how to do it again.
+
+    A run that is finished is not trained again. Nothing is written before it is known that the run may go on.
+
+    Args:
+        make_validate: comes from the comparison package, on which this one does not depend.
+        say: takes what the main process reports.
+        suite: the one that `run.suite` opens, where the caller has it open.
+        backbone: a loaded one, for methods that learn none of its weights.
+        other_aside: move another run in the folder aside, as `resume: false` does, rather than refuse.
+        estimate: measure how long it takes, and report it.
+
+    Raises:
+        UserError: the folder holds another run; see also `Trainer`.
+    """
+    if not method_spec(run.method).trained:
+        raise UserError(f"method {run.method} is not meta-trained", fix="Evaluate it as it is.")
+    run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
+    if suite is None:
+        suite, note = run.suite.open()
+    data = data_record(run.suite, suite.tasks.values())
+    record = RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
+    before = _to_continue(run, record, other_aside)
+    if before and _is_done(before, record, run.folder):
+        if os.environ.get("RANK", "0") == "0":
+            say(f"The run in {run.folder} is finished; --resume false trains it again.")
+        return load_method(run.folder / "best", backbone), _trained(run, before)
+    config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
+    method = config.build(backbone, run.trainer.seed)
+    check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)
+    validated = suite.split("meta_validation") if run.trainer.validate_every else []
+    held_out = [task for task in validated if method.refusal(task) is None]
+    validate = make_validate(held_out, run.validation) if held_out else None
+    tasks = suite.split("meta_train")
+    trainer = Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record)
+    if trainer.accelerator.is_main_process:
+        if before is None and run.folder.exists() and any((run.folder / name).exists() for name in OF_A_RUN):
+            say(f"What was in {run.folder} lies in {set_aside(run.folder)} now")
+        record.write(run.folder)
+        write_config(run.folder / "config.yaml", asdict(replace(resolved(run), name=run.folder.name)))
+        if note:
+            say(note)
+        weights = sum(p.numel() for p in method.learned().values())
+        say(
+            f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
+            f"{trainer.config.steps} steps, {weights:,} weights"
+        )
+        if estimate:
+            seconds = training_seconds(trainer, run.validation, held_out, before is not None)
+            say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
+    trained = trainer.run(resume=before is not None)
+    if trainer.accelerator.is_main_process:
+        finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
+        replace(record, finished=finished).write(run.folder)
+        say(f"Best weights (step {trained.best_step}): {trained.folder}")
+    return method, trained
+
+
+def _to_continue(run: TrainRun, now: RunRecord, other_aside: bool) -> RunRecord | None:
+    """The record of the run that goes on; None where one begins, in a free folder or in place of one moved aside.
+
+    Raises:
+        UserError: the folder holds another run, and it is not to be moved aside.
+    """
+    found = earlier_run(run.folder, now.identity) if run.resume else None
+    if not isinstance(found, str):
+        return found
+    if not other_aside:
+        raise UserError(found)
+    return None
+
+
+def _is_done(before: RunRecord, now: RunRecord, folder: Path) -> bool:
+    same = not differences(before.identity, now.identity)  # else it takes more steps now
+    return same and before.finished is not None and (folder / "best" / CARD).is_file()
+
+
+def _trained(run: TrainRun, before: RunRecord) -> Trained:
+    ended = before.finished
+    assert ended is not None
+    return Trained(run.folder / "best", ended.steps, ended.best_step, ended.best_value, ended.seconds)
+
+
+def inherited_tasks(run: TrainRun) -> Record | None:
+    """The tasks that the base model was meta-trained on, where it is one of our own trained methods; None where nothing
+    says which these are."""
+    folder = Path(run.backbone.name)
+    if not (folder / CARD).is_file():
+        return {}
+    training = read_training(folder)
+    return training.trained_on if training else None
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: `40 s`, `4 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def data_record(config: SuiteConfig, tasks: Iterable[Task]) -> Record:
+    """Source, licence and fingerprint of tasks as they lie in their files, before long examples are left out."""
+    tasks = list(tasks)
+    if config.max_words:
+        whole = open_suite(config.name, config.split, config.allow)
+        tasks = [whole.tasks.get(task.name, task) for task in tasks]
+    return record(tasks)
+
+
+def check_data(folder: Path, now: Record) -> None:
+    """Raise when the data is not what the comparison in `folder` recorded; a folder without a record is passed over.
+
+    Raises:
+        UserError: names the tasks that changed.
+    """
+    path = folder / "config.yaml"
+    for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if path.is_file() else ():
+        if isinstance(one, dict) and isinstance(one.get("manifest"), dict):
+            check_unchanged(one["manifest"].get("tasks") or {}, now, path)
+
+
+def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
+    """Raise when tasks changed since the training of the method saved in `folder`, or it learned from one of them,
+    under whatever name. A method of which nothing is known passes.
+
+    Args:
+        now: the tasks that it is evaluated on.
+        held_out: whether they are to be new to it.
+
+    Raises:
+        UserError: names the tasks.
+    """
+    training = read_training(folder)
+    if training is None:
+        return
+    check_unchanged(training.data, now, folder / CARD)
+    seen = {fingerprint_of(task) for task in training.trained_on.values()}
+    twice = sorted(name for name, task in now.items() if fingerprint_of(task) in seen)
+    if held_out and twice:
+        raise UserError(
+            f"{counted(len(twice), 'task')} of this comparison: the method was meta-trained on them",
+            where=folder / CARD,
+            found=", ".join(twice[:5]),
+            expected="tasks that it has not seen",
+            fix="Use the split of the training, or --split meta_train to look at training tasks.",
+        )
+
+
+def check_base_model(name: str, now: Record) -> None:
+    """Raise when the base model is one of our own trained methods and learned from the tasks `now`, or when nothing
+    says what it was trained on.
+
+    Raises:
+        UserError: see `check_held_out`; or unknown provenance.
+    """
+    folder = Path(name)
+    if not (folder / CARD).is_file():
+        return
+    check_held_out(folder, now)
+    if read_training(folder) is None:
+        fix = "Train it again, or give another base model as --backbone.name."
+        raise unknown_training(f"the base model {name}", folder, fix)
+
+
+def unknown_training(what: str, folder: Path, fix: str) -> UserError:
+    """Return the error that nothing says what a trained method, or a base model, was trained on.
+
+    Args:
+        what: the method or methods, in words.
+        folder: of the first of them.
+        fix: the way out.
+    """
+    expected = '"training", as metaicl train writes it'
+    return UserError(f"nothing says what {what} was trained on", where=folder / CARD, expected=expected, fix=fix)
+
+
+def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
+    """The run's configuration, and in a second document the versions that it ran on and the data that it used."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = manifest() | ({"tasks": data} if data is not None else {})
+    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
+    write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
+
+
+def plain(value: Any) -> Any:
+    """Tuples to lists and paths to text, all the way down, so that YAML and JSON take it."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def manifest() -> dict[str, Any]:
+    """Versions, machine and code revision of this process; nothing secret."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    device = device_for(BackboneConfig())
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "auto": {"device": device, "precision": precision_for(device)},  # what `auto` means here
+        "machine": machine(),
+        "git_revision": _git_revision(),
+        "arguments": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def machine() -> str:
+    """System, cores and processor: by it seconds are compared or not."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor()}"
+
+
+def _git_revision() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,395 @@
+"""The outer loop: a `Method`'s loss over batches of episodes, on Accelerate (CPU, one GPU, several processes).
+
+Each step draws `episodes_per_step` episodes as a pure function of (seed, step); the processes share them out. Loss sums
+and weights add up over rows and processes before the division, so that one process with accumulation, several
+processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step
+draws from a global generator.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metaicl.lm.prompt_tree import best_fit
+from metaicl.lm.weights import check_weights, read_pickled
+from metaicl.methods.base import Method
+from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
+from metaicl.training.config import TrainerConfig
+from metaicl.training.folders import recover, whole_folder
+from metaicl.training.identity import RunRecord
+from metaicl.training.preflight import check_episodes
+from metaicl.training.seals import check_seal, seal
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, counted, nearest
+from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.task import Task
+
+log = logging.getLogger("metaicl")
+METRICS = "metrics.jsonl"
+Validate = Callable[[Method], float]
+
+
+def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -> list[Episode]:
+    """The episodes of one step: their tasks by the mixing, their k by its bounds; functions of (seed, number, step)."""
+    numbers = range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step)
+    episodes = []
+    for number, task in zip(numbers, config.task_mixing().choose(tasks, config.seed, numbers), strict=True):
+        k = most = config.most_demonstrations(step)
+        if config.k_min:
+            k = random.Random(f"{config.seed}/k/{number}").randint(config.k_min, most)
+        sampler = EpisodeSampler(
+            config.seed,
+            k,
+            config.queries,
+            per_class=config.per_class,
+            max_classes=config.max_classes,
+            arbitrary_labels=config.arbitrary_labels,
+        )
+        episodes.append(sampler.draw(task, "train", number))
+    return episodes
+
+
+@dataclass
+class Trained:
+    """How a run ended: the best weights are in the method and in `folder`."""
+
+    folder: Path
+    steps: int
+    best_step: int
+    best_value: float | None
+    seconds: float
+
+
+class Trainer:
+    """Trains one method; `run_dir` gets checkpoints/, best/, metrics.jsonl and tensorboard/.
+
+    Args:
+        validate: a value of the method on held-out tasks, higher is better; called on the main process's method in
+            every process, so that all decide alike.
+        progress: whether to draw a progress bar.
+        record: which run this is and on which data; saved with the weights.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        method_config: MethodConfig,
+        tasks: Sequence[Task],
+        config: TrainerConfig,
+        run_dir: Path,
+        validate: Validate | None = None,
+        progress: bool = True,
+        record: RunRecord | None = None,
+    ):
+        from accelerate import Accelerator
+
+        if not method.trainable:
+            raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
+        for name in config.weights:
+            if name not in (names := [task.name for task in tasks]):
+                raise UserError(f"trainer.weights: no meta-training task {name!r}", fix=nearest(name, names))
+        self.tasks = [task for task in tasks if method.refusal(task) is None]
+        if not self.tasks:
+            why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
+            found = f"{counted(len(tasks), 'task')}{why}"
+            raise UserError(f"no meta-training task that {method_config.name} serves", found=found)
+        self.method, self.method_config, self.config = method, method_config, config.resolved()
+        self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
+        on_cpu = method.backbone.device.type == "cpu"
+        self.accelerator = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir))
+        world = self.accelerator.num_processes
+        if config.episodes_per_step % world:
+            raise UserError(
+                "trainer.episodes_per_step is no multiple of the number of processes",
+                found=f"{config.episodes_per_step} episodes, {world} processes",
+                fix="Every process must have a share of each step: change one of the two.",
+            )
+        learned = list(method.learned().values())
+        optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        self.accelerator.register_save_state_pre_hook(self._save_learned)
+        self.accelerator.register_load_state_pre_hook(self._load_learned)
+        self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
+        self.step = 0
+        self.best: tuple[float, int] | None = None
+        self.stale = 0  # validations since the best one
+        self.seconds = 0.0
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def take_step(self) -> dict[str, float]:
+        """One optimiser step; its loss (per unit of weight, over all processes), rate and gradient norm."""
+        config, world = self.config, self.accelerator.num_processes
+        episodes = training_episodes(self.tasks, config, self.step)
+        check_episodes(self.method, episodes)  # of all processes, so that all stop alike
+        mine = episodes[self.accelerator.process_index :: world]
+        sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
+        for pair in self._row_losses(mine):
+            sums += torch.stack(pair).detach().double()
+        total, weight = self.accelerator.reduce(sums, "sum").tolist()
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total} at step {self.step + 1}", fix="Lower trainer.lr, or use precision fp32."
+            )
+        learned = list(self.method.learned().values())
+        for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight
+            if p.grad is not None:
+                p.grad.mul_(world / max(weight, 1.0))
+        norm = self.accelerator.clip_grad_norm_(learned, config.clip)
+        rate = config.rate(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
+        return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
+
+    def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
+        sizes = [0] if alone else [self.method.tokens(episode) for episode in episodes]
+        rows = best_fit(sizes, self.config.row_tokens)
+        for row in rows:
+            context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
+            with context:
+                loss, weight = self.wrapped([episodes[i] for i in row])
+                self.accelerator.backward(loss)
+            yield loss, weight
+
+    # -- the run -------------------------------------------------------------------------------------------------
+
+    def run(self, resume: bool = True) -> Trained:
+        """Train to the end, going on from the newest checkpoint when `resume`; the best weights end in the method."""
+        from tqdm import tqdm
+
+        main = self.accelerator.is_main_process
+        self._begin(resume)
+        lost = {"purge_step": self.step + 1}  # TensorBoard hides what an interrupted start logged after this step
+        self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": lost})
+        bar = tqdm(
+            total=self.config.steps,
+            initial=self.step,
+            desc=self.method_config.name,
+            unit="step",
+            disable=not (main and self.progress),
+            dynamic_ncols=True,
+        )
+        started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
+        while self.step < self.config.steps and not self._out_of_patience():
+            try:
+                values = self.take_step()
+            except UserError:
+                self._keep_what_is_learned()
+                raise
+            self._take_average()
+            self.seconds = before + time.monotonic() - started
+            speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
+            bar.update()
+            bar.set_postfix(loss=f"{values['loss']:.3f}", tok_s=f"{speed:.0f}")
+            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+                self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
+            if self._due(self.config.validate_every) and self.validate:
+                self.stale = 0 if self._validate() else self.stale + 1
+            if self._due(self.config.checkpoint_every):
+                self._checkpoint()
+        if self._out_of_patience():
+            log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
+        bar.close()
+        trained = self._finish()
+        self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
+        return trained
+
+    def _out_of_patience(self) -> bool:
+        return bool(self.config.patience) and self.stale >= self.config.patience
+
+    def _keep_what_is_learned(self) -> None:
+        """Save a checkpoint of the last whole step, since the next one cannot be taken. With several processes the
+        others may wait elsewhere, so that only the checkpoints so far are kept."""
+        if self.step and self.accelerator.num_processes == 1:
+            self._checkpoint()
+            log.warning("Step %d cannot be taken; the state after step %d is kept", self.step + 1, self.step)
+
+    def _take_average(self) -> None:
+        """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""
+        number = self.step - math.ceil(self.config.steps * (1 - self.config.average_last))
+        if number < 1:
+            return
+        for name, p in self.method.learned().items():
+            if number == 1 or name not in self.average:
+                self.average[name] = p.detach().clone()
+            else:
+                self.average[name].lerp_(p.detach(), 1 / number)
+
+    def _averaged(self) -> None:
+        """Put the mean weights into the method."""
+        with torch.no_grad():
+            for name, p in self.method.learned().items():
+                p.copy_(self.average[name])
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and (self.step % every == 0 or self.step == self.config.steps)
+
+    def _validate(self) -> bool:
+        assert self.validate is not None
+        value = self.validate(self.method)
+        self._log({"validation": value})
+        better = self.best is None or value > self.best[0]
+        if better:
+            self.best = (value, self.step)
+            self._save_best()
+        return better
+
+    def _save_best(self) -> None:
+        if self.accelerator.is_main_process:
+            about = self.record.card([task.name for task in self.tasks]) if self.record else None
+            save_method(self.method, self.method_config, self.run_dir / "best", about)
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self) -> Trained:
+        if self.average and self.step == self.config.steps:
+            self._averaged()
+            if self.config.validate_every and self.validate:
+                self._validate()
+        if self.best is None:
+            self._save_best()
+        else:
+            load_weights(self.method, self.run_dir / "best")
+        value, step = self.best if self.best else (None, self.step)
+        return Trained(self.run_dir / "best", self.step, step, value, self.seconds)
+
+    def _log(self, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        with (self.run_dir / METRICS).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": self.step, **values}) + "\n")
+        self.accelerator.log(values, step=self.step)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _begin(self, resume: bool) -> None:
+        """Put the folder into the state of the newest checkpoint, or of step 0 where there is none to continue."""
+        self.method.dropped = 0  # the measured first step may have counted some
+        main = self.accelerator.is_main_process
+        if main:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+            self._tidy()
+        self.accelerator.wait_for_everyone()
+        checkpoint = self._to_continue() if resume else None
+        if checkpoint:
+            self._load(checkpoint)
+        self.accelerator.wait_for_everyone()
+        if main and checkpoint:
+            write_text(self.run_dir / METRICS, (checkpoint / METRICS).read_text(encoding="utf-8"))
+        elif main:
+            shutil.rmtree(self.run_dir / "checkpoints", ignore_errors=True)
+            write_text(self.run_dir / METRICS, "")
+
+    def _to_continue(self) -> Path | None:
+        """The newest checkpoint; None where there is none, or the best weights that it speaks of are gone.
+
+        Raises:
+            UserError: a file of the checkpoint is missing or changed.
+        """
+        newest = next(reversed(self._checkpoints()), None)
+        if newest:
+            check_seal(newest, f"Delete {newest} and give the same command, which begins again.")
+        if newest and _state_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
+            log.warning("the best weights so far are gone from %s: the training begins at its first step", self.run_dir)
+            return None
+        return newest
+
+    def _tidy(self) -> None:
+        """Finish or undo what a killed process was saving."""
+        recover(self.run_dir / "best")
+        for left_over in (self.run_dir / "checkpoints").glob(".step-*"):
+            recover(left_over.with_name(left_over.stem.removeprefix(".")))
+        self._take_older_away()
+
+    def _take_older_away(self) -> None:
+        newest = self._checkpoints()[-1:]
+        for folder in (self.run_dir / "checkpoints").glob("step-*"):
+            if folder not in newest and step_of(folder) is not None:
+                shutil.rmtree(folder)
+
+    def _checkpoints(self) -> list[Path]:
+        """The whole checkpoints, the newest last."""
+        return checkpoints_in(self.run_dir)
+
+    def _checkpoint(self) -> None:
+        """Write checkpoints/step-N whole, then take away the older ones. All processes take part in the saving."""
+        from accelerate.utils import broadcast_object_list
+
+        folder, main = self.run_dir / "checkpoints", self.accelerator.is_main_process
+        with whole_folder(folder / f"step-{self.step:06d}") if main else nullcontext() as scratch:
+            scratch = broadcast_object_list([str(scratch)])[0]
+            self.accelerator.save_state(scratch)
+            if main:
+                logged = self.run_dir / METRICS
+                text = logged.read_text(encoding="utf-8") if logged.exists() else ""
+                (Path(scratch) / METRICS).write_text(text, encoding="utf-8")
+                (Path(scratch) / "trainer.json").write_text(json.dumps(self._state()) + "\n")
+            self.accelerator.wait_for_everyone()
+            if main:
+                seal(Path(scratch))
+        if main:
+            self._take_older_away()
+
+    def _state(self) -> dict[str, Any]:
+        names = ("step", "best", "stale", "seconds")
+        return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped}
+
+    def _load(self, folder: Path) -> None:
+        state = _state_of(folder)
+        self.accelerator.load_state(str(folder))
+        self.step, self.stale, self.seconds = state["step"], state["stale"], state["seconds"]
+        self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
+        self.method.dropped = state["dropped"]
+        log.info("going on from step %d", self.step)
+
+    def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
+        """Only what is learned goes into a checkpoint; the frozen base stays where it came from."""
+        weights.clear()
+        learned = {n: p.detach().cpu() for n, p in self.method.learned().items()}
+        average = {n: p.cpu() for n, p in self.average.items()}
+        torch.save({"learned": learned, "average": average}, Path(folder) / "learned.pt")
+
+    def _load_learned(self, models: list[Any], folder: str) -> None:
+        models.clear()
+        path, fix = Path(folder) / "learned.pt", f"Delete {folder} and give the same command, which begins again."
+        saved, learned = read_pickled(path, fix), self.method.learned()
+        check_weights(saved["learned"], learned, path, fix)
+        if saved["average"]:
+            check_weights(saved["average"], learned, path, fix)
+        with torch.no_grad():
+            for name, p in learned.items():
+                p.copy_(saved["learned"][name])
+        self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
+
+
+def checkpoints_in(run_dir: Path) -> list[Path]:
+    """Return the whole checkpoints in a training's folder, the newest last; folders of other names are the user's."""
+    found = [path.parent for path in (run_dir / "checkpoints").glob("step-*/trainer.json")]
+    return sorted((folder for folder in found if step_of(folder) is not None), key=lambda folder: step_of(folder) or 0)
+
+
+def step_of(checkpoint: Path) -> int | None:
+    """Return the step of a checkpoint's folder by its name; None where the name is not one of ours."""
+    digits = checkpoint.name.removeprefix("step-")
+    return int(digits) if digits.isascii() and digits.isdigit() else None
+
+
+def _state_of(checkpoint: Path) -> dict[str, Any]:
+    """What the loop had counted at a checkpoint."""
+    return json.loads((checkpoint / "trainer.json").read_text())  # type: ignore[no-any-return]

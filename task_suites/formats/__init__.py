@@ -1,0 +1,1 @@
+"""How examples become text: prompt formats, templates, chat templates, label words, tags."""

@@ -1,0 +1,453 @@
+"""`PromptFormat`: examples as text segments with roles, before any tokenizer.
+
+A prompt is the text of its segments, one after the other; it is encoded as one text (metaicl/lm/text_encoder.py).
+Separators and the leading blank of an answer belong to the format:
+
+    direct     <input>\\nAnswer: <output>\\n\\n  ...  <input>\\nAnswer:| <option>           scored: the option
+    channel    <output>\\n <input>\\n\\n         ...  <option>\\n| <input>                 scored: the input
+
+Everything else that can differ is a field whose values are functions in a table: how the instruction is given
+(`INSTRUCTIONS`), whether options are shown and answered by letter (`CHOICES`), which words stand for labels
+(task_suites/formats/label_words.py), how tags are written (task_suites/formats/tagging.py); and templates
+(task_suites/formats/templates.py) and the tokenizer's chat template (task_suites/formats/chat.py). Options, answers and
+truth stay the task's own throughout: a format changes what a prompt shows for them.
+"""
+
+from __future__ import annotations
+
+import copy
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, count, islice, product
+from typing import Any, ClassVar, Literal
+
+from task_suites.core.errors import UserError, nearest
+from task_suites.core.idle import refuse_idle
+from task_suites.core.ranges import Natural, Whole, check_ranges
+from task_suites.formats.chat import ChatPieces, ChatTemplate, cut_chat
+from task_suites.formats.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
+from task_suites.formats.tagging import NO_SPAN, STOP, TAGGING, list_spans, parse_tags, rename, spans
+from task_suites.formats.templates import GENERAL, Template, choose_template
+from task_suites.task import Example, Illustration, Task
+
+__all__ = [
+    "NO_SPAN",
+    "PRESETS",
+    "STOP",
+    "PromptFormat",
+    "Role",
+    "Segment",
+    "parse_tags",
+    "preset",
+    "spans",
+]
+
+Role = Literal["instruction", "demo_input", "demo_output", "query", "option"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a prompt: its role, its text, and whether its tokens are scored (and supervised in training)."""
+
+    role: Role
+    text: str
+    scored: bool = False
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a format takes from a task and a tokenizer (`PromptFormat.of`).
+
+    Attributes:
+        task: the task.
+        words: label, or type of a tag, -> the word that stands for it; those without one stand for themselves.
+        template: the template that was named or drawn.
+        chat: the pieces of the tokenizer's chat template.
+    """
+
+    task: Task
+    words: Mapping[str, str]
+    template: Template | None
+    chat: ChatPieces | None
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """How examples become prompts.
+
+    Attributes:
+        channel: score the input given the answer (Min et al. 2022, arXiv 2108.04106) instead of the answer given the
+            input; only for examples with options. Unset: what the method needs, else false.
+        instruction: begin with the task's instruction. Unset: what the method needs, else false.
+        answer: what stands between an input and its answer in the direct format.
+        separator: what ends a demonstration.
+        target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
+        instruction_style: "line", or "definition" with positive and negative examples as Super-NaturalInstructions has
+            them.
+        positive: at most so many positive examples of the definition.
+        negative: at most so many negative examples of the definition.
+        explanations: give the explanations of the definition's examples.
+        choices: "text" scores the options' text; "listed" shows them in the question too; "letters" shows them with
+            letters, and the letter is the answer.
+        verbalizer: words for labels or for types of tags, `label: word`; or of one task, `task: {label: word}`.
+        label_words: "own"; "arbitrary" words, "random" strings or the "shuffled" labels, drawn by (seed, task).
+        tagging: tags as text: the "spans" listed, or the sentence with spans marked "inline".
+        templates: Jinja templates `question ||| {{ answer }}` by name; or of one task, `task: {name: template}`.
+        template: the name of the template to take; empty draws one for each task.
+        chat: give instruction, inputs and answers as a conversation by the tokenizer's chat template.
+        seed: of the draws of label words and templates.
+
+    Raises:
+        UserError: an unknown value, or fields that do not go together.
+    """
+
+    channel: bool | None = None
+    instruction: bool | None = None
+    answer: str = "\nAnswer:"
+    separator: str = "\n\n"
+    target: str = ""
+    instruction_style: str = "line"
+    positive: Natural = 2
+    negative: Natural = 2
+    explanations: bool = False
+    choices: str = "text"
+    verbalizer: dict[str, Any] = field(default_factory=dict)
+    label_words: str = "own"
+    tagging: str = "spans"
+    templates: dict[str, Any] = field(default_factory=dict)
+    template: str = ""
+    chat: bool = False
+    seed: Whole = 0
+
+    # Set by `of` on a copy; not a field, so that it is no part of a config, a checkpoint's card or a comparison.
+    bound: ClassVar[Bound | None] = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "format")
+        for name, known in (
+            ("instruction_style", INSTRUCTIONS),
+            ("choices", CHOICES),
+            ("label_words", LABEL_WORDS),
+            ("tagging", TAGGING),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"unknown format.{name} {getattr(self, name)!r}", fix=nearest(getattr(self, name), known)
+                )
+        for first, second, both in (
+            ("channel", "chat", self.channel and self.chat),
+            ("verbalizer", "label_words", bool(self.verbalizer) and self.label_words != "own"),
+        ):
+            if both:
+                raise UserError(f"format.{first} and format.{second} do not go together", fix="Take one of the two.")
+        if self.template and not self.templates:
+            raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
+
+    def resolved(self) -> PromptFormat:
+        """The format with a value for each field that is unset."""
+        return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
+
+    def check_idle(self) -> None:
+        """Raise where a field was given that nothing reads.
+
+        Raises:
+            UserError: names the field.
+        """
+        drawn = self.label_words != "own" or bool(self.templates and not self.template)
+        direct = not (self.channel or self.templates or self.chat)
+        described = bool(self.instruction) and self.instruction_style == "definition"
+        for names, needs, used in (
+            (["instruction_style"], "format.instruction", bool(self.instruction)),
+            (["positive", "negative", "explanations"], "an instruction in the style definition", described),
+            (["answer"], "the direct format (no channel, template or chat)", direct),
+            (["seed"], "drawn label words or templates", drawn or bool(self.target)),
+        ):
+            refuse_idle(self, names, needs, "format", used)
+
+    def subclassed(self) -> PromptFormat:
+        """The format itself, or the one that `target` names.
+
+        Raises:
+            UserError: `target` names no subclass of `PromptFormat`.
+        """
+        if not self.target or type(self) is not PromptFormat:
+            return self
+        from task_suites.sources import load_named
+
+        cls = load_named(self.target)
+        if not (isinstance(cls, type) and issubclass(cls, PromptFormat)):
+            raise UserError(
+                f"{self.target} is no PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
+            )
+        return cls(**{f.name: getattr(self, f.name) for f in fields(PromptFormat)})
+
+    def of(self, task: Task, chat: ChatTemplate | None = None) -> PromptFormat:
+        """The format for one task: with its words, its template, and the pieces of the tokenizer's chat template.
+
+        Args:
+            chat: renders a conversation (`tokenizer.apply_chat_template`); needed where the format is a chat.
+
+        Raises:
+            UserError: words, templates or the chat template do not do for the task.
+        """
+        if not self._needs_task or (self.bound is not None and self.bound.task is task):
+            return self
+        words = verbalized(self.verbalizer, task) if self.verbalizer else drawn_words(self.label_words, task, self.seed)
+        template = choose_template(self.templates, self.template, task, self.seed) if self.templates else None
+        if template and self.choices != "text" and not template.uses & {"choices", "letters", "options"}:
+            raise UserError(
+                f"template {template.name} does not show the options",
+                where=f"task {task.name}",
+                expected=f"{{{{ choices }}}} in it, as format.choices is {self.choices}",
+            )
+        pieces = None
+        if self.chat and chat is None:
+            raise UserError("a chat format needs a tokenizer's chat template", fix="Name a model.")
+        if self.chat and chat is not None:
+            pieces = cut_chat(chat, bool(self._instruction(task)), self.separator)
+        copied = copy.copy(self)
+        object.__setattr__(copied, "bound", Bound(task, words, template, pieces))
+        return copied
+
+    def opening(self, task: Task) -> list[Segment]:
+        """The segments before the first demonstration."""
+        text = self._instruction(task)
+        if pieces := self._bound.chat:
+            text = pieces.opening(text.strip())
+        return [Segment("instruction", text)] if text else []
+
+    def demonstration(self, example: Example) -> list[Segment]:
+        """An answered example as segments; `scored` marks the one that is supervised where demonstrations are."""
+        answer, question = self._answer(self.written(example)), self._question(example)
+        if pieces := self._bound.chat:
+            turn = [Segment("demo_input", pieces.turn)] if pieces.turn else []
+            return [
+                Segment("demo_input", f"{question}{pieces.gap}"),
+                Segment("demo_output", f"{pieces.lead}{answer}{pieces.end}", scored=True),
+                *turn,
+            ]
+        if self.channel:
+            return [
+                Segment("demo_output", f"{answer}\n"),
+                Segment("demo_input", f" {question}{self.separator}", scored=True),
+            ]
+        return [
+            Segment("demo_input", question),
+            Segment("demo_output", f"{_blank(question)}{answer}{self.separator}", scored=True),
+        ]
+
+    def branch(self, query: Example, answer: str) -> list[Segment]:
+        """What follows the demonstrations for one query and one candidate answer; exactly one segment is scored."""
+        stop = STOP if query.options is None and answer.endswith(STOP) else ""
+        text = self._answer(self._shown(answer.removesuffix(stop), query))
+        if pieces := self._bound.chat:
+            end = (pieces.end or STOP) if stop else ""
+            return [self.question(query), Segment("option", f"{pieces.lead}{text}{end}", scored=True)]
+        if self.channel:
+            return [Segment("option", f"{text}{stop}\n"), Segment("query", f" {self._question(query)}", scored=True)]
+        question = self.question(query)
+        return [question, Segment("option", f"{_blank(question.text)}{text}{stop}", scored=True)]
+
+    def question(self, query: Example) -> Segment:
+        """The query alone, where an answer is to be generated.
+
+        Raises:
+            UserError: the format is channel, which cannot generate.
+        """
+        if self.channel:
+            raise UserError("a channel prompt cannot generate", fix="Use the direct format for tagging and free text.")
+        pieces = self._bound.chat
+        return Segment("query", self._question(query) + (pieces.ask if pieces else ""))
+
+    def targets(self, example: Example) -> list[str]:
+        """The candidate answers of an example: its options, else the one right answer (ended by a line break)."""
+        if example.options is not None:
+            return list(example.options)
+        return [self.written(example) + STOP]
+
+    def written(self, example: Example) -> str:
+        """The right answer as a prompt shows it: an option by its word or letter, tags as text."""
+        if example.tokens is None:
+            return self._shown(self.answer_text(example), example)
+        words = self._bound.words
+        if self.tagging == "spans" and not words:
+            return self.answer_text(example)
+        assert example.tags is not None, "the example is hidden"
+        return TAGGING[self.tagging][0](example.tokens, rename(example.tags, words))
+
+    def read(self, text: str) -> str:
+        """The answer in generated text, without what the format puts around answers."""
+        bound = self._bound
+        if bound.chat and (end := bound.chat.end.strip()):
+            text = text.split(end)[0].strip()
+        return bound.template.read(text) if bound.template else text
+
+    def read_tags(self, text: str, tokens: Sequence[str]) -> tuple[str, ...]:
+        """BIO tags of a sentence from a generated answer (`read`)."""
+        labels = {word: label for label, word in self._bound.words.items()}
+        return rename(TAGGING[self.tagging][1](text, tokens), labels)
+
+    @staticmethod
+    def answer_text(example: Example) -> str:
+        """The answer as plain text; spans of a tagged sentence as `words = type; words = type`."""
+        if example.tokens is None:
+            assert example.output is not None, "the example is hidden"
+            return example.output
+        assert example.tags is not None, "the example is hidden"
+        return list_spans(example.tokens, example.tags)
+
+    @property
+    def _bound(self) -> Bound:
+        """What `of` bound; nothing at all for a format that needs no task."""
+        if self.bound is not None:
+            return self.bound
+        assert not self._needs_task, "this format depends on the task: call of(task) first"
+        return _UNBOUND
+
+    @property
+    def _needs_task(self) -> bool:
+        return bool(self.verbalizer or self.label_words != "own" or self.templates or self.chat)
+
+    def _instruction(self, task: Task) -> str:
+        return INSTRUCTIONS[self.instruction_style](task, self) if self.instruction else ""
+
+    def _question(self, example: Example) -> str:
+        """The input with its options where they are shown, and in the direct format the sign for the answer."""
+        words = self._words(example)
+        listing, answers = CHOICES[self.choices](words) if words else ("", [])
+        bound = self._bound
+        if bound.template:
+            text = bound.template.question(
+                input=example.text,
+                options=words,
+                letters=answers if self.choices == "letters" else letter_names(len(words)),
+                choices=(listing or listed(words)[0]).removeprefix("\n") if words else "",
+                instruction=bound.task.instruction,
+                task=bound.task.name,
+            )
+        else:
+            text = f"{example.text}{listing}" + ("" if self.channel or bound.chat else self.answer)
+        return text.strip() if bound.chat else text
+
+    def _answer(self, shown: str) -> str:
+        """An answer as shown, with what the template puts around it."""
+        template, chat = self._bound.template, self._bound.chat
+        text = template.answer(shown) if template else shown
+        return text.strip() if chat else text
+
+    def _shown(self, answer: str, example: Example) -> str:
+        """An option by its word or letter; what is no option of the example stays."""
+        if example.options is None or answer not in example.options:
+            return answer
+        shown = CHOICES[self.choices](self._words(example))[1]
+        return shown[example.options.index(answer)]
+
+    def _words(self, example: Example) -> list[str]:
+        """The options by their words."""
+        options, words = list(example.options or ()), self._bound.words
+        if not words:
+            return options
+        shown = [words.get(option, option) for option in options]
+        check_distinct(shown, f"task {self._bound.task.name}, {example.text[:40]!r}")
+        return shown
+
+
+def _blank(question: str) -> str:
+    """What parts a question from its answer: a blank, or nothing after a line break."""
+    return "" if question.endswith("\n") else " "
+
+
+# How an instruction is given: a function of task and format, whose text stands before the first demonstration.
+
+
+def line(task: Task, form: PromptFormat) -> str:
+    """The instruction by itself."""
+    return task.instruction + form.separator if task.instruction else ""
+
+
+def definition(task: Task, form: PromptFormat) -> str:
+    """Definition, positive and negative examples in the wording of Tk-Instruct (Wang et al. 2022, arXiv 2204.07705)."""
+    text = f"Definition: {_sentence(task.instruction)}\n\n" if task.instruction.strip() else ""
+    for kind, shown in (("Positive", task.positive[: form.positive]), ("Negative", task.negative[: form.negative])):
+        text += "".join(_illustration(kind, i, item, form.explanations) for i, item in enumerate(shown, 1))
+    return f"{text}Now complete the following example -\n" if text else ""
+
+
+def _illustration(kind: str, number: int, item: Illustration, explain: bool) -> str:
+    text = f" {kind} Example {number} -\nInput: {_sentence(item.input)}\n Output: {_sentence(item.output)}\n"
+    return text + (f" Explanation: {_sentence(item.explanation)}\n\n" if explain and item.explanation else "\n")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text[-1:] in string.punctuation else f"{text}."
+
+
+INSTRUCTIONS: dict[str, Callable[[Task, PromptFormat], str]] = {"line": line, "definition": definition}
+
+
+# How options are shown: a function of their words that gives (what is added to the question, the answer to each).
+
+
+def as_text(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Not at all; the answer is an option's text."""
+    return "", list(words)
+
+
+def listed(words: Sequence[str]) -> tuple[str, list[str]]:
+    """One a line; the answer is an option's text."""
+    return "".join(f"\n- {word}" for word in words), list(words)
+
+
+def letters(words: Sequence[str]) -> tuple[str, list[str]]:
+    """One a line behind a letter, which is the answer: A to Z, then AA, AB and so on."""
+    names = letter_names(len(words))
+    return "".join(f"\n{name}. {word}" for name, word in zip(names, words, strict=True)), names
+
+
+def letter_names(number: int) -> list[str]:
+    """The names of so many options, as the columns of a spreadsheet are named: A, ..., Z, AA, AB, ..."""
+    names = (map("".join, product(string.ascii_uppercase, repeat=size)) for size in count(1))
+    return list(islice(chain.from_iterable(names), number))
+
+
+CHOICES: dict[str, Callable[[Sequence[str]], tuple[str, list[str]]]] = {
+    "text": as_text,
+    "listed": listed,
+    "letters": letters,
+}
+
+_UNBOUND = Bound(Task("", "generation", lambda split: ()), {}, None, None)
+
+# Formats by name, as the fields in which they differ from the direct one (`metaicl suites show TASK --format NAME`).
+PRESETS: dict[str, dict[str, Any]] = {
+    "direct": {},
+    "channel": {"channel": True},
+    "instruction": {"instruction": True},
+    "definition": {"instruction": True, "instruction_style": "definition"},
+    "natural-instructions": {
+        "instruction": True,
+        "instruction_style": "definition",
+        "templates": {"natural-instructions": "Input: {{ input }}\nOutput: ||| {{ answer }}"},
+    },
+    "listed": {"choices": "listed"},
+    "letters": {"choices": "letters"},
+    "inline": {"tagging": "inline"},
+    "arbitrary": {"label_words": "arbitrary"},
+    "random": {"label_words": "random"},
+    "shuffled": {"label_words": "shuffled"},
+    "templates": {"templates": GENERAL},
+    "chat": {"chat": True},
+}
+
+
+def preset(name: str, **changes: Any) -> PromptFormat:
+    """The format of a name in `PRESETS`, with fields changed.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if name not in PRESETS:
+        raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
+    return PromptFormat(**{**PRESETS[name], **changes})

@@ -1,0 +1,56 @@
+"""The floors of the house: no import runs up, also not inside a function, and no room is left without a floor."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = (  # from the ground up; what is in one package may import from its own floor and those below
+    *("task_suites.core", "task_suites"),
+    *("metaicl.lm", "metaicl.methods", "metaicl.training", "metaicl.inference"),
+    *("eval", "metaicl.cli"),
+)
+DOORS = ("metaicl.__init__", "metaicl.__main__")  # what a user enters by
+MODULES = [path for top in ("task_suites", "metaicl", "eval") for path in sorted((ROOT / top).rglob("*.py"))]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def floor(module: str) -> int | None:
+    """The number of the floor that a module is on; None where it is none of ours."""
+    ours = [name for name in FLOORS if f"{module}.".startswith(f"{name}.")]
+    return FLOORS.index(max(ours, key=len)) if ours else None
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Every module that is imported, at the top, in a function or for types alone."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_of)
+def test_no_import_runs_up(path):
+    module = module_of(path)
+    if module in DOORS:
+        return
+    here = floor(module)
+    assert here is not None, f"{module} is on no floor"
+    names = imported(ast.parse(path.read_text(encoding="utf-8")))
+    assert not [name for name in names if (there := floor(name)) is not None and there > here]
+
+
+def test_an_import_that_runs_up_would_be_found():
+    source = "def later():\n    from eval.results import Cell\n    import metaicl.cli.main\n"
+    assert {floor(name) for name in imported(ast.parse(source))} == {FLOORS.index("eval"), FLOORS.index("metaicl.cli")}
+    assert floor("metaicl.lm.backbone") < floor("metaicl.methods.scoring")
+    assert floor("evaluate") is None
