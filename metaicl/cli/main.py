@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.cli.config_files import MODE
 from metaicl.cli.process import STARTED, prepare
 from metaicl.cli.suites import Suites, run_suites
+from metaicl.cli.unknown_options import explained
 from metaicl.training.config import TrainRun
 from task_suites.core.errors import UserError, nearest, refuse_half_characters
 from task_suites.formats.prompt_format import PRESETS
@@ -228,7 +228,8 @@ def parse(words: list[str]) -> tuple[str, Any]:
     try:
         parsed = parser.instantiate(parser.parse_args(words))[command]
     except ArgumentError as error:
-        raise UserError(_explain(str(error), parsers.get(command))) from None
+        known = _known_keys(parsers[command]) if command else ()
+        raise UserError(explained(str(error), known)) from None
     values = dict(parsed.as_dict() if hasattr(parsed, "as_dict") else vars(parsed))
     values.pop("config", None)
     return command, COMMANDS[command][0](**values)
@@ -346,16 +347,6 @@ def _scalars(node: yaml.Node) -> Iterator[str]:
             yield from _scalars(part)
     if isinstance(node, yaml.ScalarNode):
         yield node.value
-
-
-def _explain(message: str, parser: ArgumentParser | None) -> str:
-    """jsonargparse's message on one line, with the nearest known option where one was unknown."""
-    text = " ".join(message.split())
-    unknown = re.search(r"unrecognized arguments: --([\w.]+)|does not accept option '([\w.]+)'", text, re.I)
-    if unknown and parser:
-        name = unknown.group(1) or unknown.group(2)
-        return f"unknown option --{name}. {nearest(name, _known_keys(parser))}"
-    return text
 
 
 if __name__ == "__main__":
