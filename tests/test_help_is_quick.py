@@ -28,6 +28,7 @@ print("loaded:", *[name for name in {heavy!r} if name in sys.modules])
         ["evaluate", "--help"],
         ["quickstart", "--help"],
         ["models", "list"],
+        ["methods", "--help"],
     ],
     ids=" ".join,
 )

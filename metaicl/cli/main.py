@@ -18,6 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.cli.config_files import MODE
+from metaicl.cli.methods import Methods, run_methods
 from metaicl.cli.process import STARTED, prepare
 from metaicl.cli.suites import Suites, run_suites
 from metaicl.cli.unknown_options import explained
@@ -147,6 +148,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None], tuple[str, ...]]] = {
     "quickstart": (QuickstartRun, run_quickstart, ()),
     "suites": (Suites, run_suites, ("action", "task")),
     "models": (Models, run_models, ("action", "name")),
+    "methods": (Methods, run_methods, ("action", "name")),
     "train": (TrainRun, run_train, ()),
     "evaluate": (EvaluateRun, run_evaluate, ()),
     "tune": (TuneRun, run_tune, ()),

@@ -1,0 +1,47 @@
+"""`metaicl methods` shows every method with each of its options."""
+
+from __future__ import annotations
+
+import pytest
+
+from metaicl.cli.main import main
+from metaicl.cli.methods import listed, shown
+from metaicl.methods import METHODS
+from metaicl.methods.options import parameters
+from task_suites.core.errors import UserError
+from task_suites.sources import load_named
+
+
+def test_the_list_has_each_method_once():
+    assert [line.split()[0] for line in listed()] == list(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_shown_with_each_option_its_default_and_what_it_means(name):
+    lines = list(shown(name))
+    defaults = METHODS[name].defaults()
+    for parameter in parameters(load_named(METHODS[name].target)):
+        [at] = [i for i, line in enumerate(lines) if line.startswith(f"  {parameter.name}: ")]
+        assert lines[at].endswith(f" = {defaults[parameter.name]!r}")
+        assert lines[at + 1].startswith("      "), f"{parameter.name} of {name} is not documented"
+
+
+def test_a_method_that_is_no_registrys_is_shown_too(capsys):
+    main(["methods", "show", "metaicl.methods.metric.protonet:ProtoNet"])
+    out = capsys.readouterr().out
+    assert "no meta-training" not in out and "scale: " in out and "arXiv 1703.05175" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["list", "icl"], "found a name"), (["show"], "found no name"), (["shw"], "Did you mean show?")],
+)
+def test_an_action_and_its_name_are_checked(words, message, capsys):
+    with pytest.raises(SystemExit):
+        main(["methods", *words])
+    assert message in capsys.readouterr().err
+
+
+def test_an_unknown_method_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match="Did you mean metaicl"):
+        list(shown("metaicI"))
