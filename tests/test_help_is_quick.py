@@ -29,6 +29,7 @@ print("loaded:", *[name for name in {heavy!r} if name in sys.modules])
         ["quickstart", "--help"],
         ["models", "list"],
         ["methods", "--help"],
+        ["runs", "--help"],
     ],
     ids=" ".join,
 )

@@ -20,6 +20,7 @@ from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
 from metaicl.cli.config_files import MODE
 from metaicl.cli.methods import Methods, run_methods
 from metaicl.cli.process import STARTED, prepare
+from metaicl.cli.runs import Runs, run_runs
 from metaicl.cli.suites import Suites, run_suites
 from metaicl.cli.unknown_options import explained
 from metaicl.training.config import TrainRun
@@ -154,6 +155,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], None], tuple[str, ...]]] = {
     "tune": (TuneRun, run_tune, ()),
     "map": (MapRun, run_map, ()),
     "predict": (Predict, run_predict, ()),
+    "runs": (Runs, run_runs, ("action", "run", "other")),
     "report": (Report, run_report, ("run",)),
 }
 
