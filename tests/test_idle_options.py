@@ -4,11 +4,9 @@ something reads it, and the commands' own defaults are taken everywhere."""
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from eval.config import MapRun, TuneRun
 from metaicl.cli.main import main, parse
 from metaicl.cli.suites import READ_BY
 from metaicl.lm.config import BackboneConfig
@@ -79,10 +77,8 @@ def test_the_resolved_configuration_of_a_run_is_taken_again(name):
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_the_commands_own_number_of_layers_is_taken_on_a_small_model(name):
-    for command in (TuneRun(), MapRun()):
-        given = replace(command.backbone, name="tiny-random")
-        refuse_idle_backbone(given, [method_spec(name)], command.backbone)
+def test_a_methods_own_number_of_layers_is_taken_on_a_small_model(name):
+    refuse_idle_backbone(BackboneConfig("tiny-random"), method_spec(name))
 
 
 def test_every_format_of_a_name_has_no_field_that_nothing_reads():
@@ -92,7 +88,7 @@ def test_every_format_of_a_name_has_no_field_that_nothing_reads():
 
 def test_layers_up_to_those_of_the_model_are_taken():
     for layers in (0, 1, 2):
-        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), [method_spec("metaicl")])
+        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), method_spec("metaicl"))
 
 
 def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):

@@ -17,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
 from eval.config import EvaluateRun, MapRun, QuickstartRun, TuneRun
+from metaicl.cli.actions import check_action
 from metaicl.cli.config_files import MODE
 from metaicl.cli.methods import Methods, run_methods
 from metaicl.cli.process import STARTED, prepare
@@ -132,16 +133,15 @@ def run_report(config: Report) -> None:
 def run_models(config: Models) -> None:
     from metaicl.lm import models
 
+    check_action(config.action, ("list", "pull", "show"))
     if config.action == "list":
         for model in models.MODELS.values():
             state = "pulled" if models.local_folder(model.name) else "not pulled"
             print(f"{model.name}  {state}  {model.licence}  {model.description}")
     elif config.action == "pull":
         print(models.pull(config.name, say=lambda message: print(message, file=sys.stderr)))
-    elif config.action == "show":
-        print(models.describe(config.name))
     else:
-        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, ("list", "pull", "show")))
+        print(models.describe(config.name))
 
 
 # command -> (config, what runs it, names of its positional arguments)

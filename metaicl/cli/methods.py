@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from task_suites.core.errors import UserError, nearest
+from metaicl.cli.actions import check_action
+from task_suites.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class Methods:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.action not in ("list", "show"):
-            raise UserError(f"unknown action {self.action!r}", fix=nearest(self.action, ("list", "show")))
+        check_action(self.action, ("list", "show"))
         if bool(self.name) != (self.action == "show"):
             found = "a name" if self.name else "no name"
             fix = "Write: metaicl methods list, or: metaicl methods show NAME."

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from task_suites.core.errors import UserError, counted, nearest
+from metaicl.cli.actions import check_action
+from task_suites.core.errors import UserError, counted
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
@@ -80,8 +81,7 @@ class Suites:
 
 def run_suites(config: Suites) -> None:
     actions = {"list": run_list, "show": run_show, "audit": run_audit, "split": run_split, "export": run_export}
-    if config.action not in actions:
-        raise UserError(f"unknown action {config.action!r}", fix=nearest(config.action, actions))
+    check_action(config.action, actions)
     refuse_idle_of_action(config)
     if config.action == "audit" and config.setting:
         run_audit_of_names(config.setting)

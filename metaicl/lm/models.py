@@ -103,6 +103,23 @@ def resolve(name: str) -> str:
     return name
 
 
+def configuration(source: str) -> Any:
+    """The transformers configuration of a model.
+
+    Args:
+        source: a folder or a hub name, as `resolve` returns it.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}") from None
+
+
 def lasting_name(name: str) -> str:
     """A model's name as it means the same from any working directory: that of a folder as an absolute path."""
     return name if name in (*MODELS, tiny.NAME) or not Path(name).is_dir() else os.path.abspath(name)

@@ -161,12 +161,7 @@ def _hash_of_files(files: Sequence[tuple[Path, int, int]]) -> str:
 
 def _commit(name: str) -> str:
     """The commit of a hub model that this machine uses."""
-    from transformers import AutoConfig
-
-    try:
-        return str(AutoConfig.from_pretrained(name)._commit_hash)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no model {name!r}: {str(error).splitlines()[0]}") from None
+    return str(models.configuration(name)._commit_hash)
 
 
 def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:
@@ -211,7 +206,7 @@ def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
 def table(differing: Mapping[str, tuple[Any, Any]]) -> str:
     """Options that differ as text: option, then, now; the first `SHOWN` of them."""
     rows = [("option", "then", "now")]
-    rows += [(name, *_cut(_text(then), _text(now))) for name, (then, now) in list(differing.items())[:SHOWN]]
+    rows += [(name, *_cut(as_line(then), as_line(now))) for name, (then, now) in list(differing.items())[:SHOWN]]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(differing) > SHOWN:
@@ -246,8 +241,12 @@ def _ways_out(folder: Path) -> str:
     )
 
 
-def _text(value: Any) -> str:
-    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def as_line(value: Any) -> str:
+    """An option's value in a line: a dash where it is absent, a plain text as it is, else JSON."""
+    if value is None:
+        return "-"
+    plain = isinstance(value, str) and value.isprintable() and value == value.strip() != ""
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _name_of(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,40 +17,27 @@ from task_suites.sources import load_named
 ADAPTERS = ("lora_r", "lora_alpha", "lora_targets", "lora_layers")
 
 
-def refuse_idle_backbone(
-    given: BackboneConfig,
-    specs: Sequence[MethodSpec],
-    default: BackboneConfig | None = None,
-    shared: bool = False,
-) -> None:
-    """Raise where an option of adapters or of learning was given and no method reads it, or names more layers than the
+def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
+    """Raise where an option of adapters or of learning was given that the method does not read, or more layers than the
     model has.
 
-    A value that is the command's or the method's own is not the user's, and may be more than a small model has.
-
-    Args:
-        given: the options as they were given.
-        specs: the methods that are built on this model.
-        default: the command's own.
-        shared: whether `given` serves several methods (`MethodSpec.backbone_config`).
+    A value that is the method's own is not the user's, and may be more than a small model has.
 
     Raises:
         UserError: names the option.
     """
-    default = default or BackboneConfig()
-    built = [spec.backbone_config(given, shared) for spec in specs]
-    plain = replace(given, weights=None, lora_r=None, lora_alpha=None, lora_targets=None, lora_layers=None)
-    own = [default, *(spec.backbone_config(plain, shared) for spec in specs)]
+    built = spec.backbone_config(given)
+    unset = replace(given, weights=None, lora_r=None, lora_alpha=None, lora_targets=None, lora_layers=None)
+    own = spec.backbone_config(unset)
 
     def by_the_user(*names: str) -> dict[str, Any]:
-        return {n: v for n in names if (v := getattr(given, n)) not in (None, *(getattr(o, n) for o in own))}
+        return {n: v for n in names if (v := getattr(given, n)) not in (None, getattr(own, n))}
 
-    if not any(config.weights == "lora" for config in built):
+    if built.weights != "lora":
         refuse_values(by_the_user(*ADAPTERS), "a method that learns adapters", "backbone.")
-    if all(config.weights == "frozen" for config in built):
+    if built.weights == "frozen":
         learned = "a method that learns weights of the model"
-        if given.gradient_checkpointing:
-            refuse_values({"gradient_checkpointing": True}, learned, "backbone.")
+        refuse_idle(given, ["gradient_checkpointing"], learned, "backbone")
         refuse_values(by_the_user("weights"), learned, "backbone.")
     if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.name)):
         raise UserError(
@@ -73,7 +59,7 @@ def refuse_idle_training(run: TrainRun) -> None:
     spec = method_spec(run.method)
     spec.check_idle(run.method_options)
     spec.prompt_format(run.format).check_idle()
-    refuse_idle_backbone(run.backbone, [spec])
+    refuse_idle_backbone(run.backbone, spec)
     if not getattr(load_named(spec.target), "reads_prompts", True):
         needs = "a method that reads prompts"
         refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
@@ -88,12 +74,4 @@ def layers_of(name: str) -> int:
     """
     if name == tiny.NAME:
         return int(tiny.tiny_model().config.num_hidden_layers)
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(models.resolve(name))
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"no model {name!r}: {str(error).splitlines()[0]}") from None
-    return int(config.get_text_config().num_hidden_layers)
+    return int(models.configuration(models.resolve(name)).get_text_config().num_hidden_layers)

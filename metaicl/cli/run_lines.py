@@ -1,0 +1,115 @@
+"""What runs were and how they ended, in lines; `metaicl runs` prints them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+from eval.results import Results
+from metaicl.training.identity import RUN, RunRecord, as_line, differences, read_record
+from metaicl.training.run import duration
+from task_suites.core.errors import UserError, counted, nearest
+
+RESULTS = "results.json"
+
+
+def listed(output: Path) -> Iterator[str]:
+    """One line for each run below a folder, by name.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    folders = sorted(_runs_below(output))
+    if not folders:
+        raise UserError("no runs", where=output, fix="Name their folder: --output FOLDER.")
+    names = [str(folder.relative_to(output)) for folder in folders]
+    width = max(map(len, names))
+    for name, folder in zip(names, folders, strict=True):
+        try:
+            what = _in_short(*_read(folder))
+        except UserError as error:  # one damaged run hides no other
+            what = f"cannot be read: {error}"
+        yield f"{name:{width}}  {what}"
+
+
+def shown(folder: Path) -> Iterator[str]:
+    """What a run was and how it ended: every option of a training, every method of a comparison."""
+    record, results = _read(folder)
+    yield f"{folder}: {_in_short(record, results)}"
+    if record:
+        width = max(map(len, record.identity))
+        yield from (f"  {name:{width}}  {as_line(value)}" for name, value in record.identity.items())
+    if results:
+        yield f"  {results.command}"
+        width = max(len(method.label) for method in results.methods)
+        for method in results.methods:
+            scores = [cell.score for cell in results.cells_of(method.name, results.headline_k)]
+            yield f"  {method.label:{width}}  {f'{100 * fmean(scores):5.1f}' if scores else 'not run'}"
+        yield f"  Mean of the cells at k = {results.headline_k}, in points; report.html has the intervals."
+
+
+def compared(one: Path, other: Path) -> Iterator[str]:
+    """In which options two trainings differ, and how each ended.
+
+    Raises:
+        UserError: one of them is no training.
+    """
+    identities = []
+    for folder in (one, other):
+        record = read_record(folder)
+        if record is None:
+            raise UserError("not a training", where=folder, expected="a folder that `metaicl train` wrote")
+        yield f"{folder}: {_in_short(record, None)}"
+        identities.append(record.identity)
+    differing = {name: tuple(map(as_line, values)) for name, values in differences(*identities).items()}
+    widths = [max(map(len, column)) for column in zip(*((n, a) for n, (a, _) in differing.items()), strict=True)]
+    for name, (a, b) in differing.items():
+        yield f"  {name:{widths[0]}}  {a:{widths[1]}}  {b}"
+    if not differing:
+        yield "  The same run: no option that changes results differs."
+
+
+def _runs_below(output: Path) -> Iterator[Path]:
+    """Folders that hold a training or a comparison; what lies inside of a training is its own."""
+    for place, inside, files in os.walk(output):
+        if {RUN, RESULTS} & set(files):
+            yield Path(place)
+        if RUN in files:
+            inside.clear()
+
+
+def find(output: Path, name: str) -> Path:
+    """The folder of a run by its name or its path.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    for folder in (output / name, Path(name)):
+        if any((folder / file).is_file() for file in (RUN, RESULTS)):
+            return folder
+    known = [str(folder.relative_to(output)) for folder in sorted(_runs_below(output))]
+    raise UserError(f"no run {name!r}", where=output, fix=nearest(name, known) if known else "There are none.")
+
+
+def _read(folder: Path) -> tuple[RunRecord | None, Results | None]:
+    """(the record of a training, the results of a comparison) in a folder; None for what it does not hold."""
+    return read_record(folder), Results.load(folder) if (folder / RESULTS).is_file() else None
+
+
+def _in_short(record: RunRecord | None, results: Results | None) -> str:
+    """A run in a line."""
+    if results:
+        return (
+            f"comparison of {counted(len(results.methods), 'method')} on {counted(len(results.tasks), 'task')}, "
+            f"{results.created[:16].replace('T', ' ')}"
+        )
+    if record is None:
+        return "no run"
+    what = f"training of {record.identity['method']} on {Path(record.identity['backbone.name']).name}"
+    if record.finished is None:
+        return f"{what}, not finished; the same command continues it"
+    best = record.finished.best_value
+    score = "" if best is None else f", validation {100 * best:.1f} at step {record.finished.best_step}"
+    return f"{what}, {counted(record.finished.steps, 'step')} in {duration(record.finished.seconds)}{score}"
