@@ -61,7 +61,7 @@ def no_warning_of_our_own() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def the_tree_is_quicker() -> Iterator[None]:
-    """Which attention a test runs does not depend on how quick this machine is (tests/test_attention_speed.py)."""
+    """Which attention a test runs does not depend on how quick this machine is (see test_attention_speed.py)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention_speed, "measured_once", lambda question, answers, measure: "tree")
         yield

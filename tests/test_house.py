@@ -54,3 +54,15 @@ def test_an_import_that_runs_up_would_be_found():
     assert {floor(name) for name in imported(ast.parse(source))} == {FLOORS.index("eval"), FLOORS.index("metaicl.cli")}
     assert floor("metaicl.lm.backbone") < floor("metaicl.methods.scoring")
     assert floor("evaluate") is None
+
+
+def test_the_tests_lie_as_the_packages_do():
+    tests = ROOT / "tests"
+    rooms = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")} - {Path(".")}
+    assert [room for room in rooms if not (ROOT / room / "__init__.py").is_file()] == []
+
+
+def test_no_test_imports_a_test():
+    for path in (ROOT / "tests").rglob("*.py"):
+        names = imported(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [name for name in names if name.startswith("test_")], path

@@ -96,7 +96,7 @@ def measure(name: str, sample: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "__pycache__", "runs", "docs"))
-        tests = [f"tests/test_{file}.py" for file in files]
+        tests = [str(found.relative_to(ROOT)) for file in files for found in (ROOT / "tests").rglob(f"test_{file}.py")]
         started = time.monotonic()
         assert tests_pass(tree, tests, 600), f"the tests of {name} fail on the module as it is"
         limit = 30 + 5 * (time.monotonic() - started)

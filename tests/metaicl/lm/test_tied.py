@@ -21,7 +21,7 @@ from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.episodes import EpisodeSampler
 from task_suites.formats.prompt_format import PromptFormat
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[3]
 TIED = {"head": "lm_head", "embedding": "embed_tokens", "both": "lm_head,embed_tokens", "some": "lm_head,q_proj"}
 KINDS = {**TIED, "layers": "all-linear", "full": None}
 IDS = torch.arange(1, 12)[None]
@@ -96,9 +96,8 @@ def compared(tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
         str(script),
         str(parent),
         str(parent / "base"),
-        str(HERE),
-        str(HERE / "support"),
-        str(HERE.parent),
+        str(ROOT / "tests" / "support"),
+        str(ROOT),
     ]
     subprocess.run(command, check=True, timeout=300)
     return before, dict(np.load(parent / "found.npz")), said

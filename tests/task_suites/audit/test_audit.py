@@ -437,7 +437,7 @@ def test_the_overlap_of_a_setting_of_metaicl_is_told(capsys):
 
 @pytest.mark.slow
 def test_real_tasks_meet_the_bars_of_planted_leaks_and_false_alarms(realtasks):
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     words = [sys.executable, "benchmarks/audit.py", "--data", str(realtasks), "--plants", "400"]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]

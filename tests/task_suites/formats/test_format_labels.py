@@ -146,7 +146,7 @@ def test_options_beyond_z_have_two_letters_in_templates_too():
     assert len(set(letter_names(20_000))) == 20_000
 
 
-@pytest.mark.parametrize("name", sorted({*PRESETS} - {"chat"}))  # a chat: tests/test_format_chat.py
+@pytest.mark.parametrize("name", sorted({*PRESETS} - {"chat"}))  # a chat: tests/task_suites/formats/test_format_chat.py
 @pytest.mark.parametrize("answer", ["fruit", "tool"])
 def test_in_every_preset_one_segment_is_scored_and_demonstrations_share_the_question(name, answer):
     form, e = preset(name).of(TASK), Example("a fig", answer, ("fruit", "tool"))

@@ -112,6 +112,6 @@ def test_predictions_are_read_by_method_and_k(results, tmp_path):
 
 
 def test_the_map_of_the_documentation_is_read_and_written_as_it_is():
-    path = Path(__file__).parent.parent / "docs" / "map" / "map.json"
+    path = Path(__file__).parents[2] / "docs" / "map" / "map.json"
     whole, found = json.loads(path.read_text("utf-8")), MapResults.load(path)
     assert found.to_json() == whole

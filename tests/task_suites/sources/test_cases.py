@@ -14,7 +14,7 @@ from metaicl.inference.files import read_questions
 from task_suites.core.errors import UserError
 from task_suites.sources import open_suite
 
-CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
 LINES, OPTIONS, RATINGS = CASES / "lines", CASES / "options", CASES / "ratings"
 

@@ -19,7 +19,7 @@ def test_a_command_writes_utf_8_under_any_locale(tmp_path, locale):
     text = "caffè 日本 😀"
     write_task(folder, "mood", train=[{**row, "input": f"{text} {row['input']}"} for row in rows("mood", "train")])
     command = [sys.executable, "-m", "metaicl", "suites", "show", "mood", "--suite", str(folder), "--k", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **locale}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **locale}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert text in done.stdout.decode("utf-8")

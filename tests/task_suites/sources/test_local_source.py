@@ -397,7 +397,7 @@ def test_sixty_real_tasks_open_sound_and_without_a_leak(realtasks):
 
 
 def test_the_examples_of_the_documentation_work(tmp_path):
-    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
     blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("json", "yaml", "python")}
     rows_of = [[json.loads(line) for line in block.splitlines()] for block in blocks["json"]]
     forms = [parse_example(row).form for group in rows_of for row in group]
