@@ -73,7 +73,7 @@ class EvaluateRun:
         output: folder of runs.
         suite: which tasks.
         split: the meta-split that is evaluated on.
-        methods: registry names, `package.module:Name`, or folders of trained methods (runs/NAME/best).
+        methods: registry names, `package.module:Name`, or folders of runs (runs/NAME).
         method_options: for each method name, arguments of its class.
         backbone: the language model of methods that are not loaded from a folder.
         format: how examples become prompts, for methods that are not loaded from a folder.

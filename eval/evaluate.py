@@ -22,7 +22,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import with_precision
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.training.checkpoint import CARD, MethodConfig, holds_method, load_method, read_card, read_training
+from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_card, read_training, trained_folder
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import one_process
 from metaicl.training.identity import RUN
@@ -69,19 +69,18 @@ def contender(
     cells: int = 0,
     curve: bool = True,
 ) -> Contender:
-    """A contender from a registry name, `package.module:Name`, or the folder of a trained method.
+    """A contender from a registry name, `package.module:Name`, or the folder of a run or of its best weights.
 
     Raises:
         UserError: an unknown name, or a method that needs meta-training and is given by name.
     """
-    folder = Path(name)
-    if holds_method(folder):
+    if folder := trained_folder(name):
         return trained_contender(folder)
     spec = method_spec(name)
     if spec.trained:
         raise UserError(
             f"method {name} is meta-trained before it is compared",
-            fix=f"Run: metaicl train --method {name}, then give its folder, {TrainRun(method=name).folder}/best.",
+            fix=f"Run: metaicl train --method {name}, then give its folder, {TrainRun(method=name).folder}.",
         )
     config = MethodConfig(name, options or {}, spec.backbone_config(backbone, shared=True), form).resolved()
 
@@ -142,7 +141,8 @@ def distinct(contenders: Sequence[Contender]) -> list[Contender]:
 
 def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
     """The name of the contender that is called `wanted`, or the first that was trained by the method `wanted`."""
-    names = [c.name for c in contenders if c.name == wanted or str(c.folder) == wanted]
+    folders = (Path(wanted), Path(wanted) / "best")
+    names = [c.name for c in contenders if c.name == wanted or c.folder in folders]
     return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
@@ -230,7 +230,7 @@ def check_methods(run: EvaluateRun) -> None:
 
 def check_given(run: EvaluateRun) -> None:
     """Raise where an option was given that none of the methods reads."""
-    specs = [method_spec(name) for name in run.methods if not holds_method(Path(name))]
+    specs = [method_spec(name) for name in run.methods if not trained_folder(name)]
     for spec in specs:
         spec.check_idle(run.method_options.get(spec.name, {}))
     if not specs:

@@ -14,7 +14,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.models import MODELS
 from metaicl.methods import method_spec
 from metaicl.methods.base import Method
-from metaicl.training.checkpoint import MethodConfig, holds_method, load_method
+from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
 from task_suites.core.errors import UserError, refuse_half_characters
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
@@ -31,7 +31,7 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
     Raises:
         UserError: no such model or method, a method that needs meta-training, or a checkpoint of another method.
     """
-    if folder := _trained_folder(model):
+    if folder := trained_folder(model):
         if method is not None:
             raise UserError(f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out.")
         return _instructable(load_method(folder), f"the method in {folder}", instructed)
@@ -73,7 +73,7 @@ class MethodSource:
     def find(cls, model: str, method: str | None = None, instructed: bool = False) -> MethodSource:
         """The source of a method now."""
         named = model == tiny.NAME or model in MODELS
-        folder = None if named else _trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
+        folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
             return cls(model, method, "", instructed)
         return cls(str(folder.resolve()), method, _fingerprint(folder), instructed)
@@ -119,11 +119,6 @@ def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: 
     refuse_half_characters(instruction, "the instruction")
     form, name = support[0].form, "of the demonstrations"  # errors say "task of the demonstrations: ..."
     return Task(name, default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
-
-
-def _trained_folder(model: str) -> Path | None:
-    """The folder of a trained method in `model` or its best/, or None."""
-    return next((f for f in (Path(model), Path(model) / "best") if holds_method(f)), None)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -20,11 +20,13 @@ from metaicl.methods import method_spec
 from metaicl.methods.base import Method
 from metaicl.training.folders import interrupted, whole_folder
 from metaicl.training.identity import model_identity
+from metaicl.training.seals import check_files, hashes
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record
 
 CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
+FREE = (CARD, "README.md")  # what people may edit: the hashes lie in the one, the other is a text for people
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,18 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         warn_of_merging(method.backbone.model, scratch, folder)
         if own := method.own_state():
             save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
+        card["files"] = hashes(scratch, FREE)
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
 def holds_method(folder: Path) -> bool:
     """Whether a trained method lies in `folder`, or would if a save had not been killed (`read_card` says so then)."""
     return (folder / CARD).is_file() or interrupted(folder)
+
+
+def trained_folder(model: str | Path) -> Path | None:
+    """The folder of the trained method that `model` names, itself or as a run's folder; None where it names none."""
+    return next((folder for folder in (Path(model), Path(model) / "best") if holds_method(folder)), None)
 
 
 def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
@@ -188,7 +196,7 @@ def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
     """The method saved in `folder`, on its own base model, or on a backbone at hand.
 
     Raises:
-        UserError: a missing or half-written checkpoint, or one of another base model.
+        UserError: a missing or half-written checkpoint, a file of it that changed, or one of another base model.
     """
     config, base = read_card(folder)
     method = config.build(backbone)
@@ -206,7 +214,15 @@ def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
     else:
         _check_base(folder, config.backbone)
         load_weights(method, folder)
+    _check_hashes(folder)  # at the end: what was read before names the tensors that are wrong
     return method
+
+
+def _check_hashes(folder: Path) -> None:
+    files = _read_json(folder / CARD).get("files")
+    check_files(
+        folder, files if isinstance(files, dict) else {}, f'"files" in {CARD}, as metaicl train writes it', AGAIN
+    )
 
 
 def _check_base(folder: Path, backbone: BackboneConfig) -> None:

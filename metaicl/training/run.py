@@ -27,7 +27,7 @@ from metaicl.training.folders import one_process, set_aside
 from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
-from metaicl.training.trainer import Trained, Trainer
+from metaicl.training.trainer import Trained, Trainer, sound_checkpoint
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
@@ -77,6 +77,8 @@ def train_run(
         if os.environ.get("RANK", "0") == "0":
             say(f"The run in {run.folder} is finished; --resume false trains it again.")
         return load_method(run.folder / "best", backbone), _trained(run, before)
+    if before:
+        sound_checkpoint(run.folder)
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
     check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)

@@ -302,9 +302,7 @@ class Trainer:
         Raises:
             UserError: a file of the checkpoint is missing or changed.
         """
-        newest = next(reversed(self._checkpoints()), None)
-        if newest:
-            check_seal(newest, f"Delete {newest} and give the same command, which begins again.")
+        newest = sound_checkpoint(self.run_dir)
         if newest and _state_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
             log.warning("the best weights so far are gone from %s: the training begins at its first step", self.run_dir)
             return None
@@ -382,6 +380,18 @@ def checkpoints_in(run_dir: Path) -> list[Path]:
     """Return the whole checkpoints in a training's folder, the newest last; folders of other names are the user's."""
     found = [path.parent for path in (run_dir / "checkpoints").glob("step-*/trainer.json")]
     return sorted((folder for folder in found if step_of(folder) is not None), key=lambda folder: step_of(folder) or 0)
+
+
+def sound_checkpoint(run_dir: Path) -> Path | None:
+    """Return the newest checkpoint in a training's folder; None where there is none.
+
+    Raises:
+        UserError: a file of it is missing or changed.
+    """
+    newest = next(reversed(checkpoints_in(run_dir)), None)
+    if newest:
+        check_seal(newest, f"Delete {newest} and give the same command, which begins again.")
+    return newest
 
 
 def step_of(checkpoint: Path) -> int | None:

@@ -51,7 +51,7 @@ def evaluated(run: EvaluateRun) -> dict:
 
 def test_two_trainings_of_one_method_are_compared_under_the_names_of_their_runs(runs, tmp_path):
     said: list[str] = []
-    run = comparison(tmp_path, "icl", runs / "slow" / "best", runs / "quick" / "best")
+    run = comparison(tmp_path, "icl", runs / "slow", runs / "quick" / "best")  # a run, or its best weights
     results = evaluate_run(run, said.append)
     assert {(m.name, m.method, m.label) for m in results.methods} == {
         ("icl", "icl", "Raw ICL"),
@@ -79,7 +79,7 @@ def test_one_training_keeps_the_label_of_its_method_and_is_found_by_either_name(
     run = comparison(tmp_path, "icl", runs / "slow" / "best")
     (_, method) = evaluated(run).methods
     assert (method.name, method.label) == ("slow", "MetaICL")
-    for wanted in ("slow", "metaicl", str(runs / "slow" / "best")):
+    for wanted in ("slow", "metaicl", str(runs / "slow"), str(runs / "slow" / "best")):
         assert evaluated(replace(run, highlight=wanted)).comparison.method == "slow"
 
 

@@ -480,6 +480,7 @@ def test_draws_from_real_tasks_are_the_ones_that_they_always_were(realtasks, set
     assert digest_of_draws(fixed_tasks("realtasks", realtasks), setting) == FIXED_DRAWS["realtasks", setting]
 
 
+@pytest.mark.slow
 def test_no_part_of_the_measured_suites_is_large(realtasks):
     for name in ("embedded", str(realtasks)):
         assert max(len(t.examples(part)) for t in opened(name).tasks.values() for part in ("train", "test")) < LARGE

@@ -4,6 +4,8 @@ something reads it, and the commands' own defaults are taken everywhere."""
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +16,7 @@ from metaicl.methods import METHODS, method_spec
 from metaicl.training.config import TrainerConfig
 from metaicl.training.idle_options import refuse_idle_backbone, refuse_idle_training
 from metaicl.training.resolved import resolved
+from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PRESETS, PromptFormat, preset
 from task_suites.sources import SuiteConfig
 
@@ -76,18 +79,35 @@ def test_the_resolved_configuration_of_a_run_is_taken_again(name):
     assert resolved(run) == run
 
 
-@pytest.mark.parametrize("name", list(METHODS))
-def test_a_methods_own_number_of_layers_is_taken_on_a_small_model(name):
-    refuse_idle_backbone(BackboneConfig("tiny-random"), method_spec(name))
+DEEP = [name for name, spec in METHODS.items() if spec.adapters.get("lora_layers", 0) > 2]
 
 
-def test_every_format_of_a_name_has_no_field_that_nothing_reads():
-    for name in PRESETS:
-        preset(name).check_idle()
+@pytest.mark.parametrize("name", DEEP)
+def test_a_methods_own_number_of_layers_is_taken_on_a_small_model_and_one_that_is_given_is_refused(name):
+    spec = method_spec(name)
+    refuse_idle_backbone(BackboneConfig("tiny-random"), spec)
+    with pytest.raises(UserError, match="layers"):
+        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=spec.adapters["lora_layers"] + 1), spec)
 
 
-def test_layers_up_to_those_of_the_model_are_taken():
-    for layers in (0, 1, 2):
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_format_of_a_name_has_no_field_that_nothing_reads_until_one_is_given(name):
+    form = preset(name)
+    form.check_idle()
+    idle = (
+        {"explanations": True}
+        if form.instruction_style == "line"
+        else {"answer": " ="}
+        if form.templates
+        else {"seed": 3}
+    )
+    with pytest.raises(UserError, match=next(iter(idle))):
+        replace(form, **idle).check_idle()
+
+
+@pytest.mark.parametrize("layers", range(5))
+def test_layers_up_to_those_of_the_model_are_taken(layers):
+    with pytest.raises(UserError, match="layers") if layers > 2 else nullcontext():
         refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), method_spec("metaicl"))
 
 
@@ -118,7 +138,9 @@ def test_every_option_of_suites_that_one_action_reads_is_an_option():
     assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", "split", "allow"}
 
 
-def test_a_value_that_equals_its_default_is_taken():
-    TrainerConfig(temperature=2.0, patience=0)
-    SuiteConfig(min_train=40)
-    PromptFormat(positive=2).check_idle()
+def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():
+    default = PromptFormat().positive
+    PromptFormat(positive=default).check_idle()
+    with pytest.raises(UserError, match="positive"):
+        PromptFormat(positive=default + 1).check_idle()
+    assert TrainerConfig(temperature=2.0, patience=0) == TrainerConfig() and SuiteConfig(min_train=40) == SuiteConfig()

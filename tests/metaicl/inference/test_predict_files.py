@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaicl.cli.main import main
 from metaicl.inference.files import read_questions
 from task_suites.core.errors import UserError
 from task_suites.sources.local import parse_example, parse_query
@@ -134,15 +134,15 @@ def test_a_query_is_refused_in_the_words_in_which_a_suite_refuses_it(row):
     assert query == Example(query.input, None, query.options, query.tokens)
 
 
-def test_inputs_come_from_standard_input_as_from_a_file(tmp_path):
+def test_inputs_come_from_standard_input_as_from_a_file(tmp_path, monkeypatch, capsys):
     demos, inputs = lines(tmp_path / "d.jsonl", CLASSES), lines(tmp_path / "i.jsonl", [{"input": "thing 7"}] * 2)
     words = ["predict", "--model", "tiny-random", "--method", "majority", "--demos", str(demos), "--inputs"]
 
     def answers(where: str) -> str:
-        with inputs.open() as pipe:
-            done = subprocess.run([sys.executable, "-m", "metaicl", *words, where], stdin=pipe, capture_output=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.decode()
+        with inputs.open(encoding="utf-8") as pipe:
+            monkeypatch.setattr(sys, "stdin", pipe)
+            main([*words, where])
+        return capsys.readouterr().out
 
     assert answers("-") == answers(str(inputs)) and answers("-").count("\n") == 2
 

@@ -96,6 +96,7 @@ def compared(tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
         str(script),
         str(parent),
         str(parent / "base"),
+        str(Path(__file__).parent),
         str(ROOT / "tests" / "support"),
         str(ROOT),
     ]

@@ -142,7 +142,10 @@ def test_new_weights_do_not_depend_on_what_was_drawn_before(frozen, name):
     assert all(torch.equal(a, b) for a, b in zip(first.own_state().values(), second.own_state().values(), strict=True))
 
 
-@pytest.mark.parametrize("name", [n for n in LEARNED if n != "matching_fce"])
+LEARNERS = [n for n in LEARNED if n not in ("matching_fce", "snail")]
+
+
+@pytest.mark.parametrize("name", [*LEARNERS, pytest.param("snail", marks=pytest.mark.slow)])
 def test_learning_to_learn_beats_chance_where_classes_are_new_in_every_episode(frozen, width, name):
     """Each episode draws two directions out of the first eight; all else is noise. What a class looks like is only in
     the support set, and what to look at only in the other episodes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def test_the_card_holds_what_every_option_was(best):
     text = (best / "method.json").read_text(encoding="utf-8")
     card = json.loads(text)
     assert text.startswith('{\n "name"') and text.endswith("}\n")
-    assert set(card) == {"name", "options", "format", "backbone", "base", "base_from_here", "training"}
+    assert set(card) == {"name", "options", "format", "backbone", "base", "base_from_here", "training", "files"}
     resolved = CONFIG.resolved()
     assert read_card(best) == (resolved, card["base"])
     assert card["name"] == "metaicl" and card["options"] == resolved.options and card["training"] is None
@@ -88,6 +89,43 @@ def test_a_folder_without_a_method_is_refused_with_what_one_looks_like(tmp_path)
     assert holds_method(tmp_path / "best")
     killed = "A training was killed while it saved; the same command puts the folder back."
     assert refusal(read_card, tmp_path / "best") == f"{start}. {killed}"
+
+
+def test_a_method_of_which_any_file_changed_is_refused(best, tmp_path):
+    names = sorted(path.name for path in best.iterdir() if path.name not in ("method.json", "README.md"))
+    assert "adapter_model.safetensors" in names and "adapter_config.json" in names
+    for name in names:
+        folder = shutil.copytree(best, tmp_path / name)
+        data = bytearray((folder / name).read_bytes())
+        if name.endswith(".json"):
+            data += b"\n"  # JSON as before
+        else:
+            data[-4] ^= 1  # the last bit of one weight, which stays finite
+        (folder / name).write_bytes(bytes(data))
+        found = f"found another {name}; expected each file unchanged. {AGAIN}"
+        assert refusal(load_method, folder) == f"{folder}: the files are not those that were saved; {found}"
+
+
+def test_the_card_of_another_training_is_refused(best, tmp_path):
+    method = load_method(best)
+    with torch.no_grad():
+        next(iter(method.learned().values())).add_(1)
+    save_method(method, CONFIG, tmp_path / "other")
+    mixed = shutil.copytree(best, tmp_path / "mixed")
+    shutil.copy(tmp_path / "other" / "method.json", mixed / "method.json")
+    assert "found another adapter_model.safetensors" in refusal(load_method, mixed)
+
+
+def test_a_method_without_a_record_of_its_files_is_refused(best, tmp_path):
+    folder = with_card(shutil.copytree(best, tmp_path / "old"), files=None)
+    expected = 'expected "files" in method.json, as metaicl train writes it'
+    assert refusal(load_method, folder) == f"{folder}: no record of the files that were saved; {expected}. {AGAIN}"
+
+
+def test_the_text_for_people_may_be_edited(best, tmp_path):
+    folder = shutil.copytree(best, tmp_path / "edited")
+    (folder / "README.md").write_text("mine")
+    load_method(folder)
 
 
 def test_a_folder_with_a_card_holds_a_method(best):

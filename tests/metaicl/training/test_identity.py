@@ -108,7 +108,7 @@ def single_changes() -> Iterator[Any]:
                 yield pytest.param(part, field.name, id=f"{part}.{field.name}")
 
 
-@pytest.mark.parametrize(("part", "name"), single_changes())
+@pytest.mark.parametrize(("part", "name"), list(single_changes()))
 def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, name):
     run = resolved(a_run(Path()))
     whole = getattr(run, part)
@@ -264,6 +264,17 @@ def test_a_finished_run_whose_weights_are_gone_is_finished_again(finished, tmp_p
     shutil.rmtree(best)
     trained(a_run(tmp_path / "runs"))
     assert {p.name: p.read_bytes() for p in best.iterdir()} == before
+
+
+def test_a_run_that_cannot_go_on_from_its_checkpoint_leaves_the_folder_as_it_was(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "metaicl" / "best")
+    checkpoint = tmp_path / "runs" / "metaicl" / "checkpoints" / "step-000002"
+    (checkpoint / "optimizer.bin").write_bytes(b"")
+    before = contents(tmp_path / "runs")
+    with pytest.raises(UserError, match=r"found another optimizer\.bin"):
+        trained(a_run(tmp_path / "runs"))
+    assert contents(tmp_path / "runs") == before
 
 
 def test_more_steps_of_one_run_end_where_the_longer_run_does(tmp_path):
