@@ -15,14 +15,17 @@ rest is encoded with each ending:
     The soup was cold.\\nAnswer: bad|\\n\\n  +  The waiter smiled.\\nAnswer: good
     stable, encoded once ----------->|   encoded with each ending, after an anchor of one character ("d")
 
-The anchor takes up what a tokenizer does to the start of a text. Where no boundary is found, or the tokenizer reports
-no offsets, nothing is stable and every whole text is encoded: slower, the same tokens.
+The anchor takes up what a tokenizer does to the start of a text. Where no boundary is found, the tokenizer reports no
+offsets, or it replaces words before it encodes (a pattern that may reach over a boundary), nothing is stable and every
+whole text is encoded: slower, the same tokens.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, pairwise
@@ -137,7 +140,7 @@ class TextEncoder:
     def _boundaries(self, text: str, encoded: Encoded, start: int) -> Iterator[int]:
         """Indices of tokens of `encoded` before which there is a hard boundary, from the last; at most four."""
         found = 0
-        if not self.tokenizer.is_fast:
+        if not self._normalises_in_place:
             return
         for index in range(len(encoded) - 1, 0, -1):
             at = encoded.ends[index - 1]
@@ -156,6 +159,14 @@ class TextEncoder:
             return False
         left, right = self.tokenizer.convert_ids_to_tokens(list(ids[index - 1 : index + 1]))
         return left[-1] + right[0] not in self._neighbours
+
+    @cached_property
+    def _normalises_in_place(self) -> bool:
+        """Whether what is done to a text before it is encoded never depends on both sides of a boundary."""
+        if not self.tokenizer.is_fast:
+            return False
+        normalizer = self.tokenizer.backend_tokenizer.normalizer
+        return normalizer is None or _in_place(json.loads(normalizer.__getstate__()))
 
     @cached_property
     def _special(self) -> frozenset[int]:
@@ -206,6 +217,30 @@ class Beginning:
     def whole(self, more: str = "") -> Encoded:
         """All tokens of the text continued by `more`."""
         return self.stable + self.rest(more)
+
+
+IN_PLACE = (
+    *("BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend"),
+    *("Strip", "StripAccents"),
+)
+OF_BLANKS = re.compile(r"(?:\s|\\s|\[\s+\])(?:[+*?]|\{\d+,?\d*\})?")  # a pattern of one blank, or of several in a row
+
+
+def _in_place(normalizer: Mapping[str, Any]) -> bool:
+    """Whether a normaliser of `tokenizers` changes what is left of a blank whatever follows, and the other way round.
+
+    One that replaces a pattern does, where no match holds a character and a blank behind it: these are patterns of
+    blanks, of one character, and of a text without such a place. A pattern of another kind, or a normaliser that is not
+    known, does not.
+    """
+    if normalizer["type"] == "Sequence":
+        return all(map(_in_place, normalizer["normalizers"]))
+    if normalizer["type"] != "Replace":
+        return normalizer["type"] in IN_PLACE
+    (kind, pattern), *_ = normalizer["pattern"].items()
+    if kind == "Regex":
+        return bool(OF_BLANKS.fullmatch(pattern))
+    return not any(b.isspace() and not a.isspace() for a, b in pairwise(pattern))
 
 
 def _rising(ends: Iterator[int]) -> tuple[int, ...]:

@@ -99,7 +99,20 @@ def word_piece():
     return trained(models.WordPiece(unk_token="<unk>"), trainer, normalizers.BertNormalizer(), pre)
 
 
+def replacing(pattern):
+    """Something of two words is replaced before the text is encoded."""
+
+    def make():
+        trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIAL, show_progress=False)
+        pre = pre_tokenizers.Metaspace()
+        return trained(models.BPE(unk_token="<unk>"), trainer, normalizers.Replace(pattern, "W"), pre)
+
+    return make
+
+
+WHOLE = {"words replaced": replacing("soup was"), "a pattern replaced": replacing(Regex(r"d\s+b|bad\s+The"))}
 KINDS = {
+    **WHOLE,
     "one token a byte": tiny_tokenizer,
     "byte-level": byte_level,
     "byte-level, a blank before every text": lambda: byte_level(prefix=True),
@@ -156,6 +169,14 @@ def test_an_added_token_is_one_wherever_a_text_is_parted(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_text_may_be_parted_anywhere(encoders, kind):
+    encoder, text = encoders[kind], "Lovely. The soup was cold, bad \nbad The end.\nAnswer: soup was bad"
+    whole = encoder.whole(text)
+    for at in range(len(text)):
+        assert encoder.beginning(text[:at]).whole(text[at:]) == whole, text[:at]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @examples(30)
 @given(texts)
 def test_the_ids_of_a_text_are_those_that_the_tokenizer_gives(encoders, kind, text):
@@ -165,7 +186,7 @@ def test_the_ids_of_a_text_are_those_that_the_tokenizer_gives(encoders, kind, te
     assert found == (expected[1:] if begun else expected)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"superwords", "metaspace, no split", "word piece"}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {*WHOLE, "superwords", "metaspace, no split", "word piece"}))
 def test_nearly_all_of_a_prompt_is_encoded_once(encoders, kind):
     prompt = "".join(CORPUS[:2]) * 4
     start = encoders[kind].beginning(prompt)
