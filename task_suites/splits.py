@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from task_suites.core.atomic import check_free, new_folder, write_text
+from task_suites.core.components import components
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.json_files import read_json
 from task_suites.sources.metaicl_folder import source_of
@@ -170,25 +171,17 @@ def grouped(tasks: TaskSuite | Iterable[Task], by: By, allow: Iterable[str] = ()
     if isinstance(tasks, TaskSuite):
         allowed |= own_names(tasks)
         tasks = tasks.tasks.values()
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            node = parent[node]
-        return node
-
-    names = []
+    pairs: list[tuple[str, str]] = []
     for task in tasks:
-        names.append(task.name)
         ties = [f"{by} {KEYS[by](task)}"]
         ties += [f"origin {o}" for o in (task.source.casefold(), task.family.casefold()) if o and o not in allowed]
         if by in ("source", "family") and KEYS[by](task).casefold() in allowed:
             ties[0] = f"task {task.name}"
-        for tie in ties:
-            parent[root(tie)] = root(f"name {task.name}")
+        pairs += [(f"name {task.name}", tie) for tie in ties]
     found: dict[str, list[str]] = {}
-    for name in sorted(names):
-        found.setdefault(root(f"name {name}"), []).append(name)
+    for node, group in sorted(components(pairs).items()):
+        if node.startswith("name "):
+            found.setdefault(group, []).append(node.removeprefix("name "))
     return sorted(found.values())
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rapidfuzz.distance import LCSseq
 
 CHANGED = 10  # of so many words one may differ
 WEIGHT_ALIKE = 0.65
@@ -118,7 +119,7 @@ class Corpus:
             kept = _shared_weight(rows, [weights[ends[i] : ends[i + 1]].tolist() for i in (a, b)])
             if kept < (SHORT_WEIGHT if short else WEIGHT_ALIKE) * float(totals[a] + totals[b]):
                 continue
-            if (same := common_words(rows[0], rows[1])) >= (both if short else least):
+            if (same := LCSseq.similarity(rows[0], rows[1])) >= (both if short else least):
                 found.append((a, b, same / size))
         return found
 
@@ -158,19 +159,6 @@ class Corpus:
             hashlib.blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest() for word in self._numbers
         )
         return np.frombuffer(b"".join(digests), np.uint64)
-
-
-def common_words(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common subsequence, bit-parallel (Hyyrö 2004): one addition for each word of b."""
-    where: dict[int, int] = {}
-    for i, word in enumerate(a):
-        where[word] = where.get(word, 0) | 1 << i
-    full = (1 << len(a)) - 1
-    rows = full
-    for word in b:
-        met = rows & where.get(word, 0)
-        rows = ((rows + met) | (rows - met)) & full
-    return len(a) - rows.bit_count()
 
 
 def _shared_weight(rows: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]) -> float:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from task_suites.core.components import components
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, open_file, read_lines, read_text
 from task_suites.core.json_files import Place, parse_json, unique
@@ -164,19 +165,8 @@ def _sources(head: Mapping[str, Any], path: Path) -> list[str]:
 
 def _families(sources: Mapping[str, list[str]]) -> dict[str, str]:
     """Task -> the name of its family: tasks that share a source, directly or by way of others, are one family."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for names in sources.values():
-        for other in names[1:]:
-            a, b = sorted((root(names[0].casefold()), root(other.casefold())))
-            parent[b] = a
-    return {task: root(names[0].casefold()) if names else "" for task, names in sources.items()}
+    family = components((names[0].casefold(), other.casefold()) for names in sources.values() for other in names)
+    return {task: family[names[0].casefold()] if names else "" for task, names in sources.items()}
 
 
 def _task(name: str, path: Path, head: Mapping[str, Any], family: str, options: Mapping[str, str]) -> Task:

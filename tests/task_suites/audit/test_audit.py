@@ -22,7 +22,7 @@ from metaicl.cli.main import main
 from task_suites import open_suite
 from task_suites.audit import duplicates as audit_duplicates
 from task_suites.audit.answers import note_task
-from task_suites.audit.duplicates import Corpus, common_words, permutation_key, words_of
+from task_suites.audit.duplicates import Corpus, permutation_key, words_of
 from task_suites.audit.fix import cleaned, write_fixed
 from task_suites.audit.report import page, table
 from task_suites.audit.run import BETWEEN, WITHIN, audit_suite
@@ -182,17 +182,6 @@ def test_an_items_own_options_that_change_places_in_its_input_make_a_permuted_du
 def test_premise_and_hypothesis_that_change_places_are_no_duplicate():
     a = task("a", [*plain("a"), "it rains\nit is wet"], ["it is wet\nit rains"])
     assert not audit_suite(suite(a)).pairs
-
-
-@examples(200)
-@given(st.lists(st.integers(0, 5), max_size=40), st.lists(st.integers(0, 5), max_size=40))
-def test_the_common_words_are_those_of_the_textbook_recursion(a, b):
-    row = [0] * (len(b) + 1)
-    for x in a:
-        above = row[:]
-        for j, y in enumerate(b):
-            row[j + 1] = above[j] + 1 if x == y else max(row[j], above[j + 1])
-    assert common_words(a, b) == row[-1]
 
 
 @examples(60)
