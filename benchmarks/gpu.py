@@ -70,7 +70,7 @@ def llama(shape: str) -> Any:
 
 
 def wrap(model: Any, tokenizer: Any, weights: str, precision: str, attention: str) -> Backbone:
-    config = BackboneConfig("random", weights, precision=precision, device="cuda", attention=attention)  # type: ignore[arg-type]
+    config = BackboneConfig("random", weights, dtype=precision, device="cuda", attn_implementation=attention)  # type: ignore[arg-type]
     return Backbone(model, tokenizer, config)
 
 
@@ -195,7 +195,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     backbones: dict[str, Backbone] = {}
     for attention in ("flex", "dense"):
         mine = copy.deepcopy(model) if attention == "dense" else model
-        backbones[attention] = wrap(mine, tokenizer, "full", "fp32", attention)
+        backbones[attention] = wrap(mine, tokenizer, "full", "float32", attention)
     rows = [row for e in episodes for row in rows_of(backbones["flex"], e)]
     methods = {name: InContext(b, PromptFormat()) for name, b in backbones.items()}
 
@@ -203,7 +203,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         methods, plain, replace(episodes[0], support=episodes[0].support[:4], queries=episodes[0].queries[:4])
     )
     for backbone in backbones.values():
-        backbone.config = replace(backbone.config, precision="bf16")
+        backbone.config = replace(backbone.config, dtype="bfloat16")
     values: dict[str, float] = {}
 
     def trees(name: str) -> None:
@@ -254,18 +254,18 @@ def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     found: dict[str, Any] = {}
     seconds: dict[str, list[float]] = {}
     work: dict[str, float] = {}
-    for precision in ("fp32", "bf16"):
+    for precision in ("float32", "bfloat16"):
         values: dict[str, np.ndarray] = {}
-        if precision == "bf16":
+        if precision == "bfloat16":
             model = model.to(torch.bfloat16)
         plain = copy.deepcopy(model)
         for attention in ("flex", "dense"):
             backbone = wrap(copy.deepcopy(model), tokenizer, "frozen", precision, attention)
-            budgets = (None,) if args.quick or precision == "fp32" else args.row_tokens
+            budgets = (None,) if args.quick or precision == "float32" else args.row_tokens
             for budget in budgets:
                 case = Case(backbone, plain, PromptFormat(), task, support, queries, budget)
                 values[attention] = case.scores()
-                if precision == "bf16":
+                if precision == "bfloat16":
                     spent = timed(case.scores, args.repeats)
                     say(f"  {attention}, rows of {budget} tokens: {1e3 * min(spent):.1f} ms")
                     seconds[attention] = min(seconds.get(attention, spent), spent, key=min)
@@ -273,7 +273,7 @@ def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         rows = [Row([*context, *answer], len(context)) for context, answer in prompts.whole()]
 
         exact = plain_scores(plain, rows, 0, 8)
-        suffix = "" if precision == "fp32" else "_bf16"
+        suffix = "" if precision == "float32" else "_bf16"
         apart = {s: float(np.abs(v - exact).max()) for s, v in values.items()}
         found[f"max_abs_logprob_diff{suffix}"] = rounded(worst(apart.values()))
         say(f"{precision}: log-probabilities differ by {apart}")

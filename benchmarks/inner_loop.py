@@ -435,11 +435,11 @@ def random_episodes(count: int, k: int) -> list[Episode]:
 def backbone_and_episodes(args: argparse.Namespace) -> tuple[Backbone, list[Episode]]:
     count, k = (2, 2) if args.quick else (args.episodes, args.k)
     adapters: dict[str, Any] = {
-        "precision": "fp32",
+        "dtype": "float32",
         "device": "cpu",
         "lora_r": 4,
         "lora_alpha": 8,
-        "lora_targets": "query-value",
+        "target_modules": "query-value",
     }
     if args.model == "random":
         _, tokenizer = scoring.tiny_gpt2()
@@ -481,7 +481,7 @@ def main() -> int:
     result.update(second_order(case, min(args.curve[-1], 3), min(args.repeats, 3)))
     result["peak_mib"] = memory(case, args.curve)
     setting = {name: getattr(args, name) for name in ("model", "k", "steps", "rate", "quick")}
-    setting |= {"episodes": len(episodes), "threads": torch.get_num_threads(), "precision": "fp32"}
+    setting |= {"episodes": len(episodes), "threads": torch.get_num_threads(), "precision": "float32"}
     result["setting"] = setting
     return finish(result, beyond(result, LIMITS))
 

@@ -120,10 +120,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    config = BackboneConfig(lora_layers=10, precision="fp32")
+    config = BackboneConfig(lora_layers=10, dtype="float32")
     k = queries = 16
     if given.quick:
-        config, k, queries, given.repeats = BackboneConfig("tiny-random", precision="fp32", lora_layers=1), 4, 4, 1
+        config, k, queries, given.repeats = BackboneConfig("tiny-random", dtype="float32", lora_layers=1), 4, 4, 1
     suite = open_suite(given.data)
     labelled = {s: [t for t in suite.split(s) if t.labels and t.form == "options"] for s in ("meta_train", "meta_test")}
     train_task = suite[given.train_task or labelled["meta_train"][0].name]
@@ -152,7 +152,7 @@ def main() -> None:
         json.dumps(
             {
                 "benchmark": "methods",
-                "model": config.name,
+                "model": config.model,
                 "task": task.name,
                 "k": k,
                 "methods": rows,

@@ -72,7 +72,7 @@ def overfitting(
     for count in counts:
         chosen = order[:count]
         seen = [EpisodeSampler(7, given.k, given.queries).draw(t, "test", 0) for t in chosen[:8]]
-        trainer_config = TrainerConfig(steps=given.steps, k=given.k, queries=given.queries, average_last=0.0)
+        trainer_config = TrainerConfig(max_steps=given.steps, k=given.k, queries=given.queries, weight_averaging=0.0)
         with tempfile.TemporaryDirectory() as folder:
             method = config.build()
             trainer = Trainer(method, config, chosen, trainer_config, Path(folder), progress=False)
@@ -150,7 +150,7 @@ def main() -> None:
     given = parser.parse_args()
     backbone = BackboneConfig(lora_layers=10)
     if given.quick:
-        backbone = BackboneConfig("tiny-random", precision="fp32", lora_layers=1)
+        backbone = BackboneConfig("tiny-random", dtype="float32", lora_layers=1)
         given.steps, given.points, given.halvings, given.k, given.queries = 2, 1, 1, 4, 4
     spec = method_spec(given.method)
     config = MethodConfig(given.method, {}, spec.backbone_config(backbone), PromptFormat())

@@ -58,9 +58,16 @@ def training(output: Path) -> TrainRun:
     return TrainRun(
         output=str(output),
         suite=SuiteConfig("small"),
-        backbone=BackboneConfig(name="tiny-random", precision="fp32", device="cpu", lora_r=4),
+        backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
         trainer=TrainerConfig(
-            steps=16, k=2, queries=2, warmup_steps=2, log_every=1, validate_every=4, checkpoint_every=3, patience=9
+            max_steps=16,
+            k=2,
+            queries=2,
+            warmup_steps=2,
+            logging_steps=1,
+            eval_steps=4,
+            save_steps=3,
+            early_stopping_patience=9,
         ),
         validation=ValidationConfig(k=2, queries=4),
         progress=False,
@@ -95,7 +102,7 @@ def killed(child: int, seconds: float) -> bool:
 
 def last_step_taken(run: TrainRun, child: int) -> bool:
     """Wait until the last step is logged; false where the child ended before we saw it."""
-    path, last = run.folder / "metrics.jsonl", f'"step": {run.trainer.steps},'
+    path, last = run.folder / "metrics.jsonl", f'"step": {run.trainer.max_steps},'
     while not (path.is_file() and last in path.read_text(encoding="utf-8")):
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return False
@@ -189,7 +196,7 @@ def main() -> None:
         "folders_alike": clean,
         "seconds": round(time.monotonic() - began, 1),
         "model": "tiny-random",
-        "steps": straight.trainer.steps,
+        "steps": straight.trainer.max_steps,
         "threads": torch.get_num_threads(),
         **{name: value for name, value in manifest().items() if name in ("machine", "versions")},
     }

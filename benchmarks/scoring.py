@@ -328,9 +328,9 @@ def time_over_matmul(case: Case, repeats: int) -> dict[str, float]:
     needed = layers * inner + head.weight.numel() * asked
     tree, bare = min(seconds["tree"]), min(seconds["bare"])
     over = products.products / needed
-    precision = case.backbone.config.precision
+    precision = case.backbone.config.dtype
     say(f"  {precision} {tree:.3f} s, bare products {bare:.3f} s: {tree / bare:.2f}; products over needed {over:.3f}")
-    suffix = "" if precision == "bf16" else f"_{precision}"
+    suffix = "" if precision == "bfloat16" else f"_{precision}"
     return {
         f"time_over_matmul{suffix}": rounded(tree / bare),
         f"{precision}_seconds": rounded(tree),
@@ -345,7 +345,7 @@ def time_over_matmul(case: Case, repeats: int) -> dict[str, float]:
 def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
     """The shape of the random GPT-2, both formats."""
     model, tokenizer = tiny_gpt2()
-    backbone = Backbone(copy.deepcopy(model), tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    backbone = Backbone(copy.deepcopy(model), tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
     task, support, queries = random_task(2 if args.quick else 16, 6 if args.quick else 100, 4)
     result: dict[str, Any] = {"speedup_vs_lm_eval": None}
     for channel in (False, True):
@@ -379,7 +379,9 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
     except UserError as error:
         say(f"skipped {MODEL}: {error}")
         return None
-    backbones = {p: Backbone.load(BackboneConfig(MODEL, "frozen", precision=p, device="cpu")) for p in ("fp32", "bf16")}
+    backbones = {
+        p: Backbone.load(BackboneConfig(MODEL, "frozen", dtype=p, device="cpu")) for p in ("float32", "bfloat16")
+    }
     suite = open_suite(str(args.data))
     few = 1 if args.quick else args.few
     sampler = EpisodeSampler(seed=0, k=2 if args.quick else 16, queries=2 if args.quick else args.backbone_queries)
@@ -389,11 +391,11 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
         of = (episode.task, episode.support, episode.queries, args.row_tokens)
         result[name] = {"speedup_vs_lm_eval": None}
         for backbone in backbones.values():
-            say(f"{MODEL}, {name}, {backbone.config.precision}")
+            say(f"{MODEL}, {name}, {backbone.config.dtype}")
             result[name].update(time_over_matmul(Case(backbone, plain, PromptFormat(), *of), min(args.repeats, 3)))
         for channel in (False, True) if args.only is None else ():
             say(f"{MODEL}, {name}, {'channel' if channel else 'direct'}")
-            case = Case(backbones["fp32"], plain, PromptFormat(channel=channel), *of)
+            case = Case(backbones["float32"], plain, PromptFormat(channel=channel), *of)
             with tempfile.TemporaryDirectory() as folder:
                 harness = None if channel else lm_eval_side(args, case, few, Path(folder))
                 found = compare(
@@ -434,7 +436,7 @@ def rss_growth(args: argparse.Namespace) -> float:
     """MB by which peak memory grows from 100 to 10,000 queries. Runs first: the slow sides' peaks would hide it."""
     low, high = (10, 100) if args.quick else (100, 10_000)
     model, tokenizer = tiny_gpt2()
-    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
     task, support, queries = random_task(16, high, 4)
     peak = []
     for count in (low, high):
@@ -448,7 +450,7 @@ def rss_growth(args: argparse.Namespace) -> float:
 def growth(args: argparse.Namespace) -> dict[str, Any]:
     """Exponents of time in queries, demonstrations and options (direct, the tree alone), and the plot."""
     model, tokenizer = tiny_gpt2()
-    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", precision="fp32"))
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
     base = {"queries": 20, "k": 2, "options": 4} if args.quick else {"queries": 100, "k": 16, "options": 4}
     grids = {
         "queries": (10, 30, 100) if args.quick else (10, 30, 100, 300, 1000, 3000, 10_000),

@@ -37,7 +37,7 @@ import torch, accelerate, peft
 from torch.utils.tensorboard import SummaryWriter
 from transformers import LlamaForCausalLM
 """
-TOLERANCE = {"fp32": 1e-3, "bf16": 0.5}  # of a score, a sum of a few log-probabilities
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}  # of a score, a sum of a few log-probabilities
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
@@ -74,12 +74,12 @@ def largest_difference(answers: str, demos: Path, inputs: Path, model: str) -> t
     from metaicl.training.checkpoint import MethodConfig
     from task_suites.formats.prompt_format import PromptFormat
 
-    method = MethodConfig("icl", {}, BackboneConfig(model, attention="plain"), PromptFormat()).build()
+    method = MethodConfig("icl", {}, BackboneConfig(model, attn_implementation="plain"), PromptFormat()).build()
     method.backbone.head, method.backbone.last.module = None, None
     pairs = zip(map(json.loads, answers.splitlines()), predict_lines(method, demos, inputs), strict=True)
     differences = [abs(one["scores"][o] - other["scores"][o]) for one, other in pairs for o in DEMONSTRATIONS]
     assert len(differences) == len(INPUTS) * len(DEMONSTRATIONS)
-    return max(differences), method.backbone.config.precision
+    return max(differences), method.backbone.config.dtype
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def main() -> None:
         demos, inputs = write_files(folder)
         predict = ["-m", "metaicl", "predict", "--model", args.model, "--demos", str(demos), "--inputs", str(inputs)]
         plain = ["-c", PLAIN, source]
-        train = ["-m", "metaicl", "train", "--backbone.name", "tiny-random", "--trainer.steps", "2"]
+        train = ["-m", "metaicl", "train", "--backbone.model", "tiny-random", "--trainer.max_steps", "2"]
         train += ["--progress=false", "--output"]
         sides: dict[str, list[str]] = {"plain": plain, "predict": predict}
         if not args.skip_train:

@@ -70,7 +70,7 @@ LIMITS = {
 }
 IGNORED = -100  # F.cross_entropy's label of a place that is not supervised
 LORA = BackboneConfig(MODEL, "lora", lora_r=16, lora_alpha=32, lora_layers=20, device="cpu")  # configs/realtasks.yaml
-TRAINER = TrainerConfig(schedule="constant")
+TRAINER = TrainerConfig(lr_scheduler_type="constant")
 QUALITY_QUERIES = 200
 EVERY = {"trees": 4, "padded": 1}  # steps between validations: some ten seconds, and some thirty
 
@@ -113,7 +113,7 @@ class Plain:
         for mine, theirs in zip(self.model.parameters(), backbone.model.parameters(), strict=True):
             mine.data = theirs.data
         self.model.set_attn_implementation("sdpa")
-        self.precision = backbone.precision
+        self.precision = backbone.dtype
         self.tokens_run = 0
 
     def padded(self, rows: Sequence[Row], *, batch: int, width: int, everywhere: bool) -> float:
@@ -362,7 +362,7 @@ def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
     """The random GPT-2, fp32, all weights."""
     say("random GPT-2")
     model, tokenizer = scoring.tiny_gpt2()
-    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "full", precision="fp32", device="cpu"))
+    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "full", dtype="float32", device="cpu"))
     size = 2 if args.quick else 16
     task, support, queries = scoring.random_task(size, size, 4)
     episode = Episode((0, task.name, "train", 0), task, tuple(support), tuple(queries))
@@ -371,7 +371,7 @@ def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
     equal = differences(case)
     found, loss = compare(case, 1 if args.quick else args.repeats)
     equal["max_loss_diff"] = rounded(worst([equal["max_loss_diff"], loss]))
-    return {**found, **equal, "weights": "full", "precision": "fp32"}
+    return {**found, **equal, "weights": "full", "precision": "float32"}
 
 
 def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
@@ -395,7 +395,7 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
     case = Comparison.of(backbone, episodes, width=128 if args.quick else WIDTH)
     case = case.tuned((2,) if args.quick else (4, 8), (0,) if args.quick else (0, 2048, 4096), 8, 1)
     found, loss = compare(case, 1 if args.quick else min(args.repeats, 2))
-    found.update(equal, max_loss_diff_as_trained=rounded(loss), weights="lora", precision=backbone.config.precision)
+    found.update(equal, max_loss_diff_as_trained=rounded(loss), weights="lora", precision=backbone.config.dtype)
     found["tasks"] = [e.task.name for e in episodes]
     found["quality"] = time_to_quality(case, suite, args) if args.quality else None
     return found
@@ -406,7 +406,7 @@ def adapted_differences(tasks: Sequence[Task]) -> dict[str, Any]:
 
     Half of the adapters' weights start at zero, where the other half's gradients vanish: so they are moved.
     """
-    backbone = Backbone.load(replace(LORA, precision="fp32"))
+    backbone = Backbone.load(replace(LORA, dtype="float32"))
     generator = torch.Generator().manual_seed(0)
     for name, p in backbone.trainable().items():
         if "lora_B" in name:
@@ -498,7 +498,7 @@ def train(
 
     `step(number)` draws a step, off the clock, and gives what runs it and returns its supervised tokens.
     """
-    optimizer = torch.optim.AdamW(learned, lr=TRAINER.lr, weight_decay=TRAINER.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(learned, lr=TRAINER.learning_rate, weight_decay=TRAINER.weight_decay, fused=True)
     curve, spent, number = [(0.0, validate())], 0.0, 0
     say(f"    step    0: {curve[0][1]:.4f}")
     while spent < seconds and (number == 0 or curve[-1][1] > until):
@@ -508,7 +508,7 @@ def train(
         for p in learned:
             if p.grad is not None:
                 p.grad.div_(weight)
-        torch.nn.utils.clip_grad_norm_(learned, TRAINER.clip)
+        torch.nn.utils.clip_grad_norm_(learned, TRAINER.max_grad_norm)
         for group in optimizer.param_groups:
             group["lr"] = TRAINER.rate(number)
         optimizer.step()

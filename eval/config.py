@@ -178,8 +178,8 @@ class TuneRun:
         validation: how a trial is valued.
         trials: trials in all; a study that was stopped goes on.
         budget_seconds: of meta-training in a trial, as measured on this machine before the first; 0 takes
-            trainer.steps.
-        space: what is tuned and how far: `trainer.lr: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
+            trainer.max_steps.
+        space: what is tuned and how far: `trainer.learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
             `options.NAME: [choice, a, b]`; empty takes the method's own.
         seed: of the proposals.
         progress: draw progress bars.
@@ -238,7 +238,7 @@ class MapRun:
     recipes: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
     protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
-    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(checkpoint_every=20))
+    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(save_steps=20))
     budget_seconds: Positive = 600.0
     max_minutes: NonNegative = 0.0
     progress: bool = True
@@ -256,10 +256,10 @@ def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
     """Raise when both the configuration and a budget of seconds say how many steps a training takes.
 
     Raises:
-        UserError: `trainer.steps` is set.
+        UserError: `trainer.max_steps` is set.
     """
-    if trainer.steps is not None:
+    if trainer.max_steps is not None:
         raise UserError(
-            f"trainer.steps is {trainer.steps}, but the steps come from a budget of {seconds:g} s",
-            fix="Leave trainer.steps out, here and in a recipe.",
+            f"trainer.max_steps is {trainer.max_steps}, but the steps come from a budget of {seconds:g} s",
+            fix="Leave trainer.max_steps out, here and in a recipe.",
         )

@@ -300,7 +300,7 @@ def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: R
             knows what and `unknown_provenance` does not allow it.
     """
     held_out = run.split != "meta_train"
-    base = Path(run.backbone.name)
+    base = Path(run.backbone.model)
     saved = {c.label: c.folder for c in contenders if c.folder}
     if (base / CARD).is_file() and len(saved) < len(contenders):
         saved[f"the base model {base}"] = base

@@ -55,7 +55,7 @@ def training_tasks(suite: TaskSuite) -> dict[str, list[tuple[str, str]]]:
 def model_print(config: BackboneConfig) -> list[Any]:
     """Return what a model's answers depend on besides its settings: its weights, its precision on this machine, the
     rule of encoding."""
-    return [model_identity(config), settled(config, device_for(config)).precision, ENCODING]
+    return [model_identity(config), settled(config, device_for(config)).dtype, ENCODING]
 
 
 def source_prints(*names: str) -> list[str]:

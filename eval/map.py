@@ -62,7 +62,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
         method_spec(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
-    check_base_model(run.backbone.name, data_record(run.suite, tasks.values()))
+    check_base_model(run.backbone.model, data_record(run.suite, tasks.values()))
     folder = run.folder
     write_config(folder / "config.yaml", asdict(run))
     ledger = Ledger(folder / LEDGER)

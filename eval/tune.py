@@ -88,7 +88,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     if run.budget_seconds and spec.trained:
         budget = run.budget_seconds
         run = _within_budget(run, folder, suite, backbone)
-        say(f"A trial trains {run.trainer.steps} steps, as many as {budget:g} s allow")
+        say(f"A trial trains {run.trainer.max_steps} steps, as many as {budget:g} s allow")
     defaults = _defaults(run, spec, space)
     seconds = (run.trials - len(done)) * _trial_seconds(run, spec, suite, folder, backbone)
     if seconds > 60:
@@ -235,7 +235,7 @@ def _trial_seconds(run: TuneRun, spec: MethodSpec, suite: TaskSuite, folder: Pat
     seconds = validation_seconds(method, held_out, run.validation)
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
     if spec.trained and tasks:
-        steps, episodes = training.trainer.resolved().steps, first_episodes(tasks, training.trainer)
+        steps, episodes = training.trainer.resolved().max_steps, first_episodes(tasks, training.trainer)
         sizes = [method.tokens(episode) for episode in episodes]
         seconds += steps_seconds(training_rate(method, episodes), sizes, training.trainer, steps)
     return seconds

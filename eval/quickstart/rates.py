@@ -132,7 +132,7 @@ def _training_parts(work: Work, rates: Rates) -> dict[str, float]:
         if work.trained(training) is None:
             name = training.method
             loading = 0.0 if method_spec(name).weights == "frozen" else rates.loading
-            steps = training.trainer.resolved().steps - _steps_done(training, rates.identity[name])
+            steps = training.trainer.resolved().max_steps - _steps_done(training, rates.identity[name])
             found[f"{name} training"] = rates.begin[name] + loading + rates.step[name] * steps
     return found
 
@@ -140,7 +140,7 @@ def _training_parts(work: Work, rates: Rates) -> dict[str, float]:
 def _steps_done(training: TrainRun, identity: Identity) -> int:
     """The steps that a folder keeps of exactly this training."""
     resolved = training.trainer.resolved()
-    now = {**identity, "trainer.steps": resolved.steps, "trainer.warmup_steps": resolved.warmup_steps}
+    now = {**identity, "trainer.max_steps": resolved.max_steps, "trainer.warmup_steps": resolved.warmup_steps}
     return steps_done(training.folder) if isinstance(earlier_run(training.folder, now), RunRecord) else 0
 
 

@@ -22,7 +22,7 @@ from task_suites.core.atomic import write_text
 from task_suites.core.errors import counted
 from task_suites.formats.prompt_format import PromptFormat
 
-REPLACED = ("--minutes", "--size", "--steps", "--finetune_cells", "--backbone.precision")
+REPLACED = ("--minutes", "--size", "--steps", "--finetune_cells", "--backbone.dtype")
 
 
 def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> Results:
@@ -60,7 +60,7 @@ def repeating(run: QuickstartRun, words: Sequence[str]) -> str:
         "--size": run.size,
         "--steps": run.steps,
         "--finetune_cells": run.finetune_cells,
-        "--backbone.precision": run.backbone.precision,
+        "--backbone.dtype": run.backbone.dtype,
     }
     return "metaicl " + shlex.join([*kept, *(part for name, value in values.items() for part in (name, str(value)))])
 

@@ -43,13 +43,13 @@ def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]
         began: the monotonic clock when the command began; None for now.
     """
     clock = Clock(run.seconds, time.monotonic() if began is None else began)
-    if run.backbone.name in models.MODELS:
+    if run.backbone.model in models.MODELS:
         before = time.monotonic()
-        models.pull(run.backbone.name, say=print)
+        models.pull(run.backbone.model, say=print)
         clock.started += time.monotonic() - before
     suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
     suite, note = suite_config.open()
-    check_base_model(run.backbone.name, data_record(suite_config, suite.split("meta_test")))
+    check_base_model(run.backbone.model, data_record(suite_config, suite.split("meta_test")))
     setting = Setting(replace(run, backbone=with_precision(run.backbone)), suite, suite_config)
     with held(setting.folder):
         summary = _told(setting, clock, note)
@@ -88,7 +88,7 @@ def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
 
 def _introduce(setting: Setting, note: str | None) -> None:
     run, suite = setting.run, setting.suite
-    print(f"{run.backbone.name} on the suite {suite.name}: meta-training on {len(suite.split('meta_train'))} tasks,")
+    print(f"{run.backbone.model} on the suite {suite.name}: meta-training on {len(suite.split('meta_train'))} tasks,")
     print(f"then {run.k} demonstrations of each of some other tasks. A few steps are timed first.")
     if note:
         print(note)
@@ -100,7 +100,7 @@ def _announce(choice: Choice, clock: Clock) -> None:
     size, cut = work.size, work.setting.run.asked.cut(work.size)
     print(
         f"Size {work.label}: {counted(size.steps, 'training step')}, {counted(len(work.comparison.tasks), 'task')}, "
-        f"{counted(size.seeds, 'support set')} a task, in {work.run.backbone.precision}."
+        f"{counted(size.seeds, 'support set')} a task, in {work.run.backbone.dtype}."
     )
     if cut:
         why = f"to end within {duration(clock.limit)}" if clock.limit else f"in the size {work.name}"

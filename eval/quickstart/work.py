@@ -113,7 +113,7 @@ class Work:
         steps, queries, arbitrary = self.size.steps, 8, 0.25
         if name == "protonet":  # it learns one linear map, which does not take long
             steps, queries, arbitrary = max(1, self.size.steps // 8), 16, 0.0
-        trainer = TrainerConfig(k=run.k, queries=queries, arbitrary_labels=arbitrary, log_every=5, checkpoint_every=10)
+        trainer = TrainerConfig(k=run.k, queries=queries, arbitrary_labels=arbitrary, logging_steps=5, save_steps=10)
         return TrainRun(
             name,
             str(setting.folder),

@@ -107,7 +107,7 @@ def _in_short(record: RunRecord | None, results: Results | None) -> str:
         )
     if record is None:
         return "no run"
-    what = f"training of {record.identity['method']} on {Path(record.identity['backbone.name']).name}"
+    what = f"training of {record.identity['method']} on {Path(record.identity['backbone.model']).name}"
     if record.finished is None:
         return f"{what}, not finished; the same command continues it"
     best = record.finished.best_value

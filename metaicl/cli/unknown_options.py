@@ -12,28 +12,28 @@ from collections.abc import Collection, Mapping
 from task_suites.core.errors import nearest
 
 ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command has some of them
-    **dict.fromkeys(("learning_rate", "outer_lr", "meta_lr"), ("trainer.lr",)),
-    **dict.fromkeys(("max_steps", "num_steps", "num_train_steps", "num_training_steps"), ("trainer.steps",)),
+    **dict.fromkeys(("learning_rate", "outer_lr", "meta_lr"), ("trainer.learning_rate",)),
+    **dict.fromkeys(("max_steps", "num_steps", "num_train_steps", "num_training_steps"), ("trainer.max_steps",)),
     **dict.fromkeys(("num_warmup_steps", "warmup"), ("trainer.warmup_steps",)),
     **dict.fromkeys(
         ("batch_size", "train_batch_size", "per_device_train_batch_size", "meta_batch_size"),
         ("trainer.episodes_per_step",),
     ),
-    **dict.fromkeys(("lr_scheduler_type", "scheduler"), ("trainer.schedule",)),
-    **dict.fromkeys(("max_grad_norm", "gradient_clipping", "clip_grad"), ("trainer.clip",)),
-    **dict.fromkeys(("eval_steps", "eval_every"), ("trainer.validate_every",)),
-    **dict.fromkeys(("save_steps", "save_every"), ("trainer.checkpoint_every",)),
-    **dict.fromkeys(("logging_steps", "log_steps"), ("trainer.log_every",)),
+    **dict.fromkeys(("lr_scheduler_type", "scheduler"), ("trainer.lr_scheduler_type",)),
+    **dict.fromkeys(("max_grad_norm", "gradient_clipping", "clip_grad"), ("trainer.max_grad_norm",)),
+    **dict.fromkeys(("eval_steps", "eval_every"), ("trainer.eval_steps",)),
+    **dict.fromkeys(("save_steps", "save_every"), ("trainer.save_steps",)),
+    **dict.fromkeys(("logging_steps", "log_steps"), ("trainer.logging_steps",)),
     **dict.fromkeys(
         ("num_fewshot", "num_shots", "n_shot", "n_shots", "shots", "shot"), ("trainer.k", "protocol.k", "k")
     ),
     **dict.fromkeys(
-        ("model_name_or_path", "model_name", "model", "model_args", "pretrained", "base_model"), ("backbone.name",)
+        ("model_name_or_path", "model_name", "model", "model_args", "pretrained", "base_model"), ("backbone.model",)
     ),
     **dict.fromkeys(("lora_rank", "rank", "r"), ("backbone.lora_r",)),
-    **dict.fromkeys(("target_modules", "lora_target_modules"), ("backbone.lora_targets",)),
-    **dict.fromkeys(("dtype", "torch_dtype", "bf16", "fp16", "fp32"), ("backbone.precision",)),
-    **dict.fromkeys(("attn_implementation", "attn"), ("backbone.attention",)),
+    **dict.fromkeys(("target_modules", "lora_target_modules"), ("backbone.target_modules",)),
+    **dict.fromkeys(("dtype", "torch_dtype", "precision", "bfloat16", "fp16", "float32"), ("backbone.dtype",)),
+    **dict.fromkeys(("attn_implementation", "attn"), ("backbone.attn_implementation",)),
     **dict.fromkeys(("dataset", "dataset_name", "data", "data_dir"), ("suite.name", "suite")),
     **dict.fromkeys(("output_dir", "output_path"), ("output",)),
     **dict.fromkeys(("run_name", "experiment_name"), ("name",)),

@@ -42,7 +42,9 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
             f"method {name} is meta-trained before use", fix="Give the folder of a trained run as the model."
         )
     form = PromptFormat(instruction=True) if instructed else PromptFormat()
-    return _instructable(MethodConfig(name, {}, BackboneConfig(name=model), form).build(), f"method {name}", instructed)
+    return _instructable(
+        MethodConfig(name, {}, BackboneConfig(model=model), form).build(), f"method {name}", instructed
+    )
 
 
 def _instructable(method: Method, name: str, instructed: bool) -> Method:

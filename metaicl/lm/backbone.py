@@ -99,7 +99,7 @@ class Backbone(nn.Module):
         if not choice.last_network:
             self.last.module = None
         self.run_with(choice.attention)
-        selection.report(self.config.name, self.config.attention, choice)
+        selection.report(self.config.model, self.config.attn_implementation, choice)
 
     @classmethod
     def load(cls, config: BackboneConfig, initial_seed: int = 0) -> Backbone:
@@ -110,8 +110,8 @@ class Backbone(nn.Module):
         """
         device = device_for(config)
         config = settled(config, device)
-        keep = torch.float32 if config.weights == "full" or config.precision == "fp32" else torch.bfloat16
-        model, tokenizer = open_model(config.name, keep)
+        keep = torch.float32 if config.weights == "full" or config.dtype == "float32" else torch.bfloat16
+        model, tokenizer = open_model(config.model, keep)
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             kept = choice_cache.entry(config, model, device)
@@ -142,11 +142,11 @@ class Backbone(nn.Module):
 
     @property
     def mask_dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.config.precision == "bf16" else next(self.model.parameters()).dtype
+        return torch.bfloat16 if self.config.dtype == "bfloat16" else next(self.model.parameters()).dtype
 
     def precision(self) -> AbstractContextManager[Any]:
         """The context in which matrix products run in the configured precision."""
-        if self.config.precision == "fp32":
+        if self.config.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
@@ -222,7 +222,7 @@ class Backbone(nn.Module):
             return output_head.wide(reached.states[0])
         finally:
             hook.remove()
-        raise AssertionError(f"{self.config.name} does not go through its layer {layer}")
+        raise AssertionError(f"{self.config.model} does not go through its layer {layer}")
 
     def prefix(
         self, ids: Sequence[int], params: Params | None = None, known: Sequence[int] = (), past: Any = None
@@ -275,23 +275,23 @@ class Backbone(nn.Module):
         way to a dense mask, and SDPA to its plain mathematics.
 
         Raises:
-            UserError: `backbone.attention` asks for a fused kernel by name, or the model takes no dense mask.
+            UserError: `backbone.attn_implementation` asks for a fused kernel by name, or the model takes no dense mask.
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
         before = self.attention
-        if before in ("tree", "flex") and self.config.attention == before:
+        if before in ("tree", "flex") and self.config.attn_implementation == before:
             raise UserError(
                 "second derivatives are asked for, and a fused attention has none",
-                found=f"backbone.attention {before}",
+                found=f"backbone.attn_implementation {before}",
                 expected="auto, dense or plain",
             )
         if before == "flex":
             if self._dense_refusal:
                 raise UserError(
-                    f"{self.config.name} takes no dense mask, so it has no second derivatives here",
+                    f"{self.config.model} takes no dense mask, so it has no second derivatives here",
                     found=self._dense_refusal,
-                    fix="Run it with --backbone.attention plain, or choose a first-order method.",
+                    fix="Run it with --backbone.attn_implementation plain, or choose a first-order method.",
                 )
             self.run_with("dense")
         if before in ("tree", "flex") and not self._said:

@@ -62,7 +62,7 @@ class Entry:
 
 def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
     """The entry of a freshly loaded model on a device, under a configuration whose precision is settled."""
-    weights = _weights(config.name, model)
+    weights = _weights(config.model, model)
     if weights is None:
         return Entry(None, {})
     key = {

@@ -16,30 +16,30 @@ class BackboneConfig:
     the user gives is never replaced (`metaicl.methods.resolved`).
 
     Attributes:
-        name: a registry model (`metaicl models list`), a local folder or a hub name.
+        model: a registry model (`metaicl models list`), a local folder or a hub name.
         weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none. Unset: what the method learns.
         lora_r: rank of the adapters. Unset: the method's, else 16.
         lora_alpha: their scale is lora_alpha / lora_r. Unset: twice lora_r.
-        lora_targets: module names that get adapters, "all-linear", or "query-value" (the attention's two projections).
-            Unset: the method's, else "all-linear".
+        target_modules: names of the modules that get adapters, "all-linear", or "query-value" (the attention's two
+            projections). Unset: the method's, else "all-linear".
         lora_layers: how many of the uppermost layers get adapters; 0 means all. Unset: the method's, else 0.
-        precision: "bf16" (base weights and matrix products; adapters and loss stay float32), "fp32", or "auto": the one
-            whose matrix products are measured to be quicker (`metaicl.lm.devices.precision_for`). A checkpoint keeps
-            the precision that it was trained in.
-        attention: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the quickest here that is right for the
-            model.
+        dtype: "bfloat16" (base weights and matrix products; adapters and loss stay float32), "float32", or "auto": the
+            one whose matrix products are measured to be quicker (`metaicl.lm.devices.precision_for`). A checkpoint
+            keeps the precision that it was trained in.
+        attn_implementation: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the quickest here that is
+            right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
     """
 
-    name: str = "smollm2-135m"
+    model: str = "smollm2-135m"
     weights: Literal["lora", "full", "frozen"] | None = None
     lora_r: Count | None = None
     lora_alpha: Count | None = None
-    lora_targets: str | None = None
+    target_modules: str | None = None
     lora_layers: Natural | None = None
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    attention: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    attn_implementation: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
     gradient_checkpointing: bool = False
     device: str = "auto"
 
@@ -50,7 +50,7 @@ class BackboneConfig:
         """The adapters' settings, each with a value."""
         r = 16 if self.lora_r is None else self.lora_r
         alpha = 2 * r if self.lora_alpha is None else self.lora_alpha
-        targets = "all-linear" if self.lora_targets is None else self.lora_targets
+        targets = "all-linear" if self.target_modules is None else self.target_modules
         return Adapters(r, alpha, targets, self.lora_layers or 0)
 
     def resolved(self) -> BackboneConfig:
@@ -61,7 +61,7 @@ class BackboneConfig:
             weights=self.weights or "lora",
             lora_r=lora.r,
             lora_alpha=lora.alpha,
-            lora_targets=lora.targets,
+            target_modules=lora.targets,
             lora_layers=lora.layers,
         )
 

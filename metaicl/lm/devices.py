@@ -13,7 +13,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.machine import least_seconds, measured_once
 from task_suites.core.errors import UserError
 
-Precision = Literal["bf16", "fp32"]
+Precision = Literal["bfloat16", "float32"]
 CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's time: it rounds, so a tie goes to float32
 
 
@@ -48,15 +48,15 @@ def precision_for(device: str) -> Precision:
     in the user's cache folder, under this machine's identity.
     """
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return cast(Precision, measured_once("precision", get_args(Precision), _quicker)) if device == "cpu" else "fp32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return cast(Precision, measured_once("precision", get_args(Precision), _quicker)) if device == "cpu" else "float32"
 
 
 def with_precision(config: BackboneConfig, device: str | None = None) -> BackboneConfig:
     """Return the configuration with the precision that it means on `device`, or on the device that it means here."""
-    if config.precision != "auto":
+    if config.dtype != "auto":
         return config
-    return replace(config, precision=precision_for(device or device_for(config)))
+    return replace(config, dtype=precision_for(device or device_for(config)))
 
 
 def settled(config: BackboneConfig, device: str) -> BackboneConfig:
@@ -66,17 +66,17 @@ def settled(config: BackboneConfig, device: str) -> BackboneConfig:
 
 
 def _quicker() -> Precision:
-    return quicker({"fp32": product_seconds("fp32"), "bf16": product_seconds("bf16")})
+    return quicker({"float32": product_seconds("float32"), "bfloat16": product_seconds("bfloat16")})
 
 
 def quicker(seconds: Mapping[Precision, float]) -> Precision:
     """Return the precision to take, from the seconds of one matrix product in each."""
-    return "bf16" if seconds["bf16"] < CLEARLY * seconds["fp32"] else "fp32"
+    return "bfloat16" if seconds["bfloat16"] < CLEARLY * seconds["float32"] else "float32"
 
 
 @torch.no_grad()
 def product_seconds(precision: Precision, rounds: int = 5) -> float:
     """The least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's network."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     states, weight = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
     return least_seconds(lambda: torch.nn.functional.linear(states, weight), rounds)

@@ -19,13 +19,13 @@ _MAML = "metaicl.methods.gradient.maml:MAML"
 _MATCHING = "metaicl.methods.metric.matching:MatchingNet"
 # At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
 # optimisers that are models can hold on a small machine.
-_SMALL = {"lora_r": 4, "lora_targets": "query-value", "lora_layers": 10}
+_SMALL = {"lora_r": 4, "target_modules": "query-value", "lora_layers": 10}
 # Three steps are what meta-training can afford; where the demonstrations are not in the prompt, ten times as many at
 # test are worth 30 points (docs/experiments.md).
 _LONG = {"test_steps": 30}
 _FAST = {**_LONG, "inner_lr": 1.0}  # so few weights have to move further than all adapters (docs/experiments.md)
 _BASE = "metaicl.methods.baselines.chance:"
-RATE: Mapping[str, Sequence[Any]] = {"trainer.lr": ("log", 1e-4, 3e-3)}
+RATE: Mapping[str, Sequence[Any]] = {"trainer.learning_rate": ("log", 1e-4, 3e-3)}
 _INNER = {**RATE, "options.inner_lr": ("log", 0.03, 3.0)}
 _SCALE = {**RATE, "options.scale": ("log", 3.0, 100.0)}
 _RIDGE = {**RATE, "options.ridge": ("log", 1e-4, 1.0)}

@@ -69,12 +69,12 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
 
     config = config.resolved()  # a later version may have other defaults
     backbone = method.backbone.config
-    name = lasting_name(backbone.name)
+    name = lasting_name(backbone.model)
     card = {
         "name": config.name,
         "options": config.options,
         "format": asdict(config.format),
-        "backbone": asdict(replace(backbone, name=name)),
+        "backbone": asdict(replace(backbone, model=name)),
         "base": _base_shape(method.backbone),
         "base_from_here": _relative(name, folder),
         "training": training,
@@ -115,7 +115,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     try:
         card = _read_json(path)
         backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
-        backbone = replace(backbone, name=_base_place(folder, backbone, card.get("base_from_here")))
+        backbone = replace(backbone, model=_base_place(folder, backbone, card.get("base_from_here")))
         return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
     except (KeyError, TypeError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
@@ -142,9 +142,9 @@ def _base_place(folder: Path, backbone: BackboneConfig, way: str | None) -> str:
     """
     if backbone.weights == "full":
         return str(folder)  # the folder itself is the model
-    if not Path(backbone.name).is_absolute():
-        return backbone.name
-    places = [backbone.name, *([os.path.normpath(os.path.abspath(folder / way))] if way else [])]
+    if not Path(backbone.model).is_absolute():
+        return backbone.model
+    places = [backbone.model, *([os.path.normpath(os.path.abspath(folder / way))] if way else [])]
     for place in places:
         if Path(place).is_dir():
             return place
@@ -204,7 +204,7 @@ def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
     if found != base:
         differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}
         raise UserError(
-            f"the checkpoint in {folder} was trained on another model than {config.backbone.name}",
+            f"the checkpoint in {folder} was trained on another model than {config.backbone.model}",
             found=", ".join(f"{key} {now}" for key, (_, now) in differing.items()),
             expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
             fix="Give the base model that it was trained on.",
@@ -237,7 +237,7 @@ def _check_base(folder: Path, backbone: BackboneConfig) -> None:
     for kind, now in model_identity(backbone).items():
         if then.get(f"model.{kind}", now) != now:
             raise UserError(
-                f"the base model {backbone.name} is not the one that the method in {folder} was trained on",
+                f"the base model {backbone.model} is not the one that the method in {folder} was trained on",
                 found=f"{kind} {now[:12]}",
                 expected=then[f"model.{kind}"][:12],
                 fix="Put the base model's files back as they were, or train again.",

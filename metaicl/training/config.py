@@ -34,58 +34,60 @@ class TrainerConfig:
     """The outer loop's settings.
 
     Attributes:
-        steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
+        max_steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
         episodes_per_step: episodes in one step, over all processes and rows.
         row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
         k: demonstrations of a training episode.
         k_min: draw k anew for each episode from k_min to k; 0 keeps k.
         curriculum_steps: the most demonstrations grow from k_min (or 1) to k over so many steps; 0 begins with k.
         mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
-            "temperature" (to their number ^ (1 / temperature)) or "weights".
-        temperature: of mixing temperature.
-        weights: of mixing weights, by the task's name; a task that is not named is never drawn.
+            "temperature" (to their number ^ (1 / mixing_temperature)) or "weights".
+        mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
+        mixing_weights: for mixing "weights", the weight of each task by its name; a task that is not named is never
+            drawn.
         queries: queries behind each support set, in one row.
         max_classes: at most so many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
         per_class: k counts the demonstrations of each class.
-        lr: AdamW's peak rate.
-        schedule: after the warm-up: "linear" to nothing, "cosine" to nothing, or "constant".
+        learning_rate: AdamW's peak learning rate.
+        lr_scheduler_type: "linear" or "cosine" lower the rate to zero after the warm-up, "constant" keeps it.
         warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows where that is
             less.
         weight_decay: AdamW's decoupled decay.
-        clip: longest gradient norm.
-        average_last: the last weights are the mean over this share of the steps (0: those of the last step alone).
-        seed: of all draws.
-        validate_every: steps between validations; 0 validates never, and the last weights are the best.
-        patience: validations without a better value before stopping; 0 never stops early.
-        checkpoint_every: steps between checkpoints; 0 writes none.
-        log_every: steps between lines of metrics.jsonl.
+        max_grad_norm: gradients with a larger norm are scaled down to it.
+        weight_averaging: the fraction of the last steps whose weights are averaged into the final ones; 0 takes the
+            weights of the last step.
+        seed: seeds every draw.
+        eval_steps: steps between validations; 0 never validates, and the last weights are the best.
+        early_stopping_patience: validations without a better value before training stops; 0 never stops early.
+        save_steps: steps between checkpoints; 0 writes none.
+        logging_steps: steps between lines of metrics.jsonl.
     """
 
-    steps: Count | None = None
+    max_steps: Count | None = None
     episodes_per_step: Count = 1
     row_tokens: Count = 2048
     k: Count = 16
     k_min: Natural = 0
     curriculum_steps: Natural = 0
     mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
-    temperature: Positive = 2.0
-    weights: dict[str, NonNegative] = field(default_factory=dict)
+    mixing_temperature: Positive = 2.0
+    mixing_weights: dict[str, NonNegative] = field(default_factory=dict)
     queries: Count = 16
     max_classes: Natural = 8
     arbitrary_labels: Share = 0.25
     per_class: bool = False
-    lr: Positive = 1e-3
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    learning_rate: Positive = 1e-3
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: Natural | None = None
     weight_decay: NonNegative = 0.0
-    clip: Positive = 1.0
-    average_last: Share = 0.5
+    max_grad_norm: Positive = 1.0
+    weight_averaging: Share = 0.5
     seed: Whole = 0
-    validate_every: Natural = 0
-    patience: Natural = 0
-    checkpoint_every: Natural = 0
-    log_every: Count = 5
+    eval_steps: Natural = 0
+    early_stopping_patience: Natural = 0
+    save_steps: Natural = 0
+    logging_steps: Count = 5
 
     def __post_init__(self) -> None:
         check_ranges(self, "trainer")
@@ -95,7 +97,7 @@ class TrainerConfig:
 
     def task_mixing(self) -> Mixing:
         """How often tasks are drawn."""
-        return Mixing(self.mixing, self.temperature, self.weights)
+        return Mixing(self.mixing, self.mixing_temperature, self.mixing_weights)
 
     def most_demonstrations(self, step: int) -> int:
         """The upper bound of k at a step (counted from 0)."""
@@ -112,24 +114,24 @@ class TrainerConfig:
     def within_budget(self, steps: int) -> TrainerConfig:
         """The configuration with the steps that a budget allows, of which a quarter at most warm up."""
         warmup = min(10, steps // 4) if self.warmup_steps is None else self.warmup_steps
-        return replace(self, steps=steps, warmup_steps=warmup)
+        return replace(self, max_steps=steps, warmup_steps=warmup)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (counted from 0)."""
         resolved = self.resolved()
-        steps, warmup = resolved.steps, resolved.warmup_steps
+        steps, warmup = resolved.max_steps, resolved.warmup_steps
         if step < warmup:
-            return self.lr * (step + 1) / warmup
+            return self.learning_rate * (step + 1) / warmup
         done = (step - warmup) / max(1, steps - warmup)
         falling = {"linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done)), "constant": 1.0}
-        return self.lr * falling[self.schedule]
+        return self.learning_rate * falling[self.lr_scheduler_type]
 
 
 @dataclass(frozen=True)
 class ResolvedTrainerConfig(TrainerConfig):
     """A `TrainerConfig` whose every option has a value."""
 
-    steps: Count = 100
+    max_steps: Count = 100
     warmup_steps: Natural = 10
 
 
@@ -164,7 +166,7 @@ class TrainRun:
         backbone: the language model and which of its weights are learned.
         format: how examples become prompts.
         trainer: the outer loop.
-        validation: how meta-validation is measured (when trainer.validate_every is set).
+        validation: how meta-validation is measured (when trainer.eval_steps is set).
         resume: go on from the newest checkpoint of the run's folder; another run in it is an error. With false the run
             begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.

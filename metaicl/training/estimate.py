@@ -91,7 +91,9 @@ def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = T
 
 def first_episodes(tasks: Sequence[Task], config: TrainerConfig) -> list[Episode]:
     """Return the episodes of a training's steps, or of the first `STEPS` of them."""
-    return [e for step in range(min(STEPS, config.resolved().steps)) for e in training_episodes(tasks, config, step)]
+    return [
+        e for step in range(min(STEPS, config.resolved().max_steps)) for e in training_episodes(tasks, config, step)
+    ]
 
 
 def steps_seconds(rate: Rate, sizes: Sequence[int], config: TrainerConfig, steps: int) -> float:
@@ -139,16 +141,16 @@ def training_seconds(
     rounds of validation on `held_out`."""
     config, method = trainer.config, trainer.method
     done = steps_done(trainer.run_dir) if resume else 0
-    left = max(0, config.resolved().steps - done)
+    left = max(0, config.resolved().max_steps - done)
     if not left:
         return 0.0
     episodes = first_episodes(trainer.tasks, config)
     sizes = [method.tokens(episode) for episode in episodes]
     processes = trainer.accelerator.num_processes
     seconds = steps_seconds(training_rate(method, episodes), sizes, config, left) / processes
-    if config.validate_every and held_out:
-        rounds = -(-config.resolved().steps // config.validate_every) - done // config.validate_every
-        seconds += (rounds + bool(config.average_last)) * validation_seconds(method, held_out, validation)
+    if config.eval_steps and held_out:
+        rounds = -(-config.resolved().max_steps // config.eval_steps) - done // config.eval_steps
+        seconds += (rounds + bool(config.weight_averaging)) * validation_seconds(method, held_out, validation)
     return seconds
 
 

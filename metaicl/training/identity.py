@@ -31,8 +31,8 @@ RUN = "run.json"
 OF_A_RUN = (RUN, "config.yaml", "metrics.jsonl", "checkpoints", "best")  # a folder with one of them is not free
 # These change speed, memory or what is written, but not the run: a step is the same up to the rounding of its sums.
 FREE = (
-    *("trainer.log_every", "trainer.checkpoint_every", "trainer.row_tokens"),
-    *("backbone.attention", "backbone.gradient_checkpointing", "backbone.device"),
+    *("trainer.logging_steps", "trainer.save_steps", "trainer.row_tokens"),
+    *("backbone.attn_implementation", "backbone.gradient_checkpointing", "backbone.device"),
 )
 SHOWN = 8  # options that the table of a refusal shows
 WIDTH = 48  # characters of a value in that table
@@ -97,7 +97,7 @@ def read_record(folder: Path) -> RunRecord | None:
             raise TypeError("not an object")
         ended = values.pop("finished")
         record = RunRecord(**values, finished=Finished(**ended) if ended else None)
-        record.identity["trainer.steps"]  # what is asked of every record
+        record.identity["trainer.max_steps"]  # what is asked of every record
         return record
     except (ValueError, KeyError, TypeError) as error:
         fix = "Give the run another --name, or delete the folder."
@@ -106,14 +106,14 @@ def read_record(folder: Path) -> RunRecord | None:
 
 def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
     """Every option that decides a run's result, resolved, by its name on the command line."""
-    run, base = resolved(run), models.lasting_name(run.backbone.name)
+    run, base = resolved(run), models.lasting_name(run.backbone.model)
     parts: dict[str, Mapping[str, Any]] = {
         "method_options": run.method_options,
         "format": asdict(run.format),
-        "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), name=base)),
+        "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), model=base)),
         "model": model_identity(run.backbone),
         "trainer": asdict(run.trainer),
-        "validation": asdict(run.validation) if run.trainer.validate_every else {},
+        "validation": asdict(run.validation) if run.trainer.eval_steps else {},
         "suite": {"max_words": run.suite.max_words},
         "task": _tasks(suite, data),
     }
@@ -137,10 +137,10 @@ def model_identity(config: BackboneConfig) -> dict[str, str]:
     Raises:
         UserError: there is no such model.
     """
-    if config.name == tiny.NAME:
+    if config.model == tiny.NAME:
         weights = tiny.tiny_model().state_dict()
         return {"sha256": _hash(*(value.numpy().tobytes() for value in weights.values()))}
-    source = models.resolve(config.name)
+    source = models.resolve(config.model)
     if not Path(source).is_dir():
         return {"commit": _commit(source)}
     files = sorted(path for path in Path(source).iterdir() if path.is_file())
@@ -193,12 +193,12 @@ def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
 
     They are where no rate, mean or validation of theirs depended on the number of steps.
     """
-    steps, every = then["trainer.steps"], now["trainer.validate_every"]
+    steps, every = then["trainer.max_steps"], now["trainer.eval_steps"]
     return (
-        list(differing) == ["trainer.steps"]
-        and now["trainer.steps"] > steps
-        and now["trainer.schedule"] == "constant"
-        and now["trainer.average_last"] == 0
+        list(differing) == ["trainer.max_steps"]
+        and now["trainer.max_steps"] > steps
+        and now["trainer.lr_scheduler_type"] == "constant"
+        and now["trainer.weight_averaging"] == 0
         and (not every or steps % every == 0)
     )
 
@@ -228,10 +228,10 @@ def _cut(then: str, now: str) -> tuple[str, str]:
 
 def _hint(differing: Mapping[str, tuple[Any, Any]], folder: Path) -> str:
     more = (
-        "A run takes more steps where trainer.schedule is constant, trainer.average_last is 0, and the steps that it "
-        "has are a multiple of trainer.validate_every. "
+        "A run takes more steps where trainer.lr_scheduler_type is constant, trainer.weight_averaging is 0, and the "
+        "steps that it has are a multiple of trainer.eval_steps. "
     )
-    return (more if list(differing) == ["trainer.steps"] else "") + _ways_out(folder)
+    return (more if list(differing) == ["trainer.max_steps"] else "") + _ways_out(folder)
 
 
 def _ways_out(folder: Path) -> str:

@@ -14,7 +14,7 @@ from task_suites.core.errors import UserError, counted
 from task_suites.core.idle import refuse_idle, refuse_values
 from task_suites.sources import load_named
 
-ADAPTERS = ("lora_r", "lora_alpha", "lora_targets", "lora_layers")
+ADAPTERS = ("lora_r", "lora_alpha", "target_modules", "lora_layers")
 
 
 def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
@@ -27,7 +27,7 @@ def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
         UserError: names the option.
     """
     built = spec.backbone_config(given)
-    unset = replace(given, weights=None, lora_r=None, lora_alpha=None, lora_targets=None, lora_layers=None)
+    unset = replace(given, weights=None, lora_r=None, lora_alpha=None, target_modules=None, lora_layers=None)
     own = spec.backbone_config(unset)
 
     def by_the_user(*names: str) -> dict[str, Any]:
@@ -39,9 +39,9 @@ def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
         learned = "a method that learns weights of the model"
         refuse_idle(given, ["gradient_checkpointing"], learned, "backbone")
         refuse_values(by_the_user("weights"), learned, "backbone.")
-    if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.name)):
+    if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.model)):
         raise UserError(
-            f"backbone.lora_layers is {given.lora_layers}, but {given.name} has {counted(layers, 'layer')}",
+            f"backbone.lora_layers is {given.lora_layers}, but {given.model} has {counted(layers, 'layer')}",
             expected=f"from 0 (all) to {layers}",
             fix="Leave it out, or give fewer.",
         )
@@ -50,10 +50,12 @@ def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
 def refuse_idle_training(run: TrainRun) -> None:
     """Raise where an option of a training was given that nothing of it reads."""
     trainer = run.trainer
-    validated = bool(trainer.validate_every)
-    refuse_idle(run.validation, ["k", "seeds", "queries"], "trainer.validate_every", "validation", validated)
-    refuse_idle(trainer, ["patience"], "trainer.validate_every", "trainer", validated)
-    refuse_idle(trainer, ["temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature")
+    validated = bool(trainer.eval_steps)
+    refuse_idle(run.validation, ["k", "seeds", "queries"], "trainer.eval_steps", "validation", validated)
+    refuse_idle(trainer, ["early_stopping_patience"], "trainer.eval_steps", "trainer", validated)
+    refuse_idle(
+        trainer, ["mixing_temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature"
+    )
     grows = trainer.k > (trainer.k_min or 1)
     refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
     spec = method_spec(run.method)

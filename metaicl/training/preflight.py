@@ -44,16 +44,16 @@ def check_training(
 
     until = time.monotonic() + seconds
     tasks = [task for task in tasks if method.refusal(task) is None]
-    validated = [task for task in held_out if config.validate_every and method.refusal(task) is None]
-    if config.validate_every and not validated:
+    validated = [task for task in held_out if config.eval_steps and method.refusal(task) is None]
+    if config.eval_steps and not validated:
         raise UserError(
-            "trainer.validate_every is set, and there is no meta-validation task that the method takes",
+            "trainer.eval_steps is set, and there is no meta-validation task that the method takes",
             found=f"{counted(len(held_out), 'meta-validation task')}",
-            fix="Set --trainer.validate_every 0, or put tasks under meta_validation in suite.yaml.",
+            fix="Set --trainer.eval_steps 0, or put tasks under meta_validation in suite.yaml.",
         )
     sampler = EpisodeSampler(
         config.seed,
-        config.most_demonstrations(config.resolved().steps - 1),
+        config.most_demonstrations(config.resolved().max_steps - 1),
         config.queries,
         per_class=config.per_class,
         max_classes=config.max_classes,
@@ -62,7 +62,7 @@ def check_training(
         _drawn(sampler, task, "train", "--trainer.k")
     check_examples(method, _examples(tasks, validated), until)
     check_episodes(method, list(validation_episodes(validated, validation)), "--validation.k")
-    for step in range(config.resolved().steps if tasks else 0):
+    for step in range(config.resolved().max_steps if tasks else 0):
         check_episodes(method, training_episodes(tasks, config, step))
         if time.monotonic() > until:
             break
@@ -113,7 +113,7 @@ def check_examples(method: Method, examples: Iterable[tuple[Task, str, int, Exam
 def _way_out(examples: Sequence[Example], length: int, context: int) -> str:
     words = [len(example.text.split()) for example in examples]
     limit = min(min(words) - 1, words[0] * context // length * 9 // 10)
-    remove = "Remove it from the data, or use a model with a longer context (--backbone.name)."
+    remove = "Remove it from the data, or use a model with a longer context (--backbone.model)."
     return f"Leave it out with --suite.max_words {limit}. {remove}" if limit >= 20 else remove
 
 

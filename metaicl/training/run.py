@@ -82,7 +82,7 @@ def train_run(
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
     method = config.build(backbone, run.trainer.seed)
     check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)
-    validated = suite.split("meta_validation") if run.trainer.validate_every else []
+    validated = suite.split("meta_validation") if run.trainer.eval_steps else []
     held_out = [task for task in validated if method.refusal(task) is None]
     validate = make_validate(held_out, run.validation) if held_out else None
     tasks = suite.split("meta_train")
@@ -97,7 +97,7 @@ def train_run(
         weights = sum(p.numel() for p in method.learned().values())
         say(
             f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
-            f"{trainer.config.steps} steps, {weights:,} weights"
+            f"{trainer.config.max_steps} steps, {weights:,} weights"
         )
         if estimate:
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
@@ -138,7 +138,7 @@ def _trained(run: TrainRun, before: RunRecord) -> Trained:
 def inherited_tasks(run: TrainRun) -> Record | None:
     """The tasks that the base model was meta-trained on, where it is one of our own trained methods; None where nothing
     says which these are."""
-    folder = Path(run.backbone.name)
+    folder = Path(run.backbone.model)
     if not (folder / CARD).is_file():
         return {}
     training = read_training(folder)
@@ -213,7 +213,7 @@ def check_base_model(name: str, now: Record) -> None:
         return
     check_held_out(folder, now)
     if read_training(folder) is None:
-        fix = "Train it again, or give another base model as --backbone.name."
+        fix = "Train it again, or give another base model as --backbone.model."
         raise unknown_training(f"the base model {name}", folder, fix)
 
 

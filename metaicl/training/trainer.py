@@ -97,9 +97,9 @@ class Trainer:
 
         if not method.trainable:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
-        for name in config.weights:
+        for name in config.mixing_weights:
             if name not in (names := [task.name for task in tasks]):
-                raise UserError(f"trainer.weights: no meta-training task {name!r}", fix=nearest(name, names))
+                raise UserError(f"trainer.mixing_weights: no meta-training task {name!r}", fix=nearest(name, names))
         self.tasks = [task for task in tasks if method.refusal(task) is None]
         if not self.tasks:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
@@ -117,7 +117,7 @@ class Trainer:
                 fix="Every process must have a share of each step: change one of the two.",
             )
         learned = list(method.learned().values())
-        optimizer = torch.optim.AdamW(learned, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.accelerator.register_save_state_pre_hook(self._save_learned)
         self.accelerator.register_load_state_pre_hook(self._load_learned)
@@ -141,13 +141,14 @@ class Trainer:
         total, weight = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
             raise UserError(
-                f"the loss is {total} at step {self.step + 1}", fix="Lower trainer.lr, or use precision fp32."
+                f"the loss is {total} at step {self.step + 1}",
+                fix="Lower trainer.learning_rate, or use --backbone.dtype float32.",
             )
         learned = list(self.method.learned().values())
         for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight
             if p.grad is not None:
                 p.grad.mul_(world / max(weight, 1.0))
-        norm = self.accelerator.clip_grad_norm_(learned, config.clip)
+        norm = self.accelerator.clip_grad_norm_(learned, config.max_grad_norm)
         rate = config.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -155,7 +156,7 @@ class Trainer:
         self.optimizer.zero_grad()
         self.step += 1
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
-        return {"loss": total / max(weight, 1.0), "lr": rate, "gradient_norm": float(norm or 0.0), **dropped}
+        return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": float(norm or 0.0), **dropped}
 
     def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
@@ -179,7 +180,7 @@ class Trainer:
         lost = {"purge_step": self.step + 1}  # TensorBoard hides what an interrupted start logged after this step
         self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": lost})
         bar = tqdm(
-            total=self.config.steps,
+            total=self.config.max_steps,
             initial=self.step,
             desc=self.method_config.name,
             unit="step",
@@ -187,7 +188,7 @@ class Trainer:
             dynamic_ncols=True,
         )
         started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
-        while self.step < self.config.steps and not self._out_of_patience():
+        while self.step < self.config.max_steps and not self._out_of_patience():
             try:
                 values = self.take_step()
             except UserError:
@@ -198,11 +199,11 @@ class Trainer:
             speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
             bar.update()
             bar.set_postfix(loss=f"{values['loss']:.3f}", tok_s=f"{speed:.0f}")
-            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
+            if self.step % self.config.logging_steps == 0 or self.step == self.config.max_steps:
                 self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
-            if self._due(self.config.validate_every) and self.validate:
+            if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
-            if self._due(self.config.checkpoint_every):
+            if self._due(self.config.save_steps):
                 self._checkpoint()
         if self._out_of_patience():
             log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
@@ -212,7 +213,7 @@ class Trainer:
         return trained
 
     def _out_of_patience(self) -> bool:
-        return bool(self.config.patience) and self.stale >= self.config.patience
+        return bool(self.config.early_stopping_patience) and self.stale >= self.config.early_stopping_patience
 
     def _keep_what_is_learned(self) -> None:
         """Save a checkpoint of the last whole step, since the next one cannot be taken. With several processes the
@@ -223,7 +224,7 @@ class Trainer:
 
     def _take_average(self) -> None:
         """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""
-        number = self.step - math.ceil(self.config.steps * (1 - self.config.average_last))
+        number = self.step - math.ceil(self.config.max_steps * (1 - self.config.weight_averaging))
         if number < 1:
             return
         for name, p in self.method.learned().items():
@@ -239,7 +240,7 @@ class Trainer:
                 p.copy_(self.average[name])
 
     def _due(self, every: int) -> bool:
-        return bool(every) and (self.step % every == 0 or self.step == self.config.steps)
+        return bool(every) and (self.step % every == 0 or self.step == self.config.max_steps)
 
     def _validate(self) -> bool:
         assert self.validate is not None
@@ -258,9 +259,9 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:
-        if self.average and self.step == self.config.steps:
+        if self.average and self.step == self.config.max_steps:
             self._averaged()
-            if self.config.validate_every and self.validate:
+            if self.config.eval_steps and self.validate:
                 self._validate()
         if self.best is None:
             self._save_best()

@@ -107,7 +107,7 @@ class Metered(Scripted):
 
 
 def test_a_training_takes_its_steps_times_the_mean_step_and_the_method_stays_as_it_was(clock):
-    method, config = Metered(clock, 2.0, 0.1), TrainerConfig(steps=7, k=4, queries=2, episodes_per_step=2)
+    method, config = Metered(clock, 2.0, 0.1), TrainerConfig(max_steps=7, k=4, queries=2, episodes_per_step=2)
     episodes = first_episodes(TASKS, config)
     assert len(episodes) == 14
     tokens = [method.tokens(e) for e in episodes]
@@ -126,7 +126,7 @@ def test_validation_takes_one_answer_for_each_task_and_support_set(clock):
 
 
 def test_answers_that_are_timed_are_few_whatever_is_to_come(clock):
-    answering_rate(Metered(clock, 1.0), first_episodes(TASKS, TrainerConfig(steps=20, k=4, queries=2)))
+    answering_rate(Metered(clock, 1.0), first_episodes(TASKS, TrainerConfig(max_steps=20, k=4, queries=2)))
     assert clock.now == SAMPLES
 
 

@@ -144,7 +144,7 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
     base = tmp_path / "base"
     tiny_model().save_pretrained(base)
     tiny_tokenizer().save_pretrained(base)
-    backbone = tiny_config(name=str(base))
+    backbone = tiny_config(model=str(base))
     config = MethodConfig("metaicl", {}, backbone, PromptFormat())
     save_method(config.build(), config, tmp_path / "best")
     map_ = MapRun("map", str(tmp_path), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
@@ -161,7 +161,7 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
     assert prints() == seen
     monkeypatch.setattr("eval.fingerprints.ENCODING", "another rule")
     seen += prints()
-    monkeypatch.setattr("eval.fingerprints.settled", lambda config, device: replace(config, precision="bf16"))
+    monkeypatch.setattr("eval.fingerprints.settled", lambda config, device: replace(config, dtype="bfloat16"))
     seen += prints()
     tiny_model(seed=1).save_pretrained(base)
     seen += prints()

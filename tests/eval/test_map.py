@@ -35,7 +35,7 @@ def run(tmp_path) -> MapRun:
         methods=["random", "icl", "protonet"],
         backbone=tiny_config(),
         protocol=Protocol([1, 2], 2, 4, curve_seeds=1),
-        trainer=TrainerConfig(k=2, queries=2, checkpoint_every=1),
+        trainer=TrainerConfig(k=2, queries=2, save_steps=1),
         budget_seconds=0.2,
         progress=False,
     )
@@ -165,7 +165,7 @@ def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path)
     recipes = tmp_path / "recipes"
     study = recipes / "protonet" / "recipe.yaml"
     study.parent.mkdir(parents=True)
-    study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {lr: 0.01}\n")
+    study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {learning_rate: 0.01}\n")
     map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
     config, _ = read_card(tmp_path / "map" / "protonet" / "best")
     assert config.options == {**method_spec("protonet").defaults(), "layer": 1}
@@ -178,7 +178,9 @@ def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
     first = map_run(replace(run, methods=["protonet"]), quiet)
     study = tmp_path / "studies" / "protonet" / "recipe.yaml"
     study.parent.mkdir(parents=True)
-    study.write_text(f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{lr: {run.trainer.lr}}}\n")
+    study.write_text(
+        f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{learning_rate: {run.trainer.learning_rate}}}\n"
+    )
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
     tuned = replace(run, methods=["protonet"], recipes=str(tmp_path / "studies"))
     assert map_run(tuned, quiet).cells == first.cells

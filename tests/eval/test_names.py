@@ -25,7 +25,7 @@ TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
 
 
 def a_training(output: Path, name: str, lr: float = 1e-3, **backbone) -> Path:
-    trainer = TrainerConfig(steps=1, k=2, queries=2, lr=lr, warmup_steps=0)
+    trainer = TrainerConfig(max_steps=1, k=2, queries=2, learning_rate=lr, warmup_steps=0)
     run = TrainRun(name, str(output), TOYS, trainer=trainer, backbone=tiny_config(**backbone), progress=False)
     return train_run(run, make_validate, lambda text: None)[1].folder
 
@@ -150,7 +150,7 @@ def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_pat
         words = ["evaluate", "--methods", f"[icl, {tmp_path / 'strange'}]", "--name", "x", "--output", str(tmp_path)]
         words += ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
         words += ["--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress=false"]
-        words += ["--backbone.name", "tiny-random"]
+        words += ["--backbone.model", "tiny-random"]
         with pytest.raises(SystemExit):
             main(words)
         assert "add --unknown_provenance allow" in capsys.readouterr().err
@@ -169,7 +169,7 @@ def test_a_trained_base_model_is_guarded_too(tmp_path):
     best = a_training(tmp_path, "full", weights="full")
     (tmp_path / "sides.json").write_text('{"name": "other", "meta_train": ["test0"], "meta_test": ["train1", "test1"]}')
     suite = replace(TOYS, split=str(tmp_path / "sides.json"))
-    run = comparison(tmp_path, "icl", suite=suite, backbone=tiny_config(name=str(best), weights="frozen"))
+    run = comparison(tmp_path, "icl", suite=suite, backbone=tiny_config(model=str(best), weights="frozen"))
     with pytest.raises(UserError, match=r"full/best/method.json: 1 task .*found train1"):
         evaluated(run)
 

@@ -151,7 +151,7 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
     write_task(suite, "few", train=rows("few", "train", 4))
     words = ["evaluate", "--suite.name", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
     words += [
-        "--backbone.name",
+        "--backbone.model",
         "tiny-random",
         "--output",
         str(tmp_path),

@@ -128,9 +128,9 @@ def test_a_training_stays_the_same_where_only_a_held_out_task_changed(folder):
 
 OTHER_STUDIES = {
     "method_options": {"method_options": {"objective": "tokens"}},
-    "trainer": {"trainer": TrainerConfig(steps=2, k=1, queries=2, warmup_steps=1)},
+    "trainer": {"trainer": TrainerConfig(max_steps=2, k=1, queries=2, warmup_steps=1)},
     "validation": {"validation": ValidationConfig(k=1, queries=2)},
-    "space": {"space": {"trainer.lr": ["log", 0.1, 0.2]}},
+    "space": {"space": {"trainer.learning_rate": ["log", 0.1, 0.2]}},
     "seed": {"seed": 1},
     "method": {"method": "protonet"},
     "format": {"format": PromptFormat(answer="\nLabel:")},
@@ -139,7 +139,7 @@ OTHER_STUDIES = {
 
 @pytest.fixture
 def study(folder) -> TuneRun:
-    trainer, validation = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1), ValidationConfig(k=2, queries=2)
+    trainer, validation = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1), ValidationConfig(k=2, queries=2)
     common = {"backbone": tiny_config(), "trainer": trainer, "validation": validation, "trials": 1, "progress": False}
     return TuneRun("tune", str(folder.parent / "runs"), suite_of(folder), **common)
 
@@ -206,12 +206,12 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
     suite = suite_of(folder).open()[0]
     one = {"source": "", "licence": "", "fingerprint": suite["topic"].fingerprint()}
     known = {"run": {}, "data": {}, "trained_on": {"renamed": one}}
-    quick = QuickstartRun(str(folder), output=str(tmp_path), backbone=tiny_config(name=str(base)), progress=False)
-    mapped = replace(map_of(folder, "topic"), backbone=tiny_config(name=str(base)))
+    quick = QuickstartRun(str(folder), output=str(tmp_path), backbone=tiny_config(model=str(base)), progress=False)
+    mapped = replace(map_of(folder, "topic"), backbone=tiny_config(model=str(base)))
     for training, said in ((known, "1 task of this comparison"), (None, "nothing says what the base model")):
         save_method(config.build(), config, base, training)
         for start in (lambda: quickstart(quick), lambda: map_run(mapped, quiet)):
             with pytest.raises(UserError, match=rf"{CARD}: .*{said}"):
                 start()
-    run = TrainRun("run", str(tmp_path), suite_of(folder), backbone=tiny_config(name=str(base)))
+    run = TrainRun("run", str(tmp_path), suite_of(folder), backbone=tiny_config(model=str(base)))
     assert inherited_tasks(run) is None

@@ -18,7 +18,7 @@ from metaicl.training.config import TrainerConfig, ValidationConfig
 from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
-TRAINER = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1)
+TRAINER = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1)
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_p
     recipe = tune_run(run, say=lambda text: None)
     lines = trials(run)
     assert [line["trial"] for line in lines] == [0, 1, 2]
-    assert lines[0]["settings"] == {"trainer.lr": TRAINER.lr}
-    assert len({line["settings"]["trainer.lr"] for line in lines}) == 3
+    assert lines[0]["settings"] == {"trainer.learning_rate": TRAINER.learning_rate}
+    assert len({line["settings"]["trainer.learning_rate"] for line in lines}) == 3
     best = max(lines, key=lambda line: (line["value"], -line["trial"]))
     assert all(line["value"] == pytest.approx(fmean(line["scores"].values())) for line in lines)
     gains = [best["scores"][task] - score for task, score in lines[0]["scores"].items()]
     by_chance = len(gains) > 1 and fmean(gains) <= stdev(gains) / len(gains) ** 0.5
     chosen = lines[0] if by_chance else best
-    assert recipe["trainer"]["lr"] == chosen["settings"]["trainer.lr"]
+    assert recipe["trainer"]["learning_rate"] == chosen["settings"]["trainer.learning_rate"]
     assert yaml.safe_load((tmp_path / "tune" / "recipe.yaml").read_text()) == recipe
 
 
@@ -68,7 +68,7 @@ def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypa
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.2}, {"a": 0.4, "b": 0.4}])
     monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
     said: list[str] = []
-    assert tune_run(run, said.append)["trainer"]["lr"] == TRAINER.lr
+    assert tune_run(run, said.append)["trainer"]["learning_rate"] == TRAINER.learning_rate
     assert "the defaults, 50.0 on meta-validation, within one standard error of trial 2, 55.0" in said[-1]
 
 
@@ -76,18 +76,19 @@ def test_a_trial_that_is_better_on_every_task_becomes_the_recipe(run, monkeypatc
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.8}, {"a": 0.4, "b": 0.4}])
     monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
     recipe = tune_run(run, say=lambda text: None)
-    assert recipe["trainer"]["lr"] == trials(run)[1]["settings"]["trainer.lr"] != TRAINER.lr
+    better = trials(run)[1]["settings"]["trainer.learning_rate"]
+    assert recipe["trainer"]["learning_rate"] == better != TRAINER.learning_rate
 
 
 def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
-    run = replace(run, method="protonet", trials=2, budget_seconds=0.2, trainer=replace(TRAINER, steps=None))
+    run = replace(run, method="protonet", trials=2, budget_seconds=0.2, trainer=replace(TRAINER, max_steps=None))
     said: list[str] = []
     tune_run(run, said.append)
     steps = json.loads((tmp_path / "tune" / "plan.json").read_text())["steps"]
     assert steps >= 1 and any(f"A trial trains {steps} steps" in text for text in said)
     for trial in ("trial-000", "trial-001"):
         config = next(yaml.safe_load_all((tmp_path / "tune" / trial / "config.yaml").read_text()))
-        assert config["trainer"]["steps"] == steps
+        assert config["trainer"]["max_steps"] == steps
     plan = tmp_path / "tune" / "plan.json"
     plan.write_text(plan.read_text().replace(f'"steps": {steps}', '"steps": 3'))
     tune_run(replace(run, trials=3), said.append)
@@ -117,7 +118,7 @@ def test_trials_on_a_frozen_backbone_share_it_and_come_to_what_each_alone_does(r
     assert len(loaded) == 1
     second = trials(shared)[1]
     options = {"scale": second["settings"]["options.scale"]}
-    space = {"trainer.lr": ["choice", second["settings"]["trainer.lr"]]}
+    space = {"trainer.learning_rate": ["choice", second["settings"]["trainer.learning_rate"]]}
     alone = replace(shared, name="alone", method_options=options, space=space, trials=1)
     tune_run(alone, say=lambda text: None)
     assert trials(alone)[0]["value"] == second["value"]
@@ -136,8 +137,8 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
     ("changes", "message"),
     [
         ({"method": "icl"}, "icl has nothing to tune"),
-        ({"space": {"trainer.lrr": ["log", 1e-4, 1e-3]}}, "unknown setting 'trainer.lrr'.*trainer.lr"),
-        ({"space": {"trainer.lr": ["log", 1e-3, 1e-4]}}, "trainer.lr is no range"),
+        ({"space": {"trainer.learning_rat": ["log", 1, 2]}}, "unknown setting 'trainer.learning_rat'.*learning_rate"),
+        ({"space": {"trainer.learning_rate": ["log", 1e-3, 1e-4]}}, "trainer.learning_rate is no range"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):

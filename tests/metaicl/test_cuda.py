@@ -30,15 +30,15 @@ FOREST, WANTED = [tree(), OTHER], [range(1, len(tree())), range(1, len(OTHER))]
 
 
 def wrap(attention: str, precision: str) -> Backbone:
-    config = BackboneConfig("llama", "full", precision=precision, device="cuda", attention=attention)
+    config = BackboneConfig("llama", "full", dtype=precision, device="cuda", attn_implementation=attention)
     return Backbone(make("llama", **WIDE).cuda(), tiny_tokenizer(), config)
 
 
 def test_auto_takes_flex_attention():
-    assert wrap("auto", "fp32").attention == wrap("auto", "bf16").attention == "flex"
+    assert wrap("auto", "float32").attention == wrap("auto", "bfloat16").attention == "flex"
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 3e-2)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 3e-2)])
 def test_flex_attention_has_the_dense_masks_values_and_gradients(precision, tolerance):
     values, gradients = [], []
     for attention in ("dense", "flex"):
@@ -51,7 +51,7 @@ def test_flex_attention_has_the_dense_masks_values_and_gradients(precision, tole
 
 
 def test_a_long_rows_mask_takes_no_token_by_token_memory():
-    backbone = wrap("auto", "bf16")
+    backbone = wrap("auto", "bfloat16")
     forest = [plant((900, [(20, [])] * 20), seed=s) for s in range(16)]
     row = pack(forest)
     torch.cuda.reset_peak_memory_stats()
@@ -62,8 +62,8 @@ def test_a_long_rows_mask_takes_no_token_by_token_memory():
 
 @pytest.mark.parametrize("name", ["metaicl", "metaicl_channel", "fomaml", "maml", "fomaml_icl", "protonet"])
 def test_methods_train_in_bf16(tmp_path, name):
-    backbone = BackboneConfig("tiny-random", device="cuda", precision="auto", lora_r=4)
+    backbone = BackboneConfig("tiny-random", device="cuda", dtype="auto", lora_r=4)
     method_config = MethodConfig(name, {}, backbone, PromptFormat())
-    trainer = Trainer(method_config.build(), method_config, TASKS, replace(CONFIG, steps=2), tmp_path, None, False)
-    assert method_config.build().backbone.config.precision == "bf16"
+    trainer = Trainer(method_config.build(), method_config, TASKS, replace(CONFIG, max_steps=2), tmp_path, None, False)
+    assert method_config.build().backbone.config.dtype == "bfloat16"
     assert all(math.isfinite(trainer.take_step()["loss"]) for _ in range(2))

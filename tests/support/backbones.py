@@ -17,7 +17,7 @@ TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
 
 
 def tiny_config(**changes: object) -> BackboneConfig:
-    settings: dict = {"name": "tiny-random", "precision": "fp32", "device": TEST_DEVICE, "lora_r": 4, **changes}
+    settings: dict = {"model": "tiny-random", "dtype": "float32", "device": TEST_DEVICE, "lora_r": 4, **changes}
     return BackboneConfig(**settings)
 
 
@@ -63,7 +63,7 @@ def double_backbone(layers: int = 2, **changes: Hashable) -> Backbone:
 def _built_double(layers: int, **changes: Hashable) -> Backbone:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = tiny_config(lora_r=2, lora_alpha=2, lora_targets="query-value", lora_layers=1, **changes)
+    config = tiny_config(lora_r=2, lora_alpha=2, target_modules="query-value", lora_layers=1, **changes)
     shape = {"vocab_size": 257, "n_embd": 16, "n_layer": layers, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -29,7 +29,7 @@ class _Kept:
 
 
 def _remembered(config: BackboneConfig, model: Any, device: str) -> Any:
-    if config.name != tiny.NAME:
+    if config.model != tiny.NAME:
         return _entry(config, model, device)
     return _Kept(f"{config} {device} {next(model.parameters()).dtype}")
 

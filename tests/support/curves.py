@@ -27,7 +27,7 @@ from metaicl.training.checkpoint import MethodConfig
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 INNER = {"inner_steps": 2, "inner_lr": 0.5}
-ALONE = {"episodes_per_step": 1, "lr": 2e-3}
+ALONE = {"episodes_per_step": 1, "learning_rate": 2e-3}
 FAMILIES: dict[str, dict[str, Any]] = {
     "in_context": {"method": "metaicl"},
     "channel": {"method": "metaicl_channel"},
@@ -44,9 +44,10 @@ DTYPES = ("float64", "float32")
 DIGITS = {"float64": 12, "float32": 9}
 TASKS = {"mood": ("good", "awful"), "size": ("big", "small", "tiny"), "place": ("inside", "out")}  # unequal in length
 COMMAND: dict[str, Any] = yaml.safe_load("""
-backbone: {name: tiny-random, device: cpu, precision: fp32, lora_r: 4}
+backbone: {model: tiny-random, device: cpu, dtype: float32, lora_r: 4}
 trainer:
-  {steps: 50, warmup_steps: 5, schedule: cosine, lr: 0.005, weight_decay: 0.01, log_every: 1, mixing: temperature,
+  {max_steps: 50, warmup_steps: 5, lr_scheduler_type: cosine, learning_rate: 0.005, weight_decay: 0.01,
+   logging_steps: 1, mixing: temperature,
    episodes_per_step: 4, row_tokens: 100000, k: 4, k_min: 2, queries: 2, arbitrary_labels: 0.25}
 progress: false
 """)

@@ -78,9 +78,9 @@ def tree() -> PromptTree:
     )
 
 
-def wrap(model: Any, attention: str = "auto", weights: str = "frozen", precision: str = "fp32") -> Backbone:
-    settings = {"weights": weights, "attention": attention, "precision": precision}
-    return Backbone(model, tiny_tokenizer(), tiny_config(name=type(model).__name__, **settings))
+def wrap(model: Any, attention: str = "auto", weights: str = "frozen", precision: str = "float32") -> Backbone:
+    settings = {"weights": weights, "attn_implementation": attention, "dtype": precision}
+    return Backbone(model, tiny_tokenizer(), tiny_config(model=type(model).__name__, **settings))
 
 
 @torch.no_grad()

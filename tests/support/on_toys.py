@@ -68,7 +68,9 @@ def scores(method: Method, e: Episode, support: tuple[Example, ...] | None = Non
     )
 
 
-STEPS = TrainerConfig(steps=3, episodes_per_step=2, k=4, queries=3, lr=1e-3, warmup_steps=1, log_every=1)
+STEPS = TrainerConfig(
+    max_steps=3, episodes_per_step=2, k=4, queries=3, learning_rate=1e-3, warmup_steps=1, logging_steps=1
+)
 
 
 def trained(name: str, folder: Path) -> tuple[dict[str, Any], Trainer]:

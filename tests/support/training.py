@@ -14,7 +14,9 @@ from metaicl.training.trainer import Trainer
 from task_suites.formats.prompt_format import PromptFormat
 
 TASKS = toy_suite().split("meta_train")
-CONFIG = TrainerConfig(steps=4, episodes_per_step=4, k=4, queries=3, lr=5e-3, warmup_steps=1, log_every=1)
+CONFIG = TrainerConfig(
+    max_steps=4, episodes_per_step=4, k=4, queries=3, learning_rate=5e-3, warmup_steps=1, logging_steps=1
+)
 
 
 def make(folder: Path, name: str = "metaicl", config: TrainerConfig = CONFIG, validate=None, **backbone) -> Trainer:

@@ -78,7 +78,9 @@ def test_other_seeds_draw_other_tasks():
 @pytest.mark.parametrize("kind", MIXINGS)
 def test_training_episodes_are_the_same_for_any_batch_and_any_share_of_processes(kind):
     mixing = MIXINGS[kind]
-    config = replace(CONFIG, mixing=kind, temperature=mixing.temperature, weights=dict(mixing.weights), k_min=1)
+    config = replace(
+        CONFIG, mixing=kind, mixing_temperature=mixing.temperature, mixing_weights=dict(mixing.weights), k_min=1
+    )
     whole = [e for step in range(6) for e in training_episodes(TASKS, config, step)]
     single = replace(config, episodes_per_step=1)
     assert [e for step in range(24) for e in training_episodes(TASKS, single, step)] == whole
@@ -149,14 +151,14 @@ def test_wrong_trainer_settings_are_refused_before_any_step():
 
 
 def test_a_weight_of_an_unknown_task_is_refused_by_the_trainer(tmp_path):
-    config = replace(TRAINER, mixing="weights", weights={"train0": 1.0, "trian1": 1.0})
-    with pytest.raises(UserError, match=r"trainer.weights: no meta-training task 'trian1'. Did you mean train1"):
+    config = replace(TRAINER, mixing="weights", mixing_weights={"train0": 1.0, "trian1": 1.0})
+    with pytest.raises(UserError, match=r"trainer.mixing_weights: no meta-training task 'trian1'. Did you mean train1"):
         make(tmp_path, config=config)
 
 
 def test_a_mixed_run_on_a_curriculum_resumes_to_the_same_weights(tmp_path):
-    mixed = {"mixing": "weights", "weights": {"train0": 1.0, "train2": 3.0}, "curriculum_steps": 3}
-    config = replace(TRAINER, episodes_per_step=2, checkpoint_every=2, **mixed)
+    mixed = {"mixing": "weights", "mixing_weights": {"train0": 1.0, "train2": 3.0}, "curriculum_steps": 3}
+    config = replace(TRAINER, episodes_per_step=2, save_steps=2, **mixed)
     straight = make(tmp_path / "straight", config=config)
     straight.run()
     broken = make(tmp_path / "broken", config=config)

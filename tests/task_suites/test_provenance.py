@@ -102,8 +102,8 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
         output=str(tmp_path / "runs"),
         suite=SuiteConfig(str(folder)),
         method="metaicl",
-        backbone=BackboneConfig(name="tiny-random", precision="fp32", device="cpu", lora_r=4),
-        trainer=TrainerConfig(steps=1, k=2, queries=2, episodes_per_step=1, validate_every=0),
+        backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
+        trainer=TrainerConfig(max_steps=1, k=2, queries=2, episodes_per_step=1, eval_steps=0),
         progress=False,
     )
     train_run(run, lambda tasks, config: lambda method: 0.0, say=lambda text: None)

@@ -77,15 +77,15 @@ def choose(backbone: Backbone) -> Choice:
     """The quickest ways that the model takes; the backbone is left in them.
 
     Raises:
-        UserError: `backbone.attention` asks for an attention that the model does not take.
+        UserError: `backbone.attn_implementation` asks for an attention that the model does not take.
     """
     fallbacks = []
     if reason := _head_refusal(backbone):
         fallbacks.append(Fallback(HEAD, reason))
     if reason := _last_network_refusal(backbone):
         fallbacks.append(Fallback(LAST_NETWORK, reason))
-    asked = backbone.config.attention
-    quickest = partial(attention_speed.order, backbone.device.type, backbone.config.precision)
+    asked = backbone.config.attn_implementation
+    quickest = partial(attention_speed.order, backbone.device.type, backbone.config.dtype)
     for kind in quickest() if asked == "auto" else (asked,):
         if reason := refusal(backbone, kind):
             fallbacks.append(Fallback(kind, reason))
@@ -93,7 +93,7 @@ def choose(backbone: Backbone) -> Choice:
             backbone.run_with(kind)
             return Choice(kind, backbone.head is not None, backbone.last.module is not None, tuple(fallbacks))
     raise UserError(
-        f"{backbone.config.name} does not run with the attention {asked!r} on {backbone.device.type}",
+        f"{backbone.config.model} does not run with the attention {asked!r} on {backbone.device.type}",
         found=fallbacks[-1].reason,
         fix="Leave backbone.attention at auto.",
     )
@@ -233,7 +233,7 @@ def _check_alike(backbone: Backbone, found: Tensor, plain: Tensor) -> None:
     """
     if found.shape != plain.shape:
         raise Refused(f"it gives log-probabilities of shape {list(found.shape)}, not {list(plain.shape)}")
-    off, allowed = float((found - plain).abs().mean()), 1e-4 if backbone.config.precision == "fp32" else 0.15
+    off, allowed = float((found - plain).abs().mean()), 1e-4 if backbone.config.dtype == "float32" else 0.15
     if not off < allowed:  # also where it is not a number
         raise Refused(f"its log-probabilities are off by {off:.2g} on average, where {allowed:g} is rounding")
 

@@ -25,7 +25,7 @@ def order(device: str, precision: str) -> tuple[Literal["tree", "flex", "dense",
     """
     if device != "cpu":
         return ("flex" if device == "cuda" else "tree"), "dense", "plain"
-    measure = partial(_measured, torch.float32 if precision == "fp32" else torch.bfloat16)
+    measure = partial(_measured, torch.float32 if precision == "float32" else torch.bfloat16)
     quick = measured_once(f"attention in {precision}", ("tree", "dense"), measure)
     return ("dense", "tree", "plain") if quick == "dense" else ("tree", "dense", "plain")
 

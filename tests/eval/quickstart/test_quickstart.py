@@ -76,7 +76,7 @@ def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tm
     first = quickstart(replace(run, seeds=None, steps=2, finetune_cells=0))
     written = tmp_path / "q" / "config.yaml"
     _, again = parse(["quickstart", "--config", str(written), "--output", str(tmp_path / "elsewhere")])
-    assert again.size == first["size"] and again.minutes is None and again.backbone.precision == "fp32"
+    assert again.size == first["size"] and again.minutes is None and again.backbone.dtype == "float32"
     assert numbers(quickstart(again)) == numbers(first)
     one, other = (tmp_path / p / "q" / "predictions" / "metaicl.jsonl" for p in (".", "elsewhere"))
     assert one.read_text() == other.read_text()
@@ -88,29 +88,29 @@ def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tm
         [],
         ["--json", "--minutes", "4"],
         ["--minutes=4", "--size=tiny", "--k", "4"],
-        ["--steps", "9", "--suite", "a b", "--backbone.precision", "bf16", "--finetune_cells=7"],
+        ["--steps", "9", "--suite", "a b", "--backbone.dtype", "bfloat16", "--finetune_cells=7"],
     ],
 )
 def test_the_command_in_the_report_asks_for_the_size_that_ran(given):
-    run = QuickstartRun(size="medium", steps=48, finetune_cells=1, backbone=tiny_config(precision="fp32"))
+    run = QuickstartRun(size="medium", steps=48, finetune_cells=1, backbone=tiny_config(dtype="float32"))
     words = repeating(run, ["quickstart", *given])
     assert repeating(run, given) == repeating(run, [])  # called from elsewhere: the words are not ours
     import shlex
 
     _, parsed = parse(shlex.split(words)[1:])
     assert (parsed.size, parsed.steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
-    assert parsed.backbone.precision == "fp32"
+    assert parsed.backbone.dtype == "float32"
     assert "--suite" not in given or parsed.suite == "a b"
 
 
 def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
-    quickstart(replace(run, backbone=tiny_config(precision="auto"), steps=1, seeds=1, finetune_cells=0))
+    quickstart(replace(run, backbone=tiny_config(dtype="auto"), steps=1, seeds=1, finetune_cells=0))
     results = json.loads((tmp_path / "q" / "results.json").read_text())
     config = next(yaml.safe_load_all((tmp_path / "q" / "config.yaml").read_text()))
     training = json.loads((tmp_path / "q" / "metaicl" / "run.json").read_text())["identity"]
-    precision = config["backbone"]["precision"]
-    assert precision in ("fp32", "bf16") and training["backbone.precision"] == precision
-    assert results["manifest"]["backbone"]["precision"] == precision
+    precision = config["backbone"]["dtype"]
+    assert precision in ("float32", "bfloat16") and training["backbone.dtype"] == precision
+    assert results["manifest"]["backbone"]["dtype"] == precision
     size = {"name": "large", "steps": 1, "seeds": 1, "queries": 3, "tasks": 10, "finetune_cells": 0, "curve": True}
     assert results["manifest"]["size"] == size
     assert results["comparison"]["also"] == "icl_calibrated"

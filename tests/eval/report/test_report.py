@@ -21,7 +21,8 @@ def page_of(folder):
 @pytest.fixture
 def run(tmp_path):
     results = make(tmp_path)
-    lines = [{"step": s, "loss": 2.0 / s, "lr": 1e-4, "tokens_per_second": 10, "seconds": s} for s in range(1, 30)]
+    same = {"learning_rate": 1e-4, "tokens_per_second": 10}
+    lines = [{"step": s, "loss": 2.0 / s, **same, "seconds": s} for s in range(1, 30)]
     lines += [{"step": 10, "validation": 0.5}, {"step": 20, "validation": 0.6}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     segments = [

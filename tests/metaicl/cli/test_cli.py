@@ -17,7 +17,7 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PRESETS, preset
 from task_suites.task import Example
 
-TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
+TINY = ["--backbone.model", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
 TOYS = ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
 
 
@@ -34,9 +34,12 @@ def fails(capsys, *words: str) -> str:
     ("words", "message"),
     [
         (["trian"], "no command 'trian'. Did you mean train?"),
-        (["train", "--trainer.stepz", "3"], "unknown option --trainer.stepz. Did you mean trainer.steps"),
-        (["train", "--trainer.lr", "fast"], "trainer.lr"),
-        (["train", "--trainer.steps", "0"], "trainer.steps must be at least 1, but is 0. It means: optimiser steps"),
+        (["train", "--trainer.max_stepz", "3"], "unknown option --trainer.max_stepz. Did you mean trainer.max_steps"),
+        (["train", "--trainer.learning_rate", "fast"], "trainer.learning_rate"),
+        (
+            ["train", "--trainer.max_steps", "0"],
+            "trainer.max_steps must be at least 1, but is 0. It means: optimiser steps",
+        ),
         (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the config"),
         (["evaluate", "--methods", "[icl, metaicI]", *TOYS], "no method 'metaicI'. Did you mean metaicl"),
         (["evaluate", "--split", "test"], "split"),
@@ -72,7 +75,7 @@ def test_a_model_that_is_not_there_is_named(capsys, tmp_path):
 
 def test_a_config_with_a_typo_names_file_line_and_nearest_key(capsys, tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("method: metaicl\ntrainer:\n  steps: 3\n  sede: 4\n")
+    path.write_text("method: metaicl\ntrainer:\n  max_steps: 3\n  sede: 4\n")
     assert f"{path}:4: unknown key 'trainer.sede'. Did you mean seed" in fails(capsys, "train", "--config", str(path))
 
 
@@ -85,9 +88,14 @@ def test_a_config_that_is_no_mapping_is_refused(capsys, tmp_path, text):
 
 def test_flags_go_over_the_config_file(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("name: from_file\ntrainer:\n  steps: 3\n  lr: 1e-3\n")
-    command, config = parse(["train", "--config", str(path), "--trainer.steps", "7"])
-    assert (command, config.name, config.trainer.steps, config.trainer.lr) == ("train", "from_file", 7, 1e-3)
+    path.write_text("name: from_file\ntrainer:\n  max_steps: 3\n  learning_rate: 1e-3\n")
+    command, config = parse(["train", "--config", str(path), "--trainer.max_steps", "7"])
+    assert (command, config.name, config.trainer.max_steps, config.trainer.learning_rate) == (
+        "train",
+        "from_file",
+        7,
+        1e-3,
+    )
 
 
 def test_switches_need_no_value():
@@ -182,7 +190,7 @@ def test_a_mistake_in_a_format_is_one_clear_line(capsys, words, message):
 
 
 def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):
-    small = ["--trainer.steps", "2", "--trainer.k", "2", "--trainer.queries", "2", "--trainer.validate_every", "1"]
+    small = ["--trainer.max_steps", "2", "--trainer.k", "2", "--trainer.queries", "2", "--trainer.eval_steps", "1"]
     main(["train", "--name", "m", "--output", str(tmp_path), *TINY, *TOYS, *small, "--validation.k", "2"])
     assert "best" in capsys.readouterr().out
     best = tmp_path / "m" / "best"

@@ -55,8 +55,10 @@ def test_a_shipped_config_parses(path: Path):
 
 
 def test_a_dotted_flag_goes_over_the_config():
-    _, config = parse(["train", "--config", str(ROOT / "configs" / "realtasks.yaml"), "--trainer.lr", "3e-4"])
-    assert config.trainer.lr == pytest.approx(3e-4)
+    _, config = parse(
+        ["train", "--config", str(ROOT / "configs" / "realtasks.yaml"), "--trainer.learning_rate", "3e-4"]
+    )
+    assert config.trainer.learning_rate == pytest.approx(3e-4)
     assert config.suite.max_words == 40
 
 
@@ -150,7 +152,7 @@ def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, mo
         config,
         output=str(tmp_path),
         progress=False,
-        trainer=replace(config.trainer, steps=2, validate_every=0, checkpoint_every=0),
+        trainer=replace(config.trainer, max_steps=2, eval_steps=0, save_steps=0),
     )
     _, trained = train_run(config, make_validate, say=lambda _: None)
     method = load_method(trained.folder)

@@ -20,15 +20,15 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PRESETS, PromptFormat, preset
 from task_suites.sources import SuiteConfig
 
-TINY = ["--backbone.name", "tiny-random", "--backbone.device", "cpu"]
-TRAIN = ["train", *TINY, "--trainer.steps", "1", "--progress", "false"]
+TINY = ["--backbone.model", "tiny-random", "--backbone.device", "cpu"]
+TRAIN = ["train", *TINY, "--trainer.max_steps", "1", "--progress", "false"]
 EVALUATE = ["evaluate", *TINY, "--progress", "false", "--methods", '["icl"]']
 IDLE = [  # command, the option, what makes it read
-    (TRAIN, ["--trainer.patience", "3"], ["--trainer.validate_every", "5"]),
-    (TRAIN, ["--trainer.temperature", "3"], ["--trainer.mixing", "temperature"]),
+    (TRAIN, ["--trainer.early_stopping_patience", "3"], ["--trainer.eval_steps", "5"]),
+    (TRAIN, ["--trainer.mixing_temperature", "3"], ["--trainer.mixing", "temperature"]),
     ([*TRAIN, "--trainer.k", "1"], ["--trainer.curriculum_steps", "5"], ["--trainer.k", "4"]),
-    (TRAIN, ["--validation.k", "4"], ["--trainer.validate_every", "5"]),
-    (TRAIN, ["--validation.seeds", "4"], ["--trainer.validate_every", "5"]),
+    (TRAIN, ["--validation.k", "4"], ["--trainer.eval_steps", "5"]),
+    (TRAIN, ["--validation.seeds", "4"], ["--trainer.eval_steps", "5"]),
     (TRAIN, ["--suite.allow", '["a"]'], ["--suite.split", "hr_to_lr"]),
     (TRAIN, ["--format.instruction_style", "definition"], ["--format.instruction"]),
     (TRAIN, ["--format.explanations"], ["--format.instruction", "--format.instruction_style", "definition"]),
@@ -43,7 +43,7 @@ IDLE = [  # command, the option, what makes it read
     (TRAIN, ["--method_options", '{"calibration": "none", "prior_share": 0.3}'], None),
     (EVALUATE, ["--highlight", "nobody"], None),
     (EVALUATE, ["--protocol.curve_seeds", "1"], ["--protocol.k", "[2, 4]"]),
-    (["tune", *TINY, "--method", "knn"], ["--trainer.lr", "0.5"], None),
+    (["tune", *TINY, "--method", "knn"], ["--trainer.learning_rate", "0.5"], None),
     (["tune", *TINY, "--method", "knn"], ["--budget_seconds", "5"], None),
     (["suites", "list"], ["--json"], None),
     (["suites", "audit"], ["--to", "arrow"], None),
@@ -143,4 +143,7 @@ def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():
     PromptFormat(positive=default).check_idle()
     with pytest.raises(UserError, match="positive"):
         PromptFormat(positive=default + 1).check_idle()
-    assert TrainerConfig(temperature=2.0, patience=0) == TrainerConfig() and SuiteConfig(min_train=40) == SuiteConfig()
+    assert (
+        TrainerConfig(mixing_temperature=2.0, early_stopping_patience=0) == TrainerConfig()
+        and SuiteConfig(min_train=40) == SuiteConfig()
+    )

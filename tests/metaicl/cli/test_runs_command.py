@@ -29,10 +29,10 @@ def silent(text: str) -> None:
 def runs(tmp_path_factory) -> Path:
     """Two trainings, the second below a folder of its own, and a comparison."""
     output = tmp_path_factory.mktemp("runs")
-    trainer = TrainerConfig(steps=1, k=2, queries=2, warmup_steps=0)
+    trainer = TrainerConfig(max_steps=1, k=2, queries=2, warmup_steps=0)
     run = TrainRun("first", str(output), TOYS, backbone=tiny_config(), trainer=trainer, progress=False)
     train_run(run, make_validate, silent)
-    train_run(replace(run, name="more/second", trainer=replace(trainer, lr=0.5)), make_validate, silent)
+    train_run(replace(run, name="more/second", trainer=replace(trainer, learning_rate=0.5)), make_validate, silent)
     protocol = Protocol(k=[2], seeds=1, queries=2)
     evaluate_run(
         EvaluateRun(
@@ -85,7 +85,7 @@ def test_a_comparison_is_shown_with_each_method(runs, capsys):
 
 def test_two_trainings_differ_in_what_was_changed(runs, capsys):
     out = said(capsys, "compare", "first", "more/second", "--output", runs)
-    assert [line.split() for line in out.splitlines()[2:]] == [["trainer.lr", "0.001", "0.5"]]
+    assert [line.split() for line in out.splitlines()[2:]] == [["trainer.learning_rate", "0.001", "0.5"]]
     assert "The same run" in said(capsys, "compare", "first", "first", "--output", runs)
 
 

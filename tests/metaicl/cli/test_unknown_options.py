@@ -23,13 +23,13 @@ def test_each_name_of_another_tool_is_answered_with_an_option_that_a_command_has
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ("train --learning_rate 3", "unknown option --learning_rate. Did you mean trainer.lr?"),
-        ("train --learning-rate=3", "unknown option --learning-rate. Did you mean trainer.lr?"),
+        ("train --learning_rate 3", "unknown option --learning_rate. Did you mean trainer.learning_rate?"),
+        ("train --learning-rate=3", "unknown option --learning-rate. Did you mean trainer.learning_rate?"),
         ("train --lora-r 3", "unknown option --lora-r. Did you mean backbone.lora_r?"),
         ("train --trainer.lora_r 3", "Did you mean backbone.lora_r?"),
         ("train --trainer.warmup-steps 3", "Did you mean trainer.warmup_steps?"),
         ("evaluate --num_fewshot 3", "unknown option --num_fewshot. Did you mean protocol.k?"),
-        ("evaluate --model gpt2", "unknown option --model. Did you mean backbone.name?"),
+        ("evaluate --model gpt2", "unknown option --model. Did you mean backbone.model?"),
         ("evaluate --wholly_else 3", "unknown option --wholly_else. Known, nearest first: "),
     ],
 )

@@ -11,7 +11,17 @@ from metaicl.cli.main import main
 from metaicl.lm.backbone import Backbone
 from metaicl.training.identity import RUN
 
-TRAIN = ["train", "--backbone.name", "tiny-random", "--trainer.steps", "1", "--progress", "false", "--output", "runs"]
+TRAIN = [
+    "train",
+    "--backbone.model",
+    "tiny-random",
+    "--trainer.max_steps",
+    "1",
+    "--progress",
+    "false",
+    "--output",
+    "runs",
+]
 
 
 @pytest.mark.parametrize(
@@ -23,8 +33,8 @@ TRAIN = ["train", "--backbone.name", "tiny-random", "--trainer.steps", "1", "--p
         (["--name", "/elsewhere"], "name leads out of the folder of runs"),
         (["--backbone.device", "gpu"], "no device 'gpu' here"),
         (["--backbone.device", "cuda:99"], "no device 'cuda:99' here"),
-        (["--backbone.lora_targets", "q_proj,nope"], "has no module 'nope'"),
-        (["--backbone.lora_targets", ""], "has no module ''"),
+        (["--backbone.target_modules", "q_proj,nope"], "has no module 'nope'"),
+        (["--backbone.target_modules", ""], "has no module ''"),
         (["--trainer.seed", "99999999999999999999"], "trainer.seed must be between"),
         (["--method", "icl"], "method icl is not meta-trained"),
         (["--method", "knn"], "method knn is not meta-trained"),
@@ -41,7 +51,7 @@ def test_a_value_that_cannot_run_is_refused_before_anything_is_written(tmp_path,
 
 
 def test_each_module_that_is_named_gets_adapters_whatever_blanks_are_around_its_name():
-    model = Backbone.load(tiny_config(lora_targets=" q_proj , v_proj"), 0).model
+    model = Backbone.load(tiny_config(target_modules=" q_proj , v_proj"), 0).model
     adapted = {name.split(".lora_A")[0].rpartition(".")[2] for name, _ in model.named_modules() if ".lora_A" in name}
     assert adapted == {"q_proj", "v_proj"}
 

@@ -125,7 +125,7 @@ def test_a_refused_attention_leaves_the_model_as_it_was():
 @pytest.mark.parametrize("family", ["llama", "bloom"])
 def test_a_choice_made_before_is_followed_without_a_forward_pass(family):
     first = wrap(make(family))
-    settings = tiny_config(name=type(first.model).__name__, weights="frozen")
+    settings = tiny_config(model=type(first.model).__name__, weights="frozen")
     again = Backbone(make(family), tiny_tokenizer(), settings, first.choice)
     assert again.tokens_run == 0 and again.choice == first.choice
     assert (again.head is None) is (first.head is None)

@@ -26,7 +26,7 @@ def test_a_model_runs_with_the_attention_that_this_machine_is_quicker_at(answer,
 
 def test_a_model_that_refuses_the_dense_mask_is_tried_with_the_tree_next(monkeypatch):
     monkeypatch.setattr(attention_speed, "measured_once", lambda question, answers, measure: "dense")
-    order = attention_speed.order("cpu", "fp32")
+    order = attention_speed.order("cpu", "float32")
     assert order == ("dense", "tree", "plain")
 
 
@@ -38,7 +38,7 @@ def test_each_precision_is_measured_by_itself(monkeypatch):
         return "tree"
 
     monkeypatch.setattr(attention_speed, "measured_once", measured)
-    for precision in ("fp32", "bf16"):
+    for precision in ("float32", "bfloat16"):
         attention_speed.order("cpu", precision)
     assert len({question for question, _ in asked}) == len({measure for _, measure in asked}) == 2
 

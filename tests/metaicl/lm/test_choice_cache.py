@@ -49,7 +49,7 @@ def checks(monkeypatch) -> list[Backbone]:
 
 
 def config(folder: Path, **changes: object):
-    return tiny_config(name=str(folder), device="cpu", **{"weights": "frozen", **changes})
+    return tiny_config(model=str(folder), device="cpu", **{"weights": "frozen", **changes})
 
 
 def entries(folder: Path) -> list[Path]:
@@ -90,8 +90,8 @@ def test_a_changed_folder_is_checked_again(folder, checks, change):
     [
         {"weights": "lora"},
         {"weights": "full"},
-        {"attention": "dense"},
-        {"precision": "bf16"},
+        {"attn_implementation": "dense"},
+        {"dtype": "bfloat16"},
         {"gradient_checkpointing": True},
     ],
     ids=lambda c: next(iter(c)) + "=" + str(next(iter(c.values()))),

@@ -87,7 +87,7 @@ def gpt2() -> Backbone:
 
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=257, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4)
-    settings = BackboneConfig("tiny-gpt2", weights="frozen", precision="fp32", device="cpu")
+    settings = BackboneConfig("tiny-gpt2", weights="frozen", dtype="float32", device="cpu")
     return Backbone(GPT2LMHeadModel(config), tiny_tokenizer(), settings)
 
 

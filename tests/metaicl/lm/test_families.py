@@ -187,7 +187,7 @@ def test_flex_attention_scores_like_plain_sequences(uncompiled):
 
 
 def test_flex_attention_runs_under_autocast_where_queries_and_values_differ_in_precision(uncompiled):
-    backbone = wrap(make("llama"), "flex", "full", "bf16")  # weights in float32, as for training
+    backbone = wrap(make("llama"), "flex", "full", "bfloat16")  # weights in float32, as for training
     found, expected = tree_logprobs(backbone, tree()), own_logprobs(make("llama"), tree())
     assert backbone.attention == "flex"
     assert (found - expected).abs().mean() < 0.005  # 0.0001 was measured; values of other nodes are 0.1 away

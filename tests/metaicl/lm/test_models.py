@@ -107,7 +107,7 @@ def test_any_saved_folder_comes_through_the_same_door(tmp_path):
 
     tiny_model().save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    backbone = Backbone.load(tiny_config(name=str(tmp_path), weights="frozen"))
+    backbone = Backbone.load(tiny_config(model=str(tmp_path), weights="frozen"))
     again = Backbone.load(tiny_config(weights="frozen"))
     ids = again.encode("the same text")
     assert backbone.encode("the same text") == ids
@@ -128,7 +128,7 @@ def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real
     assert (folder / "model.safetensors").is_file() and "quantization_config" not in (
         folder / "config.json"
     ).read_text()
-    backbone = Backbone.load(tiny_config(name=real_model, weights="frozen", precision="bf16"))
+    backbone = Backbone.load(tiny_config(model=real_model, weights="frozen", dtype="bfloat16"))
     logits = backbone.plain_logits(backbone.encode("The capital of France is"))
     assert backbone.tokenizer.decode([int(logits[-1].argmax())]) == " Paris"
     assert backbone.attention == "tree"
@@ -144,7 +144,7 @@ def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(r
     from task_suites.episodes import EpisodeSampler
     from task_suites.formats.prompt_format import PromptFormat
 
-    backbone = Backbone.load(tiny_config(name=real_model, weights="frozen"))
+    backbone = Backbone.load(tiny_config(model=real_model, weights="frozen"))
     e = EpisodeSampler(0, 4, 3).draw(toy_task(), "test", 0)
     found = PromptScorer(backbone, PromptFormat(), e.task, e.support).scores(e.queries)
     for query, scores in zip(e.queries, found, strict=True):
@@ -159,7 +159,7 @@ def test_adapters_can_be_kept_to_the_upper_layers():
 
 
 def test_a_backbone_knows_the_precision_that_auto_became(monkeypatch):
-    monkeypatch.setattr("metaicl.lm.devices.precision_for", lambda device: "bf16")
-    backbone = Backbone.load(tiny_config(precision="auto", weights="frozen"))
-    assert backbone.config.precision == "bf16"
+    monkeypatch.setattr("metaicl.lm.devices.precision_for", lambda device: "bfloat16")
+    backbone = Backbone.load(tiny_config(dtype="auto", weights="frozen"))
+    assert backbone.config.dtype == "bfloat16"
     assert next(backbone.model.parameters()).dtype == torch.bfloat16

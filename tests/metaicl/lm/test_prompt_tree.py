@@ -237,7 +237,7 @@ def all_logprobs(backbone, forest: list[PromptTree]) -> torch.Tensor:
 
 @pytest.mark.parametrize("attention", ["tree", "dense"])
 def test_other_tokens_in_one_branch_or_episode_leave_the_rest_of_a_large_row_bit_identical(attention):
-    backbone, forest = make_learnable(attention=attention), [plant(DEEP), plant(DEEP, seed=1)]
+    backbone, forest = make_learnable(attn_implementation=attention), [plant(DEEP), plant(DEEP, seed=1)]
     with torch.no_grad():
         before = all_logprobs(backbone, forest)
         for which, node in ((0, 253), (0, 400), (1, 0), (1, 560)):
@@ -255,7 +255,7 @@ def test_other_tokens_in_one_branch_or_episode_leave_the_rest_of_a_large_row_bit
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
 @pytest.mark.parametrize("attention", ["tree", "dense"])
 def test_loss_and_gradients_of_a_large_row_equal_those_of_separate_sequences(attention, checkpointing):
-    backbone = make_learnable(attention=attention, gradient_checkpointing=checkpointing)
+    backbone = make_learnable(attn_implementation=attention, gradient_checkpointing=checkpointing)
     forest, weights = [plant(DEEP), plant((5, [(2, []), (1, [])]))], list(backbone.trainable().values())
     passes = []
     hook = backbone.model.get_base_model().model.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
@@ -283,7 +283,7 @@ def test_loss_and_gradients_of_a_large_row_equal_those_of_separate_sequences(att
 def test_gradient_checkpointing_changes_no_bit_of_loss_gradients_and_cached_states(attention):
     found = []
     for checkpointing in (False, True):
-        backbone = make_learnable(attention=attention, gradient_checkpointing=checkpointing)
+        backbone = make_learnable(attn_implementation=attention, gradient_checkpointing=checkpointing)
         loss = all_logprobs(backbone, [plant(DEEP)]).sum()
         grads = torch.autograd.grad(loss, list(backbone.trainable().values()))
         with torch.no_grad():

@@ -75,7 +75,7 @@ def compared(tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     before, said = {}, {}
     for kind, targets in KINDS.items():
         weights = "full" if targets is None else "lora"
-        backbone = tiny_config(name=str(parent / "base"), weights=weights, lora_targets=targets)
+        backbone = tiny_config(model=str(parent / "base"), weights=weights, target_modules=targets)
         config = MethodConfig("metaicl", {}, backbone, PromptFormat())
         method = config.build()
         generator = torch.Generator().manual_seed(0)
@@ -143,13 +143,13 @@ def test_adapters_of_an_untied_output_layer_are_not_warned_of(tmp_path):
     model = tiny_model()
     model.config.tie_word_embeddings = False
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    backbone = Backbone(model, tiny_tokenizer(), tiny_config(lora_targets="lm_head"))
+    backbone = Backbone(model, tiny_tokenizer(), tiny_config(target_modules="lm_head"))
     assert adapted_tied_layers(backbone.model) == []
 
 
 @pytest.mark.parametrize("targets", TIED.values())
 def test_every_adapter_of_a_tied_layer_learns(targets):
-    config = MethodConfig("metaicl", {}, tiny_config(lora_targets=targets), PromptFormat())
+    config = MethodConfig("metaicl", {}, tiny_config(target_modules=targets), PromptFormat())
     method = config.build()
     with torch.no_grad():
         for p in method.learned().values():

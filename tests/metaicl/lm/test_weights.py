@@ -59,7 +59,7 @@ class Saved:
     def open(self) -> object:
         if (self.folder / "method.json").is_file():
             return load_method(self.folder)
-        return Backbone.load(tiny_config(name=str(self.folder), weights="frozen"))
+        return Backbone.load(tiny_config(model=str(self.folder), weights="frozen"))
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_the_maml_gradient_equals_central_differences(options):
 @pytest.mark.parametrize("attention", ["dense", "plain"])
 def test_the_maml_gradient_is_the_same_by_every_attention_and_equals_central_differences(attention):
     tree, other = (
-        MAML(double_backbone(attention=kind), PromptFormat(), inner_steps=2, inner_lr=0.3)
+        MAML(double_backbone(attn_implementation=kind), PromptFormat(), inner_steps=2, inner_lr=0.3)
         for kind in ("auto", attention)
     )
     assert tree.backbone.attention == "tree" and other.backbone.attention == attention
@@ -103,7 +103,7 @@ def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order)
 
 
 def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
-    backbone = double_backbone(attention="tree")
+    backbone = double_backbone(attn_implementation="tree")
     with pytest.raises(UserError, match="second derivatives are asked for, and a fused attention has none"):
         MAML(backbone, PromptFormat(), inner_steps=1)([EPISODE])
 
@@ -136,7 +136,7 @@ def test_the_attention_is_as_before_after_second_order():
 
 @pytest.mark.parametrize(("attention", "times"), [("auto", 1), ("dense", 0), ("plain", 0)])
 def test_that_second_order_runs_without_fused_kernels_is_said_once_where_there_are_any(attention, times, caplog):
-    method = MAML(double_backbone(attention=attention), PromptFormat(), inner_steps=1)
+    method = MAML(double_backbone(attn_implementation=attention), PromptFormat(), inner_steps=1)
     with caplog.at_level(logging.INFO, "metaicl"):
         for _ in range(2):
             method([EPISODE, EPISODE])

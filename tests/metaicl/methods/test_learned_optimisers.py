@@ -90,7 +90,7 @@ def test_a_t_net_without_adapters_is_refused():
     from metaicl.lm.backbone import Backbone
     from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
-    full = Backbone(tiny_model(), tiny_tokenizer(), BackboneConfig("tiny", "full", precision="fp32", device="cpu"))
+    full = Backbone(tiny_model(), tiny_tokenizer(), BackboneConfig("tiny", "full", dtype="float32", device="cpu"))
     with pytest.raises(UserError, match="T-net transforms the output of adapters"):
         TNet(full, PromptFormat())
 
@@ -294,7 +294,7 @@ def test_the_lstm_gradient_is_that_of_a_loop_whose_gradients_and_losses_are_cons
 
 
 def test_the_lstm_meta_learner_trains_with_fused_attention_and_refuses_second_order():
-    method = LSTMMeta(double_backbone(attention="tree"), PromptFormat(), inner_steps=2)
+    method = LSTMMeta(double_backbone(attn_implementation="tree"), PromptFormat(), inner_steps=2)
     method.double()([EPISODE])[0].backward()
     assert all(p.grad is not None for p in method.learned().values())
     for options in ({"order": 2}, {"learn_rates": True}):

@@ -9,12 +9,17 @@ import pytest
 from curves import DTYPES, FAMILIES, Bound, Curve, check, configure, distance, read, reference, train
 from helpers import launch_two
 
+LATE = ("in_context", "channel")
 # Ways of computing the same steps: what is changed, families that are trained so, families of slow tests
 SAME: dict[str, tuple[dict, tuple[str, ...], tuple[str, ...]]] = {
     "episodes accumulated one by one": ({"trainer": {"row_tokens": 1}}, (), ("in_context", "channel")),
     "two episodes a row": ({"trainer": {"row_tokens": 420}}, ("in_context",), ()),
-    "each prompt in a row of its own": ({"backbone": {"attention": "plain"}}, ("metric",), ("in_context", "channel")),
-    "a dense mask": ({"backbone": {"attention": "dense"}}, (), ("in_context", "metric")),
+    "each prompt in a row of its own": (
+        {"backbone": {"attn_implementation": "plain"}},
+        ("metric",),
+        ("in_context", "channel"),
+    ),
+    "a dense mask": ({"backbone": {"attn_implementation": "dense"}}, (), ("in_context", "metric")),
     "layers computed again in the backward pass": (
         {"backbone": {"gradient_checkpointing": True}},
         (),
@@ -27,7 +32,7 @@ WAYS = [
 ]
 # Another training, however little: each has to leave the curve.
 OTHER = {
-    "schedule": {"trainer": {"schedule": "linear"}},
+    "schedule": {"trainer": {"lr_scheduler_type": "linear"}},
     "draws": {"trainer": {"seed": 1}},
     "decay": {"trainer": {"weight_decay": 0.011}},
 }

@@ -632,7 +632,7 @@ def test_the_default_models_bf16_scores_are_as_near_to_float32_as_those_of_plain
     plain sequences' (0.7 to 1.4 for a single prompt, on AVX2), the largest 0.6 to 2.2; the bounds leave room for both.
     """
     settings = {"name": real_model, "weights": "frozen"}
-    exact, narrow = (Backbone.load(tiny_config(**settings, precision=p)) for p in ("fp32", "bf16"))
+    exact, narrow = (Backbone.load(tiny_config(**settings, dtype=p)) for p in ("float32", "bfloat16"))
     form, rng, errors = PromptFormat(), random.Random(0), []
     for _ in range(3):
         shown = [Example(texts[0], label) for label, texts in rng.sample(sorted(HEADLINES.items()), 4)]

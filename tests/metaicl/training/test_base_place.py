@@ -19,8 +19,8 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
 TRAINING = [
-    *("train", "--method", "metaicl", "--trainer.steps", "1", "--trainer.k", "2", "--trainer.queries", "2"),
-    *("--suite.name", "../suite", "--backbone.name", "base", "--backbone.device", "cpu", "--progress", "false"),
+    *("train", "--method", "metaicl", "--trainer.max_steps", "1", "--trainer.k", "2", "--trainer.queries", "2"),
+    *("--suite.name", "../suite", "--backbone.model", "base", "--backbone.device", "cpu", "--progress", "false"),
 ]
 COMPARING = [
     *("evaluate", "--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress", "false"),
@@ -55,7 +55,7 @@ def test_a_method_over_a_base_model_of_a_relative_path_is_used_from_any_folder(h
     predict("../work/runs/metaicl/best", here.parent)
     assert '"answer"' in capsys.readouterr().out
     main([*COMPARING, "--methods", '["../work/runs/metaicl/best"]', "--suite.name", "../suite"])
-    main([*TRAINING, "--backbone.name", "../work/base", "--backbone.weights", weights, "--output", "../work/runs"])
+    main([*TRAINING, "--backbone.model", "../work/base", "--backbone.weights", weights, "--output", "../work/runs"])
     assert "is finished" in capsys.readouterr().out  # the same run, by another relative path
 
 
@@ -102,7 +102,7 @@ def test_a_base_model_that_is_gone_is_named_with_its_places_and_the_way_out_work
 def test_plain_peft_finds_the_base_model_from_any_folder(here, monkeypatch):
     from peft import AutoPeftModelForCausalLM
 
-    config = MethodConfig("metaicl", {}, tiny_config(name="base"), PromptFormat())
+    config = MethodConfig("metaicl", {}, tiny_config(model="base"), PromptFormat())
     save_method(config.build(), config, Path("best"))
     monkeypatch.chdir(here.parent)
     assert AutoPeftModelForCausalLM.from_pretrained("work/best").get_base_model().config.hidden_size == 32
@@ -116,10 +116,10 @@ def test_a_name_of_the_registry_means_the_model_even_beside_a_folder_of_that_nam
 
 def test_a_relative_path_that_leads_nowhere_is_answered_with_the_place_that_was_looked_at(here):
     with pytest.raises(UserError, match=f"no folder {here / 'nowhere'}; expected a folder saved by transformers"):
-        MethodConfig("metaicl", {}, tiny_config(name="./nowhere"), PromptFormat()).build()
+        MethodConfig("metaicl", {}, tiny_config(model="./nowhere"), PromptFormat()).build()
 
 
 def test_a_run_records_the_place_of_its_base_model_for_any_working_directory(here):
     main(TRAINING)
     record = read_record(here / "runs" / "metaicl")
-    assert record is not None and record.identity["backbone.name"] == str(here / "base")
+    assert record is not None and record.identity["backbone.model"] == str(here / "base")

@@ -195,7 +195,7 @@ def test_another_base_model_is_refused_with_what_differs(tmp_path):
 def test_a_base_model_is_taken_from_the_place_that_is_written_into_the_card(best, tmp_path):
     folder = save(tmp_path / "best")
     backbone = json.loads((folder / "method.json").read_text())["backbone"]
-    gone = with_card(folder, backbone={**backbone, "name": "/gone"})
+    gone = with_card(folder, backbone={**backbone, "model": "/gone"})
     message = f"the base model of the method in {folder} is not there; found no folder /gone. Put it back, or write the"
     assert refusal(load_method, gone).startswith(message)
     found, expected = load_method(with_card(folder, backbone=backbone)).learned(), load_method(best).learned()
@@ -221,7 +221,7 @@ def test_a_whole_model_is_saved_as_one_that_needs_no_other(tmp_path):
             p.add_(0.01)
     save_method(method, config, tmp_path / "best")
     card = json.loads((tmp_path / "best" / "method.json").read_text())
-    with_card(tmp_path / "best", backbone={**card["backbone"], "name": "gone"})  # its own weights are the model's
+    with_card(tmp_path / "best", backbone={**card["backbone"], "model": "gone"})  # its own weights are the model's
     again = load_method(tmp_path / "best")
     assert all(torch.equal(p, again.learned()[name]) for name, p in method.learned().items())
     assert again.backbone.encode("abc") == method.backbone.encode("abc")
@@ -232,7 +232,7 @@ def test_adapters_over_a_base_model_whose_weights_changed_are_refused_until_they
     base = tmp_path / "base"
     tiny_model().save_pretrained(base)
     tiny_tokenizer().save_pretrained(base)
-    config = MethodConfig("metaicl", {}, tiny_config(name=str(base)), PromptFormat())
+    config = MethodConfig("metaicl", {}, tiny_config(model=str(base)), PromptFormat())
     known = {f"model.{kind}": value for kind, value in model_identity(config.backbone).items()}
     save_method(config.build(), config, tmp_path / "best", {"run": known, "data": {}, "trained_on": {}})
     load_method(tmp_path / "best")

@@ -26,7 +26,7 @@ from metaicl.training.trainer import Trained
 from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
-SMALL = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1, log_every=1, validate_every=2, checkpoint_every=1)
+SMALL = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1, logging_steps=1, eval_steps=2, save_steps=1)
 TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
 
 
@@ -65,11 +65,11 @@ def finished(tmp_path_factory) -> Path:
 
 OTHER = {
     "mixing": "proportional",
-    "schedule": "cosine",
+    "lr_scheduler_type": "cosine",
     "weights": "full",
-    "lora_targets": "query-value",
-    "precision": "bf16",
-    "attention": "dense",
+    "target_modules": "query-value",
+    "dtype": "bfloat16",
+    "attn_implementation": "dense",
     "device": "cpu:0",
     "answer": " ->",
     "separator": "\n",
@@ -79,13 +79,13 @@ OTHER = {
     "instruction_style": "definition",
     "verbalizer": {"fruit": "sweet"},
     "templates": {"mine": "{{ input }} ||| {{ answer }}"},
-    "validate_every": 1,
+    "eval_steps": 1,
 }
 PAIRED = {
     "format.template": {"templates": OTHER["templates"], "template": "mine"},
-    "trainer.weights": {"mixing": "weights", "weights": {"train0": 1.0}},
+    "trainer.mixing_weights": {"mixing": "weights", "mixing_weights": {"train0": 1.0}},
 }
-ELSEWHERE = {"name", "target", "seed_of"}  # the model's name and the format's class are changed in tests of their own
+ELSEWHERE = {"model", "target", "seed_of"}  # the model's name and the format's class are changed in tests of their own
 
 
 def changed(value: Any, name: str) -> Any:
@@ -145,7 +145,7 @@ def test_the_weights_of_the_base_model_are_part_of_the_run_under_one_name(tmp_pa
     from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 
     def now() -> dict[str, Any]:
-        return identity(a_run(Path(), backbone=tiny_config(name=str(tmp_path / "model"))))
+        return identity(a_run(Path(), backbone=tiny_config(model=str(tmp_path / "model"))))
 
     for seed in (0, 1):
         tiny_model(seed).save_pretrained(tmp_path / "model")
@@ -160,8 +160,8 @@ def test_the_weights_of_the_base_model_are_part_of_the_run_under_one_name(tmp_pa
 
 OTHERS = [
     {"method": "ict", "name": "metaicl"},
-    {"trainer": replace(SMALL, lr=0.5)},
-    {"trainer": replace(SMALL, steps=4)},
+    {"trainer": replace(SMALL, learning_rate=0.5)},
+    {"trainer": replace(SMALL, max_steps=4)},
     {"trainer": replace(SMALL, seed=1)},
     {"backbone": tiny_config(lora_r=2)},
     {"validation": ValidationConfig(k=1, queries=2)},
@@ -180,10 +180,10 @@ def test_a_refused_run_leaves_the_folder_as_it_was(finished, changes):
 
 def test_the_refusal_is_a_table_of_what_differs(finished):
     with pytest.raises(UserError) as refused:
-        trained(a_run(finished, name="metaicl", method="ict", trainer=replace(SMALL, lr=0.5)))
+        trained(a_run(finished, name="metaicl", method="ict", trainer=replace(SMALL, learning_rate=0.5)))
     cells = [line.split() for line in str(refused.value).splitlines()]
     assert ["option", "then", "now"] in cells
-    assert ["method", "metaicl", "ict"] in cells and ["trainer.lr", "0.001", "0.5"] in cells
+    assert ["method", "metaicl", "ict"] in cells and ["trainer.learning_rate", "0.001", "0.5"] in cells
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 12))
@@ -199,16 +199,16 @@ def test_the_ways_out_work(finished, tmp_path):
     output = tmp_path / "runs"
     shutil.copytree(finished, output)
     before = contents(output / "metaicl")
-    other = a_run(output, trainer=replace(SMALL, lr=0.5))
+    other = a_run(output, trainer=replace(SMALL, learning_rate=0.5))
     trained(replace(other, name="another"))
     assert contents(output / "metaicl") == before
     trained(replace(other, resume=False))
     moved = contents(output / "metaicl.earlier-1")
     assert {name: data for name, (data, _) in moved.items()} == {name: data for name, (data, _) in before.items()}
-    assert read_record(output / "metaicl").identity["trainer.lr"] == 0.5
+    assert read_record(output / "metaicl").identity["trainer.learning_rate"] == 0.5
     shutil.rmtree(output / "metaicl")
     trained(a_run(output))
-    assert read_record(output / "metaicl").identity["trainer.lr"] == SMALL.lr
+    assert read_record(output / "metaicl").identity["trainer.learning_rate"] == SMALL.learning_rate
 
 
 @pytest.mark.parametrize("held", ["config.yaml", "best", "checkpoints", "metrics.jsonl"])
@@ -231,8 +231,8 @@ def test_a_record_that_cannot_be_read_is_one_clear_error(finished, tmp_path):
 
 
 def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys):
-    words = ["train", "--output", str(tmp_path), "--suite.name", "toys:toy_suite", "--trainer.steps", "1"]
-    words += ["--trainer.k", "2", "--trainer.queries", "2", "--backbone.name", "tiny-random", "--progress=false"]
+    words = ["train", "--output", str(tmp_path), "--suite.name", "toys:toy_suite", "--trainer.max_steps", "1"]
+    words += ["--trainer.k", "2", "--trainer.queries", "2", "--backbone.model", "tiny-random", "--progress=false"]
     main(words)
     main([*words, "--method", "ict"])
     assert [read_record(tmp_path / name).identity["method"] for name in ("metaicl", "ict")] == ["metaicl", "ict"]
@@ -249,7 +249,9 @@ def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys):
 def test_a_finished_run_is_not_trained_again(finished):
     before = contents(finished)
     first = read_record(finished / "metaicl").finished
-    again = trained(a_run(finished, trainer=replace(SMALL, log_every=2)))  # how often is logged is no part of the run
+    again = trained(
+        a_run(finished, trainer=replace(SMALL, logging_steps=2))
+    )  # how often is logged is no part of the run
     assert contents(finished) == before
     assert (again.steps, again.best_step, again.best_value) == (first.steps, first.best_step, first.best_value)
     method, _ = train_run(a_run(finished), make_validate, lambda text: None)
@@ -278,9 +280,9 @@ def test_a_run_that_cannot_go_on_from_its_checkpoint_leaves_the_folder_as_it_was
 
 
 def test_more_steps_of_one_run_end_where_the_longer_run_does(tmp_path):
-    longer = replace(SMALL, steps=4, schedule="constant", average_last=0.0)
+    longer = replace(SMALL, max_steps=4, lr_scheduler_type="constant", weight_averaging=0.0)
     trained(a_run(tmp_path / "straight", trainer=longer))
-    trained(a_run(tmp_path / "twice", trainer=replace(longer, steps=2)))
+    trained(a_run(tmp_path / "twice", trainer=replace(longer, max_steps=2)))
     trained(a_run(tmp_path / "twice", trainer=longer))
     assert read_record(tmp_path / "twice" / "metaicl").finished.steps == 4
     one, other = (
@@ -288,27 +290,27 @@ def test_more_steps_of_one_run_end_where_the_longer_run_does(tmp_path):
         for name in ("straight", "twice")
     )
     cards = [json.loads(files.pop("method.json")) for files in (one, other)]
-    assert cards[0]["training"]["run"]["trainer.steps"] == 4 and one == other
+    assert cards[0]["training"]["run"]["trainer.max_steps"] == 4 and one == other
 
 
 @pytest.mark.parametrize(
     ("changes", "allowed"),
     [
         ({}, True),
-        ({"schedule": "linear"}, False),
-        ({"schedule": "cosine"}, False),
-        ({"average_last": 0.1}, False),
-        ({"validate_every": 3}, False),  # the shorter run was validated at its end, out of turn
-        ({"validate_every": 5}, True),
-        ({"steps": 9}, False),
-        ({"lr": 1.0}, False),
+        ({"lr_scheduler_type": "linear"}, False),
+        ({"lr_scheduler_type": "cosine"}, False),
+        ({"weight_averaging": 0.1}, False),
+        ({"eval_steps": 3}, False),  # the shorter run was validated at its end, out of turn
+        ({"eval_steps": 5}, True),
+        ({"max_steps": 9}, False),
+        ({"learning_rate": 1.0}, False),
     ],
     ids=str,
 )
 def test_more_steps_are_the_same_run_where_nothing_depended_on_their_number(changes, allowed):
-    short = TrainerConfig(steps=10, schedule="constant", average_last=0.0)
-    whole = replace(short, steps=20)
-    both = {name: value for name, value in changes.items() if name not in ("steps", "lr")}
+    short = TrainerConfig(max_steps=10, lr_scheduler_type="constant", weight_averaging=0.0)
+    whole = replace(short, max_steps=20)
+    both = {name: value for name, value in changes.items() if name not in ("max_steps", "learning_rate")}
     then = identity(a_run(Path(), trainer=replace(short, **both)))
     now = identity(a_run(Path(), trainer=replace(whole, **{**both, **changes})))
     assert adds_steps(then, now, differences(then, now)) == allowed
@@ -328,6 +330,6 @@ def test_a_method_on_a_trained_base_says_what_both_were_trained_on(tmp_path):
     first = a_run(tmp_path, name="base", backbone=tiny_config(weights="full"))
     trained(replace(first, suite=replace(TOYS, tasks=["train0", "val", "test0"])))
     base = tmp_path / "base" / "best"
-    second = a_run(tmp_path, name="second", backbone=tiny_config(name=str(base)))
+    second = a_run(tmp_path, name="second", backbone=tiny_config(model=str(base)))
     trained(replace(second, suite=replace(TOYS, tasks=["train1", "val", "test0"])))
     assert set(read_training(tmp_path / "second" / "best").trained_on) == {"train0", "train1"}

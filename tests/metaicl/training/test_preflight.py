@@ -22,7 +22,7 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
-SHORT = TrainerConfig(steps=2, k=2, queries=2, warmup_steps=1)
+SHORT = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1)
 LONG_SUITE = REALTASKS.parents[1] / "cases" / "long" / "suite"
 
 
@@ -70,17 +70,17 @@ def test_a_task_with_fewer_examples_than_k_is_found_before_the_first_step_and_a_
 
 
 def test_a_validation_task_with_fewer_examples_than_its_k_is_found_before_the_first_step(tmp_path):
-    suite, trainer = make_folder(tmp_path), replace(SHORT, validate_every=2)
+    suite, trainer = make_folder(tmp_path), replace(SHORT, eval_steps=2)
     with pytest.raises(UserError, match=r"task taste: k=8 .* k is set by --validation.k"):
         train(suite, tmp_path, trainer=trainer, validation=ValidationConfig(8, 1, 2))
     assert train(suite, tmp_path, trainer=trainer)[1].best_value is not None
 
 
 def test_validation_without_tasks_is_refused_and_both_ways_out_help(tmp_path):
-    suite, trainer = make_folder(tmp_path, {"meta_train": ["mood"]}), replace(SHORT, validate_every=2)
-    with pytest.raises(UserError, match=r"no meta-validation task .* Set --trainer.validate_every 0, or put"):
+    suite, trainer = make_folder(tmp_path, {"meta_train": ["mood"]}), replace(SHORT, eval_steps=2)
+    with pytest.raises(UserError, match=r"no meta-validation task .* Set --trainer.eval_steps 0, or put"):
         train(suite, tmp_path, trainer=trainer)
-    assert train(suite, tmp_path / "a", trainer=replace(trainer, validate_every=0))[1].steps == 2
+    assert train(suite, tmp_path / "a", trainer=replace(trainer, eval_steps=0))[1].steps == 2
     make_folder(tmp_path, {"meta_train": ["mood"], "meta_validation": ["taste"]})
     assert train(suite, tmp_path / "b", trainer=trainer)[1].best_value is not None
 
@@ -99,7 +99,7 @@ def test_an_episode_beyond_the_context_is_found_ahead_and_the_k_that_it_names_fi
 def test_a_step_that_cannot_be_taken_leaves_the_state_of_the_steps_before_it(tmp_path, monkeypatch):
     config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
     trainer = Trainer(
-        config.build(), config, toy_suite().split("meta_train"), replace(SHORT, steps=5), tmp_path, progress=False
+        config.build(), config, toy_suite().split("meta_train"), replace(SHORT, max_steps=5), tmp_path, progress=False
     )
     take = trainer.take_step
 

@@ -32,7 +32,7 @@ ADAPTERS = {
     "weights": st.sampled_from(["lora", "full"]),
     "lora_r": st.sampled_from([1, 4, 16]),
     "lora_alpha": st.sampled_from([2, 8, 32]),
-    "lora_targets": st.sampled_from(["all-linear", "query-value", "q_proj"]),
+    "target_modules": st.sampled_from(["all-linear", "query-value", "q_proj"]),
     "lora_layers": st.sampled_from([0, 1, 10, 14]),
 }
 UNSET = {name: st.none() | values for name, values in ADAPTERS.items()}
@@ -67,22 +67,22 @@ def test_a_given_option_of_the_method_is_kept_and_every_other_one_gets_a_value(d
             f.name: st.just(getattr(TrainerConfig(k_min=1, curriculum_steps=3), f.name)) for f in fields(TrainerConfig)
         },
     ),
-    steps=st.none() | st.integers(1, 500),
+    max_steps=st.none() | st.integers(1, 500),
     warmup=st.none() | st.integers(0, 500),
     budget=st.integers(1, 500),
 )
-def test_a_given_option_of_the_trainer_is_kept(given, steps, warmup, budget):
-    config = TrainerConfig(**{**given, "steps": steps, "warmup_steps": warmup})
+def test_a_given_option_of_the_trainer_is_kept(given, max_steps, warmup, budget):
+    config = TrainerConfig(**{**given, "max_steps": max_steps, "warmup_steps": warmup})
     whole = config.resolved()
     assert None not in asdict(whole).values()
     assert all(getattr(whole, n) == v for n, v in asdict(config).items() if v is not None)
-    within = replace(config, steps=None).within_budget(budget)
-    assert within.steps == budget
+    within = replace(config, max_steps=None).within_budget(budget)
+    assert within.max_steps == budget
     assert within.warmup_steps == (min(10, budget // 4) if warmup is None else warmup)
 
 
 def test_rank_16_is_rank_16_also_where_it_is_the_general_default():
-    _, run = parse(["train", "--method", "maml", "--backbone.lora_r", "16", "--backbone.lora_targets", "all-linear"])
+    _, run = parse(["train", "--method", "maml", "--backbone.lora_r", "16", "--backbone.target_modules", "all-linear"])
     found = resolved(run).backbone.adapters()
     assert (found.r, found.alpha, found.targets, found.layers) == (16, 32, "all-linear", 10)
     _, run = parse(["train", "--method", "maml"])
@@ -155,22 +155,25 @@ def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
 
 
 def test_steps_and_a_budget_exclude_each_other():
-    for words in (["map", "--trainer.steps", "100"], ["tune", "--budget_seconds", "5", "--trainer.steps", "100"]):
-        with pytest.raises(UserError, match=r"trainer.steps is 100, but .*budget.*Leave trainer.steps out"):
+    for words in (
+        ["map", "--trainer.max_steps", "100"],
+        ["tune", "--budget_seconds", "5", "--trainer.max_steps", "100"],
+    ):
+        with pytest.raises(UserError, match=r"trainer.max_steps is 100, but .*budget.*Leave trainer.max_steps out"):
             parse(words)
-    assert parse(["tune", "--trainer.steps", "100"])[1].trainer.steps == 100
-    assert MapRun().trainer.steps is TuneRun(budget_seconds=5).trainer.steps is None
+    assert parse(["tune", "--trainer.max_steps", "100"])[1].trainer.max_steps == 100
+    assert MapRun().trainer.max_steps is TuneRun(budget_seconds=5).trainer.max_steps is None
 
 
 def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):
     run = TrainRun(
         "one", str(tmp_path), SuiteConfig("toys:toy_suite"), "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
-        trainer=TrainerConfig(steps=1, k=2, queries=2), progress=False, resume=False,
+        trainer=TrainerConfig(max_steps=1, k=2, queries=2), progress=False, resume=False,
     )  # fmt: skip
     train_run(run, lambda tasks, config: lambda method: 0.0, lambda text: None, toy_suite())
     recorded = next(yaml.safe_load_all((run.folder / "config.yaml").read_text(encoding="utf-8")))
     backbone, card = recorded["backbone"], read_card(run.folder / "best")[0]
-    assert (backbone["lora_r"], backbone["lora_alpha"], backbone["lora_targets"]) == (16, 32, "query-value")
+    assert (backbone["lora_r"], backbone["lora_alpha"], backbone["target_modules"]) == (16, 32, "query-value")
     assert recorded["method_options"]["test_steps"] == 30 and recorded["method_options"]["inner_lr"] == 0.5
     assert recorded["trainer"]["warmup_steps"] == 10
     assert None not in (*backbone.values(), *recorded["trainer"].values(), *recorded["format"].values())

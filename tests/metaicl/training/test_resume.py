@@ -25,7 +25,7 @@ from task_suites.formats.prompt_format import PromptFormat
 TASKS = toy_suite().split("meta_train")
 TIMES = ("seconds", "tokens_per_second")
 CONFIG = TrainerConfig(
-    steps=4, k=2, queries=2, lr=5e-3, warmup_steps=1, log_every=1, checkpoint_every=2, validate_every=2
+    max_steps=4, k=2, queries=2, learning_rate=5e-3, warmup_steps=1, logging_steps=1, save_steps=2, eval_steps=2
 )
 SAMPLE = 6  # of the moments that are not near a rename
 
@@ -119,7 +119,7 @@ def test_a_training_killed_at_any_change_of_its_files_ends_as_one_that_was_not(t
 
 
 def test_early_stopping_counts_on_over_an_interruption(tmp_path):
-    config = replace(CONFIG, patience=2, checkpoint_every=3, validate_every=1, average_last=0.0)
+    config = replace(CONFIG, early_stopping_patience=2, save_steps=3, eval_steps=1, weight_averaging=0.0)
 
     def value(trainer: Trainer) -> float:
         return 0.9 if trainer.step == 1 else 0.1
@@ -157,7 +157,7 @@ def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path, steps):
 def test_a_run_that_begins_again_takes_no_checkpoint_of_before(tmp_path):
     train(tmp_path)
     method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
-    shorter = replace(CONFIG, steps=2, validate_every=0)
+    shorter = replace(CONFIG, max_steps=2, eval_steps=0)
     trainer = Trainer(method_config.build(), method_config, TASKS, shorter, tmp_path, progress=False)
     trainer.run(resume=False)
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]

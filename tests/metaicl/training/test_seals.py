@@ -15,7 +15,7 @@ from training import CONFIG, equal, make, weights
 from metaicl.training.seals import SEAL, check_seal, seal
 from task_suites.core.errors import UserError
 
-EVERY = replace(CONFIG, episodes_per_step=1, checkpoint_every=2)
+EVERY = replace(CONFIG, episodes_per_step=1, save_steps=2)
 
 
 def flip(path: Path) -> None:

@@ -69,15 +69,15 @@ def test_k_is_drawn_between_its_bounds():
 
 
 def test_rates_warm_up_and_fall():
-    config = TrainerConfig(steps=10, warmup_steps=2, lr=1.0)
+    config = TrainerConfig(max_steps=10, warmup_steps=2, learning_rate=1.0)
     assert [config.rate(s) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
-    assert replace(config, schedule="cosine").rate(6) == pytest.approx(0.5)
-    assert replace(config, schedule="constant").rate(9) == 1.0
+    assert replace(config, lr_scheduler_type="cosine").rate(6) == pytest.approx(0.5)
+    assert replace(config, lr_scheduler_type="constant").rate(9) == 1.0
 
 
 @pytest.mark.parametrize("name", ["metaicl", "protonet", "fomaml"])
 def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, name):
-    config = replace(CONFIG, episodes_per_step=2, checkpoint_every=2)
+    config = replace(CONFIG, episodes_per_step=2, save_steps=2)
     straight = make(tmp_path / "straight", name, config)
     straight.run()
     broken = make(tmp_path / "broken", name, config)
@@ -92,7 +92,7 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, name):
 
 
 def test_metrics_hold_each_step_once_after_a_resume(tmp_path):
-    config = replace(CONFIG, episodes_per_step=1, checkpoint_every=2, steps=3)
+    config = replace(CONFIG, episodes_per_step=1, save_steps=2, max_steps=3)
     first = make(tmp_path, config=config)
     first.run()
     assert (tmp_path / "checkpoints" / "step-000003" / "learned.pt").is_file()
@@ -112,7 +112,7 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
         seen.append({n: p.detach().clone() for n, p in method.learned().items()})
         return next(values)
 
-    config = replace(CONFIG, steps=6, episodes_per_step=1, validate_every=1, patience=2)
+    config = replace(CONFIG, max_steps=6, episodes_per_step=1, eval_steps=1, early_stopping_patience=2)
     trainer = make(tmp_path, config=config, validate=validate)
     trained = trainer.run()
     assert (trained.steps, trained.best_step, trained.best_value) == (4, 2, 0.5)
@@ -121,9 +121,11 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
 
 
 def test_training_teaches_to_read_labels_off_the_demonstrations(tmp_path):
-    config = replace(CONFIG, steps=80, queries=8, arbitrary_labels=0.0, schedule="constant", lr=0.01)
+    config = replace(
+        CONFIG, max_steps=80, queries=8, arbitrary_labels=0.0, lr_scheduler_type="constant", learning_rate=0.01
+    )
     trainer = make(tmp_path, config=config, weights="full")
-    losses = [trainer.take_step()["loss"] for _ in range(config.steps)]
+    losses = [trainer.take_step()["loss"] for _ in range(config.max_steps)]
     assert losses[0] == pytest.approx(math.log(2), abs=0.05)  # two options, of which it knows nothing
     assert sum(losses[-5:]) / 5 < 0.6 * losses[0]
 
@@ -151,7 +153,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path):
     trainer = make(tmp_path)
     with torch.no_grad():
         next(iter(trainer.method.learned().values())).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the loss is nan at step 1.*Lower trainer.lr"):
+    with pytest.raises(UserError, match=r"the loss is nan at step 1.*Lower trainer.learning_rate"):
         trainer.take_step()
 
 
@@ -274,7 +276,7 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path):
 
 
 def test_the_last_weights_are_the_mean_over_the_last_steps(tmp_path):
-    config = replace(CONFIG, steps=4, episodes_per_step=1, average_last=0.5)
+    config = replace(CONFIG, max_steps=4, episodes_per_step=1, weight_averaging=0.5)
     stepwise = make(tmp_path / "a", config=config)
     seen = []
     for _ in range(4):
@@ -283,6 +285,6 @@ def test_the_last_weights_are_the_mean_over_the_last_steps(tmp_path):
     whole = make(tmp_path / "b", config=config)
     whole.run()
     assert equal(weights(whole), {n: (seen[2][n] + seen[3][n]) / 2 for n in seen[0]}, 1e-6)
-    last = make(tmp_path / "c", config=replace(config, average_last=0.0))
+    last = make(tmp_path / "c", config=replace(config, weight_averaging=0.0))
     last.run()
     assert equal(weights(last), seen[3])

@@ -44,7 +44,7 @@ def test_a_second_and_a_third_evaluation_compute_nothing(tmp_path):
     from metaicl.lm.config import BackboneConfig
     from task_suites.formats.prompt_format import PromptFormat
 
-    made = contender("majority", BackboneConfig(name="tiny-random"), PromptFormat(), Backbones())
+    made = contender("majority", BackboneConfig(model="tiny-random"), PromptFormat(), Backbones())
     sizes = []
     for _ in range(3):
         suite = open_suite(str(LINES / "suite"))
