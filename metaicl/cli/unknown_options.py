@@ -32,7 +32,7 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
     ),
     **dict.fromkeys(("lora_rank", "rank", "r"), ("backbone.lora_r",)),
     **dict.fromkeys(("target_modules", "lora_target_modules"), ("backbone.target_modules",)),
-    **dict.fromkeys(("dtype", "torch_dtype", "precision", "bfloat16", "fp16", "float32"), ("backbone.dtype",)),
+    **dict.fromkeys(("dtype", "torch_dtype", "precision", "bf16", "fp16", "fp32"), ("backbone.dtype",)),
     **dict.fromkeys(("attn_implementation", "attn"), ("backbone.attn_implementation",)),
     **dict.fromkeys(("dataset", "dataset_name", "data", "data_dir"), ("suite.name", "suite")),
     **dict.fromkeys(("output_dir", "output_path"), ("output",)),
