@@ -166,7 +166,7 @@ def model_name(manifest: Any) -> str:
     """The base model's name out of a manifest, "" where it has none."""
     backbone = manifest.get("backbone") if isinstance(manifest, Mapping) else None
     if isinstance(backbone, dict):
-        backbone = next((backbone[key] for key in ("name", "model", "id", "path") if backbone.get(key)), None)
+        backbone = next((backbone[key] for key in ("model", "name", "id", "path") if backbone.get(key)), None)
     return str(backbone or "")
 
 

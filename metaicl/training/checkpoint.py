@@ -152,7 +152,7 @@ def _base_place(folder: Path, backbone: BackboneConfig, way: str | None) -> str:
     raise UserError(
         f"the base model of the method in {folder} is not there",
         found=" and ".join(f"no folder {place}" for place in dict.fromkeys(places)),
-        fix=f'Put it back, or write the full path of its folder as "name" under "backbone" in {card}.',
+        fix=f'Put it back, or write the full path of its folder as "model" under "backbone" in {card}.',
     )
 
 

@@ -71,7 +71,7 @@ def make(folder, tasks=("plain", SCRIPT, "third"), ks=(4, 16), predictions=True)
         "created": "2026-01-02T03:04:05+0000",
         "command": "metaicl evaluate --config 'a & b.yaml'",
         "seconds": 12.5,
-        "manifest": {"backbone": {"name": "tiny-lm"}, "seeds": [0, 1], "suite": {"prints": {"t": "abc"}}, "gpu": None},
+        "manifest": {"backbone": {"model": "tiny-lm"}, "seeds": [0, 1], "suite": {"prints": {"t": "abc"}}, "gpu": None},
         "k": list(ks),
         "headline_k": 16,
         "methods": methods,

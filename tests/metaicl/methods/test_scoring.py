@@ -631,7 +631,7 @@ def test_the_default_models_bf16_scores_are_as_near_to_float32_as_those_of_plain
     """Errors of 96 options' log-probabilities, pooled over three prompts. Over ten prompts the mean error is 0.9 of
     plain sequences' (0.7 to 1.4 for a single prompt, on AVX2), the largest 0.6 to 2.2; the bounds leave room for both.
     """
-    settings = {"name": real_model, "weights": "frozen"}
+    settings = {"model": real_model, "weights": "frozen"}
     exact, narrow = (Backbone.load(tiny_config(**settings, dtype=p)) for p in ("float32", "bfloat16"))
     form, rng, errors = PromptFormat(), random.Random(0), []
     for _ in range(3):

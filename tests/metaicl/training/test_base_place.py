@@ -90,10 +90,10 @@ def test_a_base_model_that_is_gone_is_named_with_its_places_and_the_way_out_work
         assert stop.value.code == 2
         message = capsys.readouterr().err
         assert f"found no folder {here / 'base'} and no folder {here / 'deep' / 'er' / 'base'}" in message
-        assert 'as "name" under "backbone" in deep/er/copy/of/best/method.json' in message
+        assert 'as "model" under "backbone" in deep/er/copy/of/best/method.json' in message
     card = here / "deep/er/copy/of/best/method.json"
     changed = json.loads(card.read_text())
-    changed["backbone"]["name"] = str(here / "elsewhere")
+    changed["backbone"]["model"] = str(here / "elsewhere")
     card.write_text(json.dumps(changed))
     predict("deep/er/copy/of/best", here.parent)
     assert '"answer"' in capsys.readouterr().out
