@@ -26,7 +26,7 @@ from eval.config import MapRun
 from eval.evaluate import DONE, Backbones, contender, finished_training, train_once
 from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
 from eval.harness import Comparison, Contender
-from eval.map_results import MapResults, Place, RefusedPlace, place
+from eval.map_results import LEDGER, Ledger, MapResults, Place, RefusedPlace
 from eval.metrics import score
 from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
@@ -40,14 +40,12 @@ from metaicl.training.run import check_base_model, data_record, duration, machin
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.json_files import read_json
-from task_suites.core.line_store import LOST, LineStore
 from task_suites.core.yaml_files import read_yaml
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import prompt_fingerprint
 from task_suites.task import Task, TaskSuite
 
 RESAMPLES = 300
-LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
 Asked = tuple[str, int]  # task, k
 
 
@@ -107,22 +105,6 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     write_text(folder / "map.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     say(f"Map: {write_map(folder)}   ({duration(time.monotonic() - started)})")
     return results
-
-
-class Ledger:
-    """The file of filled places, one JSON line each, by key."""
-
-    def __init__(self, path: Path):
-        self.store = LineStore(path)
-        self.places: dict[str, Place | RefusedPlace] = {}
-        for where, line in self.store.read():
-            if "key" not in line:
-                raise UserError("not a line of a map", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
-            self.places[line["key"]] = place(line, where)
-
-    def append(self, one: Place | RefusedPlace) -> None:
-        self.places[one.key] = one
-        self.store.append(one.to_json())
 
 
 def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int, learned: str) -> str:

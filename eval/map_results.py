@@ -10,8 +10,10 @@ from typing import Any
 from eval.results import as_object, read_object
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
+from task_suites.core.line_store import LOST, LineStore
 
-SCHEMA = 2  # of map.json
+SCHEMA = 3  # of map.json
+LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,22 @@ def place(value: Any, where: Path | str) -> Place | RefusedPlace:
     return Place(**read_object(Place, value, where, "the place"))
 
 
+class Ledger:
+    """The file of filled places, one JSON line each, by key."""
+
+    def __init__(self, path: Path):
+        self.store = LineStore(path)
+        self.places: dict[str, Place | RefusedPlace] = {}
+        for where, line in self.store.read():
+            if "key" not in line:
+                raise UserError("not a line of a map", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
+            self.places[line["key"]] = place(line, where)
+
+    def append(self, one: Place | RefusedPlace) -> None:
+        self.places[one.key] = one
+        self.store.append(one.to_json())
+
+
 @dataclass(frozen=True)
 class MapResults:
     """All filled places of a map.
@@ -110,10 +128,10 @@ class MapResults:
 
     @classmethod
     def load(cls, path: Path) -> MapResults:
-        """Return the map in a file.
+        """Return the map in a file, with the places that it names by their keys; these lie in the ledger beside it.
 
         Raises:
-            UserError: there is no such file, or it is of another version.
+            UserError: there is no such file, it is of another version, or a place is not in the ledger.
         """
         if not path.is_file():
             raise UserError("no map", where=path, fix="Run metaicl map first.")
@@ -122,12 +140,16 @@ class MapResults:
         if value["schema"] != SCHEMA:
             fix = "Run metaicl map again; what is filled is kept."
             raise UserError("a map of another version", where=path, fix=fix)
-        return cls(**{**own, "cells": tuple(place(one, path) for one in own["cells"])})
+        places = Ledger(path.with_name(LEDGER)).places
+        if lost := [key for key in own["cells"] if key not in places]:
+            fix = "Run metaicl map again; what is filled is kept."
+            raise UserError(f"{len(lost)} of the map's places are not in {LEDGER}", where=path, found=lost[0], fix=fix)
+        return cls(**{**own, "cells": tuple(places[key] for key in own["cells"])})
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `map.json`."""
+        """The content of `map.json`: of each place the key by which the ledger has it."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"schema": SCHEMA, **own, "cells": [one.to_json() for one in self.cells]}
+        return {"schema": SCHEMA, **own, "cells": [one.key for one in self.cells]}
 
     @property
     def headline_k(self) -> int:

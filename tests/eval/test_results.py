@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,6 @@ from toys import choice_task, toy_task
 
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.map_results import MapResults
 from eval.results import Cell, Prediction, Refusal, Results, Roles, predictions_at
 from eval.store import CellStore
 from task_suites.core.errors import UserError
@@ -109,9 +107,3 @@ def test_predictions_are_read_by_method_and_k(results, tmp_path):
     (tmp_path / "predictions" / "odd.jsonl").write_text("[]\n")
     with pytest.raises(UserError, match=r"odd\.jsonl:1: not a JSON object; found list"):
         list(predictions_at(tmp_path, "odd", 4))
-
-
-def test_the_map_of_the_documentation_is_read_and_written_as_it_is():
-    path = Path(__file__).parents[2] / "docs" / "map" / "map.json"
-    whole, found = json.loads(path.read_text("utf-8")), MapResults.load(path)
-    assert found.to_json() == whole
