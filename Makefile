@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := smollm2-135m
 
-.PHONY: help quickstart test slow numerics lint install model clean
+.PHONY: help quickstart test slow numerics lint docs install model clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make slow         the tests that take long, and every property on more examples"
 	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
+	@echo "make docs         the pages of docs/ as a site in site/, with the reference made from the program"
 	@echo "make install      only make $(VENV) and install into it"
 	@echo "make model        only pull $(MODEL)"
 	@echo "make clean        remove $(VENV), builds and tool caches; runs/ and pulled models stay"
@@ -43,6 +44,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[docs]"
+	$(BIN)/python docs/reference.py
+	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
 model: install
 	@$(BIN)/metaicl models pull $(MODEL)

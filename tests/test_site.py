@@ -1,0 +1,35 @@
+"""The documentation's site: every page has its place in the navigation, and the reference is made from the program."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+from metaicl.cli.main import COMMANDS
+from metaicl.methods import METHODS
+
+ROOT = Path(__file__).resolve().parents[1]
+MADE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+
+
+def test_every_page_has_one_place_in_the_navigation():
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    written = [path.name for path in (ROOT / "docs").glob("*.md")]
+    assert sorted(named) == sorted([*written, *(f"reference/{name}.md" for name in MADE["pages"]())])
+
+
+def test_the_reference_has_every_command_and_every_method():
+    pages = MADE["pages"]()
+    assert re.findall(r"^## (.*)$", pages["commands"], re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^## (.*)$", pages["methods"], re.MULTILINE) == ["All", *METHODS]
+    assert pages["commands"].count("usage: ") == len(COMMANDS)
+
+
+def test_every_name_of_the_python_reference_is_one():
+    from task_suites.sources import load_named
+
+    for names in MADE["PYTHON"].values():
+        for name in names:
+            module, _, cls = name.rpartition(".")
+            assert isinstance(load_named(f"{module}:{cls}"), type)
