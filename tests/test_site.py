@@ -19,6 +19,12 @@ def test_every_page_has_one_place_in_the_navigation():
     assert sorted(named) == sorted([*written, *(f"reference/{name}.md" for name in MADE["pages"]())])
 
 
+def test_links_to_pages_that_are_made_lead_to_one():
+    for page in (ROOT / "docs").glob("*.md"):
+        linked = re.findall(r"\]\(reference/([^)#]+)", page.read_text(encoding="utf-8"))
+        assert set(linked) <= {f"{name}.md" for name in MADE["pages"]()}, page
+
+
 def test_the_reference_has_every_command_and_every_method():
     pages = MADE["pages"]()
     assert re.findall(r"^## (.*)$", pages["commands"], re.MULTILINE) == list(COMMANDS)

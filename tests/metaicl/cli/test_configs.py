@@ -94,7 +94,8 @@ def test_pages_show_only_make_targets_that_exist():
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            made = target.startswith("reference/")  # by docs/reference.py; tests/test_site.py holds that each is there
+            assert made or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_every_method_of_the_registry_is_in_its_table():
