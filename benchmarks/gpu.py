@@ -197,7 +197,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
         mine = copy.deepcopy(model) if attention == "dense" else model
         backbones[attention] = wrap(mine, tokenizer, "full", "float32", attention)
     rows = [row for e in episodes for row in rows_of(backbones["flex"], e)]
-    methods = {name: InContext(b, PromptFormat()) for name, b in backbones.items()}
+    methods = {name: InContext(b, PromptFormat(), InContext.Config()) for name, b in backbones.items()}
 
     found = differences(
         methods, plain, replace(episodes[0], support=episodes[0].support[:4], queries=episodes[0].queries[:4])

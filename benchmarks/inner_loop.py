@@ -33,7 +33,7 @@ import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -185,7 +185,11 @@ class Comparison:
         batches = [batch_of(backbone, e.task, e.support) for e in episodes]
         width, tokens = (max(b[key].shape[-1] for b in batches) for key in ("ids", "share"))
         return cls(
-            MAML(backbone, PromptFormat(), inner_steps=steps, inner_lr=rate, clip=0.0, order=1),
+            MAML(
+                backbone,
+                PromptFormat(),
+                MAML.Config(inner_steps=steps, inner_lr=rate, clip=0.0, order=1, test_steps=None),
+            ),
             episodes,
             plain,
             UpperAnswers(upper, backbone.lower.count),
@@ -196,11 +200,11 @@ class Comparison:
 
     @property
     def steps(self) -> int:
-        return self.method.inner_steps
+        return self.method.config.inner_steps
 
     @property
     def rate(self) -> float:
-        return self.method.inner_lr
+        return self.method.config.inner_lr
 
     def sides(self) -> dict[str, Callable[[], Adapted]]:
         return {
@@ -312,12 +316,12 @@ class Comparison:
     def meta_gradient(self, order: int, steps: int) -> dict[str, Tensor]:
         """Ours, on the first episode."""
         method, start = self.method, self.method.start()
-        before = method.order, method.inner_steps
-        method.order, method.inner_steps = order, steps
+        before = method.config
+        method.config = replace(before, order=order, inner_steps=steps)
         try:
             loss, weight = method([self.episodes[0]])
         finally:
-            method.order, method.inner_steps = before
+            method.config = before
         grads = torch.autograd.grad(loss / weight, list(start.values()))
         return {f"model.{n}": g for n, g in zip(start, grads, strict=True)}
 

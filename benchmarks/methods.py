@@ -34,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import METHODS, method_spec
+from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
 from task_suites.core.errors import UserError
@@ -135,16 +135,16 @@ def main() -> None:
     backbones: dict[BackboneConfig, Backbone] = {}
     rows: dict[str, dict[str, float]] = {}
     for name in given.methods.split(",") if given.methods else METHODS:
-        spec = method_spec(name)
-        wanted = spec.backbone_config(config)
+        cls = method_class(name)
+        wanted = cls.backbone_config(config)
         if wanted not in backbones:
             backbones[wanted] = Backbone.load(wanted)
         backbone = backbones[wanted]
-        method = spec.build(backbone, PromptFormat()).to(backbone.device)
+        method = cls.build(backbone, PromptFormat()).to(backbone.device)
         if method.refusal(task):
             continue
         try:
-            rows[name] = cost(method, episodes, spec.trained, given.repeats)
+            rows[name] = cost(method, episodes, cls.meta_trained, given.repeats)
         except UserError as error:
             raise SystemExit(f"{name}: {error}") from None
         print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in rows[name].items()), file=sys.stderr)

@@ -40,7 +40,7 @@ from eval.harness import answer_episode, truth
 from eval.metrics import score
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig
@@ -152,8 +152,8 @@ def main() -> None:
     if given.quick:
         backbone = BackboneConfig("tiny-random", dtype="float32", lora_layers=1)
         given.steps, given.points, given.halvings, given.k, given.queries = 2, 1, 1, 4, 4
-    spec = method_spec(given.method)
-    config = MethodConfig(given.method, {}, spec.backbone_config(backbone), PromptFormat())
+    cls = method_class(given.method)
+    config = MethodConfig(given.method, {}, cls.backbone_config(backbone), PromptFormat())
     suite, _ = SuiteConfig(given.data, max_words=40, forms=["options"]).open()
     probe = config.build()
     tasks = [t for t in suite.split("meta_train") if probe.refusal(t) is None]

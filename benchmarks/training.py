@@ -193,7 +193,7 @@ class Comparison:
     @classmethod
     def of(cls, backbone: Backbone, episodes: Sequence[Episode], **settings: Any) -> Comparison:
         rows = [rows_of(backbone, e) for e in episodes]
-        return cls(InContext(backbone, PromptFormat()), Plain(backbone), episodes, rows, **settings)
+        return cls(InContext(backbone, PromptFormat(), InContext.Config()), Plain(backbone), episodes, rows, **settings)
 
     @property
     def queries(self) -> int:

@@ -21,7 +21,7 @@ PYTHON = {
     "Tasks": ("task_suites.task.Example", "task_suites.task.Task", "task_suites.task.TaskSuite"),
     "Episodes": ("task_suites.episodes.Episode", "task_suites.episodes.EpisodeSampler"),
     "Prompts": ("task_suites.formats.prompt_format.PromptFormat",),
-    "Methods": ("metaicl.methods.base.Method", "metaicl.methods.base.Predictor"),
+    "Methods": ("metaicl.methods.base.Method", "metaicl.methods.predictor.Predictor"),
     "Inference": ("metaicl.inference.classifier.FewShotClassifier",),
     "Results": ("eval.results.Results", "eval.results.MethodResult", "eval.results.Cell", "eval.results.Refusal"),
     "Errors": ("task_suites.core.errors.UserError",),

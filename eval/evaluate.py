@@ -20,7 +20,7 @@ from eval.results import Results, Roles
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import with_precision
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_card, read_training, trained_folder
 from metaicl.training.config import TrainRun
@@ -76,34 +76,34 @@ def contender(
     """
     if folder := trained_folder(name):
         return trained_contender(folder)
-    spec = method_spec(name)
-    if spec.trained:
+    cls = method_class(name)
+    if cls.meta_trained:
         raise UserError(
             f"method {name} is meta-trained before it is compared",
             fix=f"Run: metaicl train --method {name}, then give its folder, {TrainRun(method=name).folder}.",
         )
-    config = MethodConfig(name, options or {}, spec.backbone_config(backbone, shared=True), form).resolved()
+    config = MethodConfig(name, options or {}, cls.backbone_config(backbone, shared=True), form).resolved()
 
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
     print_ = answers_print(config)
-    return Contender(name, spec.label, build, print_, spec.note, cells=cells, curve=curve, settings=asdict(config))
+    return Contender(name, cls.label, build, print_, cls.note, cells=cells, curve=curve, settings=asdict(config))
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
     """The contender of a method saved in `folder` (on a backbone at hand, if given), named after its run."""
     config = read_card(folder)[0].resolved()
-    spec = method_spec(config.name)
+    cls = method_class(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     print_ = answers_print(config, *map(sha256, files))
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
     return Contender(
         named_after(folder),
-        spec.label,
+        cls.label,
         lambda: load_method(folder, backbone),
         print_,
-        spec.note,
+        cls.note,
         trained=True,
         train_seconds=seconds,
         method=config.name,
@@ -230,13 +230,13 @@ def check_methods(run: EvaluateRun) -> None:
 
 def check_given(run: EvaluateRun) -> None:
     """Raise where an option was given that none of the methods reads."""
-    specs = [method_spec(name) for name in run.methods if not trained_folder(name)]
-    for spec in specs:
-        spec.check_idle(run.method_options.get(spec.name, {}))
-    if not specs:
-        named = "a method that is not loaded from a folder"
-        refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], named, "backbone")
-        refuse_idle(run.format, [f.name for f in fields(run.format)], named, "format")
+    named = [name for name in run.methods if not trained_folder(name)]
+    for name in named:
+        method_class(name).configured(run.method_options.get(name, {})).check_idle(name)
+    if not named:
+        needs = "a method that is not loaded from a folder"
+        refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], needs, "backbone")
+        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
     protocol = run.protocol
     refuse_idle(protocol, ["curve_seeds"], "several numbers in protocol.k", "protocol", used=len(protocol.k) > 1)
 

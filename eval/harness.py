@@ -25,7 +25,8 @@ from eval.metrics import closest, score
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Prediction, Refusal, Results, TaskResult
 from eval.store import CellStore
-from metaicl.methods.base import Answer, Method
+from metaicl.methods.base import Method
+from metaicl.methods.predictor import Answer
 from metaicl.training.config import ValidationConfig
 from metaicl.training.preflight import validation_episodes
 from metaicl.training.run import manifest, plain

@@ -32,7 +32,7 @@ from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator
 from eval.tune import RECIPE
-from metaicl.methods import METHODS, method_spec
+from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import one_process
@@ -57,7 +57,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     started = time.monotonic()
     names = run.methods or list(METHODS)
     for name in names:
-        method_spec(name)  # an unknown name is an error before any work
+        method_class(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     check_base_model(run.backbone.model, data_record(run.suite, tasks.values()))
@@ -72,7 +72,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     recipes = {name: _recipe(run, name) for name in names}
     keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k, learned) for n in names for t, k in places}
     backbones = Backbones()
-    for name in sorted(names, key=lambda n: (method_spec(n).trained, names.index(n))):
+    for name in sorted(names, key=lambda n: (method_class(n).meta_trained, names.index(n))):
         missing = [place for place in places if keys[(name, *place)] not in ledger.places]
         if not missing:
             continue
@@ -114,13 +114,13 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
         task_print: the fingerprint of the task's prompts.
         learned: that of the tasks that methods are meta-trained on.
     """
-    spec = method_spec(name)
-    options = {**spec.defaults(), **recipe.get("method_options", {})}
+    cls = method_class(name)
+    options = cls.configured(recipe.get("method_options", {})).to_dict()
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    backbone = spec.backbone_config(run.backbone, shared=True)
+    backbone = cls.backbone_config(run.backbone, shared=True)
     parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
     parts += source_prints(name)
-    if spec.trained:
+    if cls.meta_trained:
         parts += [
             asdict(run.suite),
             learned,
@@ -190,15 +190,15 @@ def _contender(
     say: Callable[[str], None],
 ) -> Contender:
     """The method ready to be compared, meta-trained now where it has to be and is not."""
-    spec = method_spec(name)
+    cls = method_class(name)
     options = recipe.get("method_options", {})
-    if not spec.trained:
+    if not cls.meta_trained:
         return contender(name, run.backbone, PromptFormat(), backbones, options)
     trainer = replace(run.trainer, **recipe.get("trainer", {}))
-    backbone = spec.backbone_config(run.backbone, shared=True)
+    backbone = cls.backbone_config(run.backbone, shared=True)
     training = TrainRun(name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
     print_ = training_print(training, suite, run.budget_seconds)
-    shared = backbones(backbone) if spec.weights == "frozen" else None  # and the embeddings that it keeps
+    shared = backbones(backbone) if cls.weights == "frozen" else None  # and the embeddings that it keeps
     if done := finished_training(training, print_, shared):
         return done
     plan, config = folder / "plans" / f"{name}.json", MethodConfig(name, options, backbone, PromptFormat())

@@ -28,7 +28,8 @@ from eval.harness import make_scores, make_validate
 from eval.quickstart.budget import within_budget
 from eval.study import claim_study
 from metaicl.lm.backbone import Backbone
-from metaicl.methods import RATE, MethodSpec, method_spec
+from metaicl.methods import method_class
+from metaicl.methods.base import RATE, Method
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
@@ -59,21 +60,22 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    spec = method_spec(run.method)
-    space = checked_space(run.space or spec.space or (RATE if spec.trained else {}), run.method)
-    if not spec.trained:
+    cls = method_class(run.method)
+    space = checked_space(run.space or cls.space or (RATE if cls.meta_trained else {}), run.method)
+    if not cls.meta_trained:
         refuse_idle(run.trainer, [f.name for f in fields(run.trainer)], "a method that is meta-trained", "trainer")
         refuse_idle(run, ["budget_seconds"], "a method that is meta-trained")
     suite, note = run.suite.open()
     folder = run.folder
     recorded = replace(
         run,
-        method_options=spec.resolved_options(run.method_options),
-        backbone=spec.backbone_config(run.backbone),
-        format=spec.prompt_format(run.format),
+        method_options=cls.configured(run.method_options).to_dict(),
+        backbone=cls.backbone_config(run.backbone),
+        format=cls.prompt_format(run.format),
     )
-    learns = spec.trained and spec.weights != "frozen"  # else all trials share a backbone, and the embeddings it keeps
-    backbone = None if learns else Backbone.load(spec.backbone_config(run.backbone))
+    # without learned weights all trials share a backbone, and the embeddings that it keeps
+    learns = cls.meta_trained and cls.weights != "frozen"
+    backbone = None if learns else Backbone.load(cls.backbone_config(run.backbone))
     _check_validation(run, suite, folder, backbone)
     claim_study(run, _training(run, {}, folder), space, suite)
     write_config(folder / "config.yaml", asdict(recorded))
@@ -85,12 +87,12 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     )
     done = [t for t in study.trials if t.state.is_finished()]
     say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space)} ({len(done)} are finished)")
-    if run.budget_seconds and spec.trained:
+    if run.budget_seconds and cls.meta_trained:
         budget = run.budget_seconds
         run = _within_budget(run, folder, suite, backbone)
         say(f"A trial trains {run.trainer.max_steps} steps, as many as {budget:g} s allow")
-    defaults = _defaults(run, spec, space)
-    seconds = (run.trials - len(done)) * _trial_seconds(run, spec, suite, folder, backbone)
+    defaults = _defaults(run, cls, space)
+    seconds = (run.trials - len(done)) * _trial_seconds(run, cls, suite, folder, backbone)
     if seconds > 60:
         say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     started = time.monotonic()
@@ -103,7 +105,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
         before = time.monotonic()
         try:
             heard = say if number == len(done) else log.debug  # what a trial trains is reported once
-            scores = _scores(run, spec, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
+            scores = _scores(run, cls, suite, settings, folder / f"trial-{number:03d}", backbone, heard)
         except UserError as error:  # a recipe that diverges is a result too
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             say(f"  trial {number + 1}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
@@ -175,11 +177,10 @@ def _suggest(trial: Any, name: str, limits: Range) -> Any:
     return trial.suggest_float(name, *values, log=kind == "log")
 
 
-def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dict[str, Any]:
+def _defaults(run: TuneRun, cls: type[Method], space: Mapping[str, Range]) -> dict[str, Any]:
     """The settings that the method has without tuning, as far as they lie in the space and are known."""
-    given = {f"options.{n}": v for n, v in {**spec.options, **run.method_options}.items()}
+    given = {f"options.{n}": v for n, v in cls.configured(run.method_options).to_dict().items()}
     given |= {f"trainer.{n}": v for n, v in asdict(run.trainer.resolved()).items()}
-    given |= {f"options.{n}": v for n, v in spec.defaults().items() if f"options.{n}" not in given}
     found = {}
     for name, (kind, *values) in space.items():
         if name in given and (given[name] in values if kind == "choice" else values[0] <= given[name] <= values[1]):
@@ -189,7 +190,7 @@ def _defaults(run: TuneRun, spec: MethodSpec, space: Mapping[str, Range]) -> dic
 
 def _scores(
     run: TuneRun,
-    spec: MethodSpec,
+    cls: type[Method],
     suite: TaskSuite,
     settings: Mapping[str, Any],
     folder: Path,
@@ -199,7 +200,7 @@ def _scores(
     """Each meta-validation task's score under these settings."""
     training = _training(run, settings, folder)
     config = MethodConfig(run.method, training.method_options, run.backbone, run.format)
-    if spec.trained:
+    if cls.meta_trained:
         method, _ = train_run(training, make_validate, say, suite, backbone, other_aside=True, estimate=False)
     else:
         method = config.build(backbone)
@@ -227,14 +228,14 @@ def _check_validation(run: TuneRun, suite: TaskSuite, folder: Path, backbone: Ba
     check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation.k")
 
 
-def _trial_seconds(run: TuneRun, spec: MethodSpec, suite: TaskSuite, folder: Path, backbone: Backbone | None) -> float:
+def _trial_seconds(run: TuneRun, cls: type[Method], suite: TaskSuite, folder: Path, backbone: Backbone | None) -> float:
     """The seconds that a trial should take: its training where the method is meta-trained, and its valuation."""
     training = _training(run, {}, folder)
     method = MethodConfig(run.method, training.method_options, training.backbone, run.format).build(backbone)
     held_out = [task for task in suite.split("meta_validation") if method.refusal(task) is None]
     seconds = validation_seconds(method, held_out, run.validation)
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
-    if spec.trained and tasks:
+    if cls.meta_trained and tasks:
         steps, episodes = training.trainer.resolved().max_steps, first_episodes(tasks, training.trainer)
         sizes = [method.tokens(episode) for episode in episodes]
         seconds += steps_seconds(training_rate(method, episodes), sizes, training.trainer, steps)
@@ -259,7 +260,7 @@ def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainR
         suite=run.suite,
         method=run.method,
         method_options={**run.method_options, **options},
-        backbone=method_spec(run.method).backbone_config(run.backbone),
+        backbone=method_class(run.method).backbone_config(run.backbone),
         format=run.format,
         trainer=replace(run.trainer, **trainer),
         validation=run.validation,

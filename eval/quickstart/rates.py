@@ -10,7 +10,7 @@ from eval.estimate import cells_seconds, kept_rate
 from eval.harness import Comparison, Contender, protocol_episode
 from eval.quickstart.sizes import Need
 from eval.quickstart.work import FREE, Setting, Work
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.methods.baselines.finetune import FineTune
 from metaicl.training.checkpoint import MethodConfig
@@ -91,7 +91,7 @@ def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun) -
     method = _built(setting, training)
     served = [task for task in setting.suite.split("meta_train") if method.refusal(task) is None]
     episodes = first_episodes(served, training.trainer)
-    frozen = method_spec(name).weights == "frozen"  # it runs the model forward only, which is warm
+    frozen = method_class(name).weights == "frozen"  # it runs the model forward only, which is warm
     rate = training_rate(method, episodes, warm_up=not frozen)
     rates.step[name] = steps_seconds(rate, [method.tokens(e) for e in episodes], training.trainer, 1)
 
@@ -105,9 +105,9 @@ def _answering(comparison: Comparison, method: Method) -> Rate:
 
 def _tuning_rate(setting: Setting, comparison: Comparison) -> Rate:
     """Return the rate of fine-tuning by all its steps, from a few of them."""
-    config = method_spec("finetune").backbone_config(setting.run.backbone)
-    method = FineTune(setting.backbones(config), PromptFormat().resolved(), steps=TUNED_STEPS)
-    steps = method_spec("finetune").defaults()["steps"]
+    config = FineTune.backbone_config(setting.run.backbone)
+    method = FineTune.build(setting.backbones(config), PromptFormat(), {"steps": TUNED_STEPS})
+    steps = FineTune.Config().steps
     task = comparison.tasks[len(comparison.tasks) // 2]
     episode = protocol_episode(comparison.protocol, task, 0, max(comparison.protocol.k))
     seconds = timed([(1, lambda: method.adapt(task, episode.support))]).seconds([1])
@@ -131,7 +131,7 @@ def _training_parts(work: Work, rates: Rates) -> dict[str, float]:
     for training in work.trainings:
         if work.trained(training) is None:
             name = training.method
-            loading = 0.0 if method_spec(name).weights == "frozen" else rates.loading
+            loading = 0.0 if method_class(name).weights == "frozen" else rates.loading
             steps = training.trainer.resolved().max_steps - _steps_done(training, rates.identity[name])
             found[f"{name} training"] = rates.begin[name] + loading + rates.step[name] * steps
     return found
@@ -156,7 +156,7 @@ def _answer_parts(work: Work, rates: Rates, tuned: bool = True) -> dict[str, flo
         made = work.trained(training) or Contender(name, name, _builder(setting, training), "not trained yet")
         rate = rates.answering.get(name, Rate())
         seconds = cells_seconds(work.comparison, made, _built(setting, training), rate)
-        loading = rates.loading if seconds and method_spec(name).weights != "frozen" else 0.0
+        loading = rates.loading if seconds and method_class(name).weights != "frozen" else 0.0
         found[f"{name} answers"] = seconds + loading
     return found
 

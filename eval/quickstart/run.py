@@ -28,7 +28,7 @@ from eval.quickstart.sizes import SAFETY
 from eval.quickstart.work import Setting, Work
 from metaicl.lm import models
 from metaicl.lm.devices import with_precision
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import held
 from metaicl.training.run import check_base_model, data_record, duration, write_config
@@ -122,7 +122,7 @@ def _trained(choice: Choice) -> list[Contender]:
 def _trained_once(work: Work, training: TrainRun) -> Contender:
     if done := work.trained(training):
         return done
-    frozen = method_spec(training.method).weights == "frozen"
+    frozen = method_class(training.method).weights == "frozen"
     shared = work.setting.backbones(training.backbone) if frozen else None  # and the embeddings that it keeps
     return train_once(training, training_print(training, work.setting.suite), work.setting.suite, backbone=shared)
 

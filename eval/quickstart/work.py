@@ -13,7 +13,7 @@ from eval.evaluate import Backbones, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender
 from eval.quickstart.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -119,7 +119,7 @@ class Work:
             str(setting.folder),
             setting.suite_config,
             name,
-            backbone=method_spec(name).backbone_config(run.backbone, shared=True),
+            backbone=method_class(name).backbone_config(run.backbone, shared=True),
             trainer=trainer.within_budget(steps),
             progress=run.progress,
         )

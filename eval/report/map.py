@@ -14,7 +14,7 @@ from eval.map_results import MapResults, Place
 from eval.report.figures import Panel, pareto, pareto_panel, standalone
 from eval.report.page import colours, render, write_page
 from eval.report.summary import duration
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 
 EMPTY, REFUSED = "·", "not served"
 
@@ -140,14 +140,14 @@ def _rows(
     seconds = {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
     rows = []
     for name in results.methods:
-        spec = method_spec(name)
+        cls = method_class(name)
         row: list[Shown | str] = []
         for task in _tasks(applications):
             if cell := cells.get((name, task)):
                 row.append(shown(cell))
             else:
                 row.append(REFUSED if (name, task) in results.not_served else EMPTY)
-        rows.append(TableRow(spec.label, spec.note, row, seconds.get(name)))
+        rows.append(TableRow(cls.label, cls.note, row, seconds.get(name)))
     return rows
 
 
@@ -165,7 +165,7 @@ def _lead(results: MapResults) -> str:
         cells = [c for c in results.scored if c.k == k and c.task == task]
         if cells:
             best = max(cells, key=lambda c: c.score)
-            winners.append(f"{task}: {method_spec(best.method).label} ({best.score:.0f})")
+            winners.append(f"{task}: {method_class(best.method).label} ({best.score:.0f})")
     return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
 
 
@@ -181,7 +181,7 @@ def _panels(results: MapResults) -> dict[str, str]:
     for task in _tasks(results.applications):
         cells = [c for c in results.scored if c.k == k and c.task == task]
         points = [
-            (max(1e-3, c.adapt_seconds + queries * c.query_seconds), c.score, method_spec(c.method).label)
+            (max(1e-3, c.adapt_seconds + queries * c.query_seconds), c.score, method_class(c.method).label)
             for c in cells
             if c.adapt_seconds is not None and c.query_seconds is not None
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,12 +40,13 @@ def run_methods(config: Methods) -> None:
 
 def listed() -> Iterator[str]:
     """One line for each method of the registry: its name, whether it is meta-trained, what it does."""
-    from metaicl.methods import METHODS
+    from metaicl.methods import METHODS, method_class
 
     width = max(map(len, METHODS))
-    for name, spec in METHODS.items():
-        trained = "meta-trained" if spec.trained else "as it is"
-        yield f"{name:{width}}  {trained:12}  {spec.label}: {spec.note}"
+    for name in METHODS:
+        method = method_class(name)
+        trained = "meta-trained" if method.meta_trained else "as it is"
+        yield f"{name:{width}}  {trained:12}  {method.label}: {method.note}"
 
 
 def shown(name: str) -> Iterator[str]:
@@ -53,36 +55,30 @@ def shown(name: str) -> Iterator[str]:
     Raises:
         UserError: there is no such method.
     """
-    from docstring_parser import parse
+    from metaicl.methods import method_class
+    from metaicl.methods.options import described, option_types
+    from task_suites.core.idle import defaults_of
+    from task_suites.core.ranges import documented
 
-    from metaicl.methods import method_spec
-    from metaicl.methods.options import parameters
-    from task_suites.sources import load_named
-
-    spec = method_spec(name)
-    cls = load_named(spec.target)
-    yield f"{name} ({spec.label})"
-    yield f"  {spec.note or cls.__doc__.splitlines()[0]}"
-    yield f"  needs:    {'meta-training' if spec.trained else 'no meta-training'}"
-    yield f"  learns:   {LEARNED[spec.weights]}"
-    yield f"  serves:   tasks with {', '.join(sorted(cls.serves))}"
-    yield f"  class:    {spec.target}"
-    documented = {
-        param.arg_name: " ".join((param.description or "").split())
-        for parent in reversed(cls.__mro__)
-        for param in parse(vars(parent).get("__doc__") or "").params
-    }
-    defaults = spec.defaults()
-    for number, parameter in enumerate(parameters(cls)):
-        if not number:
-            yield "\nOptions (for `metaicl train` as --method_options '{\"OPTION\": VALUE}'):"
-        kind = parameter.annotation
-        kind = kind if isinstance(kind, str) else inspect.formatannotation(kind)
-        default = f" = {defaults[parameter.name]!r}" if parameter.name in defaults else ""
-        yield f"  {parameter.name}: {kind}{default}"
-        if text := documented.get(parameter.name):
+    method = method_class(name)
+    yield f"{name} ({method.label})"
+    yield f"  {method.note or (method.__doc__ or '').partition(chr(10))[0]}"
+    yield f"  needs:    {'meta-training' if method.meta_trained else 'no meta-training'}"
+    yield f"  learns:   {LEARNED[method.weights]}"
+    yield f"  serves:   tasks with {', '.join(sorted(method.serves))}"
+    if method.paper:
+        yield f"  paper:    {method.paper}"
+    yield f"  class:    {method.__module__}:{method.__qualname__}"
+    options = option_types(method.Config)
+    if options:
+        yield "\nOptions (for `metaicl train` as --method_options '{\"OPTION\": VALUE}'):"
+    defaults = defaults_of(method.Config)
+    for option, kind in options.items():
+        default = f" = {json.dumps(defaults[option], default=repr)}" if option in defaults else ""
+        yield f"  {option}: {described(kind)}{default}"
+        if text := documented(method.Config, option):
             yield f"      {text}"
-    if about := inspect.getdoc(sys.modules[cls.__module__]):
+    if about := inspect.getdoc(sys.modules[method.__module__]):
         yield f"\n{about}"
 
 

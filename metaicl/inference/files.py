@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from metaicl.inference.opening import user_task
-from metaicl.methods.base import Answer, Method
+from metaicl.methods.base import Method
+from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.files import STANDARD_INPUT
 from task_suites.core.json_files import read_json_lines

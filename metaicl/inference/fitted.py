@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from metaicl.inference.opening import LOCK, MethodSource, user_task
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import Method
+from metaicl.methods.predictor import Predictor
 from task_suites.task import Example
 
 

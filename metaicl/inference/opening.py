@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.models import MODELS
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
 from task_suites.core.errors import UserError, refuse_half_characters
@@ -36,8 +36,8 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
             raise UserError(f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out.")
         return _instructable(load_method(folder), f"the method in {folder}", instructed)
     name = "icl" if method is None else method
-    spec = method_spec(name)
-    if spec.trained:
+    cls = method_class(name)
+    if cls.meta_trained:
         raise UserError(
             f"method {name} is meta-trained before use", fix="Give the folder of a trained run as the model."
         )

@@ -8,161 +8,146 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 import torch
-from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.methods import name_of
+from metaicl.methods.options import Options
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
-from task_suites.core.ranges import with_checked_arguments
 from task_suites.episodes import Episode
-from task_suites.formats.prompt_format import PromptFormat, parse_tags
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Form, Task
 
-ReadUnless = Mapping[str, tuple[str, Any]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A predictor's answer to one query: the text (or the tags), and the options' scores where there are options."""
-
-    text: str | tuple[str, ...]
-    scores: np.ndarray | None = None
-
-
-class Predictor:
-    """What `Method.adapt` gives: answers to queries of one task. Queries carry no answers (`Example.hidden()`).
-
-    Attributes:
-        dropped: whole demonstrations left out because the prompt did not fit (only where the user allowed it).
-    """
-
-    dropped: int = 0
-
-    def prepare(self) -> None:
-        """Do now what serves all queries to come, where it was put off (a prompt's states), so that it can be timed."""
-
-    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        """One array `[options]` a query; higher is better. All queries have options."""
-        raise UserError(f"{type(self).__name__} does not score options")
-
-    def generate(self, queries: Sequence[Example]) -> list[str]:
-        """One answer text a query."""
-        raise UserError(f"{type(self).__name__} does not generate text")
-
-    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
-        """(tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as text."""
-        return None
-
-    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        """BIO tags of each query's tokens: the best by `tag_scores` (O where there is none), or read from generated
-        text."""
-        if scored := self.tag_scores(queries):
-            return best_tags(*scored, queries)
-        texts = self.generate(queries)
-        return [parse_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
-
-    def answers(self, queries: Sequence[Example]) -> list[Answer]:
-        """The best option, the generated text or the tags, by the form of the queries (all of one form).
-
-        Ties go to the first option.
-        """
-        if not queries:
-            return []
-        form = queries[0].form
-        if form == "tags":
-            return [Answer(tags) for tags in self.tag(queries)]
-        if form == "text":
-            return [Answer(text) for text in self.generate(queries)]
-        scored = zip(queries, self.scores(queries), strict=True)
-        return [Answer((q.options or ())[int(s.argmax())], s) for q, s in scored]
-
-
-def log_mean_share(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Log of each option's mean probability `[options]`; each array of scores gives them by its softmax."""
-    return logsumexp(log_softmax(np.stack(scores), axis=1), axis=0) - np.log(len(scores))
-
-
-class AveragePredictor(Predictor):
-    """Several members of one predictive distribution (Bayesian methods): the mean of their probabilities of options and
-    of words' tags. Sequences have no mean: the text that most members give, and of equals that of the first of them.
-    """
-
-    def __init__(self, members: Sequence[Predictor]):
-        self.members = tuple(members)
-        self.dropped = members[0].dropped
-
-    def prepare(self) -> None:
-        for member in self.members:
-            member.prepare()
-
-    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        """Log of the mean probability of each option, the probabilities of a member being its softmax over options."""
-        return list(map(log_mean_share, zip(*(member.scores(queries) for member in self.members), strict=True)))
-
-    def generate(self, queries: Sequence[Example]) -> list[str]:
-        return commonest([member.generate(queries) for member in self.members])
-
-    def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
-        """Log of the mean probability of each tag; None where tags are text."""
-        found = [scored for member in self.members if (scored := member.tag_scores(queries))]
-        if not found:
-            return None
-        names = found[0][0]  # the demonstrations', so everyone's
-        return names, np.stack(list(map(log_mean_share, zip(*(scores for _, scores in found), strict=True))))
-
-    def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        """By the mean probabilities; where tags are text, what most members give."""
-        scored = self.tag_scores(queries)
-        return best_tags(*scored, queries) if scored else commonest([member.tag(queries) for member in self.members])
-
-
-def best_tags(names: Sequence[str], scores: np.ndarray, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-    """Each word's best tag by its row of `scores`, query by query; O where there is no tag to choose."""
-    words = iter([names[i] for i in scores.argmax(1)] if names else ["O"] * len(scores))
-    return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
-
-
-def commonest(answers: Sequence[Sequence[Any]]) -> list[Any]:
-    """For each query the answer that most members give, of equals that of the first of them."""
-    return [Counter(each).most_common(1)[0][0] for each in zip(*answers, strict=True)]
+EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
+NONE: Mapping[str, Any] = MappingProxyType({})
+Built = TypeVar("Built", bound="Method")
+Weights = Literal["frozen", "lora", "full"]
+Space = Mapping[str, Sequence[Any]]
+RATE: Space = {"trainer.learning_rate": ("log", 1e-4, 3e-3)}
 
 
 class Method(nn.Module, ABC):
     """A way of learning from a support set.
 
+    A class states in its attributes what it is and what it needs, and in its `Config` what options it has. All of them
+    but label, note and paper are inherited.
+
     Attributes:
+        label: its name in tables; by default the name of the class.
+        note: what it does, in half a sentence.
+        paper: where it was published.
+        meta_trained: whether it is meta-trained before it is used; `forward` then gives the loss of the outer loop.
+        weights: which of the backbone's weights it learns, in meta-training or from a support set; None: any.
+        adapters: options of `BackboneConfig` that the method chooses where the user gives none.
+        required_format: the fields of `PromptFormat` that have to have a certain value, with that value.
+        space: what `metaicl tune` searches, and how far (`eval/tune.py`); empty is `RATE` where it is meta-trained.
         serves: the forms of example that it can answer.
-        trainable: whether `forward` gives a loss for the outer loop.
         order_free: whether answers are the same for any order of the support set.
-        dropped: demonstrations left out of training prompts so far (only where the user allowed it).
         reads_prompts: whether a prompt format, an instruction and label words make a difference to it.
-        read_unless: option -> (another option, the value of that at which the first one is not read).
+        dropped: demonstrations left out of training prompts so far (only where the user allowed it).
+        config: the options of this one.
     """
 
+    @dataclass(frozen=True)
+    class Config(Options):
+        """A method that declares no `Config` has no options."""
+
+    label: ClassVar[str]
+    note: ClassVar[str]
+    paper: ClassVar[str]
+    meta_trained: ClassVar[bool] = False
+    weights: ClassVar[Weights | None] = None
+    adapters: ClassVar[Mapping[str, Any]] = NONE
+    required_format: ClassVar[Mapping[str, Any]] = NONE
+    space: ClassVar[Space] = NONE
     reads_prompts: ClassVar[bool] = True
-    read_unless: ClassVar[ReadUnless] = MappingProxyType({})
     serves: frozenset[Form] = frozenset({"options"})
-    trainable: bool = False
     order_free: bool = False
     dropped: int = 0
+    config: Config
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" in vars(cls):
-            cls.__init__ = with_checked_arguments(cls.__init__)  # type: ignore[method-assign]
+        for fact, unsaid in (("label", cls.__name__), ("note", ""), ("paper", "")):
+            if fact not in vars(cls):
+                setattr(cls, fact, unsaid)
+        if "__dataclass_fields__" not in vars(cls.Config):
+            raise TypeError(f"{cls.__name__}.Config must be a dataclass: write @dataclass(frozen=True) above it")
 
-    def __init__(self, backbone: Backbone, form: PromptFormat):
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__()
-        self.backbone, self.form = backbone, form
+        self.backbone, self.form, self.config = backbone, form, config
+
+    @classmethod
+    def configured(cls, options: Mapping[str, Any]) -> Config:
+        """Return the options as a user gives them, with the defaults of all others.
+
+        Raises:
+            UserError: an unknown option, one that is missing, or a value of the wrong type or outside of its range.
+        """
+        return cls.Config.given(name_of(cls), options)
+
+    @classmethod
+    def backbone_config(cls, config: BackboneConfig, shared: bool = False) -> BackboneConfig:
+        """Return `config` with a value for every option: the one given, else the method's, else the general one.
+
+        Args:
+            shared: whether `config` serves several methods. Its `weights` then speaks of those that learn any.
+
+        Raises:
+            UserError: the weights that `config` lets learn are not those that the method needs.
+        """
+        if shared and cls.weights == "frozen":
+            config = replace(config, weights=None)
+        if config.weights and cls.weights and (config.weights == "frozen") != (cls.weights == "frozen"):
+            learns, way = (
+                ("none", "use a method that learns them")
+                if cls.weights == "frozen"
+                else ("some", "set it to lora or full")
+            )
+            raise UserError(
+                f"backbone.weights is {config.weights}, but {name_of(cls)} learns {learns} of the model's weights",
+                fix=f"Leave backbone.weights out, or {way}.",
+            )
+        own = {"weights": cls.weights, **cls.adapters}
+        return replace(config, **{n: v for n, v in own.items() if getattr(config, n) is None}).resolved()
+
+    @classmethod
+    def prompt_format(cls, form: PromptFormat) -> PromptFormat:
+        """Return `form` with the fields that the method requires; a field that is unset is false.
+
+        Raises:
+            UserError: a field that the method requires was given another value.
+        """
+        for name, needed in cls.required_format.items():
+            if (given := getattr(form, name)) is not None and given != needed:
+                raise UserError(
+                    f"format.{name} is {str(given).lower()}, but {name_of(cls)} needs {str(needed).lower()}",
+                    fix=f"Leave format.{name} out, or use another method.",
+                )
+        return replace(form, **cls.required_format).resolved()
+
+    @classmethod
+    def build(cls: type[Built], backbone: Backbone, form: PromptFormat, options: Mapping[str, Any] = NONE) -> Built:
+        """Return the method, with its options as a user gives them.
+
+        Raises:
+            UserError: `configured`'s and `prompt_format`'s, or a class that does not say how to adapt.
+        """
+        if abstract := sorted(cls.__abstractmethods__):
+            raise UserError(
+                f"method {name_of(cls)} does not say how to {' and '.join(abstract)}", fix="Define it in its class."
+            )
+        return cls(backbone, cls.prompt_format(form).subclassed(), cls.configured(options))
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """(loss sum, its weight) over the episodes; the outer loop divides after adding up over processes.

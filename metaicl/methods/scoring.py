@@ -22,7 +22,7 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
-from metaicl.methods.base import Predictor, log_mean_share
+from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat, Segment
 from task_suites.task import Example, Task
@@ -44,19 +44,16 @@ def length_rule(form: PromptFormat, length: Length | None) -> Length:
     return length or ("sum" if form.channel else "token_mean")
 
 
-def calibration_rule(form: PromptFormat, calibration: Calibration, prior_share: float) -> Calibration:
-    """The calibration, where the format allows it.
+def check_calibration(form: PromptFormat, calibration: Calibration) -> None:
+    """Raise where the format does not allow calibration.
 
     Raises:
-        UserError: calibration of a channel prompt, which scores the query itself; a share that is none.
+        UserError: calibration of a channel prompt, which scores the query itself.
     """
-    if not 0 <= prior_share <= 1:
-        raise UserError("prior_share is no share", found=prior_share, expected="a number from 0 to 1")
     if form.channel and calibration != "none":
         raise UserError(
             f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
         )
-    return calibration
 
 
 class PromptScorer(Predictor):
@@ -104,7 +101,8 @@ class PromptScorer(Predictor):
         self.row_tokens = row_tokens or (
             16384 if backbone.device.type == "cuda" else 2048
         )  # measured: benchmarks/README.md
-        self.calibration, self.prior_share = calibration_rule(form, calibration, prior_share), prior_share
+        check_calibration(form, calibration)
+        self.calibration, self.prior_share = calibration, prior_share
         self.length = length_rule(form, length)
         self.dropped = 0
         self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states

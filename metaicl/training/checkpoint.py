@@ -16,7 +16,7 @@ from metaicl.lm.loading import open_model
 from metaicl.lm.models import lasting_name
 from metaicl.lm.tied import warn_of_merging
 from metaicl.lm.weights import AGAIN, load_adapters, load_own
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.folders import interrupted, whole_folder
 from metaicl.training.identity import model_identity
@@ -35,7 +35,7 @@ class MethodConfig:
 
     Attributes:
         name: a registry name or `package.module:Name`.
-        options: arguments of the method's class, over the registry's.
+        options: those of the method (its class's `Config`).
         backbone: the language model.
         format: the prompt format.
     """
@@ -47,15 +47,15 @@ class MethodConfig:
 
     def resolved(self) -> MethodConfig:
         """The configuration with the value that every option takes (`metaicl.methods.resolved`)."""
-        spec = method_spec(self.name)
-        backbone, form = spec.backbone_config(self.backbone), spec.prompt_format(self.format)
-        return MethodConfig(self.name, spec.resolved_options(self.options), backbone, form)
+        method = method_class(self.name)
+        backbone, form = method.backbone_config(self.backbone), method.prompt_format(self.format)
+        return MethodConfig(self.name, method.configured(self.options).to_dict(), backbone, form)
 
     def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
         """The method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
         config = self.resolved()
         backbone = backbone or Backbone.load(config.backbone, seed)
-        method = method_spec(self.name).build(backbone, config.format, **config.options)
+        method = method_class(self.name).build(backbone, config.format, config.options)
         return method.to(backbone.device)
 
 

@@ -7,17 +7,16 @@ from typing import Any
 
 from metaicl.lm import models, tiny
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import method_spec
-from metaicl.methods.spec import MethodSpec
+from metaicl.methods import method_class
+from metaicl.methods.base import Method
 from metaicl.training.config import TrainRun
 from task_suites.core.errors import UserError, counted
 from task_suites.core.idle import refuse_idle, refuse_values
-from task_suites.sources import load_named
 
 ADAPTERS = ("lora_r", "lora_alpha", "target_modules", "lora_layers")
 
 
-def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
+def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
     """Raise where an option of adapters or of learning was given that the method does not read, or more layers than the
     model has.
 
@@ -26,9 +25,9 @@ def refuse_idle_backbone(given: BackboneConfig, spec: MethodSpec) -> None:
     Raises:
         UserError: names the option.
     """
-    built = spec.backbone_config(given)
+    built = method.backbone_config(given)
     unset = replace(given, weights=None, lora_r=None, lora_alpha=None, target_modules=None, lora_layers=None)
-    own = spec.backbone_config(unset)
+    own = method.backbone_config(unset)
 
     def by_the_user(*names: str) -> dict[str, Any]:
         return {n: v for n in names if (v := getattr(given, n)) not in (None, getattr(own, n))}
@@ -58,11 +57,11 @@ def refuse_idle_training(run: TrainRun) -> None:
     )
     grows = trainer.k > (trainer.k_min or 1)
     refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
-    spec = method_spec(run.method)
-    spec.check_idle(run.method_options)
-    spec.prompt_format(run.format).check_idle()
-    refuse_idle_backbone(run.backbone, spec)
-    if not getattr(load_named(spec.target), "reads_prompts", True):
+    method = method_class(run.method)
+    method.configured(run.method_options).check_idle(run.method)
+    method.prompt_format(run.format).check_idle()
+    refuse_idle_backbone(run.backbone, method)
+    if not method.reads_prompts:
         needs = "a method that reads prompts"
         refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
         refuse_idle(run.trainer, ["arbitrary_labels"], needs, "trainer")

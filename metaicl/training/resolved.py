@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.training.config import TrainRun
 
 
@@ -14,11 +14,11 @@ def resolved(run: TrainRun) -> TrainRun:
     Raises:
         UserError: an unknown method, or a value that contradicts what the method needs.
     """
-    spec = method_spec(run.method)
+    method = method_class(run.method)
     return replace(
         run,
-        method_options=spec.resolved_options(run.method_options),
-        backbone=spec.backbone_config(run.backbone),
-        format=spec.prompt_format(run.format),
+        method_options=method.configured(run.method_options).to_dict(),
+        backbone=method.backbone_config(run.backbone),
+        format=method.prompt_format(run.format),
         trainer=run.trainer.resolved(),
     )

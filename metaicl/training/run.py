@@ -18,7 +18,7 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import device_for, precision_for, with_precision
 from metaicl.lm.machine import processor
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_training
 from metaicl.training.config import TrainRun, ValidationConfig
@@ -65,7 +65,7 @@ def train_run(
     Raises:
         UserError: the folder holds another run; see also `Trainer`.
     """
-    if not method_spec(run.method).trained:
+    if not method_class(run.method).meta_trained:
         raise UserError(f"method {run.method} is not meta-trained", fix="Evaluate it as it is.")
     run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
     if suite is None:

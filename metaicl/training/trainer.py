@@ -95,7 +95,7 @@ class Trainer:
     ):
         from accelerate import Accelerator
 
-        if not method.trainable:
+        if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
         for name in config.mixing_weights:
             if name not in (names := [task.name for task in tasks]):

@@ -18,10 +18,10 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from task_suites.core.errors import UserError
 
@@ -59,7 +59,6 @@ Positive = Annotated[float, Range(above=0)]
 NonNegative = Annotated[float, Range(least=0)]
 Share = Annotated[float, Range(least=0, most=1)]
 Order = Annotated[int, Range(least=1, most=2)]
-Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 def ranges_of(hint: Any) -> Iterator[tuple[type, Range]]:
@@ -81,43 +80,24 @@ def check_ranges(config: Any, section: str = "") -> None:
     Raises:
         UserError: names the option, its value, its range and what it means.
     """
-    ranges = _hints(type(config))  # type: ignore[arg-type]
-    _check(type(config), ranges, vars(config), f"{section}." if section else "")
-
-
-def with_checked_arguments(init: Call) -> Call:
-    """A constructor that checks the ranges of its arguments before it runs."""
-    names = list(inspect.signature(init).parameters)[1:]
-
-    @functools.wraps(init)
-    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        _check(type(self), _hints(init), dict(zip(names, args, strict=False)) | kwargs, "option ")
-        init(self, *args, **kwargs)
-
-    return checked  # type: ignore[return-value]
-
-
-@functools.cache
-def _hints(owner: Hashable) -> dict[str, list[tuple[type, Range]]]:
-    """The ranges that a class or function declares, by the name of its field or argument."""
-    try:
-        hints = get_type_hints(owner, include_extras=True)
-    except NameError:  # a user's class whose annotations are for type checkers only: it declares no ranges
-        return {}
-    return {name: found for name, hint in hints.items() if (found := list(ranges_of(hint)))}
-
-
-def _check(owner: type, ranges: Mapping[str, list[tuple[type, Range]]], values: Mapping[str, Any], before: str) -> None:
-    for name, declared in ranges.items():
+    before = f"{section}." if section else ""
+    for name, declared in _declared_ranges(type(config)).items():  # type: ignore[arg-type]
         for kind, allowed in declared:
-            for value in _numbers(values.get(name)):
+            for value in _numbers(getattr(config, name)):
                 number = isinstance(value, Real) and not isinstance(value, bool)
                 whole = isinstance(value, Integral) or kind is not int
                 if not (number and whole and float(value) in allowed):
                     what = "a whole number, " if number and not whole else ""
                     raise UserError(
-                        f"{before}{name} must be {what}{allowed}, but is {value!r}", fix=_meaning(owner, name)
+                        f"{before}{name} must be {what}{allowed}, but is {value!r}", fix=what_it_means(config, name)
                     )
+
+
+@functools.cache
+def _declared_ranges(config: type) -> dict[str, list[tuple[type, Range]]]:
+    """Return the ranges that the fields of a dataclass declare, by field."""
+    hints = get_type_hints(config, include_extras=True)
+    return {name: found for name, hint in hints.items() if (found := list(ranges_of(hint)))}
 
 
 def _numbers(value: Any) -> Iterator[Any]:
@@ -130,9 +110,16 @@ def _numbers(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _meaning(owner: type, name: str) -> str | None:
-    """What the docstring of a class, or of one that it is made from, says of an attribute or argument."""
-    for cls in owner.__mro__:
-        if found := re.search(rf"^ +{name}: (.+(?:\n {{12,}}.+)*)", cls.__doc__ or "", re.M):
-            return f"It means: {' '.join(found[1].split()).rstrip('.')}."
-    return None
+def what_it_means(config: Any, name: str) -> str | None:
+    """Return the ending of an error about a field of a dataclass: what the field means; None where nothing says so."""
+    text = documented(type(config), name)
+    return f"It means: {text.rstrip('.')}." if text else None
+
+
+def documented(config: type, name: str) -> str:
+    """Return what the docstring of a dataclass, or of one that it inherits from, says of a field."""
+    for cls in config.__mro__:
+        lines = inspect.cleandoc(vars(cls).get("__doc__") or "")
+        if found := re.search(rf"^    {name}: (.+(?:\n {{8,}}.+)*)", lines, re.M):
+            return " ".join(found[1].split())
+    return ""

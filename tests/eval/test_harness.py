@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 from backbones import tiny_config
@@ -18,8 +19,10 @@ from eval.map import place_key
 from eval.results import Roles
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.methods import METHODS
-from metaicl.methods.base import Predictor
-from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.baselines.finetune import FineTune
+from metaicl.methods.gradient.maml import FOMAML, MAML
+from metaicl.methods.in_context.metaicl import MetaICL
+from metaicl.methods.predictor import Predictor
 from metaicl.training.checkpoint import MethodConfig, load_method, save_method
 from metaicl.training.config import TrainRun, ValidationConfig
 from task_suites.core.errors import UserError
@@ -114,12 +117,30 @@ def test_the_fingerprint_of_a_trained_method_follows_its_weights(tmp_path):
     assert trained_contender(tmp_path / "a").fingerprint != trained_contender(tmp_path / "b").fingerprint
 
 
-def test_a_saved_method_keeps_its_options_when_the_registry_changes(tmp_path, monkeypatch):
+class OtherFOMAML(FOMAML):
+    @dataclass(frozen=True)
+    class Config(FOMAML.Config):
+        test_steps: int | None = 1
+
+
+class OtherFineTune(FineTune):
+    @dataclass(frozen=True)
+    class Config(FineTune.Config):
+        steps: int = 7
+
+
+class OtherMetaICL(MetaICL):
+    @dataclass(frozen=True)
+    class Config(MetaICL.Config):
+        supervise: Literal["queries", "all"] = "all"
+
+
+def test_a_saved_method_keeps_its_options_when_the_defaults_change(tmp_path, monkeypatch):
     config = MethodConfig("fomaml", {"inner_steps": 2}, tiny_config(), PromptFormat())
     save_method(config.build(), config, tmp_path / "best")
-    monkeypatch.setitem(METHODS, "fomaml", replace(METHODS["fomaml"], options={"order": 1, "test_steps": 1}))
+    monkeypatch.setitem(METHODS, "fomaml", "test_harness:OtherFOMAML")
     method = load_method(tmp_path / "best")
-    assert isinstance(method, MAML) and (method.inner_steps, method.test_steps) == (2, 30)
+    assert isinstance(method, MAML) and (method.config.inner_steps, method.config.test_steps) == (2, 30)
 
 
 def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_path, monkeypatch):
@@ -134,8 +155,8 @@ def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_p
 
     before, saved = prints(), trained_contender(tmp_path / "best").fingerprint
     assert prints() == before
-    for name, option in (("finetune", {"steps": 7}), ("metaicl", {"supervise": "all"})):
-        monkeypatch.setitem(METHODS, name, replace(METHODS[name], options={**METHODS[name].options, **option}))
+    monkeypatch.setitem(METHODS, "finetune", "test_harness:OtherFineTune")
+    monkeypatch.setitem(METHODS, "metaicl", "test_harness:OtherMetaICL")
     assert not set(prints()) & set(before)
     assert trained_contender(tmp_path / "best").fingerprint == saved  # its folder records every option
 

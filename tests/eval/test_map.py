@@ -18,11 +18,12 @@ from eval.report.figures import pareto
 from eval.report.map import write_map
 from eval.results import Cell, Prediction
 from metaicl.lm.backbone import Backbone
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.training import trainer
 from metaicl.training.checkpoint import read_card
 from metaicl.training.config import TrainerConfig
 from task_suites.core.errors import UserError
+from task_suites.core.idle import defaults_of
 from task_suites.sources import SuiteConfig
 
 
@@ -168,7 +169,7 @@ def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path)
     study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {learning_rate: 0.01}\n")
     map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
     config, _ = read_card(tmp_path / "map" / "protonet" / "best")
-    assert config.options == {**method_spec("protonet").defaults(), "layer": 1}
+    assert config.options == {**defaults_of(method_class("protonet").Config), "layer": 1}
     study.write_text("method: maml\n")
     with pytest.raises(UserError, match="the recipe is another method's"):
         map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)

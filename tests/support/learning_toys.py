@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from scipy.special import softmax
 
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.base import Method
+from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
@@ -100,7 +101,7 @@ def certainty(
 
 def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(options, meta-training) with which a method adapts to the cue toy; for most, that is no meta-training at all."""
-    defaults = method_spec(name).defaults()
+    defaults = defaults_of(method_class(name).Config)
     if name == "relation":
         return {}, {"steps": 40, "lr": 1e-2}
     if name == "snail":

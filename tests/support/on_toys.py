@@ -12,11 +12,12 @@ from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods import METHODS, method_spec
+from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import Trainer
+from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
@@ -33,12 +34,12 @@ def short_tags() -> Task:
 
 
 TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": short_tags()}
-INNER = [name for name, spec in METHODS.items() if "inner_steps" in spec.defaults()]
+INNER = [name for name in METHODS if "inner_steps" in defaults_of(method_class(name).Config)]
 FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
 FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
-TRAINED = [n for n, s in METHODS.items() if s.trained]
+TRAINED = [n for n in METHODS if method_class(n).meta_trained]
 
 
 def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
@@ -46,12 +47,12 @@ def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
 
 
 def build(name: str, **options):
-    spec = method_spec(name)
-    return spec.build(fresh_backbone(spec), PromptFormat(), **options)
+    method = method_class(name)
+    return method.build(fresh_backbone(method), PromptFormat(), options)
 
 
-def fresh_backbone(spec) -> Backbone:
-    return make_learnable() if spec.weights == "lora" else make_frozen()
+def fresh_backbone(method: type[Method]) -> Backbone:
+    return make_learnable() if method.weights == "lora" else make_frozen()
 
 
 def answers(method, e: Episode):
@@ -75,8 +76,7 @@ STEPS = TrainerConfig(
 
 def trained(name: str, folder: Path) -> tuple[dict[str, Any], Trainer]:
     """Losses of three steps, the weights after them and a prediction."""
-    spec = METHODS[name]
-    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
+    config = MethodConfig(name, FAST.get(name, {}), method_class(name).backbone_config(tiny_config()), PromptFormat())
     trainer = Trainer(config.build(), config, toy_suite().split("meta_train"), STEPS, folder / name, progress=False)
     losses = [trainer.take_step()["loss"] for _ in range(3)]
     learned = {n: p.detach().clone() for n, p in trainer.method.learned().items()}

@@ -7,7 +7,8 @@ from toys import FRUIT
 
 from eval.config import Protocol
 from eval.harness import Contender
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import Method
+from metaicl.methods.predictor import Predictor
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
@@ -21,7 +22,7 @@ class Scripted(Method):
     adapted = 0
 
     def __init__(self, right: bool = True):
-        Method.__init__(self, None, PromptFormat())  # type: ignore[arg-type]
+        Method.__init__(self, None, PromptFormat(), Method.Config())  # type: ignore[arg-type]
         self.right = right
 
     def refusal(self, task):

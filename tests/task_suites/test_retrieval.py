@@ -16,7 +16,7 @@ from toys import choice_task, tag_task, text_task, toy_task
 
 from eval.config import Protocol
 from eval.harness import Comparison, protocol_episode, protocol_episodes
-from metaicl.methods.base import Answer
+from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
 from task_suites.retrieval import Retriever, retrieved_episodes

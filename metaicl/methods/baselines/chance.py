@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaicl.methods.base import Method, Predictor, support_keys
-from task_suites.task import Example, Form, Task
-
-EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
+from metaicl.methods.base import EVERY_FORM, Method, support_keys
+from metaicl.methods.predictor import Predictor
+from task_suites.task import Example, Task
 
 
 class RandomPredictor(Predictor):
@@ -62,6 +61,9 @@ class MajorityPredictor(Predictor):
 
 
 class RandomAnswer(Method):
+    label = "Random"
+    note = "an answer drawn at random"
+    weights = "frozen"
     reads_prompts = False
     serves = EVERY_FORM
 
@@ -70,6 +72,9 @@ class RandomAnswer(Method):
 
 
 class MajorityAnswer(Method):
+    label = "Majority"
+    note = "the demonstrations' most frequent answer"
+    weights = "frozen"
     reads_prompts = False
     serves = EVERY_FORM
 

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.base import Method, Predictor, ReadUnless, support_keys
+from metaicl.methods.base import EVERY_FORM, Method, Space, support_keys
 from metaicl.methods.gradient.adapted import AdaptedModel
 from metaicl.methods.in_context.icl import Objective
+from metaicl.methods.options import ReadUnless
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Range
 from task_suites.formats.prompt_format import PromptFormat
@@ -26,33 +29,42 @@ from task_suites.task import Example, Task
 
 
 class FineTune(Method):
-    """See the module's docstring.
+    """Fine-tuning on the support set. See the module's docstring."""
 
-    Args:
-        steps: full-batch steps at most; 0 is zero-shot.
-        lr: AdamW's rate, constant.
-        dev_share: part of the shots kept for early stopping (none below 4 shots: then all steps are taken).
-        patience: steps without a better dev loss before stopping.
-        objective: as in `InContext`.
-    """
+    label = "Fine-tuning"
+    note = "LoRA on the demonstrations, stopped early on part of them"
+    paper = "Hu et al. 2021, arXiv 2106.09685"
+    weights = "lora"
+    serves = EVERY_FORM
+    space: ClassVar[Space] = {"options.lr": ("log", 1e-4, 1e-2), "options.steps": ("int", 5, 60)}
 
-    read_unless: ClassVar[ReadUnless] = {"patience": ("dev_share", 0)}
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """The options of fine-tuning on the support set.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        steps: Natural = 20,
-        lr: NonNegative = 1e-3,
-        dev_share: Annotated[float, Range(least=0, below=1)] = 0.25,
-        patience: Natural = 5,
-        objective: Objective = "tokens",
-    ):
-        super().__init__(backbone, form)
+        Attributes:
+            steps: the largest number of steps, each on all shots; 0 is zero-shot.
+            lr: the learning rate of AdamW, constant.
+            dev_share: the part of the shots that is kept for early stopping, at least 0 and below 1. Of fewer than 4
+                shots none is kept, and all steps are taken.
+            patience: the number of steps without a better dev loss after which training stops.
+            objective: what is minimised, as in `InContext`.
+        """
+
+        steps: Natural = 20
+        lr: NonNegative = 1e-3
+        dev_share: Annotated[float, Range(least=0, below=1)] = 0.25
+        patience: Natural = 5
+        objective: Objective = "tokens"
+        read_unless: ClassVar[ReadUnless] = {"patience": ("dev_share", 0)}
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         if not backbone.trainable():
             raise UserError("fine-tuning needs weights to learn", found="a frozen backbone", expected="lora or full")
-        self.steps, self.lr, self.dev_share, self.patience = steps, lr, dev_share, patience
-        self.model = AdaptedModel(backbone, form, False, objective)
+        self.model = AdaptedModel(backbone, form, False, config.objective)
         self.serves = self.model.serves
 
     def refusal(self, task: Task) -> str | None:
@@ -72,8 +84,8 @@ class FineTune(Method):
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         best = {n: p.detach().clone() for n, p in params.items()}
         best_loss, best_step = self._dev_loss(task, train, dev, params), 0
-        optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0, fused=True)
-        for step in range(1, self.steps + 1 if train else 1):  # nothing is learned from no demonstrations
+        optimizer = torch.optim.AdamW(params.values(), lr=self.config.lr, weight_decay=0.0, fused=True)
+        for step in range(1, self.config.steps + 1 if train else 1):  # nothing is learned from no demonstrations
             loss, weight = self.model.support_loss(task, train, params)
             optimizer.zero_grad()
             (loss / weight).backward()
@@ -82,13 +94,13 @@ class FineTune(Method):
             dev_loss = self._dev_loss(task, train, dev, params)
             if not dev or dev_loss < best_loss:
                 best, best_loss, best_step = {n: p.detach().clone() for n, p in params.items()}, dev_loss, step
-            elif step - best_step >= self.patience:
+            elif step - best_step >= self.config.patience:
                 break
         return best
 
     def split(self, support: Sequence[Example]) -> tuple[list[Example], list[Example]]:
         """(training shots, dev shots): the dev part is drawn class by class, seeded by the support set itself."""
-        wanted = int(len(support) * self.dev_share) if len(support) >= 4 else 0
+        wanted = int(len(support) * self.config.dev_share) if len(support) >= 4 else 0
         order = list(range(len(support)))
         random.Random(f"finetune/{support_keys(support)}").shuffle(order)
         seen: dict[str | None, int] = {}

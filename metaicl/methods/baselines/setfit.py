@@ -9,13 +9,15 @@ layer have nothing to do with it and stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
+from metaicl.methods.base import Space
 from metaicl.methods.in_context.items import in_turn, item_labels
 from metaicl.methods.metric.embedding import EmbeddingMethod, EmbeddingPredictor
 from task_suites.core.errors import UserError
@@ -25,29 +27,36 @@ from task_suites.task import Example, Task
 
 
 class SetFit(EmbeddingMethod):
-    """See the module's docstring.
+    """SetFit-style fine-tuning. See the module's docstring."""
 
-    Args:
-        most: as in `EmbeddingMethod`; it also caps the items that pairs are made of.
-        options: `EmbeddingMethod`'s others.
-        steps: of AdamW; 0 is logistic regression on the plain vectors.
-        lr: its rate, constant.
-        inverse_ridge: the logistic regression's C.
-    """
+    label = "SetFit-style"
+    note = "adapters tuned on pairs of demonstrations, then logistic regression"
+    paper = "Tunstall et al. 2022, arXiv 2209.11055"
+    meta_trained = False
+    weights = "lora"
+    adapters: ClassVar[Mapping[str, Any]] = {"lora_layers": 14}  # eight of them below the layer of the vectors
+    space: ClassVar[Space] = {"options.lr": ("log", 3e-5, 1e-3), "options.steps": ("int", 2, 15)}
 
-    trainable = False
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of SetFit-style fine-tuning.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        most: Natural = 128,
-        steps: Natural = 5,
-        lr: NonNegative = 3e-4,
-        inverse_ridge: Positive = 1.0,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, most=most, **options)
+        Attributes:
+            most: the largest number of support items, as in all methods that classify vectors; pairs are made of these.
+            steps: how many steps AdamW takes; 0 is logistic regression on the plain vectors.
+            lr: the learning rate of AdamW, constant.
+            inverse_ridge: the parameter C of the logistic regression.
+        """
+
+        most: Natural = 128
+        steps: Natural = 5
+        lr: NonNegative = 3e-4
+        inverse_ridge: Positive = 1.0
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         if not backbone.trainable():
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
         if self.embed.layer <= backbone.lower.count:
@@ -56,7 +65,6 @@ class SetFit(EmbeddingMethod):
                 found=f"layer {self.embed.layer}, adapters from layer {backbone.lower.count + 1} on",
                 fix="Raise layer or backbone.lora_layers.",
             )
-        self.steps, self.lr, self.inverse_ridge = steps, lr, inverse_ridge
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
         self.check_serves(task)
@@ -70,9 +78,9 @@ class SetFit(EmbeddingMethod):
         kept = in_turn(support, self.most or len(answers))
         labels = torch.tensor([names.index(answers[i]) for i in kept], device=self.backbone.device)
         if len(kept) > 1:
-            optimizer = torch.optim.AdamW(params.values(), lr=self.lr, weight_decay=0.0)
+            optimizer = torch.optim.AdamW(params.values(), lr=self.config.lr, weight_decay=0.0)
             with torch.enable_grad(), self.backbone.lower.once():
-                for _ in range(self.steps):
+                for _ in range(self.config.steps):
                     loss = contrastive_loss(self.embed(support, params)[kept], labels)
                     optimizer.zero_grad()
                     loss.backward()
@@ -86,7 +94,7 @@ class SetFit(EmbeddingMethod):
 
         if classes == 1:
             return torch.zeros(len(queries), 1, dtype=queries.dtype, device=queries.device)
-        head = LogisticRegression(C=self.inverse_ridge, max_iter=1000)
+        head = LogisticRegression(C=self.config.inverse_ridge, max_iter=1000)
         head.fit(shots.double().cpu().numpy(), labels.cpu().numpy())
         return torch.from_numpy(head.predict_log_proba(queries.double().cpu().numpy())).to(queries)
 

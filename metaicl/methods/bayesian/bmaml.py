@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import AveragePredictor, ReadUnless, seeded
-from metaicl.methods.gradient.base import GradientMethod, last
+from metaicl.methods.base import seeded
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
 from metaicl.methods.gradient.inner_loop import flat, like
+from metaicl.methods.options import ReadUnless
+from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, Natural, NonNegative, Order
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
@@ -32,41 +35,48 @@ from task_suites.task import Example, Task
 
 
 class BayesianMAML(GradientMethod):
-    """See the module's docstring; further arguments are `GradientMethod`'s (`clip` is for each particle's gradient).
+    """Bayesian MAML; `clip` is for each particle's gradient. See the module's docstring."""
 
-    Args:
-        particles: M. The first starts at the backbone's adapters, the others beside it.
-        spread: the deviation of the other particles' starts from the first, before meta-training.
-        outer_loss: "chaser", or "queries": the mean over particles of the queries' loss after the inner steps, which
-            for one particle is MAML's.
-        leader_steps: s.
-    """
+    label = "Bayesian MAML"
+    note = "particles that repel each other, moved by SVGD, answers averaged"
+    paper = "Yoon et al. 2018, arXiv 1806.03836"
+    adapters = FEW_WEIGHTS
 
-    read_unless: ClassVar[ReadUnless] = {"leader_steps": ("outer_loss", "queries"), "spread": ("particles", 1)}
+    @dataclass(frozen=True)
+    class Config(GradientMethod.Config):
+        """The options of Bayesian MAML.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        particles: Count = 4,
-        spread: NonNegative = 0.02,
-        outer_loss: Literal["chaser", "queries"] = "chaser",
-        leader_steps: Natural = 1,
-        order: Order = 2,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, order=order, **options)
-        self.particles, self.outer_loss, self.leader_steps = particles, outer_loss, leader_steps
+        Attributes:
+            particles: the number of particles M. The first starts at the backbone's adapters, the others beside it.
+            spread: the deviation of the other particles' starts from the first, at the start of meta-training.
+            outer_loss: "chaser", or "queries": the mean over particles of the queries' loss after the inner steps,
+                which for one particle is MAML's.
+            leader_steps: how many further steps s the leader takes.
+        """
+
+        inner_lr: NonNegative = 1.0
+        order: Order = 2
+        particles: Count = 4
+        spread: NonNegative = 0.02
+        outer_loss: Literal["chaser", "queries"] = "chaser"
+        leader_steps: Natural = 1
+        read_unless: ClassVar[ReadUnless] = {"leader_steps": ("outer_loss", "queries"), "spread": ("particles", 1)}
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         self.others = nn.ParameterList(
-            p.detach() + spread * torch.randn(p.shape, generator=seeded("bmaml", m, n), dtype=p.dtype).to(p.device)
-            for m in range(1, particles)
+            p.detach()
+            + config.spread * torch.randn(p.shape, generator=seeded("bmaml", m, n), dtype=p.dtype).to(p.device)
+            for m in range(1, config.particles)
             for n, p in backbone.trainable().items()
         )
 
     def start(self) -> dict[str, Tensor]:
         """All particles as one set of weights: `number:name` is a weight of one particle."""
         first = self.backbone.trainable()
-        names = [f"{m}:{n}" for m in range(self.particles) for n in first]
+        names = [f"{m}:{n}" for m in range(self.config.particles) for n in first]
         return dict(zip(names, [*first.values(), *self.others], strict=True))
 
     def particle(self, params: Params, number: int) -> dict[str, Tensor]:
@@ -81,25 +91,25 @@ class BayesianMAML(GradientMethod):
 
     @property
     def _numbers(self) -> range:
-        return range(self.particles)
+        return range(self.config.particles)
 
     def clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
-        size = len(grads) // self.particles
+        size = len(grads) // self.config.particles
         return [g for m in self._numbers for g in super(BayesianMAML, self).clipped(grads[m * size : (m + 1) * size])]
 
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
-        size = len(grads) // self.particles
+        size = len(grads) // self.config.particles
         values = list(params.values())
         rows = [slice(m * size, (m + 1) * size) for m in self._numbers]
         theta, ascent = (torch.stack([flat(x[row]) for row in rows]) for x in (values, [-g for g in grads]))
-        moved = theta + self.inner_lr * stein_direction(theta, ascent, kernel_width(theta))
+        moved = theta + self.config.inner_lr * stein_direction(theta, ascent, kernel_width(theta))
         return like(moved.flatten(), params)
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 with the chaser, else the queries' supervised tokens (queries, for other objectives)."""
         task, support, theta = episode.task, episode.support, self.start()
-        chaser = last(self.steps(task, support, theta, self.order), theta)
-        if self.outer_loss == "queries":
+        chaser = last(self.steps(task, support, theta, self.config.order), theta)
+        if self.config.outer_loss == "queries":
             parts = [self.query_loss(episode, self.particle(chaser, m)) for m in self._numbers]
             return torch.stack([loss for loss, _ in parts]).mean(), parts[0][1]
         leader = self.leader(episode, chaser)
@@ -109,7 +119,7 @@ class BayesianMAML(GradientMethod):
     def leader(self, episode: Episode, chaser: Params) -> dict[str, Tensor]:
         """The chaser after `leader_steps` more steps, on support and queries; no gradient goes into it."""
         examples = (*episode.support, *episode.queries)
-        after = last(self.steps(episode.task, examples, chaser, 0, self.leader_steps), chaser)
+        after = last(self.steps(episode.task, examples, chaser, 0, self.config.leader_steps), chaser)
         return {n: p.detach() for n, p in after.items()}
 
     def adapt(self, task: Task, support: Sequence[Example]) -> AveragePredictor:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import AveragePredictor, seeded, unordered_keys
-from metaicl.methods.gradient.base import GradientMethod, last
+from metaicl.methods.base import seeded, unordered_keys
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
 from metaicl.methods.gradient.inner_loop import gradient_step, gradients
+from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, NonNegative, Order, Positive
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
@@ -30,41 +31,48 @@ from task_suites.task import Example, Task
 
 
 class PLATIPUS(GradientMethod):
-    """See the module's docstring; further arguments are `GradientMethod`'s.
+    """PLATIPUS. See the module's docstring."""
 
-    Args:
-        members: draws from the prior at test.
-        spread: the deviations' first value.
-        kl_weight: of KL(q || p) in the loss; 1 is the bound. The adapters have many more entries than a task has
-            tokens, so the bound soon makes q and p one; a smaller weight lets a task's queries say more.
-    """
+    label = "PLATIPUS"
+    note = "MAML from starts drawn from a learned Gaussian, answers averaged"
+    paper = "Finn, Xu and Levine 2018, arXiv 1806.02817"
+    adapters = FEW_WEIGHTS
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        members: Count = 4,
-        spread: Positive = 0.01,
-        kl_weight: NonNegative = 1.0,
-        order: Order = 2,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, order=order, **options)
-        self.members, self.kl_weight = members, kl_weight
-        start = list(self.start().values())
-        self.log_sigma = nn.ParameterList(torch.full_like(p.detach(), math.log(spread)) for p in start)
-        self.log_v = nn.ParameterList(torch.full_like(p.detach(), math.log(spread)) for p in start)
-        self.prior_rate = nn.Parameter(torch.tensor(self.inner_lr))
-        self.posterior_rate = nn.Parameter(torch.tensor(self.inner_lr))
+    @dataclass(frozen=True)
+    class Config(GradientMethod.Config):
+        """The options of PLATIPUS.
+
+        Attributes:
+            members: how many starts are drawn from the prior at test.
+            spread: the deviations at the start of meta-training.
+            kl_weight: the weight of KL(q || p) in the loss; 1 is the bound. The adapters have many more entries than a
+                task has tokens, so the bound soon makes q and p one; a smaller weight lets a task's queries say more.
+        """
+
+        inner_lr: NonNegative = 1.0
+        order: Order = 2
+        members: Count = 4
+        spread: Positive = 0.01
+        kl_weight: NonNegative = 1.0
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        start, spread = list(self.start().values()), math.log(config.spread)
+        self.log_sigma = nn.ParameterList(torch.full_like(p.detach(), spread) for p in start)
+        self.log_v = nn.ParameterList(torch.full_like(p.detach(), spread) for p in start)
+        self.prior_rate = nn.Parameter(torch.tensor(config.inner_lr))
+        self.posterior_rate = nn.Parameter(torch.tensor(config.inner_lr))
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: the queries' supervised tokens (queries, for other objectives)."""
-        prior = self.centre(episode.task, episode.support, self.prior_rate, self.order)
-        posterior = self.centre(episode.task, episode.queries, self.posterior_rate, self.order)
+        prior = self.centre(episode.task, episode.support, self.prior_rate, self.config.order)
+        posterior = self.centre(episode.task, episode.queries, self.posterior_rate, self.config.order)
         theta = drawn(posterior, self.log_v, seeded("platipus", episode.key))
-        phi = last(self.steps(episode.task, episode.support, theta, self.order), theta)
+        phi = last(self.steps(episode.task, episode.support, theta, self.config.order), theta)
         loss, weight = self.query_loss(episode, phi)
-        return loss + self.kl_weight * self.divergence(posterior, prior), weight
+        return loss + self.config.kl_weight * self.divergence(posterior, prior), weight
 
     def centre(self, task: Task, examples: Sequence[Example], rate: Tensor, order: int) -> dict[str, Tensor]:
         """mu after one step at `rate` on the inner loss of the examples: the mean of the prior or of the posterior."""
@@ -85,7 +93,7 @@ class PLATIPUS(GradientMethod):
         with self.learning(1):
             prior = {n: p.detach() for n, p in self.centre(task, support, self.prior_rate, order=1).items()}
         names = unordered_keys(support)
-        starts = [drawn(prior, self.log_sigma, seeded("platipus", names, m)) for m in range(self.members)]
+        starts = [drawn(prior, self.log_sigma, seeded("platipus", names, m)) for m in range(self.config.members)]
         return AveragePredictor(
             [self.model.predictor(task, support, self.inner(task, support, start)) for start in starts]
         )

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import Predictor
 from metaicl.methods.in_context.icl import InContext, Objective
 from metaicl.methods.in_context.items import item_labels
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod, EmbeddingPredictor
 from metaicl.methods.metric.protonet import class_means, euclidean
+from metaicl.methods.predictor import Predictor
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
@@ -35,8 +35,8 @@ class AdaptedModel:
 
     def __init__(self, backbone: Backbone, form: PromptFormat, in_context: bool, objective: Objective):
         self.in_context = in_context
-        self.prompts = InContext(backbone, form, demonstrations=in_context, objective=objective)
-        self.words = None if in_context else WordClasses(backbone, form)
+        self.prompts = InContext(backbone, form, InContext.Config(demonstrations=in_context, objective=objective))
+        self.words = None if in_context else WordClasses(backbone, form, WordClasses.Config())
         self.serves = self.prompts.serves
 
     def refusal(self, task: Task) -> str | None:
@@ -76,7 +76,7 @@ class AdaptedModel:
 class WordClasses(EmbeddingMethod):
     """The nearest class mean of word vectors, by squared distance."""
 
-    trainable = False
+    meta_trained = False
 
     def blind(self) -> str | None:
         """Why no learned weight moves a word's vector, if so."""

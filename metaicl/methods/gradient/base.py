@@ -15,62 +15,78 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods.base import EVERY_FORM, RATE, Method, Space
 from metaicl.methods.gradient.adapted import AdaptedModel
 from metaicl.methods.gradient.inner_loop import Update, clipped, descend, gradient_step, leaves
 from metaicl.methods.in_context.icl import Objective
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Order
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
+# At most 100,000 weights, in the upper third of the default backbone: what second derivatives, particles and
+# optimisers that are models can hold on a small machine. They have to move further than all adapters do, so the methods
+# that choose them have an inner_lr of 1.0 (docs/experiments.md).
+FEW_WEIGHTS: Mapping[str, Any] = {"lora_r": 4, "target_modules": "query-value", "lora_layers": 10}
+INNER: Space = {**RATE, "options.inner_lr": ("log", 0.03, 3.0)}
+
 
 class GradientMethod(Method):
-    """See the module's docstring.
+    """An inner loop of gradient steps on a support set. See the module's docstring."""
 
-    Args:
-        in_context: keep the demonstrations in the prompt.
-        inner_steps: steps of the inner loop in meta-training; 0 leaves the weights as they are.
-        inner_lr: their rate.
-        clip: a longer gradient is scaled down to this norm before its step; 0 takes gradients as they are.
-        order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused kernels).
-        objective: of inner and outer loss (`InContext`); behind a prompt the inner loss is the likelihood all the same.
-        test_steps: steps at test where they are not `inner_steps` (Finn et al. 2017 trained with 5 and tested with 10,
-            Nichol et al. 2018 with 5 and 50).
-    """
+    meta_trained = True
+    weights = "lora"
+    serves = EVERY_FORM
+    space = INNER
 
-    trainable = True
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """The options of all methods that take gradient steps on a support set.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        in_context: bool = False,
-        inner_steps: Natural = 3,
-        inner_lr: NonNegative = 0.3,
-        clip: NonNegative = 1.0,
-        order: Order = 1,
-        objective: Objective = "tokens",
-        test_steps: Natural | None = None,
-    ):
-        super().__init__(backbone, form)
+        Attributes:
+            in_context: whether the demonstrations stand in the prompt too.
+            inner_steps: how many steps the inner loop takes in meta-training; 0 leaves the weights as they are.
+            inner_lr: the learning rate of these steps.
+            clip: the largest norm of a gradient before its step; a longer one is scaled down, and 0 leaves all as they
+                are.
+            order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused
+                kernels).
+            objective: what inner and outer loss measure, as in `InContext`; with demonstrations in the prompt the inner
+                loss is the likelihood all the same.
+            test_steps: how many steps the inner loop takes at test; null is `inner_steps`. Finn et al. 2017 trained
+                with 5 and tested with 10, Nichol et al. 2018 with 5 and 50.
+        """
+
+        in_context: bool = False
+        inner_steps: Natural = 3  # what meta-training can afford; ten times as many at test are worth 30 points
+        inner_lr: NonNegative = 0.3
+        clip: NonNegative = 1.0
+        order: Order = 1
+        objective: Objective = "tokens"
+        test_steps: Natural | None = 30  # where no demonstrations are in the prompt (docs/experiments.md)
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         if not backbone.trainable():
             raise UserError(
                 f"{type(self).__name__} needs weights to adapt", found="a frozen backbone", expected="lora or full"
             )
-        self.in_context, self.inner_steps, self.inner_lr, self.clip = in_context, inner_steps, inner_lr, clip
-        self.order, self.test_steps = order, inner_steps if test_steps is None else test_steps
-        self.order_free = not in_context
-        self.model = AdaptedModel(backbone, form, in_context, objective)
+        self.order_free = not config.in_context
+        self.model = AdaptedModel(backbone, form, config.in_context, config.objective)
         self.serves = self.model.serves
 
     def refusal(self, task: Task) -> str | None:
@@ -83,7 +99,7 @@ class GradientMethod(Method):
         """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
         losses, weights = [], []
         for episode in episodes:
-            with self.learning(self.order):
+            with self.learning(self.config.order):
                 loss, weight = self.outer(episode)
             losses.append(loss)
             weights.append(weight)
@@ -96,7 +112,7 @@ class GradientMethod(Method):
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         """The weights after inner step number `step` (from 0), from those before it, their gradients (clipped) and
         the inner loss; by default gradient descent at `inner_lr`."""
-        return gradient_step(params, grads, self.inner_lr)
+        return gradient_step(params, grads, self.config.inner_lr)
 
     def rule(self, support: Sequence[Example]) -> Update:
         """The update of one inner loop; what its steps share (a mask, a memory) is made here. Clips, then `update`."""
@@ -132,7 +148,7 @@ class GradientMethod(Method):
         Raises:
             UserError: the inner loop diverges: its loss is no longer finite, or ten times what it was.
         """
-        count = (self.inner_steps if count is None else count) if support else 0
+        count = (self.config.inner_steps if count is None else count) if support else 0
         return self.descend(task, [support] * count, start, order)
 
     def descend(
@@ -149,13 +165,13 @@ class GradientMethod(Method):
 
     def clipped(self, grads: Sequence[Tensor]) -> Sequence[Tensor]:
         """Gradients scaled down to the norm `clip` where they are longer."""
-        return clipped(grads, self.clip)
+        return clipped(grads, self.config.clip)
 
     def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
         """The weights after all steps of a test, from `start` (the meta-learned weights), as new leaves."""
         start = self.start() if start is None else start
         with self.learning(1):
-            after = last(self.steps(task, support, start, 0, self.test_steps), start)
+            after = last(self.steps(task, support, start, 0, self.config.test_steps), start)
         return leaves(after)
 
     def start(self) -> dict[str, Tensor]:

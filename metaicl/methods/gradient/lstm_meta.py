@@ -12,48 +12,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import seeded
+from metaicl.methods.base import RATE, Space, seeded
 from metaicl.methods.gradient.inner_loop import Update, flat, like
 from metaicl.methods.gradient.maml import MAML
-from task_suites.core.errors import UserError
-from task_suites.core.ranges import Count, Order, Range
+from task_suites.core.ranges import Count, Natural, Range
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 
 class LSTMMeta(MAML):
-    """See the module's docstring; further arguments are `MAML`'s (`order` is 1: gradients are constants).
+    """The LSTM meta-learner. See the module's docstring."""
 
-    Args:
-        hidden: width of the first LSTM.
-        inner_lr: the input gate's first value.
-        forget: the forget gate's.
-    """
+    label = "LSTM meta-learner"
+    note = "the inner update is an LSTM's, learned"
+    paper = "Ravi and Larochelle 2017, Optimization as a model for few-shot learning"
+    space: ClassVar[Space] = {**RATE, "options.inner_lr": ("log", 0.03, 0.9)}
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        hidden: Count = 20,
-        inner_lr: Annotated[float, Range(above=0, below=1)] = 0.01,
-        forget: Annotated[float, Range(above=0, below=1)] = 0.99,
-        order: Order = 1,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, order=order, inner_lr=inner_lr, **options)
-        if self.order != 1 or self.rates is not None:
-            raise UserError(
-                "the LSTM meta-learner takes gradients as constants and learns its rates as gates",
-                found=f"order {self.order}, learn_rates {self.rates is not None}",
-                expected="order 1, without learn_rates",
-            )
-        self.optimizer = CellOptimizer(hidden, inner_lr, forget)
+    @dataclass(frozen=True)
+    class Config(MAML.Config):
+        """The options of the LSTM meta-learner.
+
+        Attributes:
+            order: has to be 1, since gradients are constants.
+            learn_rates: has to be false, since the gates are the rates.
+            hidden: the width of the first LSTM.
+            inner_lr: the input gate at the start of meta-training.
+            forget: the forget gate at the start of meta-training.
+        """
+
+        inner_lr: Annotated[float, Range(above=0, below=1)] = 0.7
+        order: Literal[1] = 1
+        test_steps: Natural | None = None
+        learn_rates: Literal[False] = False
+        hidden: Count = 20
+        forget: Annotated[float, Range(above=0, below=1)] = 0.99
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.optimizer = CellOptimizer(config.hidden, config.inner_lr, config.forget)
 
     def rule(self, support: Sequence[Example]) -> Update:
         clip, cell = self.clipped, self.optimizer.begin()

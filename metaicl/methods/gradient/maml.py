@@ -13,51 +13,56 @@ cosine annealing of the outer rate, is `trainer.lr_scheduler_type: cosine`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import ReadUnless
-from metaicl.methods.gradient.base import GradientMethod, last
+from metaicl.methods.base import NONE
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
 from metaicl.methods.gradient.inner_loop import gradient_step
-from task_suites.core.errors import UserError
-from task_suites.core.ranges import Natural, Order
+from metaicl.methods.options import ReadUnless
+from task_suites.core.ranges import Natural, NonNegative, Order
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 
 
 class MAML(GradientMethod):
-    """See the module's docstring; further arguments are `GradientMethod`'s.
+    """MAML of second order. See the module's docstring."""
 
-    Args:
-        outer_loss: "last" is the loss after the last inner step; "every" the mean of those after each step.
-        anneal: with "every", the training episodes (by their number in the run) over which the weights of the steps
-            go evenly from equal ones to the last step alone; 0 leaves them equal.
-        learn_rates: learn a rate for each step and weight tensor, started at `inner_lr`; more steps at test take the
-            last one's.
-    """
+    label = "MAML"
+    note = "FOMAML with the second derivatives"
+    paper = "Finn et al. 2017, arXiv 1703.03400"
+    adapters = FEW_WEIGHTS
 
-    read_unless: ClassVar[ReadUnless] = {"anneal": ("outer_loss", "last")}
+    @dataclass(frozen=True)
+    class Config(GradientMethod.Config):
+        """The options of MAML.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        outer_loss: Literal["last", "every"] = "last",
-        anneal: Natural = 0,
-        learn_rates: bool = False,
-        order: Order = 2,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, order=order, **options)
-        if outer_loss not in ("last", "every"):
-            raise UserError("outer_loss is out of range", found=outer_loss, expected="last or every")
-        self.outer_loss, self.anneal = outer_loss, anneal
+        Attributes:
+            outer_loss: "last" is the loss after the last inner step; "every" is the mean of those after each step.
+            anneal: with "every", the number of training episodes over which the weights of the steps go evenly from
+                equal ones to the last step only; 0 leaves them equal.
+            learn_rates: whether a rate is learned for each step and weight tensor, started at `inner_lr`; more steps at
+                test take the last one's.
+        """
+
+        inner_lr: NonNegative = 1.0
+        order: Order = 2
+        outer_loss: Literal["last", "every"] = "last"
+        anneal: Natural = 0
+        learn_rates: bool = False
+        read_unless: ClassVar[ReadUnless] = {"anneal": ("outer_loss", "last")}
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         self.rates: nn.Parameter | None = None
-        if learn_rates:
-            self.rates = nn.Parameter(torch.full((max(1, self.inner_steps), len(self.start())), self.inner_lr))
+        if config.learn_rates:
+            self.rates = nn.Parameter(torch.full((max(1, config.inner_steps), len(self.start())), config.inner_lr))
 
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         if self.rates is None:
@@ -67,8 +72,8 @@ class MAML(GradientMethod):
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: the queries' supervised tokens (queries, for other objectives)."""
         theta = self.start()
-        steps = self.steps(episode.task, episode.support, theta, self.order)
-        after = list(steps) or [theta] if self.outer_loss == "every" else [last(steps, theta)]
+        steps = self.steps(episode.task, episode.support, theta, self.config.order)
+        after = list(steps) or [theta] if self.config.outer_loss == "every" else [last(steps, theta)]
         shares = self.importance(len(after), episode.key[3])
         losses, weights = zip(
             *(self.query_loss(episode, params) for params, share in zip(after, shares, strict=True) if share),
@@ -79,5 +84,44 @@ class MAML(GradientMethod):
 
     def importance(self, steps: int, number: int) -> list[float]:
         """The weight of the outer loss after each step in training episode `number`; they sum to 1."""
-        done = 1.0 if self.outer_loss == "last" else min(1.0, number / self.anneal) if self.anneal else 0.0
+        anneal = self.config.anneal
+        done = 1.0 if self.config.outer_loss == "last" else min(1.0, number / anneal) if anneal else 0.0
         return [(1 - done) / steps + (done if step == steps - 1 else 0.0) for step in range(steps)]
+
+
+class FOMAML(MAML):
+    """First-order MAML, over all adapters."""
+
+    label = "FOMAML"
+    note = "meta-trained start, gradient steps on the demonstrations"
+    paper = "Finn et al. 2017, arXiv 1703.03400; Nichol et al. 2018, arXiv 1803.02999"
+    adapters = NONE
+
+    @dataclass(frozen=True)
+    class Config(MAML.Config):
+        inner_lr: NonNegative = 0.3
+        order: Order = 1
+
+
+class MAMLInContext(MAML):
+    """MAML with the demonstrations in the prompt."""
+
+    label = "MAML + prompt"
+    note = "FOMAML + prompt with the second derivatives"
+
+    @dataclass(frozen=True)
+    class Config(MAML.Config):
+        in_context: bool = True
+        test_steps: Natural | None = None
+
+
+class FOMAMLInContext(FOMAML):
+    """First-order MAML with the demonstrations in the prompt."""
+
+    label = "FOMAML + prompt"
+    note = "demonstrations in the prompt and gradient steps on them"
+
+    @dataclass(frozen=True)
+    class Config(FOMAML.Config):
+        in_context: bool = True
+        test_steps: Natural | None = None

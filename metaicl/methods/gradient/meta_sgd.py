@@ -8,7 +8,8 @@ so rates are learned at order 1 too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +17,32 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.gradient.inner_loop import gradient_step
 from metaicl.methods.gradient.maml import MAML
-from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
 
 class MetaSGD(MAML):
-    """See the module's docstring; arguments are `MAML`'s, `inner_lr` being the rates' first value."""
+    """Meta-SGD. See the module's docstring."""
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, **options: Any):
-        super().__init__(backbone, form, **options)
-        if self.rates is not None:
-            raise UserError("Meta-SGD's rates are learned anyway", found="learn_rates", fix="Leave learn_rates out.")
-        self.alpha = nn.ParameterList(torch.full_like(p.detach(), self.inner_lr) for p in self.start().values())
+    label = "Meta-SGD"
+    note = "MAML with a learned rate for every weight"
+    paper = "Li et al. 2017, arXiv 1707.09835"
+
+    @dataclass(frozen=True)
+    class Config(MAML.Config):
+        """The options of Meta-SGD.
+
+        Attributes:
+            inner_lr: the rates at the start of meta-training.
+            learn_rates: has to be false, since each weight has a learned rate already.
+        """
+
+        learn_rates: Literal[False] = False
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.alpha = nn.ParameterList(torch.full_like(p.detach(), config.inner_lr) for p in self.start().values())
 
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
         return gradient_step(params, grads, list(self.alpha))

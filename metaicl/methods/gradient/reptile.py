@@ -12,36 +12,42 @@ episode's examples (`use_queries`, `batch`). At test it takes its steps on the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import seeded
 from metaicl.methods.gradient.base import GradientMethod, last
-from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural
 from task_suites.episodes import Episode
-from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 
 class Reptile(GradientMethod):
-    """See the module's docstring; further arguments are `GradientMethod`'s (`order` is 1).
+    """Reptile. See the module's docstring."""
 
-    Args:
-        use_queries: meta-train on the queries of an episode too, answers included.
-        batch: examples of a step in meta-training, drawn in turn from a shuffle of the episode's; 0 takes all.
-    """
+    label = "Reptile"
+    note = "the start moves towards where each task's steps end"
+    paper = "Nichol et al. 2018, arXiv 1803.02999"
 
-    def __init__(
-        self, backbone: Backbone, form: PromptFormat, use_queries: bool = True, batch: Natural = 8, **options: Any
-    ):
-        super().__init__(backbone, form, **options)
-        if self.order != 1:
-            raise UserError("Reptile has no second derivatives", found=f"order {self.order}", expected="order 1")
-        self.use_queries, self.batch = use_queries, batch
+    @dataclass(frozen=True)
+    class Config(GradientMethod.Config):
+        """The options of Reptile.
+
+        Attributes:
+            order: has to be 1.
+            use_queries: whether meta-training also uses the queries of an episode, with their answers.
+            batch: how many examples a step of meta-training takes, in turn from a shuffle of the episode's; 0 takes
+                all.
+        """
+
+        order: Literal[1] = 1
+        use_queries: bool = True
+        batch: Natural = 8
+
+    config: Config
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 an episode."""
@@ -52,11 +58,11 @@ class Reptile(GradientMethod):
 
     def batches(self, episode: Episode) -> Iterator[Sequence[Example]]:
         """The examples of each inner step of meta-training, by the episode's key."""
-        examples = (*episode.support, *(episode.queries if self.use_queries else ()))
-        size = min(self.batch or len(examples), len(examples))
+        examples = (*episode.support, *(episode.queries if self.config.use_queries else ()))
+        size = min(self.config.batch or len(examples), len(examples))
         if size == len(examples):
-            yield from [examples] * self.inner_steps
+            yield from [examples] * self.config.inner_steps
             return
         order = torch.randperm(len(examples), generator=seeded("reptile", *episode.key)).tolist()
-        for step in range(self.inner_steps):
+        for step in range(self.config.inner_steps):
             yield [examples[order[(step * size + i) % len(order)]] for i in range(size)]

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import Predictor, ReadUnless, seeded, unordered_keys
+from metaicl.methods.base import seeded, unordered_keys
 from metaicl.methods.gradient.inner_loop import Update
 from metaicl.methods.gradient.maml import MAML
+from metaicl.methods.options import ReadUnless
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Positive, Range
 from task_suites.episodes import Episode
@@ -30,26 +33,35 @@ from task_suites.task import Example, Task
 
 
 class TNet(MAML):
-    """See the module's docstring; further arguments are `MAML`'s.
+    """T-net. See the module's docstring."""
 
-    Args:
-        mask: MT-net.
-        moving: with `mask`, the probability that a unit moves, before meta-training.
-        temperature: of the mask's soft value.
-    """
+    label = "T-net"
+    note = "MAML under a learned linear map of each adapter's output"
+    paper = "Lee and Choi 2018, arXiv 1801.05558"
 
-    read_unless: ClassVar[ReadUnless] = {**MAML.read_unless, "moving": ("mask", False), "temperature": ("mask", False)}
+    @dataclass(frozen=True)
+    class Config(MAML.Config):
+        """The options of T-net and MT-net.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        mask: bool = False,
-        moving: Annotated[float, Range(above=0, below=1)] = 0.5,
-        temperature: Positive = 1.0,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
+        Attributes:
+            mask: whether it is learned which units an inner step moves (MT-net).
+            moving: with `mask`, the probability that a unit moves at the start of meta-training.
+            temperature: with `mask`, the temperature of its soft value.
+        """
+
+        mask: bool = False
+        moving: Annotated[float, Range(above=0, below=1)] = 0.5
+        temperature: Positive = 1.0
+        read_unless: ClassVar[ReadUnless] = {
+            **MAML.Config.read_unless,
+            "moving": ("mask", False),
+            "temperature": ("mask", False),
+        }
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         outputs = {n: p for n, p in self.start().items() if ".lora_B." in n}
         if not outputs:
             raise UserError(
@@ -57,10 +69,9 @@ class TNet(MAML):
             )
         self.places = {n: i for i, n in enumerate(outputs)}
         self.transforms = nn.ParameterList(torch.eye(len(p), dtype=p.dtype, device=p.device) for p in outputs.values())
-        self.temperature = temperature
-        logit = math.log(moving / (1 - moving))
+        logit = math.log(config.moving / (1 - config.moving))
         rows = [torch.full((len(p), 1), logit, dtype=p.dtype, device=p.device) for p in self.start().values()]
-        self.mask_logits = nn.ParameterList(rows if mask else [])
+        self.mask_logits = nn.ParameterList(rows if config.mask else [])
 
     def transformed(self, params: Params) -> dict[str, Tensor]:
         """The weights with which the backbone is called: T B in place of each B."""
@@ -90,7 +101,7 @@ class TNet(MAML):
         found = []
         for logits in self.mask_logits:
             uniform = torch.rand(logits.shape, generator=generator, dtype=logits.dtype).to(logits.device)
-            soft = torch.sigmoid((logits + torch.logit(uniform, eps=1e-6)) / self.temperature)
+            soft = torch.sigmoid((logits + torch.logit(uniform, eps=1e-6)) / self.config.temperature)
             found.append((soft > 0.5).to(soft) + (soft - soft.detach()))
         return found
 
@@ -99,3 +110,15 @@ class TNet(MAML):
         with torch.no_grad():
             params = self.transformed(self.inner(task, support))
         return self.model.predictor(task, support, params)
+
+
+class MTNet(TNet):
+    """MT-net: T-net with the mask."""
+
+    label = "MT-net"
+    note = "T-net with a learned choice of which units move"
+    paper = TNet.paper
+
+    @dataclass(frozen=True)
+    class Config(TNet.Config):
+        mask: bool = True

@@ -1,14 +1,14 @@
-"""In-context learning: the support set is the prompt. Plain ICL, MetaICL (direct and channel), zero-shot and multi-task
-learning are values of this one method.
+"""In-context learning: the support set is the prompt. Plain ICL, calibrated and zero-shot, are here; what is
+meta-trained (MetaICL, in-context tuning, multi-task learning) is in metaicl/methods/in_context/metaicl.py.
 
-MetaICL / in-context tuning (Min et al. 2022, arXiv 2110.15943; Chen et al. 2022, arXiv 2110.07814): minimise the
-negative log-likelihood of query answers given the demonstrations. All queries of an episode stand in one row behind
-one copy of the demonstrations; the tree's mask keeps them from seeing each other.
+The loss of meta-training is the negative log-likelihood of query answers given the demonstrations. All queries of an
+episode stand in one row after one copy of the demonstrations; the tree's mask keeps them from seeing each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -17,8 +17,9 @@ from torch import Tensor
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
-from metaicl.methods.base import Method, ReadUnless
-from metaicl.methods.scoring import Calibration, Length, PromptScorer, calibration_rule, length_rule
+from metaicl.methods.base import EVERY_FORM, Method, Weights
+from metaicl.methods.options import ReadUnless
+from metaicl.methods.scoring import Calibration, Length, PromptScorer, check_calibration, length_rule
 from task_suites.core.ranges import Share
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat, Segment
@@ -28,50 +29,57 @@ Objective = Literal["tokens", "options", "both"]
 
 
 class InContext(Method):
-    """See the module's docstring.
+    """In-context learning: the demonstrations stand in the prompt. See the module's docstring."""
 
-    Args:
-        demonstrations: False leaves them out: zero-shot, or multi-task learning when meta-trained.
-        objective: "tokens" is the papers' likelihood of the right answer's tokens, each token with the same weight;
-            "options" the cross-entropy of the right option among the options by their scores, each query with the
-            same weight; "both" their sum, with the likelihood's mean over the answer's tokens. An example without
-            options keeps the likelihood.
-        length: how option scores are reduced over tokens; None is the format's default.
-        overflow: what happens to a prompt beyond the context: "refuse", or "drop" whole demonstrations.
-        calibration: of option scores in answers (`PromptScorer`), not in training. "contextual" and "pmi" serve options
-            alone; "demonstrations" leaves texts and tags as they are.
-        prior_share: the share of what options score behind empty queries that calibration takes off.
-        supervise: "queries", as in the papers, or "all": the demonstrations' answers, each given those before it, have
-            the same loss added, token by token; they cost no tokens, and it is another objective.
-    """
+    label = "Raw ICL"
+    note = "the plain backbone with the demonstrations in its prompt"
+    paper = "Brown et al. 2020, arXiv 2005.14165"
+    weights: ClassVar[Weights | None] = "frozen"
+    serves = EVERY_FORM
 
-    trainable = True
-    read_unless: ClassVar[ReadUnless] = {"prior_share": ("calibration", "none")}
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """The options of methods that put the demonstrations into the prompt.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        demonstrations: bool = True,
-        objective: Objective = "tokens",
-        length: Length | None = None,
-        overflow: Overflow = "refuse",
-        calibration: Calibration = "none",
-        supervise: Literal["queries", "all"] = "queries",
-        prior_share: Share = 1.0,
-    ):
-        super().__init__(backbone, form)
-        self.calibration = calibration_rule(form, calibration, prior_share)
-        self.demonstrations, self.objective, self.supervise = demonstrations, objective, supervise
-        self.length, self.overflow = length_rule(form, length), overflow
-        self.prior_share = prior_share
-        options_alone = form.channel or calibration in ("contextual", "pmi")
-        self.serves = frozenset[Form]({"options"} if options_alone else {"options", "text", "tags"})
+        Attributes:
+            demonstrations: whether the prompt has demonstrations; without them it is zero-shot learning, or multi-task
+                learning when it is meta-trained.
+            objective: what meta-training minimises. "tokens" is the papers' likelihood of the right answer's tokens,
+                each token with the same weight. "options" is the cross-entropy of the right option among all options by
+                their scores, each query with the same weight. "both" is their sum, with the likelihood's mean over the
+                answer's tokens. An example without options keeps the likelihood.
+            length: how an option's score is reduced over its tokens; null is the format's default.
+            overflow: what happens to a prompt that is longer than the context: "refuse" raises an error, "drop" leaves
+                out whole demonstrations.
+            calibration: how the label prior is estimated that is subtracted from the options' scores in answers, not
+                in training (`PromptScorer`). With "contextual" and "pmi" only options are served; "demonstrations"
+                leaves texts and tags as they are.
+            prior_share: how much of the label prior of empty queries is subtracted, from 0 (nothing) to 1 (all of it).
+            supervise: the answers with a loss. "queries" is the papers' choice; "all" adds the same loss, token by
+                token, on the demonstrations' answers, each given those before it: the same cost, another objective.
+        """
+
+        demonstrations: bool = True
+        objective: Objective = "tokens"
+        length: Length | None = None
+        overflow: Overflow = "refuse"
+        calibration: Calibration = "none"
+        prior_share: Share = 1.0
+        supervise: Literal["queries", "all"] = "queries"
+        read_unless: ClassVar[ReadUnless] = {"prior_share": ("calibration", "none")}
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        check_calibration(form, config.calibration)
+        self.length = length_rule(form, config.length)
+        if form.channel or config.calibration in ("contextual", "pmi"):
+            self.serves = frozenset[Form]({"options"})
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: supervised tokens for the objective "tokens", else queries."""
-        supports = [e.support if self.demonstrations else () for e in episodes]
-        return self.loss([(e.task, s, e.queries) for e, s in zip(episodes, supports, strict=True)])
+        return self.loss([(e.task, self._shown(e.support), e.queries) for e in episodes])
 
     def loss(
         self,
@@ -94,16 +102,16 @@ class InContext(Method):
             shown = [next(found) for _ in each.shown]
             asked = [[next(found) for _ in options] for options in each.asked]
             for answer in shown:
-                total.append(-answer.sum() if self.objective == "tokens" else -answer.mean())
-                weight += len(answer) if self.objective == "tokens" else 1
+                total.append(-answer.sum() if self.config.objective == "tokens" else -answer.mean())
+                weight += len(answer) if self.config.objective == "tokens" else 1
             for query, scored in zip(queries, asked, strict=True):
                 total.append(self._query_loss(scored, query))
-                weight += len(scored[0]) if self.objective == "tokens" else 1
+                weight += len(scored[0]) if self.config.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
         """The size of an episode's tree: the tokens that training on it runs."""
-        return len(self._tree(episode.task, episode.support if self.demonstrations else (), episode.queries).tree)
+        return len(self._tree(episode.task, self._shown(episode.support), episode.queries).tree)
 
     def demonstration_loss(
         self, task: Task, support: Sequence[Example], params: Params | None = None
@@ -115,9 +123,13 @@ class InContext(Method):
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
+    def _shown(self, support: Sequence[Example]) -> Sequence[Example]:
+        """Return the demonstrations that stand in the prompt of a support set: all of it, or none."""
+        return support if self.config.demonstrations else ()
+
     def _query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
         """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
-        if self.objective == "tokens":
+        if self.config.objective == "tokens":
             return -scored[0].sum()
         if len(scored) == 1:
             return -scored[0].mean()
@@ -125,22 +137,22 @@ class InContext(Method):
         right = query.options.index(query.output)
         scores = torch.stack([s.sum() if self.length == "sum" else s.mean() for s in scored])
         loss = -torch.log_softmax(scores, 0)[right]
-        return loss - scored[right].mean() if self.objective == "both" else loss
+        return loss - scored[right].mean() if self.config.objective == "both" else loss
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """The tree of one episode: a branch for each query's right answer, or for each of its options."""
         branches = self._branches(task, queries)
-        shown = self.supervise == "all"
-        return episode_tree(self.backbone, self.form, task, support, branches, self.overflow, shown)
+        shown = self.config.supervise == "all"
+        return episode_tree(self.backbone, self.form, task, support, branches, self.config.overflow, shown)
 
     def _branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
         """For each answered query, the branches that its loss needs."""
-        among, form = self.objective != "tokens" and task.form == "options", self.form_of(task)
+        among, form = self.config.objective != "tokens" and task.form == "options", self.form_of(task)
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
-        shown = support if self.demonstrations and self.overflow == "refuse" else ()
+        shown = self._shown(support) if self.config.overflow == "refuse" else ()
         branches = [branch for options in self._branches(task, queries) for branch in options]
         return prompt_length(self.backbone, self.form, task, shown, branches)
 
@@ -150,15 +162,51 @@ class InContext(Method):
 
     def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> PromptScorer:
         """The predictor behind these demonstrations, with other weights where `params` gives them."""
-        shown = support if self.demonstrations else ()
         return PromptScorer(
             self.backbone,
             self.form,
             task,
-            shown,
+            self._shown(support),
             params=params,
             length=self.length,
-            overflow=self.overflow,
-            calibration=self.calibration,
-            prior_share=self.prior_share,
+            overflow=self.config.overflow,
+            calibration=self.config.calibration,
+            prior_share=self.config.prior_share,
         )
+
+
+class ZeroShot(InContext):
+    """The prompt without demonstrations."""
+
+    label = "Zero-shot"
+    note = "the plain backbone without demonstrations"
+
+    @dataclass(frozen=True)
+    class Config(InContext.Config):
+        demonstrations: bool = False
+
+
+class ContextualCalibration(InContext):
+    """In-context learning with contextual calibration (Zhao et al. 2021, arXiv 2102.09690)."""
+
+    label = "Raw ICL, calibrated"
+    note = "contextual calibration by content-free queries"
+    paper = "Zhao et al. 2021, arXiv 2102.09690"
+    serves = frozenset[Form]({"options"})
+
+    @dataclass(frozen=True)
+    class Config(InContext.Config):
+        calibration: Calibration = "contextual"
+
+
+class PMI(InContext):
+    """In-context learning with domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315)."""
+
+    label = "Raw ICL, PMI"
+    note = "scores less those behind an empty query"
+    paper = "Holtzman et al. 2021, arXiv 2104.08315"
+    serves = frozenset[Form]({"options"})
+
+    @dataclass(frozen=True)
+    class Config(InContext.Config):
+        calibration: Calibration = "pmi"

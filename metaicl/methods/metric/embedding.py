@@ -9,49 +9,64 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import Method, Predictor, seeded
+from metaicl.methods.base import RATE, Method, Space, Weights, seeded
 from metaicl.methods.in_context.items import ItemVectors, in_turn, item_labels
+from metaicl.methods.predictor import Predictor
 from task_suites.core.ranges import Finite, Natural
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Example, Form, Task
 
 ABSENT = -1e9  # score of an option that no demonstration has
+SCALE: Space = {**RATE, "options.scale": ("log", 3.0, 100.0)}
 
 
 class EmbeddingMethod(Method):
-    """See the module's docstring.
-
-    Args:
-        layer: hidden states of which layer: a share of the depth (0.8 is layer 24 of 30), or a number (0: embeddings,
-            -1: last). On `smollm2-135m` 0.8 is good for texts and for words, and the last is not (docs/experiments.md).
-        twice: embed a sentence's words from its second copy in `sentence sentence` (tagging), so that they have seen
-            what stands to their right. It brought a loss: span F1 of class means over four tasks was 32.6 without and
-            26.5 with it, and the best layer without it is ahead of the best with it (docs/experiments.md).
-        most: keep at most so many support items, class by class in turn and otherwise by their names (0: all); for
-            methods whose cost or length goes with their number, since sixteen tagged sentences have some 300 words.
+    """A classifier of item vectors. See the module's docstring.
 
     Raises:
         UserError: the model has no such layer.
     """
 
+    meta_trained = True
+    weights: ClassVar[Weights | None] = "frozen"
     reads_prompts = False
-    trainable = True
     order_free = True
-    serves = frozenset({"options", "tags"})
+    serves = frozenset[Form]({"options", "tags"})
 
-    def __init__(
-        self, backbone: Backbone, form: PromptFormat, layer: Finite = 0.8, twice: bool = False, most: Natural = 0
-    ):
-        super().__init__(backbone, form)
-        self.most = most
-        self.embed = ItemVectors(backbone, layer, twice)
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """The options of all methods that classify vectors.
+
+        Attributes:
+            layer: the layer whose hidden states are the vectors: a share of the depth (0.8 is layer 24 of 30), or a
+                number (0: the embeddings, -1: the last layer). On `smollm2-135m` 0.8 is good for texts and for words,
+                and the last layer is not (docs/experiments.md).
+            twice: whether a sentence's words are embedded from its second copy in `sentence sentence` (tagging), where
+                they have seen the words to their right. Span F1 was lower with it (docs/experiments.md).
+            most: the largest number of support items that are kept, class by class in turn and otherwise by their
+                names; 0 keeps all. It is for methods whose cost or length grows with the number of items: sixteen
+                tagged sentences have some 300 words.
+        """
+
+        layer: Finite = 0.8
+        twice: bool = False
+        most: Natural = 0
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.most = config.most
+        self.embed = ItemVectors(backbone, config.layer, config.twice)
         self.width = self.embed.width
 
     @abstractmethod
@@ -80,7 +95,7 @@ class EmbeddingMethod(Method):
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: query items (those whose class has a demonstration)."""
-        if not self.trainable:
+        if not self.meta_trained:
             return super().forward(episodes)
         total = self.zero()
         weight = 0

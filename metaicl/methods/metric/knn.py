@@ -3,42 +3,43 @@ inverse of its distance. Nothing is learned."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from metaicl.lm.backbone import Backbone
+from metaicl.methods.base import Space
 from metaicl.methods.metric.embedding import EmbeddingMethod
 from task_suites.core.ranges import Count
-from task_suites.formats.prompt_format import PromptFormat
 
 
 class NearestNeighbours(EmbeddingMethod):
-    """See the module's docstring.
+    """k-nearest neighbours. See the module's docstring."""
 
-    Args:
-        options: `EmbeddingMethod`'s.
-        neighbours: k, or as many as there are.
-    """
+    label = "Nearest neighbours"
+    note = "votes of the nearest embeddings"
+    paper = "Cover and Hart 1967, Nearest neighbor pattern classification"
+    meta_trained = False
+    space: ClassVar[Space] = {"options.neighbours": ("int", 1, 7)}
 
-    trainable = False
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of k-nearest neighbours.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        neighbours: Count = 1,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
-        self.neighbours = neighbours
+        Attributes:
+            neighbours: how many neighbours vote; all shots where there are fewer.
+        """
+
+        neighbours: Count = 1
+
+    config: Config
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         """Log of the votes' shares; a class without a vote is behind all others."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        count = min(self.neighbours, len(shots))
+        count = min(self.config.neighbours, len(shots))
         model = KNeighborsClassifier(count, weights="distance", algorithm="brute")
         model.fit(shots.double().cpu().numpy(), labels.cpu().numpy())
         votes = torch.from_numpy(model.predict_proba(queries.double().cpu().numpy()))

@@ -11,63 +11,81 @@ it. f and g start close to the vectors themselves.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.base import ReadUnless
-from metaicl.methods.metric.embedding import EmbeddingMethod, identity_map, initial_weights
+from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod, identity_map, initial_weights
+from metaicl.methods.options import ReadUnless
 from task_suites.core.ranges import Count, Positive
 from task_suites.formats.prompt_format import PromptFormat
 
 
 class MatchingNet(EmbeddingMethod):
-    """See the module's docstring.
+    """Matching networks. See the module's docstring."""
 
-    Args:
-        options: `EmbeddingMethod`'s.
-        distance: "cosine", or "euclidean" (minus the squared distance, its mean over width).
-        scale: s, where it starts.
-        learn_scale: False keeps it.
-        learn_map: learn a linear map of all vectors, started at the identity.
-        fce: full-context embeddings.
-        reads: the steps of f.
-    """
+    label = "Matching"
+    note = "attention over the demonstrations' learned embeddings"
+    paper = "Vinyals et al. 2016, arXiv 1606.04080"
+    space = SCALE
 
-    read_unless: ClassVar[ReadUnless] = {"reads": ("fce", False)}
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of matching networks.
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        distance: Literal["cosine", "euclidean"] = "cosine",
-        scale: Positive = 60.0,
-        learn_scale: bool = True,
-        learn_map: bool = True,
-        fce: bool = False,
-        reads: Count = 5,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
-        self.distance, self.reads, self.order_free = distance, reads, not fce
-        self.map: nn.Module = identity_map(self.width) if learn_map else nn.Identity()
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log(), requires_grad=learn_scale)
+        Attributes:
+            distance: "cosine", or "euclidean" (minus the squared distance, its mean over width).
+            scale: the factor s of the cosines at the start of meta-training.
+            learn_scale: whether s is learned.
+            learn_map: whether a linear map of the vectors is learned, started at the identity.
+            fce: whether embeddings are put into full context: each one sees the whole support set.
+            reads: how many steps the network f takes with `fce`.
+        """
+
+        distance: Literal["cosine", "euclidean"] = "cosine"
+        scale: Positive = 60.0
+        learn_scale: bool = True
+        learn_map: bool = True
+        fce: bool = False
+        reads: Count = 5
+        read_unless: ClassVar[ReadUnless] = {"reads": ("fce", False)}
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.order_free = not config.fce
+        self.map: nn.Module = identity_map(self.width) if config.learn_map else nn.Identity()
+        self.log_scale = nn.Parameter(torch.tensor(float(config.scale)).log(), requires_grad=config.learn_scale)
         with initial_weights("matching"):
-            self.context = FullContext(self.width, reads) if fce else None
+            self.context = FullContext(self.width, config.reads) if config.fce else None
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         """Log-probabilities of the classes."""
         shots, queries = self.map(shots), self.map(queries)
         if self.context is not None:
             shots, queries = self.context(shots, queries)
-        if self.distance == "cosine":
+        if self.config.distance == "cosine":
             likeness = nn.functional.normalize(queries, dim=1) @ nn.functional.normalize(shots, dim=1).T
         else:
             likeness = -torch.stack([(queries - shot).square().mean(1) for shot in shots], 1)
         attention = (likeness * self.log_scale.exp()).log_softmax(1)
         return torch.stack([attention[:, labels == c].logsumexp(1) for c in range(classes)], 1)
+
+
+class MatchingNetFCE(MatchingNet):
+    """Matching networks with full-context embeddings."""
+
+    label = "Matching, FCE"
+    note = "the same, each embedding in the context of all"
+    paper = MatchingNet.paper
+
+    @dataclass(frozen=True)
+    class Config(MatchingNet.Config):
+        fce: bool = True
 
 
 class FullContext(nn.Module):

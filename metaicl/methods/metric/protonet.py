@@ -9,51 +9,69 @@ scale starts at 30: from 1 the first steps stretched the map instead, and traini
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.metric.embedding import EmbeddingMethod, identity_map
+from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod, identity_map
 from task_suites.core.ranges import Positive
 from task_suites.formats.prompt_format import PromptFormat
 
 
 class ProtoNet(EmbeddingMethod):
-    """See the module's docstring.
+    """Prototypical networks. See the module's docstring."""
 
-    Args:
-        options: `EmbeddingMethod`'s.
-        distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
-            length and variance that is the same but for a constant).
-        learn_map: False learns the scale alone.
-        scale: of the distance, where it starts.
-    """
+    label = "Prototypical"
+    note = "nearest class mean of learned embeddings"
+    paper = "Snell et al. 2017, arXiv 1703.05175"
+    space = SCALE
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        distance: Literal["euclidean", "cosine"] = "euclidean",
-        learn_map: bool = True,
-        scale: Positive = 30.0,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
-        self.distance = distance
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of prototypical networks.
+
+        Attributes:
+            distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
+                length and variance that is the same but for a constant).
+            learn_map: whether a linear map of the vectors is learned; without it only the scale is.
+            scale: the factor of the distance at the start of meta-training.
+        """
+
+        distance: Literal["euclidean", "cosine"] = "euclidean"
+        learn_map: bool = True
+        scale: Positive = 30.0
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         self.map: nn.Module = nn.Identity()
-        if learn_map:
+        if config.learn_map:
             self.map = identity_map(self.width)  # a bias would cancel in every distance
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
+        self.log_scale = nn.Parameter(torch.tensor(float(config.scale)).log())
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         shots, queries = self.map(shots), self.map(queries)
         centres = class_means(shots, labels, classes)
-        if self.distance == "cosine":
+        if self.config.distance == "cosine":
             cosines = nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1)
             return 2.0 * cosines * self.log_scale.exp()
         return -euclidean(queries, centres) * self.log_scale.exp()
+
+
+class CosineProtoNet(ProtoNet):
+    """Prototypical networks by cosine."""
+
+    label = "Prototypical, cosine"
+    note = "the same by cosine"
+    paper = ProtoNet.paper
+
+    @dataclass(frozen=True)
+    class Config(ProtoNet.Config):
+        distance: Literal["euclidean", "cosine"] = "cosine"
 
 
 def euclidean(queries: Tensor, centres: Tensor) -> Tensor:

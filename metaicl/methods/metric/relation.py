@@ -9,7 +9,8 @@ code sums them, so that a class of twice the shots has twice the feature).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,42 +23,48 @@ from task_suites.formats.prompt_format import PromptFormat
 
 
 class RelationNet(EmbeddingMethod):
-    """See the module's docstring.
+    """Relation networks. See the module's docstring."""
 
-    Args:
-        options: `EmbeddingMethod`'s.
-        feature: a class's feature, "mean" or "sum" of its shots.
-        difference: whether g sees the squared difference too.
-        hidden: g's hidden width.
-    """
+    label = "Relation"
+    note = "a learned comparison of class means and query"
+    paper = "Sung et al. 2018, arXiv 1711.06025"
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        feature: Literal["mean", "sum"] = "mean",
-        difference: bool = True,
-        hidden: Count = 64,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
-        self.feature, self.difference = feature, difference
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of relation networks.
+
+        Attributes:
+            feature: what stands for a class, the "mean" or the "sum" of its shots.
+            difference: whether g sees the squared difference of class and query too.
+            hidden: the width of g's hidden layer.
+        """
+
+        feature: Literal["mean", "sum"] = "mean"
+        difference: bool = True
+        hidden: Count = 64
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
         with initial_weights("relation"):
             self.relation: nn.Module = nn.Sequential(
-                nn.Linear((3 if difference else 2) * self.width, hidden), nn.ReLU(), nn.Linear(hidden, 1)
+                nn.Linear((3 if config.difference else 2) * self.width, config.hidden),
+                nn.ReLU(),
+                nn.Linear(config.hidden, 1),
             )
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         """Relations before the sigmoid."""
         features = class_means(shots, labels, classes)
-        if self.feature == "sum":
+        if self.config.feature == "sum":
             features = features * torch.bincount(labels, minlength=classes)[:, None]
         return torch.stack([self.compared(feature.expand_as(queries), queries) for feature in features], 1)
 
     def compared(self, feature: Tensor, queries: Tensor) -> Tensor:
         """`[queries]`: g of a class's feature, repeated, and the queries."""
         parts = [feature, queries, (feature - queries).square()]
-        return self.relation(torch.cat(parts[: 3 if self.difference else 2], 1))[:, 0]
+        return self.relation(torch.cat(parts[: 3 if self.config.difference else 2], 1))[:, 0]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         right = nn.functional.one_hot(targets, logits.shape[1]).to(logits.dtype)

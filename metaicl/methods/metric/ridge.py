@@ -13,43 +13,50 @@ the rest, as in the published code.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
+from metaicl.methods.base import RATE, Space
 from metaicl.methods.metric.embedding import EmbeddingMethod, identity_map
 from task_suites.core.ranges import Count, Positive
 from task_suites.formats.prompt_format import PromptFormat
 
 
 class R2D2(EmbeddingMethod):
-    """Ridge regression on one-hot classes.
+    """Ridge regression on one-hot classes. See the module's docstring."""
 
-    Args:
-        options: `EmbeddingMethod`'s.
-        ridge: lambda, where it starts.
-        scale: of the logits, where it starts.
-        ones: add the column of ones.
-        learn_map: learn a linear map of all vectors.
-    """
+    label = "R2-D2"
+    note = "ridge regression solved on learned embeddings"
+    paper = "Bertinetto et al. 2019, arXiv 1805.08136"
+    space: ClassVar[Space] = {**RATE, "options.ridge": ("log", 1e-4, 1.0)}
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        ridge: Positive = 0.003,
-        scale: Positive = 10.0,
-        ones: bool = True,
-        learn_map: bool = True,
-        **options: Any,
-    ):
-        super().__init__(backbone, form, **options)
-        self.ones = ones
-        self.map: nn.Module = identity_map(self.width) if learn_map else nn.Identity()
-        self.log_ridge = nn.Parameter(torch.tensor(float(ridge)).log())
-        self.log_scale = nn.Parameter(torch.tensor(float(scale)).log())
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of closed-form regression.
+
+        Attributes:
+            ridge: the regularisation lambda at the start of meta-training.
+            scale: the factor of the logits at the start of meta-training.
+            ones: whether a column of ones, the bias, is added to the vectors.
+            learn_map: whether a linear map of the vectors is learned.
+        """
+
+        ridge: Positive = 0.003
+        scale: Positive = 10.0
+        ones: bool = True
+        learn_map: bool = True
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.map: nn.Module = identity_map(self.width) if config.learn_map else nn.Identity()
+        self.log_ridge = nn.Parameter(torch.tensor(float(config.ridge)).log())
+        self.log_scale = nn.Parameter(torch.tensor(float(config.scale)).log())
         self.bias = nn.Parameter(torch.tensor(0.0))
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
@@ -60,7 +67,7 @@ class R2D2(EmbeddingMethod):
     def features(self, vectors: Tensor) -> Tensor:
         """`[items, d]`: the vectors scaled and mapped, and the column of ones."""
         x = self.map(vectors / self.width**0.5)
-        return torch.cat([x, torch.ones_like(x[:, :1])], 1) if self.ones else x
+        return torch.cat([x, torch.ones_like(x[:, :1])], 1) if self.config.ones else x
 
     def solution(self, x: Tensor, targets: Tensor) -> Tensor:
         """W `[d, classes]`."""
@@ -68,21 +75,27 @@ class R2D2(EmbeddingMethod):
 
 
 class LRD2(R2D2):
-    """Logistic regression, each class against the rest.
+    """Logistic regression, each class against the rest. See the module's docstring."""
 
-    Args:
-        newton: Newton steps, from w = 0.
-        options: `R2D2`'s.
-    """
+    label = "LR-D2"
+    note = "logistic regression solved on learned embeddings"
+    paper = R2D2.paper
 
-    def __init__(
-        self, backbone: Backbone, form: PromptFormat, newton: Count = 5, scale: Positive = 1.0, **options: object
-    ):
-        super().__init__(backbone, form, scale=scale, **options)  # type: ignore[arg-type]
-        self.newton = newton
+    @dataclass(frozen=True)
+    class Config(R2D2.Config):
+        """The options of logistic regression.
+
+        Attributes:
+            newton: how many Newton steps are taken, from w = 0.
+        """
+
+        newton: Count = 5
+        scale: Positive = 1.0
+
+    config: Config
 
     def solution(self, x: Tensor, targets: Tensor) -> Tensor:
-        return logistic_weights(x, targets, self.log_ridge.exp(), self.newton)
+        return logistic_weights(x, targets, self.log_ridge.exp(), self.config.newton)
 
 
 def ridge_weights(x: Tensor, y: Tensor, ridge: Tensor) -> Tensor:

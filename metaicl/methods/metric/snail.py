@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -21,67 +22,72 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import seeded, support_keys
 from metaicl.methods.metric.embedding import EmbeddingMethod, initial_weights
-from task_suites.core.ranges import Count, Finite, Range
+from task_suites.core.ranges import Count, Range
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Task
 
 
 class SNAIL(EmbeddingMethod):
-    """See the module's docstring.
+    """SNAIL. See the module's docstring."""
 
-    Args:
-        layer, twice: as in `EmbeddingMethod`.
-        slots: classes at most; a task of more labels is refused.
-        length: places of a sequence, the query's among them.
-        width: of the vectors that enter, of keys and of values.
-        filters: of a convolution.
-    """
-
+    label = "SNAIL"
+    note = "attention and convolutions over embeddings and labels in sequence"
+    paper = "Mishra et al. 2018, arXiv 1707.03141"
     order_free = False
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        form: PromptFormat,
-        layer: Finite = 0.8,
-        twice: bool = False,
-        slots: Count = 32,
-        length: Annotated[int, Range(least=2)] = 64,
-        width: Count = 64,
-        filters: Count = 32,
-    ):
-        super().__init__(backbone, form, layer, twice, most=length - 1)
-        self.slots, self.length = slots, length
-        self._order = torch.arange(slots)
+    @dataclass(frozen=True)
+    class Config(EmbeddingMethod.Config):
+        """The options of SNAIL.
+
+        Attributes:
+            slots: the largest number of classes; a task with more labels is refused.
+            length: the number of places in a sequence, the query's among them.
+            width: the width of the vectors that enter, of the keys and of the values.
+            filters: the number of filters of a convolution.
+        """
+
+        slots: Count = 32
+        length: Annotated[int, Range(least=2)] = 64
+        width: Count = 64
+        filters: Count = 32
+        most: int = field(default=0, init=False)  # not an option: a sequence has `length` places
+
+    config: Config
+
+    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
+        super().__init__(backbone, form, config)
+        self.most = config.length - 1
+        self._order = torch.arange(config.slots)
+        width, length, filters = config.width, config.length, config.filters
         with initial_weights("snail"):
             self.enter = nn.Linear(self.width, width)
-            attention = [CausalAttention(width + slots, width, width)]
+            attention = [CausalAttention(width + config.slots, width, width)]
             convolutions = [TemporalBlock(attention[0].out, length, filters)]
             attention.append(CausalAttention(convolutions[0].out, width, width))
             convolutions.append(TemporalBlock(attention[1].out, length, filters))
             attention.append(CausalAttention(convolutions[1].out, width, width))
             pairs = [attention[0], convolutions[0], attention[1], convolutions[1], attention[2]]
             self.blocks = nn.Sequential(*pairs)
-            self.answer = nn.Linear(attention[2].out, slots)
+            self.answer = nn.Linear(attention[2].out, config.slots)
 
     def refusal(self, task: Task) -> str | None:
         if reason := super().refusal(task):
             return reason
         tags = {tag for e in task.examples("train") for tag in e.tags or ()}
         count = len(task.labels or tags)
-        return f"{count} classes; slots is {self.slots}" if count > self.slots else None
+        return f"{count} classes; slots is {self.config.slots}" if count > self.config.slots else None
 
     def classify(
         self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
     ) -> Tensor:
         generator = seeded(support_keys(support), "slots")
-        self._order = torch.randperm(self.slots, generator=generator).to(queries.device)
+        self._order = torch.randperm(self.config.slots, generator=generator).to(queries.device)
         return super().classify(support, queries, names, shots)
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         slots = self._order[:classes]
-        shown = nn.functional.one_hot(slots[labels], self.slots).to(shots.dtype)
-        blank = torch.zeros(len(queries), 1, self.slots, dtype=shots.dtype, device=shots.device)
+        shown = nn.functional.one_hot(slots[labels], self.config.slots).to(shots.dtype)
+        blank = torch.zeros(len(queries), 1, self.config.slots, dtype=shots.dtype, device=shots.device)
         shots, queries = self.enter(shots), self.enter(queries)
         known = torch.cat([shots, shown], 1).expand(len(queries), -1, -1)
         asked = torch.cat([queries[:, None], blank], 2)

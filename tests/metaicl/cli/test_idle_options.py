@@ -12,7 +12,7 @@ import pytest
 from metaicl.cli.main import main, parse
 from metaicl.cli.suites import READ_BY
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import METHODS, method_spec
+from metaicl.methods import METHODS, method_class
 from metaicl.training.config import TrainerConfig
 from metaicl.training.idle_options import refuse_idle_backbone, refuse_idle_training
 from metaicl.training.resolved import resolved
@@ -72,22 +72,22 @@ def test_the_same_option_is_taken_where_something_reads_it(command, option, need
     resolved(run)
 
 
-@pytest.mark.parametrize("name", [name for name, spec in METHODS.items() if spec.trained])
+@pytest.mark.parametrize("name", [name for name in METHODS if method_class(name).meta_trained])
 def test_the_resolved_configuration_of_a_run_is_taken_again(name):
     run = resolved(parse([*TRAIN, "--method", name])[1])
     refuse_idle_training(run)
     assert resolved(run) == run
 
 
-DEEP = [name for name, spec in METHODS.items() if spec.adapters.get("lora_layers", 0) > 2]
+DEEP = [name for name in METHODS if method_class(name).adapters.get("lora_layers", 0) > 2]
 
 
 @pytest.mark.parametrize("name", DEEP)
 def test_a_methods_own_number_of_layers_is_taken_on_a_small_model_and_one_that_is_given_is_refused(name):
-    spec = method_spec(name)
-    refuse_idle_backbone(BackboneConfig("tiny-random"), spec)
+    method = method_class(name)
+    refuse_idle_backbone(BackboneConfig("tiny-random"), method)
     with pytest.raises(UserError, match="layers"):
-        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=spec.adapters["lora_layers"] + 1), spec)
+        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=method.adapters["lora_layers"] + 1), method)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -108,7 +108,7 @@ def test_a_format_of_a_name_has_no_field_that_nothing_reads_until_one_is_given(n
 @pytest.mark.parametrize("layers", range(5))
 def test_layers_up_to_those_of_the_model_are_taken(layers):
     with pytest.raises(UserError, match="layers") if layers > 2 else nullcontext():
-        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), method_spec("metaicl"))
+        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), method_class("metaicl"))
 
 
 def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from metaicl.cli.main import main
 from metaicl.cli.methods import listed, shown
-from metaicl.methods import METHODS
-from metaicl.methods.options import parameters
+from metaicl.methods import METHODS, method_class
 from task_suites.core.errors import UserError
-from task_suites.sources import load_named
 
 
 def test_the_list_has_each_method_once():
@@ -19,11 +19,10 @@ def test_the_list_has_each_method_once():
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_shown_with_each_option_its_default_and_what_it_means(name):
     lines = list(shown(name))
-    defaults = METHODS[name].defaults()
-    for parameter in parameters(load_named(METHODS[name].target)):
-        [at] = [i for i, line in enumerate(lines) if line.startswith(f"  {parameter.name}: ")]
-        assert lines[at].endswith(f" = {defaults[parameter.name]!r}")
-        assert lines[at + 1].startswith("      "), f"{parameter.name} of {name} is not documented"
+    for option, default in method_class(name).configured({}).to_dict().items():
+        [at] = [i for i, line in enumerate(lines) if line.startswith(f"  {option}: ")]
+        assert lines[at].endswith(f" = {json.dumps(default)}")
+        assert lines[at + 1].startswith("      "), f"{option} of {name} is not documented"
 
 
 def test_a_method_that_is_no_registrys_is_shown_too(capsys):

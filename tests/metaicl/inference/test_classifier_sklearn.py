@@ -33,12 +33,13 @@ from sklearn.utils.validation import validate_data
 
 from metaicl import FewShotClassifier
 from metaicl.inference import opening
-from metaicl.methods import METHODS
-from metaicl.methods.base import Method, Predictor
+from metaicl.methods import METHODS, method_class
+from metaicl.methods.base import Method
+from metaicl.methods.predictor import Predictor
 from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.core.errors import UserError, UserTypeError
+from task_suites.core.idle import defaults_of
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.sources import load_named
 from task_suites.task import Example, Task
 
 TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
@@ -62,7 +63,7 @@ ECHO = f"{__name__}:Echo"
 
 def trained(folder: Path, method: str = "protonet", seed: int = 0, **options: Any) -> Path:
     """The folder of a run with an untrained method on the tiny model."""
-    config = MethodConfig(method, options, METHODS[method].backbone_config(tiny_config()), PromptFormat())
+    config = MethodConfig(method, options, method_class(method).backbone_config(tiny_config()), PromptFormat())
     save_method(config.build(seed=seed), config, folder / "best")
     return folder
 
@@ -399,9 +400,10 @@ QUICK = ["zero_shot", "majority", "icl_contextual", "relation", "r2d2", "snail",
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in METHODS])
 def test_every_method_answers_behind_the_estimator(name, tmp_path):
-    options = {"inner_steps": 1} if "inner_steps" in METHODS[name].defaults() else {}
-    model, method = (trained(tmp_path / "run", name, **options), None) if METHODS[name].trained else (SOURCE, name)
-    instruction = "Name the kind." if method and load_named(METHODS[name].target).reads_prompts else ""
+    options = {"inner_steps": 1} if "inner_steps" in defaults_of(method_class(name).Config) else {}
+    cls = method_class(name)
+    model, method = (trained(tmp_path / "run", name, **options), None) if cls.meta_trained else (SOURCE, name)
+    instruction = "Name the kind." if method and cls.reads_prompts else ""
     classifier = FewShotClassifier(model, method, instruction).fit(TEXTS[:4], [2, 10] * 2)
     probabilities = classifier.predict_proba(QUERIES)
     assert classifier.predict(QUERIES).tolist() == [[2, 10][column] for column in probabilities.argmax(1)]

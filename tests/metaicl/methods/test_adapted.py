@@ -12,13 +12,13 @@ from gradients import flat, gradient_error
 from scipy.special import softmax
 from toys import tag_task, toy_task
 
-from metaicl.methods.base import AveragePredictor, Predictor
 from metaicl.methods.baselines.finetune import FineTune
 from metaicl.methods.baselines.transfer import Transfer
 from metaicl.methods.gradient.adapted import SCALE, AdaptedModel
 from metaicl.methods.gradient.maml import MAML
 from metaicl.methods.gradient.reptile import Reptile
 from metaicl.methods.metric.protonet import ProtoNet
+from metaicl.methods.predictor import AveragePredictor, Predictor
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
 from task_suites.formats.prompt_format import PromptFormat
@@ -33,7 +33,7 @@ def model(backbone) -> AdaptedModel:
 
 def vectors(backbone, examples: Sequence[Example]) -> list[tuple[int, str, torch.Tensor]]:
     """(sentence, tag, vector) of each word, each sentence embedded alone."""
-    embed = ProtoNet(backbone, PromptFormat()).embed
+    embed = ProtoNet(backbone, PromptFormat(), ProtoNet.Config()).embed
     return [
         (i, tag, vector) for i, e in enumerate(examples) for tag, vector in zip(e.tags or (), embed([e]), strict=True)
     ]
@@ -73,14 +73,14 @@ def test_the_outer_loss_of_tags_takes_the_means_of_all_demonstrations():
 
 
 def test_the_meta_gradient_of_tags_equals_central_differences():
-    method = MAML(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3).double()
+    method = MAML(double_backbone(), PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, test_steps=None)).double()
     assert gradient_error(lambda: method([TAGS])[0], list(method.learned().values())) < 1e-5
 
 
 def test_steps_on_tags_lower_their_loss_and_move_the_answers_weights_alone():
     backbone = make_learnable()
     before = flat(backbone.trainable().values()).clone()
-    method = MAML(backbone, PromptFormat(), order=1, inner_steps=5, inner_lr=1.0)
+    method = MAML(backbone, PromptFormat(), MAML.Config(order=1, inner_steps=5, inner_lr=1.0, test_steps=None))
     after = method.inner(TAGS.task, TAGS.support)
     losses = [float(method.support_loss(TAGS.task, TAGS.support, w)) for w in (method.start(), after)]
     assert losses[1] < losses[0]
@@ -89,23 +89,23 @@ def test_steps_on_tags_lower_their_loss_and_move_the_answers_weights_alone():
 
 def test_one_sentence_teaches_no_step_and_gives_its_class_means():
     backbone = make_learnable()
-    adapted = MAML(backbone, PromptFormat(), order=1, inner_steps=2, inner_lr=1.0)
+    adapted = MAML(backbone, PromptFormat(), MAML.Config(order=1, inner_steps=2, inner_lr=1.0, test_steps=None))
     queries = [q.hidden() for q in TAGS.queries]
-    plain = ProtoNet(backbone, PromptFormat(), learn_map=False, scale=SCALE)
+    plain = ProtoNet(backbone, PromptFormat(), ProtoNet.Config(learn_map=False, scale=SCALE))
     one = TAGS.support[:1]
     assert all(torch.equal(p, adapted.start()[n]) for n, p in adapted.inner(TAGS.task, one).items())
     assert adapted.adapt(TAGS.task, one).tag(queries) == plain.adapt(TAGS.task, one).tag(queries)
 
 
 def test_without_a_sentence_every_word_is_o():
-    predictor = FineTune(make_learnable(), PromptFormat(), steps=1).adapt(TAGS.task, [])
+    predictor = FineTune(make_learnable(), PromptFormat(), FineTune.Config(steps=1)).adapt(TAGS.task, [])
     assert predictor.tag([TAGS.queries[0].hidden()]) == [("O",) * len(TAGS.queries[0].tokens or ())]
 
 
 @pytest.mark.parametrize("method", [MAML, FineTune])
 def test_adapters_above_the_layer_of_words_are_refused_for_tags_alone(method):
     backbone = double_backbone(layers=6)  # words are read at layer 5, the adapter is in layer 6
-    made = method(backbone, PromptFormat())
+    made = method(backbone, PromptFormat(), method.Config())
     assert made.refusal(toy_task()) is None
     with pytest.raises(UserError, match=r"words are read at layer 5, adapters begin at 6; raise backbone.lora_layers"):
         made.adapt(TAGS.task, TAGS.support)
@@ -113,7 +113,7 @@ def test_adapters_above_the_layer_of_words_are_refused_for_tags_alone(method):
 
 def test_adapters_above_the_layer_of_words_that_others_stand_below_are_left_as_they_are():
     backbone = make_learnable(lora_layers=2)
-    method = Transfer(backbone, PromptFormat(), steps=1)
+    method = Transfer(backbone, PromptFormat(), Transfer.Config(steps=1))
     loss, weight = method([TAGS, EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 0)])
     grads = torch.autograd.grad(loss / weight, list(method.learned().values()))
     assert all(g.isfinite().all() for g in grads)
@@ -150,6 +150,8 @@ def test_members_texts_and_tags_in_text_are_the_commonest_and_of_equals_the_firs
 
 
 def test_reptile_steps_over_minibatches_of_sentences():
-    method = Reptile(make_learnable(), PromptFormat(), inner_steps=2, inner_lr=1.0, batch=3)
+    method = Reptile(
+        make_learnable(), PromptFormat(), Reptile.Config(inner_steps=2, inner_lr=1.0, batch=3, test_steps=None)
+    )
     loss, _ = method([TAGS])
     assert float(loss) > 0

@@ -24,12 +24,18 @@ QUERIES = [q.hidden() for q in EPISODE.queries]
 
 
 def platipus(**options) -> PLATIPUS:
-    return PLATIPUS(double_backbone(), PromptFormat(), **{"inner_steps": 2, "inner_lr": 0.3, **options}).double()
+    return PLATIPUS(
+        double_backbone(),
+        PromptFormat(),
+        PLATIPUS.Config(**{"test_steps": None, "inner_steps": 2, "inner_lr": 0.3, **options}),
+    ).double()
 
 
 def bmaml(**options) -> BayesianMAML:
     options = {"inner_steps": 2, "inner_lr": 0.3, "particles": 3, "spread": 0.2, **options}
-    return BayesianMAML(double_backbone(), PromptFormat(), **options).double()
+    return BayesianMAML(
+        double_backbone(), PromptFormat(), BayesianMAML.Config(**{"test_steps": None, "inner_lr": 0.3, **options})
+    ).double()
 
 
 def deviations(method: PLATIPUS, sigma: float, v: float) -> PLATIPUS:
@@ -94,7 +100,7 @@ def test_with_queries_as_support_and_equal_rates_and_widths_the_divergence_is_ex
 @pytest.mark.parametrize("order", [1, 2])
 def test_without_width_or_divergence_it_is_maml_from_the_shifted_mean(order):
     method = deviations(platipus(kl_weight=0.0, order=order), 1.0, 1e-200)
-    maml = MAML(method.backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, order=order)
+    maml = MAML(method.backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, order=order, test_steps=None))
     loss, weight = method([EPISODE])
     with method.learning(order):
         shifted = method.centre(EPISODE.task, EPISODE.queries, method.posterior_rate, order)
@@ -112,7 +118,7 @@ def test_without_posterior_step_width_or_divergence_it_is_plain_maml(order):
     method = deviations(platipus(kl_weight=0.0, order=order), 1.0, 1e-200)
     with torch.no_grad():
         method.posterior_rate.zero_()
-    maml = MAML(method.backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, order=order)
+    maml = MAML(method.backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, order=order, test_steps=None))
     (loss, _), (expected, _) = method([EPISODE]), maml([EPISODE])
     assert float(loss) == pytest.approx(float(expected), rel=1e-12)
     assert torch.allclose(gradients(loss, method), gradients(expected, maml), rtol=1e-9, atol=1e-12)
@@ -155,7 +161,7 @@ def test_a_draw_at_test_does_not_depend_on_the_order_of_the_support_set_but_on_i
 
 def test_without_demonstrations_steps_or_width_platipus_is_zero_shot():
     method = deviations(platipus(members=2), 1e-200, 0.1)
-    plain = InContext(method.backbone, PromptFormat(), demonstrations=False).adapt(EPISODE.task, ())
+    plain = InContext(method.backbone, PromptFormat(), InContext.Config(demonstrations=False)).adapt(EPISODE.task, ())
     found = method.adapt(EPISODE.task, ()).scores(QUERIES)
     assert np.allclose([softmax(s) for s in plain.scores(QUERIES)], [softmax(s) for s in found], rtol=0, atol=1e-9)
 
@@ -239,7 +245,7 @@ def test_the_particles_of_a_language_model_move_as_stein_says():
     method = bmaml(inner_steps=1, clip=0.0, spread=0.3)
     before, e = method.start(), EPISODE
     after = method.inner(e.task, e.support)
-    plain = InContext(method.backbone, PromptFormat(), demonstrations=False)
+    plain = InContext(method.backbone, PromptFormat(), InContext.Config(demonstrations=False))
     theta, ascent, moved = [], [], []
     for m in range(3):
         params = method.particle(before, m)
@@ -255,7 +261,7 @@ def test_the_particles_of_a_language_model_move_as_stein_says():
 @pytest.mark.parametrize("order", [1, 2])
 def test_one_particle_with_the_queries_loss_is_maml(order):
     method = bmaml(particles=1, outer_loss="queries", order=order)
-    maml = MAML(method.backbone, PromptFormat(), inner_steps=2, inner_lr=0.3, order=order)
+    maml = MAML(method.backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, order=order, test_steps=None))
     (loss, weight), (expected, tokens) = method([EPISODE]), maml([EPISODE])
     assert float(loss) == pytest.approx(float(expected), rel=1e-12) and float(weight) == float(tokens)
     assert torch.allclose(gradients(loss, method), gradients(expected, maml), rtol=1e-9, atol=1e-12)
@@ -322,7 +328,7 @@ def test_following_the_chaser_brings_the_particles_nearer_to_their_leaders_loss(
 
 
 def test_impossible_settings_of_both_methods_are_refused():
-    with pytest.raises(UserError, match="option members must be at least 1, but is 0"):
+    with pytest.raises(UserError, match=r"PLATIPUS.members must be at least 1, but is 0"):
         platipus(members=0)
-    with pytest.raises(UserError, match="option particles must be at least 1, but is 0"):
+    with pytest.raises(UserError, match=r"BayesianMAML.particles must be at least 1, but is 0"):
         bmaml(particles=0)

@@ -20,7 +20,7 @@ from torch import nn
 from toys import tag_task, toy_task
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.baselines.setfit import SetFit, contrastive_loss, pairs
 from metaicl.methods.in_context.items import in_turn, item_labels, normalised
 from metaicl.methods.metric.embedding import EmbeddingMethod
@@ -55,7 +55,7 @@ every_learned = pytest.mark.parametrize("name", LEARNED)
 def make(name: str, backbone: Backbone, dtype: torch.dtype = torch.float64, **options) -> EmbeddingMethod:
     """A method whose own weights are in `dtype`; the backbone, which tests share, stays as it is."""
     cls, own = LEARNED[name]
-    method = cls(backbone, FORM, **{**own, **options})
+    method = cls(backbone, FORM, cls.Config(**{**own, **options}))
     for p in own_weights(method):
         p.data = p.data.to(dtype)
     return method
@@ -183,7 +183,7 @@ def test_learning_to_learn_beats_chance_where_classes_are_new_in_every_episode(f
 
 
 def test_prototypes_of_unequal_shots_are_the_means_of_their_classes_and_a_linear_softmax():
-    method = perturb(ProtoNet(double_backbone(), FORM, scale=2.0).double())
+    method = perturb(ProtoNet(double_backbone(), FORM, ProtoNet.Config(scale=2.0)).double())
     labels = ("fig", "fig", "saw", "oak", "fig", "saw", "fig")  # 4, 2 and 1 of them
     options = ("oak", "saw", "fig")
     support = tuple(Example(f"{i}: a thing", label, options) for i, label in enumerate(labels))
@@ -409,7 +409,7 @@ def test_the_whole_stack_lets_no_place_see_a_later_one_and_each_one_see_all_befo
 
 
 def test_slots_are_drawn_by_the_support_sets_name_and_are_the_same_every_time(frozen):
-    method = SNAIL(frozen, FORM, slots=8)
+    method = SNAIL(frozen, FORM, SNAIL.Config(slots=8))
     orders = []
     for index in (0, 1, 0):
         e = EpisodeSampler(0, 4, 2).draw(toy_task(), "train", index)
@@ -419,7 +419,7 @@ def test_slots_are_drawn_by_the_support_sets_name_and_are_the_same_every_time(fr
 
 
 def test_more_classes_than_slots_are_refused_before_any_work(frozen):
-    method = SNAIL(frozen, FORM, slots=2)
+    method = SNAIL(frozen, FORM, SNAIL.Config(slots=2))
     assert method.refusal(toy_task()) is None
     assert "3 classes" in str(method.refusal(tag_task()))
     with pytest.raises(UserError, match="slots is 2"):
@@ -427,7 +427,7 @@ def test_more_classes_than_slots_are_refused_before_any_work(frozen):
 
 
 def test_a_support_set_longer_than_the_sequence_keeps_all_its_classes(frozen):
-    method = SNAIL(frozen, FORM, length=9)
+    method = SNAIL(frozen, FORM, SNAIL.Config(length=9))
     found = method.adapt(TAGGED.task, TAGGED.support).answers([q.hidden() for q in TAGGED.queries])
     assert all(len(a.text) == len(q.tokens or ()) for a, q in zip(found, TAGGED.queries, strict=True))
     kept = [item_labels(TAGGED.support)[i] for i in in_turn(TAGGED.support, method.most)]
@@ -455,13 +455,13 @@ def test_items_are_kept_class_by_class_in_turn_whatever_their_order(most, seed):
 def test_a_layer_is_a_share_of_the_depth_or_a_number_and_must_exist(frozen):
     depth = frozen.shape.num_hidden_layers
     for layer, expected in ((0.8, round(0.8 * depth)), (-1, depth), (1, 1), (0, 0), (-depth - 1, 0)):
-        assert ProtoNet(frozen, FORM, layer=layer).embed.layer == expected
+        assert ProtoNet(frozen, FORM, ProtoNet.Config(layer=layer)).embed.layer == expected
     with pytest.raises(UserError, match="no such layer"):
-        ProtoNet(frozen, FORM, layer=depth + 1)
+        ProtoNet(frozen, FORM, ProtoNet.Config(layer=depth + 1))
 
 
 def test_a_text_is_the_mean_of_its_normalised_states_behind_a_token_that_begins_it(frozen):
-    method, text = ProtoNet(frozen, FORM, layer=1), "the plum is ripe"
+    method, text = ProtoNet(frozen, FORM, ProtoNet.Config(layer=1)), "the plum is ripe"
     first = method.embed.first
     (states,) = frozen.hidden([(*first, *frozen.encode(text))], 1)
     (found,) = method.embed([Example(text, "a", ("a", "b"))])
@@ -470,7 +470,7 @@ def test_a_text_is_the_mean_of_its_normalised_states_behind_a_token_that_begins_
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_a_word_is_the_state_of_its_last_token_and_sees_its_right_only_where_the_sentence_is_given_twice(frozen, twice):
-    method = ProtoNet(frozen, FORM, twice=twice)
+    method = ProtoNet(frozen, FORM, ProtoNet.Config(twice=twice))
     first = Example(tokens=("a", "ripe", "plum"), tags=("O", "O", "O"))
     other = replace(first, tokens=("a", "ripe", "saw"))
     one, two = method.embed([first]), method.embed([other])
@@ -480,7 +480,7 @@ def test_a_word_is_the_state_of_its_last_token_and_sees_its_right_only_where_the
 
 def test_what_is_left_of_a_method_that_is_not_trained_is_one_error(frozen):
     with pytest.raises(UserError, match="not meta-trained"):
-        NearestNeighbours(frozen, FORM)([EPISODE])
+        NearestNeighbours(frozen, FORM, NearestNeighbours.Config())([EPISODE])
 
 
 # -- nearest neighbours and SetFit -------------------------------------------------------------------------------
@@ -488,9 +488,11 @@ def test_what_is_left_of_a_method_that_is_not_trained_is_one_error(frozen):
 
 def test_one_neighbour_is_the_class_of_the_nearest_shot_and_more_than_there_are_are_all(frozen, width):
     shots, labels, queries = items(width=width)
-    found = NearestNeighbours(frozen, FORM, neighbours=1).logits(shots, labels, queries, 3)
+    found = NearestNeighbours(frozen, FORM, NearestNeighbours.Config(neighbours=1)).logits(shots, labels, queries, 3)
     assert found.argmax(1).tolist() == labels[torch.cdist(queries, shots).argmin(1)].tolist()
-    votes = NearestNeighbours(frozen, FORM, neighbours=99).logits(shots, labels, queries, 3).exp()
+    votes = (
+        NearestNeighbours(frozen, FORM, NearestNeighbours.Config(neighbours=99)).logits(shots, labels, queries, 3).exp()
+    )
     inverse = 1 / torch.cdist(queries, shots)
     expected = torch.stack([inverse[:, labels == c].sum(1) for c in range(3)], 1)
     assert torch.allclose(votes, expected / expected.sum(1, keepdim=True), rtol=0, atol=1e-9)
@@ -515,7 +517,7 @@ def test_the_contrastive_loss_is_zero_for_classes_at_right_angles_and_both_kinds
 
 def test_setfit_lowers_the_contrastive_loss_and_leaves_the_adapters_as_they_are():
     backbone = make_learnable()
-    method = SetFit(backbone, FORM, steps=5, lr=1e-2)
+    method = SetFit(backbone, FORM, SetFit.Config(steps=5, lr=1e-2))
     before = {n: p.detach().clone() for n, p in backbone.trainable().items()}
     labels = torch.tensor([["fruit", "tool"].index(e.output) for e in EPISODE.support])
     tuned = method.tuned(EPISODE.support)
@@ -532,7 +534,7 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
     from sklearn.linear_model import LogisticRegression
 
     backbone = Backbone.load(tiny_config(weights="lora"))
-    method, queries = SetFit(backbone, FORM, steps=0), [q.hidden() for q in EPISODE.queries]
+    method, queries = SetFit(backbone, FORM, SetFit.Config(steps=0)), [q.hidden() for q in EPISODE.queries]
     scores = method.adapt(EPISODE.task, EPISODE.support).scores(queries)
     with torch.no_grad():
         shots, asked = method.embed(EPISODE.support).double().numpy(), method.embed(queries).double().numpy()
@@ -543,16 +545,16 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
 
 def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
     with pytest.raises(UserError, match="SetFit needs weights"):
-        SetFit(frozen, FORM)
+        SetFit(frozen, FORM, SetFit.Config())
     upper = make_learnable(lora_layers=1)
-    assert SetFit(upper, FORM, layer=-1).embed.layer == 2
+    assert SetFit(upper, FORM, SetFit.Config(layer=-1)).embed.layer == 2
     with pytest.raises(UserError, match="below all adapters"):
-        SetFit(upper, FORM, layer=1)
+        SetFit(upper, FORM, SetFit.Config(layer=1))
 
 
 def test_setfit_below_its_adapters_runs_once_and_changes_nothing():
     backbone = make_learnable(lora_layers=1)
-    method, calls = SetFit(backbone, FORM, steps=3), []
+    method, calls = SetFit(backbone, FORM, SetFit.Config(steps=3)), []
     backbone.lower.layers[0].mlp.register_forward_hook(lambda *a: calls.append(1))
     tuned = method.tuned(EPISODE.support)
     assert backbone.lower.count == 1 and len(calls) == 1  # one row, of the whole support set
@@ -565,10 +567,10 @@ def test_setfit_below_its_adapters_runs_once_and_changes_nothing():
 @pytest.mark.parametrize("name", ["protonet", "matching", "matching_fce", "relation", "r2d2", "lrd2", "snail", "knn"])
 def test_tags_are_learned_from_words_that_are_mostly_o(frozen, name):
     """Adapted and answered in no time, and a loss that reaches every weight."""
-    method = method_spec(name).build(frozen, FORM)
+    method = method_class(name).build(frozen, FORM)
     found = method.adapt(TAGGED.task, TAGGED.support).answers([q.hidden() for q in TAGGED.queries])
     assert all(len(a.text) == len(q.tokens or ()) for a, q in zip(found, TAGGED.queries, strict=True))
-    if method.trainable:
+    if method.meta_trained:
         loss, weight = method([TAGGED])
         loss.backward()
         assert float(weight) == sum(len(q.tokens or ()) for q in TAGGED.queries)

@@ -17,16 +17,17 @@ from scipy.special import softmax
 
 from eval import harness
 from metaicl.lm.backbone import Backbone
-from metaicl.methods import METHODS
-from metaicl.methods.base import Predictor
+from metaicl.methods import METHODS, method_class
 from metaicl.methods.baselines.chance import MajorityAnswer, RandomAnswer
 from metaicl.methods.baselines.finetune import FineTune
 from metaicl.methods.baselines.setfit import SetFit
 from metaicl.methods.gradient.base import GradientMethod
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod
+from metaicl.methods.predictor import Predictor
 from metaicl.training.checkpoint import MethodConfig, load_method, save_method
 from task_suites.core.errors import UserError
+from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
@@ -128,14 +129,15 @@ def test_losses_add_up_over_episodes(name):
 
 # -- it learns from the support set -------------------------------------------------------------------------------
 
-PROMPTED = [n for n, s in METHODS.items() if s.defaults().get("demonstrations") or s.defaults().get("in_context")]
+DEFAULTS = {name: defaults_of(method_class(name).Config) for name in METHODS}
+PROMPTED = [n for n, d in DEFAULTS.items() if d.get("demonstrations") or d.get("in_context")]
 UNPROMPTED = [n for n in METHODS if n not in PROMPTED]
 
 
 @pytest.mark.parametrize("name", UNPROMPTED)
 def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(name):
     options, training = recipe(name)
-    method = METHODS[name].build(fresh_backbone(METHODS[name]), SHORT, **options)
+    method = method_class(name).build(fresh_backbone(method_class(name)), SHORT, options)
     if training:
         meta_train(method, cue_episode, **training)
     shots = 8 if name == "setfit" else 4  # its logistic regression on vectors of a random model needs some more
@@ -168,7 +170,7 @@ def reader() -> Backbone:
     """A tiny model that has learned to read its prompt, by MetaICL without calibration: what an empty query has too is
     what these answers are."""
     backbone = Backbone.load(tiny_config(weights="full"))
-    meta_train(METHODS["metaicl"].build(backbone, SHORT, objective="both"), copy_episode, 200)
+    meta_train(method_class("metaicl").build(backbone, SHORT, {"objective": "both"}), copy_episode, 200)
     return backbone
 
 
@@ -178,16 +180,16 @@ READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi"
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
-    if METHODS[name].format.get("channel"):  # it scores inputs, and these are likelier behind demonstrations
-        method = METHODS[name].build(Backbone.load(tiny_config(weights="full")), SHORT)
+    if name == "metaicl_channel":  # it scores inputs, and these are likelier behind demonstrations
+        method = method_class(name).build(Backbone.load(tiny_config(weights="full")), SHORT)
         meta_train(method, copy_episode, 60)
         episodes = [copy_episode(f"test {i}") for i in range(4)]
         bare = [Episode(e.key, e.task, (), e.queries) for e in episodes]
         (with_them, n), (without, m) = method(episodes), method(bare)
         assert float(with_them / n) < 0.7 * float(without / m)  # at most 0.47 where it was measured
         return
-    options = {"inner_steps": 2, "inner_lr": 0.05} if "inner_steps" in METHODS[name].defaults() else {}
-    method = METHODS[name].build(reader, SHORT, **options)
+    options = {"inner_steps": 2, "inner_lr": 0.05} if "inner_steps" in DEFAULTS[name] else {}
+    method = method_class(name).build(reader, SHORT, options)
     shown, bare = (certainty(method, copy_episode, with_support=w) for w in (True, False))
     assert bare <= 0.5 and shown > bare + 0.12  # at least 0.24 more over five models and sets of episodes
 
@@ -195,9 +197,9 @@ def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its
 @pytest.mark.parametrize("name", [n for n in PROMPTED if n in INNER])
 def test_gradient_steps_beat_none_where_both_have_the_demonstrations_in_the_prompt(name):
     """With a model that does not read its prompt."""
-    backbone = fresh_backbone(METHODS[name])
-    stepped, still = (METHODS[name].build(backbone, SHORT, inner_steps=steps) for steps in (20, 0))
-    assert stepped.in_context and still.in_context
+    backbone = fresh_backbone(method_class(name))
+    stepped, still = (method_class(name).build(backbone, SHORT, {"inner_steps": steps}) for steps in (20, 0))
+    assert stepped.config.in_context and still.config.in_context
     assert certainty(stepped, copy_episode) > certainty(still, copy_episode) + 0.015  # at least 0.030 was measured
 
 
@@ -209,22 +211,22 @@ STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0
 @every_method
 def test_zero_steps_are_the_named_special_case(name):
     """Gradient steps: the model as it is, behind its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
-    defaults, e = METHODS[name].defaults(), draw(TASKS["options"])
+    defaults, e = DEFAULTS[name], draw(TASKS["options"])
     steps = {s: 0 for s in ("inner_steps", "test_steps", "steps") if s in defaults}
-    method = METHODS[name].build(double_backbone(), PromptFormat(), **{**STILL.get(name, {}), **steps}).double()
+    method = method_class(name).build(double_backbone(), PromptFormat(), {**STILL.get(name, {}), **steps}).double()
     if isinstance(method, SetFit):
         with torch.no_grad():
             shots, asked = method.embed(e.support), method.embed(e.queries)
         expected = _logistic(shots, [d.output for d in e.support], asked)
         assert np.allclose(scores(method, e), expected, rtol=0, atol=1e-9)
     elif isinstance(method, GradientMethod | FineTune):
-        plain = InContext(method.backbone, method.form, demonstrations=getattr(method, "in_context", False))
+        shown = getattr(method.config, "in_context", False)
+        plain = InContext(method.backbone, method.form, InContext.Config(demonstrations=shown))
         found, expected = (softmax(scores(m, e), axis=1) for m in (method, plain))
         assert np.allclose(found, expected, rtol=0, atol=1e-12)
         assert steps
     elif isinstance(method, InContext):
-        options = {n: getattr(method, n) for n in ("length", "calibration", "prior_share")}
-        zero_shot = InContext(method.backbone, method.form, demonstrations=False, **options)
+        zero_shot = InContext(method.backbone, method.form, replace(method.config, demonstrations=False))
         assert np.allclose(scores(method, e, ()), scores(zero_shot, e), rtol=0, atol=1e-12)
     elif isinstance(method, EmbeddingMethod):
         assert (scores(method, e, ()) == ABSENT).all()
@@ -315,7 +317,7 @@ def test_a_method_that_reads_answers_is_caught(answers_open_for_scoring):
         def adapt(self, task, support):
             return Peeking()
 
-    cheat = Cheat(None, PromptFormat())  # type: ignore[arg-type]
+    cheat = Cheat(None, PromptFormat(), Cheat.Config())  # type: ignore[arg-type]
     assert harness.answer_episode(cheat, draw(TASKS["options"])).score < 1.0  # hidden() takes the answers away
     with pytest.raises(AssertionError, match="answer was read"):
         harness.answer_episode(cheat, guarded(draw(TASKS["options"])))
@@ -326,8 +328,7 @@ def test_a_method_that_reads_answers_is_caught(answers_open_for_scoring):
 
 @every_trained_method
 def test_a_trained_method_comes_back_from_its_folder_with_the_same_answers(name, tmp_path):
-    spec = METHODS[name]
-    config = MethodConfig(name, FAST.get(name, {}), spec.backbone_config(tiny_config()), PromptFormat())
+    config = MethodConfig(name, FAST.get(name, {}), method_class(name).backbone_config(tiny_config()), PromptFormat())
     method, e = config.build(), draw(TASKS["options"])
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

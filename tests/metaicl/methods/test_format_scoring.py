@@ -16,7 +16,7 @@ from toys import choice_task, tag_task, text_task, toy_task
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompts import Prompt
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.scoring import BLANKS, PromptScorer
 from metaicl.training.checkpoint import MethodConfig, read_card, save_method
@@ -114,7 +114,7 @@ def test_the_prompts_of_one_support_set_share_their_tokens(chatting, name):
 def test_losses_are_those_of_the_scored_segments(chatting, name, supervise):
     task, form = toy_task(), preset(name)
     e = EpisodeSampler(0, 2, 3).draw(task, "train", 0)
-    method = InContext(chatting, form, supervise=supervise)
+    method = InContext(chatting, form, InContext.Config(supervise=supervise))
     loss, weight = method([e])
     form = bound(chatting, form, task)
     shown = [*form.opening(task), *(s for d in e.support for s in form.demonstration(d))]
@@ -167,14 +167,14 @@ def test_generation_allows_for_an_answer_as_the_format_writes_it(frozen, monkeyp
 def test_methods_learn_and_answer_behind_drawn_templates_and_words(name):
     form = preset("templates", label_words="arbitrary", choices="listed", templates={"x": GENERAL["choose"]})
     options = {"finetune": {"steps": 1}, "fomaml": {"inner_steps": 1}, "fomaml_icl": {"inner_steps": 1}}.get(name, {})
-    method = method_spec(name).build(make_learnable(), form, **options)
+    method = method_class(name).build(make_learnable(), form, options)
     e = EpisodeSampler(0, 4, 3).draw(toy_task(), "train", 0)
     other = {"fruit": "tool", "tool": "fruit"}
     turned = [replace(d, output=other[d.output]) for d in e.support]
     queries = [q.hidden() for q in e.queries]
     found, of_others = (np.stack(method.adapt(e.task, s).scores(queries)) for s in (e.support, turned))
     assert np.abs(found - of_others).max() > 1e-4  # it goes by the answers that it was shown
-    if method_spec(name).trained:
+    if method_class(name).meta_trained:
         before, _ = method([e])
         before.backward()
         with torch.no_grad():
@@ -187,14 +187,14 @@ def test_methods_learn_and_answer_behind_drawn_templates_and_words(name):
 def test_a_saved_method_keeps_its_format(tmp_path):
     form = preset("chat", instruction=True, templates=GENERAL, verbalizer={"toy": {"fruit": "food"}}, seed=3)
     config = MethodConfig("metaicl", {}, tiny_config(), form)
-    method = method_spec("metaicl").build(make_learnable(), form)
+    method = method_class("metaicl").build(make_learnable(), form)
     save_method(method, config, tmp_path / "saved")
     assert read_card(tmp_path / "saved")[0].format == form.resolved()
 
 
 def test_a_card_of_before_these_formats_is_the_direct_format(tmp_path):
     config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
-    save_method(method_spec("metaicl").build(make_learnable(), PromptFormat()), config, tmp_path / "saved")
+    save_method(method_class("metaicl").build(make_learnable(), PromptFormat()), config, tmp_path / "saved")
     path = tmp_path / "saved" / "method.json"
     card = json.loads(path.read_text())
     card["format"] = {n: card["format"][n] for n in ("channel", "instruction", "answer", "separator", "target")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,7 +34,11 @@ from task_suites.task import Example
     ],
 )
 def test_the_maml_gradient_equals_central_differences(options):
-    method = MAML(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3, **options).double()
+    method = MAML(
+        double_backbone(),
+        PromptFormat(),
+        MAML.Config(**{"test_steps": None, "inner_steps": 2, "inner_lr": 0.3, **options}),
+    ).double()
     third = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 3)  # annealed part of the way
     assert gradient_error(lambda: method([third])[0], list(method.learned().values())) < 1e-5
 
@@ -41,7 +46,11 @@ def test_the_maml_gradient_equals_central_differences(options):
 @pytest.mark.parametrize("attention", ["dense", "plain"])
 def test_the_maml_gradient_is_the_same_by_every_attention_and_equals_central_differences(attention):
     tree, other = (
-        MAML(double_backbone(attn_implementation=kind), PromptFormat(), inner_steps=2, inner_lr=0.3)
+        MAML(
+            double_backbone(attn_implementation=kind),
+            PromptFormat(),
+            MAML.Config(inner_steps=2, inner_lr=0.3, test_steps=None),
+        )
         for kind in ("auto", attention)
     )
     assert tree.backbone.attention == "tree" and other.backbone.attention == attention
@@ -55,12 +64,18 @@ def test_first_and_second_order_differ_by_the_hessian_term_and_agree_at_rate_zer
     params = list(backbone.trainable().values())
 
     def gradient(**options) -> torch.Tensor:
-        method = MAML(backbone, PromptFormat(), inner_steps=1, clip=0.0, **options)
+        method = MAML(
+            backbone,
+            PromptFormat(),
+            MAML.Config(**{"test_steps": None, "inner_lr": 0.3, "inner_steps": 1, "clip": 0.0, **options}),
+        )
         return torch.cat([g.flatten() for g in torch.autograd.grad(method([EPISODE])[0], params)])
 
     rate = 0.2
     difference = gradient(order=1, inner_lr=rate) - gradient(order=2, inner_lr=rate)
-    method = MAML(backbone, PromptFormat(), inner_steps=1, clip=0.0, inner_lr=rate, order=1)
+    method = MAML(
+        backbone, PromptFormat(), MAML.Config(inner_steps=1, clip=0.0, inner_lr=rate, order=1, test_steps=None)
+    )
     (query_gradient,) = [torch.autograd.grad(method([EPISODE])[0], params)]
     with method.learning(2):
         inner = method.support_loss(EPISODE.task, EPISODE.support, method.start())
@@ -74,7 +89,7 @@ def test_first_and_second_order_differ_by_the_hessian_term_and_agree_at_rate_zer
 
 
 def test_first_order_holds_the_weights_of_the_last_step_alone():
-    method = MAML(double_backbone(), PromptFormat(), inner_steps=4, order=1)
+    method = MAML(double_backbone(), PromptFormat(), MAML.Config(inner_steps=4, order=1, test_steps=None, inner_lr=0.3))
     steps, query_loss, made, alive = method.steps, method.query_loss, [], []
 
     def watched(*args):
@@ -96,7 +111,7 @@ def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order)
     found = []
     for checkpointing in (False, True):
         backbone = double_backbone(gradient_checkpointing=checkpointing)
-        method = MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.5, order=order)
+        method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.5, order=order, test_steps=None))
         adapted = method.inner(EPISODE.task, EPISODE.support)
         found.append(torch.cat([flat(adapted.values()), flat(gradients(method).values())]))
     assert torch.allclose(*found, rtol=1e-10, atol=1e-14)
@@ -105,14 +120,14 @@ def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order)
 def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
     backbone = double_backbone(attn_implementation="tree")
     with pytest.raises(UserError, match="second derivatives are asked for, and a fused attention has none"):
-        MAML(backbone, PromptFormat(), inner_steps=1)([EPISODE])
+        MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3))([EPISODE])
 
 
 @pytest.mark.parametrize("options", [{}, {"learn_rates": True}])
 def test_steps_at_test_may_be_others_than_in_training_and_change_no_training(options):
     backbone = double_backbone()
     usual, longer, none = (
-        MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.1, test_steps=count, **options)
+        MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.1, test_steps=count, **options))
         for count in (None, 4, 0)
     )
     assert torch.equal(usual([EPISODE])[0], longer([EPISODE])[0])
@@ -130,13 +145,17 @@ def test_steps_at_test_may_be_others_than_in_training_and_change_no_training(opt
 def test_the_attention_is_as_before_after_second_order():
     backbone = double_backbone()
     before = backbone.attention
-    MAML(backbone, PromptFormat(), inner_steps=1)([EPISODE])
+    MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3))([EPISODE])
     assert backbone.attention == before == "tree"
 
 
 @pytest.mark.parametrize(("attention", "times"), [("auto", 1), ("dense", 0), ("plain", 0)])
 def test_that_second_order_runs_without_fused_kernels_is_said_once_where_there_are_any(attention, times, caplog):
-    method = MAML(double_backbone(attn_implementation=attention), PromptFormat(), inner_steps=1)
+    method = MAML(
+        double_backbone(attn_implementation=attention),
+        PromptFormat(),
+        MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3),
+    )
     with caplog.at_level(logging.INFO, "metaicl"):
         for _ in range(2):
             method([EPISODE, EPISODE])
@@ -149,7 +168,7 @@ def test_lower_layers_run_once_an_episode_and_change_nothing():
     calls = []
     backbone.lower.layers[0].mlp.register_forward_hook(lambda *a: calls.append(1))
     params = list(backbone.trainable().values())
-    method = MAML(backbone, PromptFormat(), inner_steps=3, order=1)
+    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=3, order=1, test_steps=None, inner_lr=0.3))
     gradient = torch.autograd.grad(method([EPISODE])[0], params)
     inside = len(calls)
     backbone.lower.count = 0  # the plain way
@@ -172,7 +191,7 @@ def test_states_below_the_first_learned_layer_are_right_where_lower_layers_are_k
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_the_last_network_at_the_asked_places_alone_changes_no_derivative(order):
     backbone = double_backbone(layers=2)
-    method = MAML(backbone, PromptFormat(), inner_steps=2, order=order or 1)
+    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, order=order or 1, test_steps=None, inner_lr=0.3))
     params = list(backbone.trainable().values())
     assert backbone.last.module is backbone.lower.layers[-1].mlp
 
@@ -188,7 +207,7 @@ def test_the_last_network_at_the_asked_places_alone_changes_no_derivative(order)
 
 def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_language_model():
     backbone = double_backbone()
-    method = MAML(backbone, PromptFormat(), inner_steps=1, inner_lr=0.3)
+    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, inner_lr=0.3, test_steps=None))
     names = list(backbone.trainable())
 
     def support_loss(*tensors: torch.Tensor) -> torch.Tensor:
@@ -201,39 +220,51 @@ def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_lan
 
 def test_at_rate_zero_maml_is_joint_training_on_the_queries():
     backbone = double_backbone()
-    joint = InContext(backbone, PromptFormat(), demonstrations=False)
+    joint = InContext(backbone, PromptFormat(), InContext.Config(demonstrations=False))
     expected = torch.autograd.grad(joint([EPISODE])[0], list(backbone.trainable().values()))
     for order in (1, 2):
-        found = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.0, order=order))
+        found = gradients(
+            MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.0, order=order, test_steps=None))
+        )
         assert torch.allclose(flat(found.values()), flat(expected), rtol=1e-9, atol=1e-12)
 
 
 def test_the_first_order_gradient_is_that_of_a_model_that_holds_the_adapted_weights():
     backbone, copy = double_backbone(), double_backbone()
-    method = MAML(backbone, PromptFormat(), inner_steps=3, order=1)
+    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=3, order=1, test_steps=None, inner_lr=0.3))
     adapted = method.inner(EPISODE.task, EPISODE.support)
     with torch.no_grad():
         for name, p in copy.trainable().items():
             p.copy_(adapted[name])
-    loss, _ = InContext(copy, PromptFormat(), demonstrations=False)([EPISODE])
+    loss, _ = InContext(copy, PromptFormat(), InContext.Config(demonstrations=False))([EPISODE])
     expected = torch.autograd.grad(loss, list(copy.trainable().values()))
     assert torch.allclose(flat(gradients(method).values()), flat(expected), rtol=1e-9, atol=1e-12)
 
 
 def test_the_weights_of_the_steps_outer_losses_go_from_equal_ones_to_the_last_alone():
-    method = MAML(double_backbone(), PromptFormat(), outer_loss="every", anneal=100)
+    method = MAML(
+        double_backbone(), PromptFormat(), MAML.Config(outer_loss="every", anneal=100, test_steps=None, inner_lr=0.3)
+    )
     assert method.importance(4, 0) == [0.25] * 4
     assert method.importance(4, 50) == [0.125, 0.125, 0.125, 0.625]
     assert method.importance(4, 100) == method.importance(4, 5000) == [0.0, 0.0, 0.0, 1.0]
-    last = MAML(method.backbone, PromptFormat(), order=1)
-    annealed = MAML(method.backbone, PromptFormat(), order=1, outer_loss="every", anneal=1)
+    last = MAML(method.backbone, PromptFormat(), MAML.Config(order=1, test_steps=None, inner_lr=0.3))
+    annealed = MAML(
+        method.backbone,
+        PromptFormat(),
+        MAML.Config(order=1, outer_loss="every", anneal=1, test_steps=None, inner_lr=0.3),
+    )
     late = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 1)
     assert torch.equal(last([late])[0], annealed([late])[0])
 
 
 def test_an_annealed_outer_loss_is_the_weighted_sum_of_those_after_each_step():
     options = {"inner_steps": 2, "inner_lr": 0.3, "order": 1}
-    method = MAML(double_backbone(), PromptFormat(), outer_loss="every", anneal=6, **options)
+    method = MAML(
+        double_backbone(),
+        PromptFormat(),
+        MAML.Config(**{"test_steps": None, "inner_lr": 0.3, "outer_loss": "every", "anneal": 6, **options}),
+    )
     third = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 3)
     found, _ = method([third])
     after = [*method.steps(third.task, third.support, method.start())]
@@ -243,7 +274,11 @@ def test_an_annealed_outer_loss_is_the_weighted_sum_of_those_after_each_step():
 
 
 def test_rates_are_learned_at_first_order_as_products_of_gradients():
-    method = MAML(double_backbone(), PromptFormat(), inner_steps=1, order=1, learn_rates=True, clip=0.0).double()
+    method = MAML(
+        double_backbone(),
+        PromptFormat(),
+        MAML.Config(inner_steps=1, order=1, learn_rates=True, clip=0.0, test_steps=None, inner_lr=0.3),
+    ).double()
     found = gradients(method)
     slopes = dict(zip(method.start(), _support_gradient(method), strict=True))
     expected = torch.stack([-(found[f"backbone.model.{n}"] * g).sum() for n, g in slopes.items()])
@@ -257,7 +292,7 @@ def _support_gradient(method) -> tuple[torch.Tensor, ...]:
 
 def test_a_gradient_flows_to_every_learned_weight_without_inner_steps_too():
     for cls, options in ((MetaSGD, {}), (MAML, {"learn_rates": True}), (Reptile, {})):
-        method = cls(double_backbone(), PromptFormat(), inner_steps=0, **options)
+        method = cls(double_backbone(), PromptFormat(), cls.Config(inner_steps=0, **options))
         method([EPISODE])[0].backward()
         assert all(p.grad is not None for p in method.learned().values())
 
@@ -267,9 +302,13 @@ def test_a_gradient_flows_to_every_learned_weight_without_inner_steps_too():
 
 def test_one_step_of_reptile_is_joint_training():
     backbone = double_backbone()
-    method = Reptile(backbone, PromptFormat(), inner_steps=1, inner_lr=0.2, clip=0.0, batch=0)
+    method = Reptile(
+        backbone, PromptFormat(), Reptile.Config(inner_steps=1, inner_lr=0.2, clip=0.0, batch=0, test_steps=None)
+    )
     both = (*EPISODE.support, *EPISODE.queries)
-    loss, weight = InContext(backbone, PromptFormat(), demonstrations=False).loss([(EPISODE.task, (), both)])
+    loss, weight = InContext(backbone, PromptFormat(), InContext.Config(demonstrations=False)).loss(
+        [(EPISODE.task, (), both)]
+    )
     joint = torch.autograd.grad(loss / weight, list(backbone.trainable().values()))
     assert torch.allclose(flat(gradients(method).values()), 0.2 * flat(joint), rtol=1e-9, atol=1e-13)
 
@@ -277,7 +316,10 @@ def test_one_step_of_reptile_is_joint_training():
 def fine_tuned(batches: Sequence[Sequence[Example]], rate: float, clip: float) -> torch.Tensor:
     """The weights of a copy after a step of torch's SGD on each batch, answered without demonstrations."""
     copy = double_backbone()
-    model, weights = InContext(copy, PromptFormat(), demonstrations=False), list(copy.trainable().values())
+    model, weights = (
+        InContext(copy, PromptFormat(), InContext.Config(demonstrations=False)),
+        list(copy.trainable().values()),
+    )
     optimizer = torch.optim.SGD(weights, lr=rate)
     for batch in batches:
         loss, tokens = model.loss([(EPISODE.task, (), batch)])
@@ -294,7 +336,11 @@ def fine_tuned(batches: Sequence[Sequence[Example]], rate: float, clip: float) -
 @pytest.mark.parametrize("clip", [0.0, 0.02])
 def test_reptile_with_outer_rate_one_is_plain_fine_tuning_on_the_support_set(clip):
     options = {"inner_steps": 3, "inner_lr": 0.3, "clip": clip}
-    method = Reptile(double_backbone(), PromptFormat(), use_queries=False, batch=0, **options)
+    method = Reptile(
+        double_backbone(),
+        PromptFormat(),
+        Reptile.Config(**{"test_steps": None, "use_queries": False, "batch": 0, **options}),
+    )
     moved = [p - g for p, g in zip(method.start().values(), gradients(method).values(), strict=True)]
     expected = fine_tuned([EPISODE.support] * 3, 0.3, clip)
     assert torch.allclose(flat(moved), expected, rtol=1e-11, atol=1e-14)
@@ -303,7 +349,11 @@ def test_reptile_with_outer_rate_one_is_plain_fine_tuning_on_the_support_set(cli
 
 
 def test_reptile_over_two_minibatches_is_a_step_of_fine_tuning_on_each():
-    method = Reptile(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3, clip=0.0, batch=3)
+    method = Reptile(
+        double_backbone(),
+        PromptFormat(),
+        Reptile.Config(inner_steps=2, inner_lr=0.3, clip=0.0, batch=3, test_steps=None),
+    )
     first, second = method.batches(EPISODE)
     assert {*first, *second} == {*EPISODE.support, *EPISODE.queries} and len(first) == len(second) == 3
     start = flat(p.detach() for p in method.start().values())
@@ -314,7 +364,7 @@ def test_reptile_over_two_minibatches_is_a_step_of_fine_tuning_on_each():
 
 
 def test_reptile_leaves_weights_and_buffers_as_they_were_from_task_to_task():
-    method = Reptile(double_backbone(), PromptFormat(), inner_steps=2)
+    method = Reptile(double_backbone(), PromptFormat(), Reptile.Config(inner_steps=2, test_steps=None))
     state = {n: t.clone() for n, t in method.state_dict().items()}
     episodes = [EpisodeSampler(0, 3, 2).draw(toy_task(), "train", i) for i in range(2)]
     alone = gradients(method, [episodes[1]])
@@ -324,20 +374,20 @@ def test_reptile_leaves_weights_and_buffers_as_they_were_from_task_to_task():
 
 
 def test_reptiles_minibatches_go_through_the_shuffled_episode_and_are_a_function_of_its_key():
-    method = Reptile(double_backbone(), PromptFormat(), inner_steps=4, batch=3)
+    method = Reptile(double_backbone(), PromptFormat(), Reptile.Config(inner_steps=4, batch=3, test_steps=None))
     episode = EpisodeSampler(0, 4, 2).draw(toy_task(), "train", 0)
     batches = list(method.batches(episode))
     everything = {*episode.support, *episode.queries}
     assert [len(b) for b in batches] == [3] * 4
     assert {*batches[0], *batches[1]} == {*batches[2], *batches[3]} == everything
     assert batches == list(method.batches(episode))
-    method.use_queries = False
+    method.config = replace(method.config, use_queries=False)
     assert {e for b in method.batches(episode) for e in b} == set(episode.support)
 
 
 def test_reptile_refuses_second_order():
-    with pytest.raises(UserError, match="Reptile has no second derivatives"):
-        Reptile(double_backbone(), PromptFormat(), order=2)
+    with pytest.raises(UserError, match=r"Reptile.order must be 1, but is 2"):
+        Reptile.Config(order=2)
 
 
 # -- Meta-SGD
@@ -345,7 +395,11 @@ def test_reptile_refuses_second_order():
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_gradient_of_rates_is_minus_query_gradient_times_support_gradient(order):
-    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=1, order=order, clip=0.0, inner_lr=0.2)
+    method = MetaSGD(
+        double_backbone(),
+        PromptFormat(),
+        MetaSGD.Config(inner_steps=1, order=order, clip=0.0, inner_lr=0.2, test_steps=None),
+    )
     found = gradients(method)
     adapted = method.inner(EPISODE.task, EPISODE.support)
     at_adapted = torch.autograd.grad(method.query_loss(EPISODE, adapted)[0], list(adapted.values()))
@@ -355,20 +409,20 @@ def test_the_gradient_of_rates_is_minus_query_gradient_times_support_gradient(or
 
 
 def test_the_meta_sgd_gradient_equals_central_differences_in_weights_and_rates():
-    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=2, inner_lr=0.3)
+    method = MetaSGD(double_backbone(), PromptFormat(), MetaSGD.Config(inner_steps=2, inner_lr=0.3, test_steps=None))
     for group in (list(method.start().values()), list(method.alpha)):
         assert gradient_error(lambda: method([EPISODE])[0], group) < 1e-5
 
 
 def test_constant_rates_are_maml_bit_for_bit():
     backbone = double_backbone()
-    maml = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
-    found = gradients(MetaSGD(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
+    maml = gradients(MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, test_steps=None)))
+    found = gradients(MetaSGD(backbone, PromptFormat(), MetaSGD.Config(inner_steps=2, inner_lr=0.3, test_steps=None)))
     assert all(torch.equal(found[n], g) for n, g in maml.items())
 
 
 def test_a_negative_rate_goes_up_the_loss():
-    method = MetaSGD(double_backbone(), PromptFormat(), inner_steps=1, inner_lr=0.05)
+    method = MetaSGD(double_backbone(), PromptFormat(), MetaSGD.Config(inner_steps=1, inner_lr=0.05, test_steps=None))
     before = float(method.support_loss(EPISODE.task, EPISODE.support, method.start()))
     down = float(method.support_loss(EPISODE.task, EPISODE.support, method.inner(EPISODE.task, EPISODE.support)))
     with torch.no_grad():

@@ -27,7 +27,11 @@ TASK, SUPPORT = EPISODE.task, EPISODE.support
 
 def tnet(backbone=None, bend: float = 0.0, **options) -> TNet:
     """A T-net whose transforms are off the identity by `bend`."""
-    method = TNet(backbone or double_backbone(), PromptFormat(), **{"inner_steps": 2, "inner_lr": 0.3, **options})
+    method = TNet(
+        backbone or double_backbone(),
+        PromptFormat(),
+        TNet.Config(**{"test_steps": None, "inner_steps": 2, "inner_lr": 0.3, **options}),
+    )
     with torch.no_grad():
         for i, t in enumerate(method.transforms):
             t.add_(bend * torch.randn(t.shape, generator=torch.Generator().manual_seed(i), dtype=t.dtype))
@@ -36,7 +40,7 @@ def tnet(backbone=None, bend: float = 0.0, **options) -> TNet:
 
 def test_a_t_net_at_the_identity_is_maml():
     backbone = double_backbone()
-    maml = gradients(MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.3))
+    maml = gradients(MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.3, test_steps=None)))
     found = gradients(tnet(backbone))
     assert all(torch.allclose(found[n], g, rtol=1e-12, atol=1e-15) for n, g in maml.items())
 
@@ -71,7 +75,11 @@ def test_a_t_net_answers_as_a_model_that_holds_the_products_in_place_of_its_adap
         for n, p in held.trainable().items():
             p.copy_(method.transforms[0] @ adapted[n] if n == name else adapted[n])
     queries = [q.hidden() for q in EPISODE.queries]
-    expected = InContext(held, PromptFormat(), demonstrations=in_context).adapt(TASK, SUPPORT).scores(queries)
+    expected = (
+        InContext(held, PromptFormat(), InContext.Config(demonstrations=in_context))
+        .adapt(TASK, SUPPORT)
+        .scores(queries)
+    )
     assert np.allclose(method.adapt(TASK, SUPPORT).scores(queries), expected, rtol=0, atol=1e-11)
     untransformed = method.model.predictor(TASK, SUPPORT, adapted).scores(queries)
     assert np.abs(np.array(untransformed) - expected).max() > 1e-3
@@ -92,7 +100,7 @@ def test_a_t_net_without_adapters_is_refused():
 
     full = Backbone(tiny_model(), tiny_tokenizer(), BackboneConfig("tiny", "full", dtype="float32", device="cpu"))
     with pytest.raises(UserError, match="T-net transforms the output of adapters"):
-        TNet(full, PromptFormat())
+        TNet(full, PromptFormat(), TNet.Config(test_steps=None, inner_lr=0.3))
 
 
 def set_masks(method: TNet, logit: float) -> TNet:
@@ -190,14 +198,21 @@ def test_the_probabilities_of_moving_are_learned_through_the_slope_of_the_soft_m
 
 
 def lstm(backbone=None, **options) -> LSTMMeta:
-    method = LSTMMeta(backbone or double_backbone(), PromptFormat(), **{"hidden": 3, "inner_steps": 2, **options})
+    method = LSTMMeta(
+        backbone or double_backbone(),
+        PromptFormat(),
+        LSTMMeta.Config(**{"test_steps": None, "inner_lr": 0.01, "hidden": 3, "inner_steps": 2, **options}),
+    )
     method.optimizer.double()
     return method
 
 
 def test_open_gates_at_a_rate_are_gradient_descent_exactly():
     backbone = double_backbone()
-    method, plain = lstm(backbone), MAML(backbone, PromptFormat(), inner_steps=2, inner_lr=0.25)
+    method, plain = (
+        lstm(backbone),
+        MAML(backbone, PromptFormat(), MAML.Config(inner_steps=2, inner_lr=0.25, test_steps=None)),
+    )
     with torch.no_grad():
         for gate, bias in ((method.optimizer.forget_gate, 60.0), (method.optimizer.input_gate, -math.log(3.0))):
             gate.weight.zero_()
@@ -294,14 +309,20 @@ def test_the_lstm_gradient_is_that_of_a_loop_whose_gradients_and_losses_are_cons
 
 
 def test_the_lstm_meta_learner_trains_with_fused_attention_and_refuses_second_order():
-    method = LSTMMeta(double_backbone(attn_implementation="tree"), PromptFormat(), inner_steps=2)
+    method = LSTMMeta(
+        double_backbone(attn_implementation="tree"),
+        PromptFormat(),
+        LSTMMeta.Config(inner_steps=2, test_steps=None, inner_lr=0.01),
+    )
     method.double()([EPISODE])[0].backward()
     assert all(p.grad is not None for p in method.learned().values())
-    for options in ({"order": 2}, {"learn_rates": True}):
-        with pytest.raises(UserError, match="takes gradients as constants"):
-            LSTMMeta(method.backbone, PromptFormat(), **options)
-    with pytest.raises(UserError, match=r"option inner_lr must be above 0 and below 1, but is 1.0"):
-        LSTMMeta(method.backbone, PromptFormat(), inner_lr=1.0)
+    for options, message in (
+        ({"order": 2}, "LSTMMeta.order must be 1, but is 2"),
+        ({"learn_rates": True}, "LSTMMeta.learn_rates must be false, but is True"),
+        ({"inner_lr": 1.0}, "LSTMMeta.inner_lr must be above 0 and below 1, but is 1.0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            LSTMMeta.Config(**options)
 
 
 def test_the_optimisers_first_weights_are_the_same_each_time_and_draw_from_no_global_generator():

@@ -1,78 +1,160 @@
-"""Options that a method's class does not take are told before it is called, and a bug inside of it is raised."""
+"""The options of a method are its `Config`: what it does not take is refused; a bug inside of a method is raised."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from metaicl.methods import METHODS, MethodSpec
+from metaicl.methods import METHODS, method_class, name_of
 from metaicl.methods.base import Method
-from metaicl.methods.options import check_options, parameters
+from metaicl.methods.baselines.chance import MajorityAnswer
+from metaicl.methods.options import Options, described, fits, option_types
 from task_suites.core.errors import UserError
+from task_suites.core.ranges import Count, Range, documented
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.sources import load_named
 
 
-class Parent(Method):
-    def __init__(self, backbone: Any, form: Any, rate: float = 0.1, steps: int = 3, hidden: str = "x"):
-        super().__init__(backbone, form)
-        self.rate, self.steps = rate, steps
+class Parent(MajorityAnswer):
+    @dataclass(frozen=True)
+    class Config(Method.Config):
+        """Some options.
 
-    def adapt(self, task: Any, support: Any) -> Any:
-        raise AssertionError
+        Attributes:
+            rate: how fast it goes, which
+                takes two lines to say.
+            steps: how far it goes.
+        """
+
+        rate: float = 0.1
+        steps: int = 3
+        hidden: str = "x"
 
 
 class Child(Parent):
-    """It names one option itself, fixes another, and passes the rest on."""
+    """It has an option that must be given, changes a default and takes one option away."""
 
-    def __init__(self, backbone: Any, form: Any, must: int, deep: bool = False, steps: int = 5, **options: Any):
-        super().__init__(backbone, form, steps=steps, **options)
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Parent.Config):
+        must: int
+        deep: bool = False
+        steps: Count = 5
+        mode: Literal["a", "b", 1] | None = None
+        anything: Any = None
+        numbers: list[int] = field(default_factory=list)
+        hidden: str = field(default="x", init=False)
 
 
-class Broken(Parent):
-    def __init__(self, backbone: Any, form: Any):
-        super().__init__(backbone, form)
-        None + self.steps  # type: ignore[operator]
-
-
-def test_options_are_those_of_the_class_and_of_the_parents_that_it_passes_them_to():
-    assert {p.name: p.default for p in parameters(Child) if p.name != "must"} == {
-        "deep": False,
-        "steps": 5,
+def test_options_are_those_of_the_class_and_of_its_parents():
+    assert [*option_types(Child.Config)] == ["rate", "steps", "must", "deep", "mode", "anything", "numbers"]
+    assert Child.configured({"must": 2}).to_dict() == {
         "rate": 0.1,
-        "hidden": "x",
+        "steps": 5,
+        "must": 2,
+        "deep": False,
+        "mode": None,
+        "anything": None,
+        "numbers": [],
     }
-    assert [p.name for p in parameters(Broken)] == []
+    assert option_types(MajorityAnswer.Config) == {}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"must": 1, "stepz": 2}, "method m has no option 'stepz'. Did you mean steps"),
-        ({"must": 1, "backbone": 2}, "method m has no option 'backbone'"),
-        ({"must": 1, "rate": "fast"}, r"option rate of method m .*found 'fast' \(str\); expected float"),
-        ({"must": 1, "steps": 2.5}, "option steps of method m .*expected int"),
-        ({"must": True}, "option must of method m .*expected int"),
-        ({"must": 1, "deep": 1}, "option deep of method m .*expected bool"),
-        ({"deep": True}, "method m needs the option 'must'"),
+        ({"must": 1, "stepz": 2}, r"method test_method_options:Child has no option 'stepz'. Did you mean steps"),
+        ({"must": 1, "backbone": 2}, "has no option 'backbone'"),
+        ({"must": 1, "hidden": "y"}, "has no option 'hidden'"),
+        (
+            {"must": 1, "rate": "fast"},
+            "Child.rate must be a number, but is 'fast'. It means: how fast it goes, which",
+        ),
+        ({"must": 1, "steps": 2.5}, "Child.steps must be a whole number, at least 1, but is 2.5. It means: how far"),
+        ({"must": 1, "steps": 0}, "Child.steps must be at least 1, but is 0"),
+        ({"must": True}, "Child.must must be a whole number, but is True"),
+        ({"must": 1, "deep": 1}, "Child.deep must be true or false, but is 1"),
+        ({"must": 1, "mode": "c"}, "Child.mode must be 'a' or 'b' or 1 or null, but is 'c'"),
+        ({"must": 1, "mode": True}, "Child.mode must be 'a' or 'b' or 1 or null, but is True"),
+        ({"must": 1, "numbers": 3}, "Child.numbers must be a list, but is 3"),
+        ({"deep": True}, "method test_method_options:Child needs the option 'must'"),
     ],
 )
 def test_a_wrong_option_is_named(options, message):
     with pytest.raises(UserError, match=message):
-        check_options("m", Child, options)
+        Child.configured(options)
 
 
 def test_options_that_are_right_pass():
-    check_options("m", Child, {"must": 1, "deep": True, "rate": 1, "steps": 2, "hidden": "y"})
+    given = {"must": 1, "deep": True, "rate": 1, "steps": 2, "mode": 1, "anything": object, "numbers": [1]}
+    assert {n: getattr(Child.configured(given), n) for n in given} == given
+    assert "anything" not in Child.configured(given).to_dict()  # JSON cannot hold it
+
+
+def test_a_method_without_a_config_has_no_options():
+    with pytest.raises(UserError, match=r"method majority has no option 'steps'. It has no options"):
+        MajorityAnswer.configured({"steps": 3})
+
+
+def test_a_config_that_is_no_dataclass_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match=r"Forgotten.Config must be a dataclass"):
+
+        class Forgotten(MajorityAnswer):
+            class Config(Method.Config):
+                steps: int = 3
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_options_that_the_registry_gives_are_taken(name):
-    spec = METHODS[name]
-    check_options(name, load_named(spec.target), spec.options)
+def test_a_method_of_the_registry_says_what_it_is_and_what_each_option_may_be(name):
+    method = method_class(name)
+    assert name_of(method) == name and method.label and method.note
+    for option, kind in option_types(method.Config).items():
+        assert documented(method.Config, option), option
+        assert kind is bool or kind not in (int, float, str), f"{option}: any {kind} is allowed"
     with pytest.raises(UserError, match=f"method {name} has no option 'no_such'"):
-        check_options(name, load_named(spec.target), {**spec.options, "no_such": 1})
+        method.configured({"no_such": 1})
+
+
+def test_no_two_methods_have_one_label():
+    labels = [method_class(name).label for name in METHODS]
+    assert len(set(labels)) == len(METHODS)
+
+
+PROBES = (None, True, False, -1, 0, 1, 2, 0.5, 1e9, "", "tokens", "mean", "last", "cosine", "refuse", "pmi", "all", [])
+
+
+def takes(config: type[Options], option: str, value: Any) -> bool:
+    try:
+        config(**{option: value})
+    except UserError:
+        return False
+    return True
+
+
+def test_a_config_takes_no_value_of_an_inherited_option_that_its_parent_refuses():
+    for config in {method_class(name).Config for name in METHODS}:
+        for parent in (p for p in config.__mro__[1:] if issubclass(p, Options)):
+            for option in option_types(parent).keys() & option_types(config).keys():
+                wrong = [v for v in PROBES if takes(config, option, v) and not takes(parent, option, v)]
+                assert not wrong, (config, option)
+
+
+@given(value=st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()))
+def test_a_value_fits_its_own_type_and_one_that_is_unset_only_where_that_is_allowed(value):
+    kind = type(value)
+    assert fits(value, kind) and fits(value, kind | None) and fits(value, Any)
+    assert fits(value, float) == (kind in (int, float)) and fits(value, int) == (kind is int)
+    assert fits(value, bool) == (kind is bool)
+    assert fits(value, Literal[1, "a"]) == (value in (1, "a") and kind is not bool)
+
+
+def test_a_type_is_described_in_words():
+    assert described(Annotated[float, Range(above=0, below=1)]) == "a number, above 0 and below 1"
+    assert described(Count | None) == "a whole number, at least 1 or null"
+    assert described(Literal["a", False]) == "'a' or false"
+    assert described(list[int]) == "a list"
 
 
 class Half(Method):
@@ -81,10 +163,20 @@ class Half(Method):
 
 def test_a_class_without_a_way_to_adapt_is_refused(frozen):
     with pytest.raises(UserError, match="test_method_options:Half does not say how to adapt"):
-        MethodSpec("test_method_options:Half", "Half").build(frozen, PromptFormat())
+        Half.build(frozen, PromptFormat())
+
+
+class Broken(Parent):
+    def __init__(self, backbone: Any, form: Any, config: Any):
+        super().__init__(backbone, form, config)
+        None + self.config.steps  # type: ignore[operator]
 
 
 def test_a_type_error_inside_of_a_method_is_raised(frozen):
-    spec = MethodSpec("test_method_options:Broken", "Broken")
     with pytest.raises(TypeError, match="unsupported operand"):
-        spec.build(frozen, PromptFormat())
+        Broken.build(frozen, PromptFormat())
+
+
+def test_what_a_class_says_of_itself_is_not_said_of_its_subclasses():
+    assert (Parent.label, Parent.note, Parent.paper) == ("Parent", "", "")
+    assert Parent.weights == MajorityAnswer.weights

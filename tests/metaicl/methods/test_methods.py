@@ -10,7 +10,8 @@ import torch
 from backbones import double_backbone
 from on_toys import TASKS, answers, build, draw
 
-from metaicl.methods import method_spec
+from metaicl.methods import method_class
+from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.baselines.finetune import FineTune
 from metaicl.methods.gradient.maml import MAML
 from metaicl.methods.gradient.reptile import Reptile
@@ -32,16 +33,16 @@ def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(objective, ca
 
     e = draw(TASKS["options"])
     form, options = PromptFormat(), {"calibration": calibration, "prior_share": 0.5}
-    plain = method_spec("icl").build(Backbone.load(tiny_config(weights="frozen")), form, **options)
+    plain = method_class("icl").build(Backbone.load(tiny_config(weights="frozen")), form, options)
     backbone = Backbone.load(tiny_config(weights="lora"))
-    untrained = method_spec("metaicl").build(backbone, form, objective=objective, **options)
+    untrained = method_class("metaicl").build(backbone, form, {"objective": objective, **options})
     pairs = zip(answers(plain, e), answers(untrained, e), strict=True)
     assert all(np.array_equal(a.scores, b.scores) for a, b in pairs)
 
 
 def test_the_in_context_loss_is_the_mean_negative_log_likelihood_of_query_answers():
     backbone, form, e = double_backbone(), PromptFormat(), draw(TASKS["options"], k=2, queries=3)
-    loss, weight = InContext(backbone, form)([e])
+    loss, weight = InContext(backbone, form, InContext.Config())([e])
     total, tokens = 0.0, 0
     for q in e.queries:
         segments = [s for d in e.support for s in form.demonstration(d)] + [form.question(q)]
@@ -71,7 +72,7 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
     seen: list[torch.Tensor] = []
     norm = learnable.model.get_base_model().model.norm
     hook = norm.register_forward_hook(lambda module, args, states: seen.append(states))
-    loss, _ = InContext(learnable, form, supervise=supervise)([e])
+    loss, _ = InContext(learnable, form, InContext.Config(supervise=supervise))([e])
     hook.remove()
     (states,) = seen
     (gradient,) = torch.autograd.grad(loss, states)
@@ -81,7 +82,10 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
 
 @pytest.mark.parametrize("objective", ["tokens", "options"])
 def test_the_loss_of_several_queries_is_the_sum_of_their_own(objective):
-    method, e = InContext(double_backbone(), PromptFormat(), objective=objective), draw(TASKS["options"])
+    method, e = (
+        InContext(double_backbone(), PromptFormat(), InContext.Config(objective=objective)),
+        draw(TASKS["options"]),
+    )
     together, _ = method([e])
     apart = sum(float(method([Episode(e.key, e.task, e.support, (q,))])[0]) for q in e.queries)
     assert float(together) == pytest.approx(apart, rel=1e-12)
@@ -91,7 +95,7 @@ def test_the_loss_of_several_queries_is_the_sum_of_their_own(objective):
 @pytest.mark.parametrize("channel", [False, True])
 def test_supervising_all_answers_adds_the_demonstrations_own_loss_and_no_token(learnable, channel, instruction):
     form, e = PromptFormat(channel=channel, instruction=instruction), draw(TASKS["options"])
-    queries, everything = (InContext(learnable, form, supervise=s) for s in ("queries", "all"))
+    queries, everything = (InContext(learnable, form, InContext.Config(supervise=s)) for s in ("queries", "all"))
     (alone, tokens), (both, all_tokens) = queries([e]), everything([e])
     shown, shown_tokens = queries.demonstration_loss(e.task, e.support)
     assert float(both - alone) == pytest.approx(float(shown), rel=1e-4)
@@ -100,7 +104,7 @@ def test_supervising_all_answers_adds_the_demonstrations_own_loss_and_no_token(l
 
 
 def test_changing_a_demonstrations_label_changes_the_loss(learnable):
-    method, e = InContext(learnable, PromptFormat()), draw(TASKS["options"])
+    method, e = InContext(learnable, PromptFormat(), InContext.Config()), draw(TASKS["options"])
     flipped = tuple(replace(d, output="tool" if d.output == "fruit" else "fruit") for d in e.support)
     other = Episode(e.key, e.task, flipped, e.queries)
     assert float(method([e])[0]) != float(method([other])[0])
@@ -108,14 +112,14 @@ def test_changing_a_demonstrations_label_changes_the_loss(learnable):
 
 def test_multitask_is_the_in_context_method_at_no_demonstrations(learnable):
     e = draw(TASKS["options"])
-    multitask = InContext(learnable, PromptFormat(), demonstrations=False)
-    bare = InContext(learnable, PromptFormat())
+    multitask = InContext(learnable, PromptFormat(), InContext.Config(demonstrations=False))
+    bare = InContext(learnable, PromptFormat(), InContext.Config())
     assert float(multitask([e])[0]) == float(bare.loss([(e.task, (), e.queries)])[0])
 
 
 def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
     e = draw(TASKS["options"])
-    method = InContext(learnable, PromptFormat(), objective="options")
+    method = InContext(learnable, PromptFormat(), InContext.Config(objective="options"))
     loss, weight = method([e])
     scores = method.adapt(e.task, e.support).scores([q.hidden() for q in e.queries])
     expected = sum(
@@ -128,27 +132,25 @@ def test_option_objective_is_the_cross_entropy_of_the_scores(learnable):
 @pytest.mark.parametrize("form", ["text", "tags"])
 def test_metaicl_learns_and_answers_texts_and_tags_as_without_calibration(learnable, form):
     e = draw(TASKS[form])
-    plain, metaicl = InContext(learnable, PromptFormat()), method_spec("metaicl").build(learnable, PromptFormat())
+    plain, metaicl = (
+        InContext(learnable, PromptFormat(), InContext.Config()),
+        method_class("metaicl").build(learnable, PromptFormat()),
+    )
     assert plain.serves == metaicl.serves
-    both = InContext(learnable, PromptFormat(), objective="both")
+    both = InContext(learnable, PromptFormat(), InContext.Config(objective="both"))
     assert float(both([e])[0]) == float(metaicl([e])[0])
     assert [a.text for a in answers(plain, e)] == [a.text for a in answers(metaicl, e)]
 
 
 def test_metaicl_of_a_channel_prompt_is_refused_before_it_is_trained(learnable):
     with pytest.raises(UserError, match="calibration 'demonstrations' of a channel prompt"):
-        method_spec("metaicl").build(learnable, PromptFormat(channel=True))
-
-
-def test_a_share_of_the_prior_that_is_none_is_refused(learnable):
-    with pytest.raises(UserError, match=r"option prior_share must be between 0 and 1, but is 1.5"):
-        InContext(learnable, PromptFormat(), calibration="pmi", prior_share=1.5)
+        method_class("metaicl").build(learnable, PromptFormat(channel=True))
 
 
 def test_finetuning_without_steps_is_zero_shot():
     backbone, e = double_backbone(), draw(TASKS["options"])
-    tuned = FineTune(backbone, PromptFormat(), steps=0).adapt(e.task, e.support)
-    plain = InContext(backbone, PromptFormat(), demonstrations=False).adapt(e.task, e.support)
+    tuned = FineTune(backbone, PromptFormat(), FineTune.Config(steps=0)).adapt(e.task, e.support)
+    plain = InContext(backbone, PromptFormat(), InContext.Config(demonstrations=False)).adapt(e.task, e.support)
     queries = [q.hidden() for q in e.queries]
     assert np.allclose(tuned.scores(queries), plain.scores(queries), rtol=0, atol=1e-12)
 
@@ -160,7 +162,7 @@ def test_finetuning_overfits_four_examples():
 
     e = draw(TASKS["options"], k=4)
     backbone = Backbone.load(tiny_config(weights="full"))
-    method = FineTune(backbone, PromptFormat(), steps=60, lr=1e-2, dev_share=0.0)
+    method = FineTune(backbone, PromptFormat(), FineTune.Config(steps=60, lr=1e-2, dev_share=0.0))
     predictor = method.adapt(e.task, e.support)
     assert [a.text for a in predictor.answers([d.hidden() for d in e.support])] == [d.output for d in e.support]
     loss, weight = method.model.query_loss(e.task, (), e.support, predictor.params)
@@ -168,7 +170,7 @@ def test_finetuning_overfits_four_examples():
 
 
 def test_finetuning_keeps_its_dev_shots_apart_and_out_of_training(learnable):
-    method, e = FineTune(learnable, PromptFormat()), draw(TASKS["options"], k=16)
+    method, e = FineTune(learnable, PromptFormat(), FineTune.Config()), draw(TASKS["options"], k=16)
     train, dev = method.split(e.support)
     assert len(dev) == 4 and sorted(map(str, [*train, *dev])) == sorted(map(str, e.support))
     assert {d.output for d in dev} == {"fruit", "tool"}
@@ -177,7 +179,7 @@ def test_finetuning_keeps_its_dev_shots_apart_and_out_of_training(learnable):
 
 def test_finetuning_never_trains_on_its_dev_shots_and_keeps_the_step_that_is_best_on_them(learnable, monkeypatch):
     options = {"steps": 12, "lr": 0.1, "patience": 4, "objective": "options"}
-    method, e = FineTune(learnable, PromptFormat(), **options), draw(TASKS["options"], k=12)
+    method, e = FineTune(learnable, PromptFormat(), FineTune.Config(**options)), draw(TASKS["options"], k=12)
     train, dev = method.split(e.support)
     loss_of = InContext.loss
     trained_on: list[set[Example]] = []
@@ -204,15 +206,23 @@ def test_finetuning_never_trains_on_its_dev_shots_and_keeps_the_step_that_is_bes
 @pytest.mark.parametrize("in_context", [True, False])
 def test_fomaml_without_steps_is_the_in_context_method(in_context):
     backbone, e = double_backbone(), draw(TASKS["options"])
-    maml = MAML(backbone, PromptFormat(), order=1, in_context=in_context, inner_steps=0)
-    plain = InContext(backbone, PromptFormat(), demonstrations=in_context)
+    maml = MAML(
+        backbone,
+        PromptFormat(),
+        MAML.Config(order=1, in_context=in_context, inner_steps=0, test_steps=None, inner_lr=0.3),
+    )
+    plain = InContext(backbone, PromptFormat(), InContext.Config(demonstrations=in_context))
     assert float(maml([e])[0]) == pytest.approx(float(plain([e])[0]), rel=1e-12)
 
 
 @pytest.mark.parametrize("in_context", [True, False])
 def test_the_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights(in_context):
     backbone, e = double_backbone(), draw(TASKS["options"])
-    maml = MAML(backbone, PromptFormat(), order=1, in_context=in_context, inner_steps=2, inner_lr=0.5)
+    maml = MAML(
+        backbone,
+        PromptFormat(),
+        MAML.Config(order=1, in_context=in_context, inner_steps=2, inner_lr=0.5, test_steps=None),
+    )
     loss, _ = maml([e])
     found = torch.autograd.grad(loss, list(backbone.trainable().values()))
     adapted = maml.inner(e.task, e.support)
@@ -220,7 +230,7 @@ def test_the_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights(in_con
         for name, p in backbone.trainable().items():
             p.copy_(adapted[name])
     shown = e.support if in_context else ()
-    detached, _ = InContext(backbone, PromptFormat()).loss([(e.task, shown, e.queries)])
+    detached, _ = InContext(backbone, PromptFormat(), InContext.Config()).loss([(e.task, shown, e.queries)])
     expected = torch.autograd.grad(detached, list(backbone.trainable().values()))
     for a, b in zip(found, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
@@ -228,9 +238,11 @@ def test_the_fomaml_gradient_is_the_query_gradient_at_the_adapted_weights(in_con
 
 def test_one_inner_step_is_one_step_of_sgd_on_the_support_loss():
     backbone, e = double_backbone(), draw(TASKS["options"])
-    maml = MAML(backbone, PromptFormat(), order=1, inner_steps=1, inner_lr=0.1, clip=1e9)
+    maml = MAML(backbone, PromptFormat(), MAML.Config(order=1, inner_steps=1, inner_lr=0.1, clip=1e9, test_steps=None))
     weights = backbone.trainable()
-    loss, weight = InContext(backbone, PromptFormat(), demonstrations=False).loss([(e.task, (), e.support)])
+    loss, weight = InContext(backbone, PromptFormat(), InContext.Config(demonstrations=False)).loss(
+        [(e.task, (), e.support)]
+    )
     grads = torch.autograd.grad(loss / weight, list(weights.values()))
     adapted = maml.inner(e.task, e.support)
     for (name, p), g in zip(weights.items(), grads, strict=True):
@@ -239,7 +251,7 @@ def test_one_inner_step_is_one_step_of_sgd_on_the_support_loss():
 
 def test_inner_steps_lower_the_support_loss(learnable):
     e = draw(TASKS["options"])
-    maml = MAML(learnable, PromptFormat(), order=1, inner_steps=5, inner_lr=0.5)
+    maml = MAML(learnable, PromptFormat(), MAML.Config(order=1, inner_steps=5, inner_lr=0.5, test_steps=None))
     before, _ = maml.model.query_loss(e.task, (), e.support)
     after, _ = maml.model.query_loss(e.task, (), e.support, maml.inner(e.task, e.support))
     assert float(after) < float(before)
@@ -249,12 +261,16 @@ def test_inner_steps_lower_the_support_loss(learnable):
 def test_a_diverging_inner_loop_is_one_clear_error(learnable, steps):
     e = draw(TASKS["options"])
     with pytest.raises(UserError, match=r"diverged on task toy.*inner step.*Lower inner_lr"):
-        MAML(learnable, PromptFormat(), order=1, inner_steps=steps, inner_lr=1e30, clip=1e30).adapt(e.task, e.support)
+        MAML(
+            learnable,
+            PromptFormat(),
+            MAML.Config(order=1, inner_steps=steps, inner_lr=1e30, clip=1e30, test_steps=None),
+        ).adapt(e.task, e.support)
 
 
 def test_a_loss_that_grows_from_one_minibatch_to_the_next_is_a_diverging_loop(learnable):
     e = draw(TASKS["options"], k=6)
-    method = Reptile(learnable, PromptFormat(), inner_steps=4, batch=2)
+    method = Reptile(learnable, PromptFormat(), Reptile.Config(inner_steps=4, batch=2, test_steps=None))
     losses = iter([1.0, 2.0, 30.0])
     method.support_loss = lambda task, examples, params: next(losses) + 0.0 * sum(p.sum() for p in params.values())
     with pytest.raises(UserError, match=r"diverged on task toy.*loss 30 after 2 inner steps, 1 at the start"):
@@ -262,7 +278,10 @@ def test_a_loss_that_grows_from_one_minibatch_to_the_next_is_a_diverging_loop(le
 
 
 def test_prototypes_equal_a_linear_softmax_over_embeddings():
-    method, e = ProtoNet(double_backbone(), PromptFormat(), scale=1.0).double(), draw(TASKS["options"], k=6)
+    method, e = (
+        ProtoNet(double_backbone(), PromptFormat(), ProtoNet.Config(scale=1.0)).double(),
+        draw(TASKS["options"], k=6),
+    )
     with torch.no_grad():
         shots, asked = method.embed(e.support), method.embed(e.queries)
         centres = torch.stack([shots[[d.output == c for d in e.support]].mean(0) for c in ("fruit", "tool")])
@@ -272,7 +291,10 @@ def test_prototypes_equal_a_linear_softmax_over_embeddings():
 
 
 def test_one_shot_prototypes_are_nearest_neighbours():
-    method, e = ProtoNet(double_backbone(), PromptFormat(), scale=1.0).double(), draw(TASKS["options"], k=2)
+    method, e = (
+        ProtoNet(double_backbone(), PromptFormat(), ProtoNet.Config(scale=1.0)).double(),
+        draw(TASKS["options"], k=2),
+    )
     with torch.no_grad():
         shots, asked = method.embed(e.support), method.embed(e.queries)
     distances = (asked[:, None] - shots).square().mean(2).numpy()
@@ -283,7 +305,7 @@ def test_one_shot_prototypes_are_nearest_neighbours():
 
 
 def test_prototypes_do_not_depend_on_the_order_of_the_support_set(frozen):
-    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"], k=6)
+    method, e = ProtoNet(frozen, PromptFormat(), ProtoNet.Config()), draw(TASKS["options"], k=6)
     queries = [q.hidden() for q in e.queries]
     forward = method.adapt(e.task, e.support).scores(queries)
     assert np.allclose(forward, method.adapt(e.task, e.support[::-1]).scores(queries), atol=1e-5)
@@ -292,7 +314,11 @@ def test_prototypes_do_not_depend_on_the_order_of_the_support_set(frozen):
 def test_a_class_without_a_prototype_is_never_chosen(frozen):
     task = TASKS["options"].replace(labels=("fruit", "tool", "car"), load=lambda split: _with_car())
     e = draw(task)
-    scores = ProtoNet(frozen, PromptFormat()).adapt(task, e.support).scores([q.hidden() for q in e.queries])
+    scores = (
+        ProtoNet(frozen, PromptFormat(), ProtoNet.Config())
+        .adapt(task, e.support)
+        .scores([q.hidden() for q in e.queries])
+    )
     assert all(s[2] == ABSENT and s[:2].min() > ABSENT for s in scores)
 
 
@@ -303,7 +329,7 @@ def _with_car() -> list[Example]:
 
 
 def test_embeddings_are_computed_once_for_a_frozen_backbone(frozen):
-    method, e = ProtoNet(frozen, PromptFormat()), draw(TASKS["options"])
+    method, e = ProtoNet(frozen, PromptFormat(), ProtoNet.Config()), draw(TASKS["options"])
     answers(method, e)
     before = frozen.tokens_run
     answers(method, e)
@@ -311,9 +337,9 @@ def test_embeddings_are_computed_once_for_a_frozen_backbone(frozen):
 
 
 def test_embeddings_do_not_depend_on_what_is_embedded_beside_them(frozen):
-    method = ProtoNet(frozen, PromptFormat())
+    method = ProtoNet(frozen, PromptFormat(), ProtoNet.Config())
     support = draw(TASKS["options"], k=5).support
-    alone = torch.cat([ProtoNet(frozen, PromptFormat()).embed([e]) for e in support])
+    alone = torch.cat([ProtoNet(frozen, PromptFormat(), ProtoNet.Config()).embed([e]) for e in support])
     frozen.memo.clear()
     assert torch.allclose(method.embed(support), alone, atol=1e-6)
 
@@ -333,7 +359,7 @@ def test_options_that_a_method_does_not_take_are_refused():
 
 def test_unknown_methods_offer_the_nearest_names():
     with pytest.raises(UserError, match="Did you mean metaicl"):
-        method_spec("metaicI")
+        method_class("metaicI")
 
 
 class Shouting(PromptFormat):
@@ -345,18 +371,18 @@ class Shouting(PromptFormat):
 
 
 def test_a_format_of_ones_own_is_named_by_module_and_class(frozen):
-    method = method_spec("icl").build(frozen, PromptFormat(answer=" ->", target="test_methods:Shouting"))
+    method = method_class("icl").build(frozen, PromptFormat(answer=" ->", target="test_methods:Shouting"))
     segments = method.form.demonstration(Example("a fig", "fruit", ("fruit", "tool")))
     assert [s.text for s in segments] == ["a fig ->", " FRUIT\n\n"]
     with pytest.raises(UserError, match="is no PromptFormat"):
-        method_spec("icl").build(frozen, PromptFormat(target="toys:toy_task"))
+        method_class("icl").build(frozen, PromptFormat(target="toys:toy_task"))
 
 
 def test_dropped_demonstrations_are_counted_in_training_and_prediction(frozen, monkeypatch):
     e = draw(TASKS["options"], k=8, role="train")
     size = sum(len(frozen.encode(s.text)) for s in PromptFormat().demonstration(e.support[0]))
     monkeypatch.setattr(type(frozen), "context", 5 * size)
-    method = InContext(frozen, PromptFormat(), overflow="drop")
+    method = InContext(frozen, PromptFormat(), InContext.Config(overflow="drop"))
     with torch.no_grad():
         method([e])
     predictor = method.adapt(e.task, e.support)
@@ -367,7 +393,6 @@ def test_dropped_demonstrations_are_counted_in_training_and_prediction(frozen, m
 
 
 def test_a_method_of_ones_own_is_named_by_module_and_class():
-    spec = method_spec("metaicl.methods.baselines.chance:MajorityAnswer")
-    assert not spec.trained and spec.label == "MajorityAnswer"
+    assert method_class("metaicl.methods.baselines.chance:MajorityAnswer") is MajorityAnswer
     with pytest.raises(UserError, match=r"is not a metaicl\.methods\.base\.Method"):
-        method_spec("metaicl.lm.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]
+        method_class("metaicl.lm.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]

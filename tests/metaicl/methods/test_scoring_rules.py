@@ -16,7 +16,8 @@ from toys import tag_task, text_task, toy_task
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import TooLong
 from metaicl.lm.prompts import joined
-from metaicl.methods.scoring import PromptScorer, _fitting, calibration_rule, length_rule
+from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.scoring import PromptScorer, _fitting, check_calibration, length_rule
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
@@ -37,16 +38,15 @@ def test_the_rule_of_length_is_the_formats_where_none_is_given():
 
 def test_a_share_of_the_prior_lies_between_nothing_and_all():
     for share in (-0.01, 1.01, 2):
-        with pytest.raises(UserError) as error:
-            calibration_rule(DIRECT, "pmi", share)
-        assert str(error.value) == f"prior_share is no share; found {share}; expected a number from 0 to 1"
+        with pytest.raises(UserError, match=f"InContext.prior_share must be between 0 and 1, but is {share}"):
+            InContext.Config(calibration="pmi", prior_share=share)
     for share in (0, 1):
-        assert calibration_rule(DIRECT, "pmi", share) == "pmi" and calibration_rule(CHANNEL, "none", share) == "none"
+        assert InContext.Config(calibration="pmi", prior_share=share).prior_share == share
 
 
 def test_calibration_of_a_channel_prompt_is_refused_with_both_ways_out():
     with pytest.raises(UserError) as error:
-        calibration_rule(CHANNEL, "pmi", 1.0)
+        check_calibration(CHANNEL, "pmi")
     assert str(error.value) == ("calibration 'pmi' of a channel prompt. Take calibration none, or the direct format.")
 
 

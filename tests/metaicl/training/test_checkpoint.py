@@ -69,7 +69,7 @@ def test_the_card_holds_what_every_option_was(best):
 
 def test_a_method_is_built_as_its_configuration_says(best):
     method = CONFIG.build(seed=3)
-    assert method.form.answer == " =>" and method.backbone.config.lora_r == 4 and method.prior_share == 0.25
+    assert method.form.answer == " =>" and method.backbone.config.lora_r == 4 and method.config.prior_share == 0.25
     first, same, other = (
         next(iter(c.build(seed=s).learned().values())) for c, s in ((CONFIG, 3), (CONFIG, 3), (CONFIG, 4))
     )

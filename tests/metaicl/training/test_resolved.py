@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields, replace
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,16 +19,19 @@ from eval.evaluate import evaluate_run
 from metaicl.cli.main import parse
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import METHODS, method_spec
+from metaicl.methods import METHODS, method_class
+from metaicl.methods.baselines.setfit import SetFit
+from metaicl.methods.options import option_types
 from metaicl.training.checkpoint import MethodConfig, read_card
 from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.resolved import resolved
 from metaicl.training.run import train_run
 from task_suites.core.errors import UserError
+from task_suites.core.ranges import ranges_of
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
-LEARNING = [name for name, spec in METHODS.items() if spec.weights != "frozen"]
+LEARNING = [name for name in METHODS if method_class(name).weights != "frozen"]
 ADAPTERS = {
     "weights": st.sampled_from(["lora", "full"]),
     "lora_r": st.sampled_from([1, 4, 16]),
@@ -42,7 +46,7 @@ small = examples(100)
 @small
 @given(name=st.sampled_from(LEARNING), adapters=st.fixed_dictionaries(UNSET))
 def test_a_given_option_of_the_model_is_kept_and_every_other_one_gets_a_value(name, adapters):
-    config = method_spec(name).backbone_config(BackboneConfig(**adapters))
+    config = method_class(name).backbone_config(BackboneConfig(**adapters))
     assert {n: v for n, v in asdict(config).items() if v is None} == {}
     assert {n: getattr(config, n) for n, v in adapters.items() if v is not None} == {
         n: v for n, v in adapters.items() if v is not None
@@ -52,11 +56,20 @@ def test_a_given_option_of_the_model_is_kept_and_every_other_one_gets_a_value(na
 @small
 @given(data=st.data(), name=st.sampled_from(sorted(METHODS)))
 def test_a_given_option_of_the_method_is_kept_and_every_other_one_gets_a_value(data, name):
-    spec = method_spec(name)
-    options = data.draw(st.dictionaries(st.sampled_from(sorted(spec.defaults()) or ["other"]), st.integers()))
-    found = spec.resolved_options(options)
-    assert found == {**spec.defaults(), **options}
+    config = method_class(name).Config
+    options = data.draw(st.fixed_dictionaries({}, optional={n: values(t) for n, t in option_types(config).items()}))
+    found = method_class(name).configured(options).to_dict()
+    assert found == {**config().to_dict(), **options}
     assert json.loads(json.dumps(found)) == found
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Values that an option of this type may have."""
+    if ranges := [*ranges_of(kind)]:
+        (number, allowed), unset = ranges[0], st.none() if type(None) in get_args(kind) else st.nothing()
+        numbers = st.integers(-3, 40) if number is int else st.floats(-3, 40)
+        return numbers.filter(allowed.__contains__) | unset
+    return st.from_type(kind)
 
 
 @small
@@ -98,7 +111,7 @@ def test_every_method_is_built_from_its_resolved_options_alone(name):
     assert whole.resolved() == whole
     backbone = Backbone.load(whole.backbone)
     assert backbone.config == whole.backbone
-    assert method_spec(name).build(backbone, whole.format, **whole.options).form == whole.format
+    assert method_class(name).build(backbone, whole.format, whole.options).form == whole.format
 
 
 @pytest.mark.parametrize(
@@ -116,16 +129,16 @@ def test_every_method_is_built_from_its_resolved_options_alone(name):
 )
 def test_weights_that_contradict_the_method_are_refused(method, weights, way):
     with pytest.raises(UserError, match=way):
-        method_spec(method).backbone_config(BackboneConfig(weights=weights))
-    assert method_spec(method).backbone_config(BackboneConfig()).weights != weights  # the way out
+        method_class(method).backbone_config(BackboneConfig(weights=weights))
+    assert method_class(method).backbone_config(BackboneConfig()).weights != weights  # the way out
 
 
 def test_weights_shared_by_several_methods_speak_of_those_that_learn_any():
     config = BackboneConfig(weights="full")
-    assert method_spec("icl").backbone_config(config, shared=True).weights == "frozen"
-    assert method_spec("finetune").backbone_config(config, shared=True).weights == "full"
+    assert method_class("icl").backbone_config(config, shared=True).weights == "frozen"
+    assert method_class("finetune").backbone_config(config, shared=True).weights == "full"
     with pytest.raises(UserError, match="finetune learns some"):
-        method_spec("finetune").backbone_config(BackboneConfig(weights="frozen"), shared=True)
+        method_class("finetune").backbone_config(BackboneConfig(weights="frozen"), shared=True)
 
 
 @pytest.mark.parametrize(("method", "field"), [("ict", "instruction"), ("metaicl_channel", "channel")])
@@ -148,7 +161,7 @@ def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
     methods = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))["methods"]
     icl, setfit = (method["settings"] for method in methods)
     assert (icl["backbone"]["weights"], setfit["backbone"]["weights"]) == ("frozen", "lora")
-    assert setfit["options"] == {**method_spec("setfit").defaults(), "steps": 1}
+    assert setfit["options"] == {**SetFit.Config().to_dict(), "steps": 1}
     assert setfit["backbone"]["lora_layers"] == 14 and setfit["backbone"]["lora_r"] == 4
     for settings_ in (icl, setfit):
         assert None not in (*settings_["backbone"].values(), *settings_["format"].values())

@@ -17,13 +17,13 @@ from eval.config import Protocol
 from metaicl.cli.main import parse
 from metaicl.cli.suites import Suites
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods import METHODS, method_spec
-from metaicl.methods.base import Method
+from metaicl.methods import METHODS, method_class
+from metaicl.methods.options import option_types
 from metaicl.training.config import TrainerConfig
 from task_suites.core.errors import UserError
-from task_suites.core.ranges import Natural, Positive, Range, Share, check_ranges, ranges_of
+from task_suites.core.ranges import Positive, Range, Share, check_ranges, ranges_of
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.sources import SuiteConfig, load_named
+from task_suites.sources import SuiteConfig
 
 CONFIGS = [
     cls
@@ -47,24 +47,12 @@ def numeric(owner: Any) -> dict[str, Any]:
 
 
 OPTIONS = [(cls, name) for cls in CONFIGS if cls.__name__ not in OUTPUTS for name in numeric(cls)]
-CONSTRUCTORS = {
-    cls
-    for spec in METHODS.values()
-    for cls in load_named(spec.target).__mro__
-    if issubclass(cls, Method) and "__init__" in vars(cls)
-}
-ARGUMENTS = sorted(
-    ((cls, name) for cls in CONSTRUCTORS for name in numeric(vars(cls)["__init__"])), key=lambda pair: str(pair)
-)
-
-
-def buildable(cls: type) -> Any:
-    """The class itself, or a method of the registry that hands its options on to it."""
-    return cls if not inspect.isabstract(cls) else next(c for c in CONSTRUCTORS if cls in c.__bases__ and takes_more(c))
-
-
-def takes_more(cls: type) -> bool:
-    return "options" in inspect.signature(cls).parameters
+METHOD_OPTIONS = [
+    (config, option)
+    for config in sorted({method_class(name).Config for name in METHODS}, key=lambda config: config.__qualname__)
+    for option, kind in option_types(config).items()
+    if is_numeric(kind)
+]
 
 
 def outside(kind: type, allowed: Range) -> list[Any]:
@@ -94,7 +82,7 @@ def test_there_are_options_to_look_at():
         "PromptFormat",
         "MapRun",
     }
-    assert len(OPTIONS) > 45 and len(ARGUMENTS) > 40
+    assert len(OPTIONS) > 45 and len(METHOD_OPTIONS) > 100
 
 
 @pytest.mark.parametrize(("cls", "name"), OPTIONS, ids=lambda x: getattr(x, "__name__", x))
@@ -106,12 +94,12 @@ def test_every_numeric_option_of_a_configuration_refuses_what_is_outside_its_ran
             cls(**needed(cls), **{name: given_as(hint, value)})
 
 
-@pytest.mark.parametrize(("cls", "name"), ARGUMENTS, ids=lambda x: getattr(x, "__name__", x))
+@pytest.mark.parametrize(("cls", "name"), METHOD_OPTIONS, ids=lambda x: getattr(x, "__qualname__", x))
 def test_every_numeric_option_of_a_method_refuses_what_is_outside_its_range(cls, name):
-    ((kind, allowed),) = ranges_of(numeric(vars(cls)["__init__"])[name])
+    ((kind, allowed),) = ranges_of(numeric(cls)[name])
     for value in outside(kind, allowed):
-        with pytest.raises(UserError, match=rf"option {name} must be .*, but is {value!r}"):
-            buildable(cls)(None, PromptFormat(), **{name: value})
+        with pytest.raises(UserError, match=rf"\.{name} must be .*, but is {value!r}\. It means: \w"):
+            cls(**{name: value})
 
 
 @given(value=st.floats() | st.integers())
@@ -169,22 +157,10 @@ def test_a_command_refuses_a_value_outside_its_range_before_anything_runs(words,
 
 
 def test_an_option_of_a_method_is_refused_by_its_name_before_the_method_is_built(frozen):
-    with pytest.raises(UserError, match=r"option scale must be above 0, but is -3. It means: "):
-        method_spec("protonet").build(frozen, PromptFormat(), scale=-3)
+    with pytest.raises(UserError, match=r"ProtoNet.scale must be above 0, but is -3. It means: the factor of"):
+        method_class("protonet").build(frozen, PromptFormat(), {"scale": -3})
     with pytest.raises(UserError, match=r"has no option 'scales'. Did you mean scale"):
-        method_spec("protonet").build(frozen, PromptFormat(), scales=3)
-
-
-def test_a_class_whose_annotations_cannot_be_read_declares_no_ranges():
-    class Own(Method):
-        def __init__(self, backbone: Any, form: Nowhere, size: Natural = 3):  # type: ignore[name-defined]  # noqa: F821
-            super().__init__(backbone, form)
-            self.size = size
-
-        def adapt(self, task, support):
-            raise NotImplementedError
-
-    assert Own(None, PromptFormat(), size=-1).size == -1
+        method_class("protonet").build(frozen, PromptFormat(), {"scales": 3})
 
 
 def test_defaults_are_in_their_ranges_and_unset_options_are_no_numbers():
