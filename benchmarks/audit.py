@@ -44,7 +44,7 @@ class Plant:
 
 
 def planted(suite: TaskSuite, plants: int, seed: int) -> tuple[TaskSuite, list[Plant]]:
-    """The suite with so many exact and so many near leaks at the ends of its splits; drawn over all examples."""
+    """The suite with this many exact and this many near leaks at the ends of its splits; drawn over all examples."""
     rng = random.Random(f"plants {seed}")
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     refs = [(t.name, part, i) for t in suite.tasks.values() for part in PARTS for i in range(len(t.examples(part)))]
@@ -118,7 +118,7 @@ def sample(report: AuditReport) -> list[Pair]:
 
 
 def false_alarms(report: AuditReport) -> dict[str, Any]:
-    """Of the judged pairs that are still reported, the percentage that are no near-duplicates."""
+    """Of the judged pairs that are still reported, the percentage that are not near-duplicates."""
     reported = {(*p.keep, *p.drop) for p in report.pairs}
     judged = [tuple(row) for row in json.loads(VERDICTS.read_text(encoding="utf-8"))["pairs"]]
     verdicts = [verdict for *pair, verdict in judged if tuple(pair) in reported]

@@ -122,7 +122,7 @@ def fastest(run: Callable[[int], Any], batches: Sequence[int], repeats: int) -> 
 
 
 def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
-    """Of a forward pass over so many tokens, pairs of tokens that see each other, and places with logits."""
+    """Of a forward pass over this many tokens, pairs of tokens that see each other, and places with logits."""
     width, kv = shape.hidden_size, shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     weights = shape.num_hidden_layers * width * (2 * width + 2 * kv + 3 * shape.intermediate_size)
     attention, head = 4.0 * width * shape.num_hidden_layers * pairs, 2.0 * asked * width * shape.vocab_size

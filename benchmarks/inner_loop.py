@@ -69,7 +69,7 @@ class Answers(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, rows: Tensor, places: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        """ids `[rows, length]`; the tokens asked for, after `places` of `rows`, have these shares of the mean."""
+        """ids `[rows, length]`; the tokens requested, after `places` of `rows`, have these shares of the mean."""
         inner = self.model.get_base_model()
         hidden = inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
         logits = inner.get_output_embeddings()(hidden[rows, places]).float()
@@ -98,7 +98,7 @@ class UpperAnswers(Answers):
 
 
 def batch_of(backbone: Backbone, task: Task, examples: Sequence[Example], width: int = 0, tokens: int = 0) -> Batch:
-    """Padded to `width` tokens a row and to so many answer tokens, whose shares are 0."""
+    """Padded to `width` tokens a row and to this many answer tokens, whose shares are 0."""
     rows = training.rows_of(backbone, Episode((0, task.name, "batch", 0), task, (), tuple(examples)))
     ids = torch.zeros(len(rows), max(width, *(len(r.ids) for r in rows)), dtype=torch.long)
     asked = []

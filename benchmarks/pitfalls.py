@@ -6,7 +6,7 @@
 
 `overfitting`: the method is trained on 1, 1/2, 1/4 ... of the meta-training tasks (a nested choice, drawn by seed), and
 its mean score on test examples of those tasks (seen), on the meta-validation tasks (unseen) and on the meta-test tasks
-(tested) is recorded as training goes on. `early_stopping`: the score on the meta-test tasks at the last step, and at
+(tested) is recorded as training continues. `early_stopping`: the score on the meta-test tasks at the last step, and at
 the step that is best on the meta-validation tasks.
 `mismatch`: for each meta-validation and meta-test task its distance from the training tasks (one minus the largest
 cosine between mean embeddings of 64 inputs by the plain backbone, centred over all tasks) and the gain of the method

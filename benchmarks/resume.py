@@ -75,7 +75,7 @@ def training(output: Path) -> TrainRun:
 
 
 def start(run: TrainRun, suite: TaskSuite) -> int:
-    """Begin or go on with a training in a process of its own; its id. (A fork: loading the libraries takes seconds.)"""
+    """Begin or continue a training in a process of its own; its id. (A fork: loading the libraries takes seconds.)"""
     child = os.fork()
     if child == 0:
         code = 1
@@ -94,7 +94,7 @@ def ended(child: int, wait: bool = True) -> int | None:
 
 
 def killed(child: int, seconds: float) -> bool:
-    """Kill a child after so many seconds; whether it was still there."""
+    """Kill a child after this many seconds; whether it was still there."""
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)  # a process that has ended waits for us, so the id is still its own
     return ended(child) == -signal.SIGKILL
@@ -111,10 +111,10 @@ def last_step_taken(run: TrainRun, child: int) -> bool:
 
 
 def kill_some(run: TrainRun, suite: TaskSuite, rng: random.Random, times: int, tail: float | None, took: float) -> int:
-    """Start a training and kill it, so many times; how often it was still there.
+    """Start a training and kill it, this many times; how often it was still there.
 
     Args:
-        tail: kill within so many seconds of the last step; None: within `took` seconds of the start.
+        tail: kill within this many seconds of the last step; None: within `took` seconds of the start.
     """
     for hit in range(times):
         child = start(run, suite)
@@ -175,13 +175,13 @@ def main() -> None:
         kills = clean = 0
         for number in range(options.runs if not options.quick else 2):
             rng = random.Random(f"{options.seed}/{number}")
-            for attempt in itertools.count():  # one that ended before it was killed is no trial: another folder
+            for attempt in itertools.count():  # one that ended before it was killed is not a trial: another folder
                 run = training(Path(place) / f"killed-{number}-{attempt}")
                 hit = kill_some(run, suite, rng, 1 + number // 2 % 2, tail if number % 2 else None, took)
                 if hit:
                     break
             if ended(start(run, suite)) != 0:
-                sys.exit(f"training {number} did not go on")
+                sys.exit(f"training {number} did not continue")
             found = outcome(run.folder)
             alike = {name: same(wanted[name], found[name]) for name in counts}
             counts = {name: counts[name] + alike[name] for name in counts}

@@ -9,7 +9,7 @@ Two shapes: a random 4-layer GPT-2 (16 demonstrations, 100 queries, 4 options), 
 real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, the tree and lm_eval
 scoring from text, the others from token ids made beforehand:
 
-    tree           PromptScorer, made anew for each run, so its prefix is paid for each time
+    tree           PromptScorer, made again for each run, so its prefix is paid for each time
     prefix_reuse   plain key-value reuse, the best of several batch sizes
     sorted         rows sorted by length, dynamic padding, batch 16
     padded         MetaICL's way: rows padded to 1,024, batch 16
@@ -157,7 +157,7 @@ def tiny_gpt2() -> tuple[Any, Any]:
 
 
 def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example], list[Example]]:
-    """(task, demonstrations, queries) of random words; the first so many of each are the same for any number.
+    """(task, demonstrations, queries) of random words; the first this many of each are the same for any number.
 
     Inputs of 18 to 48 words and options of 4 to 7 give prompts of about 700 to 760 tokens at k=16.
     """

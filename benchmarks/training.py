@@ -8,7 +8,7 @@ A step is forward and backward of the negative log-likelihood of the right answe
 queries an episode. Two shapes: a random 4-layer GPT-2 (fp32, all weights learned) and, nested, smollm2-135m (once
 pulled) on episodes of real tasks (LoRA on the upper 20 layers, as configs/realtasks.yaml trains it). Sides:
 
-    trees      `InContext.forward`: the queries of an episode in one row behind one support set
+    trees      `InContext.forward`: the queries of an episode in one row after one support set
     padded     MetaICL's way: one query a row, rows padded to 1,024 or to the longest, the best of several batch sizes
     packed     the same sequences packed without padding (best fit decreasing) and isolated by their positions, the best
                of several row budgets, 0 being one sequence a row: no padding, and nothing shared
@@ -133,7 +133,7 @@ class Plain:
     def packed(self, rows: Sequence[Row], budget: int) -> float:
         """Rows of at most `budget` tokens; a sequence's last token, after which nothing is asked, does not run.
 
-        transformers isolates sequences whose positions start anew if there is neither a mask nor a cache.
+        transformers isolates sequences whose positions start again if there is neither a mask nor a cache.
         """
         total = 0.0
         for chosen in best_fit_decreasing([len(row.ids) - 1 for row in rows], budget):
@@ -339,7 +339,7 @@ def peaks(case: Comparison) -> dict[str, float | None]:
 
 
 def forget_peak() -> float:
-    """Give freed memory back and let the peak start anew (proc(5)): MiB held now, 0 where this cannot be done."""
+    """Give freed memory back and let the peak start again (proc(5)): MiB held now, 0 where this cannot be done."""
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -28,7 +28,7 @@ class Protocol:
             with few queries, macro-F1 hangs on whether a rare class came up.
         curve_seeds: support sets a task at each k but the largest, where the score is drawn against k; 0 takes all.
         retrieval: show each query the train examples nearest to it: "bm25", or `package.module:function` from texts to
-            an array; empty draws one support set for all queries. Methods that learn do so for each query anew.
+            an array; empty draws one support set for all queries. Methods that learn do so for each query again.
         diversity: of what is retrieved: 0 takes the nearest, towards 1 it takes fewer that are alike.
         demonstrations: fixed ones, by task: positions in its train examples (from 0), or inputs (one that is a number:
             by its position); the first k are taken. For tasks that are not named they are drawn.
@@ -176,7 +176,7 @@ class TuneRun:
         format: how examples become prompts.
         trainer: the outer loop, but for what is tuned.
         validation: how a trial is valued.
-        trials: trials in all; a study that was stopped goes on.
+        trials: trials in all; a study that was stopped continues.
         budget_seconds: of meta-training in a trial, as measured on this machine before the first; 0 takes
             trainer.max_steps.
         space: what is tuned and how far: `trainer.learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
@@ -226,7 +226,7 @@ class MapRun:
         protocol: shots, support sets and queries.
         trainer: the outer loop; its steps come from the budget.
         budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
-        max_minutes: begin no new method after so long; 0 goes on to the end.
+        max_minutes: begin no new method after so long; 0 continues to the end.
         progress: draw progress bars.
     """
 

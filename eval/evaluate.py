@@ -114,7 +114,7 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
 
 
 def named_after(folder: Path, more: int = 0) -> str:
-    """The name of a trained method: its run's (`runs/NAME/best`), or that of its folder, and the names of so many
+    """The name of a trained method: its run's (`runs/NAME/best`), or that of its folder, and the names of this many
     folders above before it."""
     place = folder.resolve()
     parts = (place.parent if place.name == "best" else place).parts[1:]

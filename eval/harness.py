@@ -1,7 +1,7 @@
 """Methods x tasks x shots x seeds, all on the same episodes, into one results table that survives interruption.
 
 A cell is one (method, task, seed, k). Its episode is a pure function of (seed, task, k), so every method answers
-the same queries behind the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while
+the same queries after the same demonstrations. Finished cells are kept in `cells.jsonl` and never done again while
 nothing that they depend on has changed.
 """
 

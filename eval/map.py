@@ -85,7 +85,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
             made = _contender(run, name, recipes[name], suite, backbones, folder, say)
             for one in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
                 ledger.append(replace(one, key=keys[name, one.task, one.k], machine=machine()))
-        except UserError as error:  # an inner loop that diverges, say: the other methods go on
+        except UserError as error:  # an inner loop that diverges, say: the other methods continue
             say(f"{name}: {counted(len(missing), 'place')} left empty: {error}")
     found = [ledger.places[key] for key in keys.values() if key in ledger.places]
     if not found:
@@ -222,7 +222,7 @@ def _recipe(run: MapRun, name: str) -> dict[str, Any]:
 def query_interval(cells: Sequence[Cell]) -> Interval:
     """The mean score of one task's cells in points with a 95 % bootstrap interval.
 
-    Support sets are drawn with replacement, then queries inside each, and the metric is computed anew: 300 resamples,
+    Support sets are drawn with replacement, then queries inside each, and the metric is computed again: 300 resamples,
     seeded by the cells' keys.
     """
     rng = generator("/".join(sorted(cell.key for cell in cells)))

@@ -84,7 +84,7 @@ def mean_interval(cells: Iterable[Cell], name: str = "mean") -> Interval:
     """The mean over tasks of the mean over seeds, with a 95 % percentile bootstrap interval, in points.
 
     Tasks are drawn with replacement, then seeds inside each task drawn; 10,000 resamples. With one task only, the
-    interval is over seeds alone and says nothing about other tasks. With one task and one seed there is nothing to
+    interval is over seeds only and says nothing about other tasks. With one task and one seed there is nothing to
     resample, and both ends are NaN. Each task weighs the same however many seeds it has.
 
     Args:
@@ -105,7 +105,7 @@ def gain_interval(cells_a: Iterable[Cell], cells_b: Iterable[Cell], common: bool
     the two methods do equally well each task's difference is as likely to have either sign. It is exact up to 13 tasks
     and estimated from 10,000 flips above. Wilcoxon's signed-rank test makes the same assumption but tests ranks, drops
     ties and approximates; the mean is what is reported, so the mean is tested. With T tasks no p can be below 2^(1-T):
-    five tasks cannot reach 0.05. With one task only, both interval and test are over seeds alone.
+    five tasks cannot reach 0.05. With one task only, both interval and test are over seeds only.
 
     Args:
         cells_a, cells_b: the cells of one method at one k each.

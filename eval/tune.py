@@ -3,7 +3,7 @@
 A trial trains the method (where it is meta-trained) under one choice of settings and is valued by its mean score on
 meta-validation. The first trial is the method's defaults, which stay where no trial is better by more than the standard
 error of the difference over tasks (the one-standard-error rule of Breiman et al., 1984): the best of a few noisy
-numbers is often the luckiest. A study goes on where it was stopped: each proposal is a pure function of the seed and of
+numbers is often the luckiest. A stopped study continues: each proposal is a pure function of the seed and of
 the trials that are finished. Meta-test tasks take no part.
 """
 
@@ -156,12 +156,12 @@ def checked_space(space: Mapping[str, Range], method: str) -> dict[str, Range]:
         right = len(limits) >= 2 if kind == "choice" else len(limits) == 3 and limits[1] < limits[2]
         if kind not in ("float", "log", "int", "choice") or not right:
             expected = "[float | log | int, low, high] or [choice, value, ...]"
-            raise UserError(f"space: {name} is no range", found=list(limits), expected=expected)
+            raise UserError(f"space: {name} is not a range", found=list(limits), expected=expected)
     return dict(space)
 
 
 def _sampler(run: TuneRun, number: int) -> Any:
-    """The sampler of one trial: seeded by run and trial, so that a study that was stopped goes on as it would have."""
+    """The sampler of one trial: seeded by run and trial, so that a stopped study continues as it would have."""
     from optuna.samplers import TPESampler
 
     seed = int.from_bytes(hashlib.sha256(f"{run.seed}/{run.method}/{number}".encode()).digest()[:4], "big")
@@ -243,7 +243,7 @@ def _trial_seconds(run: TuneRun, cls: type[Method], suite: TaskSuite, folder: Pa
 
 
 def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backbone | None) -> TuneRun:
-    """The run with the steps that its budget allows in place of the budget. They are measured on the method's defaults
+    """The run with the steps that its budget allows instead of the budget. They are measured on the method's defaults
     and kept for all trials."""
     training = _training(run, {}, folder)
     config = MethodConfig(run.method, training.method_options, training.backbone, run.format)

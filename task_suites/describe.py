@@ -47,7 +47,7 @@ def show_prompt(
     chat: ChatTemplate | None = None,
     tokens: Tokens | None = None,
 ) -> str:
-    """A prompt of the task with its parts coloured (not where the output is no terminal), and above it which template
+    """A prompt of the task with its parts coloured (on a terminal only), and above it which template
     was drawn and which words stand for labels.
 
     Args:

@@ -103,7 +103,7 @@ class EpisodeSampler:
         per_class: k counts the examples of each class.
         stratified: queries have the class shares of the part that they are drawn from, rounded, and at least one of
             each class; else (and where the classes are more than the queries) they are drawn without regard to class.
-        max_classes: at most so many classes take part in an episode, drawn for each (training only: with 16 shots of
+        max_classes: at most this many classes take part in an episode, drawn for each (training only: with 16 shots of
             77 classes most queries could not be answered). Options shrink to the classes that take part.
         arbitrary_labels: the share of episodes whose label words are replaced by arbitrary ones.
 
@@ -255,7 +255,7 @@ def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) 
             found = sorted(part.find([content]))
             if not found:
                 texts = [e.content for e in part.examples[:LARGE]]
-                raise UserError(f"{where} is no train example's input", fix=nearest(content, texts))
+                raise UserError(f"{where} is not a train example's input", fix=nearest(content, texts))
             places.append(found[0])
         elif isinstance(name, bool) or not 0 <= name < len(part.examples):
             raise UserError(f"{where} is not there", expected=f"a position from 0 to {len(part.examples) - 1}")
@@ -300,7 +300,7 @@ def _shuffled(items: Sequence[int], rng: random.Random, large: bool) -> Iterable
 
 
 def _lazily_shuffled(items: Sequence[int], rng: random.Random) -> Iterator[int]:
-    """The items in random order, each place filled when it is asked for (Fisher and Yates' shuffle from the front; of
+    """The items in random order, each place filled when it is requested (Fisher and Yates' shuffle from the front; of
     the list that it would permute, only the entries that have moved are kept)."""
     moved: dict[int, int] = {}
     size = len(items)

@@ -73,7 +73,9 @@ def check(suite: TaskSuite, to: str) -> None:
         )
     for name in suite.tasks if writer.folders else ():
         if not _FILE_NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )")
+            raise UserError(
+                f"{name!r} is not a name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )"
+            )
     if writer.folders and len({_folder(name).casefold() for name in suite.tasks}) < len(suite.tasks):
         raise UserError("names of tasks differ in case or signs alone", found=sorted(suite.tasks)[:20])
 

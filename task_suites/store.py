@@ -87,7 +87,7 @@ def _write_part(out: Any, task: Task, part: str) -> int:
 
 def open_store(folder: str | Path) -> TaskSuite:
     """The suite that `write_store` wrote to a folder. No example is read; a part's bytes are checked when it is first
-    asked for.
+    requested.
 
     Raises:
         UserError: the folder or a file is missing, or they are not what `write_store` writes.
@@ -138,7 +138,7 @@ def _load(store: _Store, place: int, labels: tuple[str, ...], sizes: dict[str, i
 
 
 class _Store:
-    """The Arrow file, mapped into memory when it is first asked for; travels to other processes as its name."""
+    """The Arrow file, mapped into memory when it is first requested; travels to other processes as its name."""
 
     def __init__(self, path: Path, size: int, batches: int):
         self.path, self.size, self.batches = path, size, batches
@@ -188,7 +188,7 @@ class _Store:
 
 
 class StoredPart(StoredExamples):
-    """The examples of one part: a sequence that makes an `Example` each time that one is asked for.
+    """The examples of one part: a sequence that makes an `Example` each time that one is requested.
 
     Values are put straight into the new example's `__dict__`, and fields that it lacks stay the class's: a fifth of
     what its own `__init__` costs.

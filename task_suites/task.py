@@ -54,7 +54,7 @@ class Example:
     tags: tuple[str, ...] | None = None
     accepted: tuple[str, ...] = ()
     _content: ClassVar[str | None] = None  # kept, as draws ask for it several times; no field, so equality is the same
-    _place: ClassVar[str | None] = None  # no field either: where an example stands is no part of it
+    _place: ClassVar[str | None] = None  # no field either: where an example stands is not part of it
 
     @property
     def form(self) -> Form:
@@ -205,7 +205,7 @@ def _alike(texts: Sequence[str], seen_as: Callable[[str], str]) -> tuple[str, st
 
 
 class StoredExamples(Sequence[Example]):
-    """Examples that lie on disk and are made when they are asked for. They were checked when they were stored, so that
+    """Examples that lie on disk and are made when they are requested. They were checked when they were stored, so that
     opening them reads none (`task_suites.store`)."""
 
     @abstractmethod

@@ -68,7 +68,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Work:
-    """A quickstart of one size. `size` has the values that the user gave in place of those that the name stands for."""
+    """A quickstart of one size. `size` has the values that the user gave instead of those that the name stands for."""
 
     setting: Setting
     name: SizeName

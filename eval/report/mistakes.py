@@ -51,7 +51,7 @@ class Mistakes:
         worst: those with the largest margins.
         regressions: the worst of those that the baseline got right.
         base: the baseline, or None.
-        per_task: at most so many of one task are in a list.
+        per_task: at most this many of one task are in a list.
     """
 
     total: int

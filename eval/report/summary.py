@@ -144,7 +144,7 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
         )
         few = min(gain.tasks for gain in gains)
         if few == 1:
-            notes.append("With one task, interval and p are over seeds alone and say nothing about other tasks.")
+            notes.append("With one task, interval and p are over seeds only and say nothing about other tasks.")
         elif few < 6:
             notes.append(f"With {few} tasks the sign-flip test cannot give a p below {2.0 ** (1 - few):.3g}.")
     notes += [f"{row.label}: {row.remark}." for row in made if row.remark]

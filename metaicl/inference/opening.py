@@ -33,7 +33,7 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
     """
     if folder := trained_folder(model):
         if method is not None:
-            raise UserError(f"{folder} holds a trained method", found=f"method {method} asked for", fix="Leave it out.")
+            raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
         return _instructable(load_method(folder), f"the method in {folder}", instructed)
     name = "icl" if method is None else method
     cls = method_class(name)

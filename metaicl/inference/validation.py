@@ -139,7 +139,7 @@ def _type_of(label: Any, where: str) -> str:
 
 
 def _refuse_fractions(labels: np.ndarray) -> None:
-    """Whole floats are classes to scikit-learn; anything else in a float array is no class."""
+    """Whole floats are classes to scikit-learn; anything else in a float array is not a class."""
     for position in np.flatnonzero(~np.isfinite(labels))[:1]:
         raise UserTypeError(f"y[{position}] is not a label", found=labels[position], expected=LABEL_TYPES)
     for position in np.flatnonzero(labels != np.floor(labels))[:1]:

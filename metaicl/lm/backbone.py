@@ -106,7 +106,7 @@ class Backbone(nn.Module):
         """The backbone that `config` names; `initial_seed` seeds the new adapters.
 
         Raises:
-            UserError: there is no such model, or it is no causal language model.
+            UserError: there is no such model, or it is not a causal language model.
         """
         device = device_for(config)
         config = settled(config, device)
@@ -137,7 +137,7 @@ class Backbone(nn.Module):
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def shares(self, length: int) -> bool:
-        """Whether sequences of so many tokens can share their prefixes (within a sliding window they can)."""
+        """Whether sequences of this many tokens can share their prefixes (within a sliding window they can)."""
         return self.attention != "plain" and (self.window is None or length <= self.window)
 
     @property
@@ -282,7 +282,7 @@ class Backbone(nn.Module):
         before = self.attention
         if before in ("tree", "flex") and self.config.attn_implementation == before:
             raise UserError(
-                "second derivatives are asked for, and a fused attention has none",
+                "second derivatives are requested, and a fused attention has none",
                 found=f"backbone.attn_implementation {before}",
                 expected="auto, dense or plain",
             )

@@ -18,7 +18,7 @@ class TooLong(UserError):
 
 
 def too_long(length: int, context: int, what: str, fix: str) -> TooLong:
-    """The error that a sequence of so many tokens does not fit; `what` names it, `fix` is the way out."""
+    """The error that a sequence of this many tokens does not fit; `what` names it, `fix` is the way out."""
     return TooLong(
         f"{what} does not fit the model's context", found=f"{length} tokens", expected=f"at most {context}", fix=fix
     )

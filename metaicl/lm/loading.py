@@ -21,7 +21,7 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """(model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
 
     Raises:
-        UserError: there is no such model, or it is no causal language model.
+        UserError: there is no such model, or it is not a causal language model.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as hf_logging

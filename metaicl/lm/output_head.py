@@ -1,4 +1,4 @@
-"""The output embedding at the positions that are asked for, in float32, and never all its logits at once.
+"""The output embedding at the positions that are requested, in float32, and never all its logits at once.
 
 A bf16 logit near 20 is rounded to steps of 1/8, which is more than what separates many options; so the hidden states
 and the embedding are multiplied in float32, block by block of the vocabulary, and only the log-sum-exp is kept. A

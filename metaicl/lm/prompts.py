@@ -112,7 +112,7 @@ class EpisodeTree:
     dropped: int
 
     def scored(self) -> list[int]:
-        """All nodes whose log-probability is asked for, in order, each once."""
+        """All nodes whose log-probability is requested, in order, each once."""
         return sorted({node for spans in (self.shown, *self.asked) for span in spans for node in span})
 
 

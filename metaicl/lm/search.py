@@ -1,4 +1,4 @@
-"""Greedy decoding and beam search for several questions behind one prompt prefix, in batches.
+"""Greedy decoding and beam search for several questions after one prompt prefix, in batches.
 
 A decoder keeps the unfinished answers (hypotheses) and says what may follow each; the search chooses.
 """
@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 class TreeDecoder:
-    """Hypotheses as branches of one growing row behind a prefix cache; each is the places of its tokens in it."""
+    """Hypotheses as branches of one growing row after a prefix cache; each is the places of its tokens in it."""
 
     def __init__(self, backbone: Backbone, prefix: int, past: Any, params: Params | None):
         self.backbone, self.prefix, self.past, self.params = backbone, prefix, past, params
@@ -85,7 +85,7 @@ def _continued(
     parents: Sequence[_Beam], total: Tensor, tokenizer: Any, beams: int, last: bool
 ) -> tuple[list[tuple[float, str]], list[_Beam]]:
     """What ends among the best `beams` continuations of one question's beams, or all of these at the last step, and the
-    best `beams` that go on, however many better ones end. `total` `[parents, vocabulary]` are log-probabilities."""
+    best `beams` that continue, however many better ones end. `total` `[parents, vocabulary]` are log-probabilities."""
     count, size = 2 * beams, total.shape[1]
     while True:
         ended: list[tuple[float, str]] = []

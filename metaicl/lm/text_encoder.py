@@ -229,7 +229,7 @@ OF_BLANKS = re.compile(r"(?:\s|\\s|\[\s+\])(?:[+*?]|\{\d+,?\d*\})?")  # a patter
 def _in_place(normalizer: Mapping[str, Any]) -> bool:
     """Whether a normaliser of `tokenizers` changes what is left of a blank whatever follows, and the other way round.
 
-    One that replaces a pattern does, where no match holds a character and a blank behind it: these are patterns of
+    One that replaces a pattern does, where no match holds a character and a blank after it: these are patterns of
     blanks, of one character, and of a text without such a place. A pattern of another kind, or a normaliser that is not
     known, does not.
     """

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 
-CHANGED = 10  # of so many words one may differ
+CHANGED = 10  # of this many words one may differ
 WEIGHT_ALIKE = 0.65
 SHORT, SHORT_WEIGHT = 10, 0.93  # of shorter texts nearly all the weight stays
 MIN_WORDS = 4  # shorter texts are compared whole only
@@ -38,14 +38,14 @@ FEW = 4  # informative words below which runs of three words take part
 # a word that more texts hold is not informative: one in fifty, and of more than 100,000 texts a share that falls as
 # the root of their number, so that candidates do not grow with its square
 COMMON_SHARE, COMMON_LEAST, MANY = 0.02, 50, 100_000
-BUCKET, NEIGHBOURS = 48, 24  # in a larger bucket each text meets so many neighbours, not all
+BUCKET, NEIGHBOURS = 48, 24  # in a larger bucket each text meets this many neighbours, not all
 CHUNK = 50_000  # texts whose signatures are held at once
 _BASE = 0x9E3779B97F4A7C15
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _UNSPACED = re.compile(r"([\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff])")  # scripts without blanks
 _MARK = re.compile(r"^\s*(?:\(?[a-z0-9]{1,2}[).:]|[-*•])\s+", re.IGNORECASE)
 _INLINE = re.compile(r"\s(?=\([A-Za-z0-9]\)\s)")
-_AROUND = ".,;:!?\"'“”‘’`…()[]{}<>|-–—*"  # a changed full stop is no changed word
+_AROUND = ".,;:!?\"'“”‘’`…()[]{}<>|-–—*"  # a changed full stop is not a changed word
 _STOPS = frozenset(".,;:!?\"'“”‘’`…-–—``''")
 
 

@@ -97,7 +97,7 @@ def write_fixed(fixed: Fixed, folder: Path) -> None:
     duplicate of and how.
 
     Raises:
-        UserError: the folder exists and is not empty, cannot be written, or a task's name is no name of a folder.
+        UserError: the folder exists and is not empty, cannot be written, or a task's name is not a name of a folder.
     """
     log = [
         {

@@ -101,7 +101,7 @@ def _grouped(pairs: Sequence[Pair]) -> Iterator[tuple[str, str, list[Pair]]]:
 
 
 def _spread(pairs: Sequence[Pair], size: int) -> list[Pair]:
-    """So many pairs, from all over the list (it is in the suite's order)."""
+    """This many pairs, from all over the list (it is in the suite's order)."""
     return [pairs[i * len(pairs) // size] for i in range(size)] if len(pairs) > size else list(pairs)
 
 

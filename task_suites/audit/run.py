@@ -185,7 +185,7 @@ def audit_suite(
 def shared_sources(suite: TaskSuite, allow: Iterable[str] = ()) -> list[SharedSource]:
     """Sources that lie on two sides of the meta-split, but for those allowed by name.
 
-    A source that has the suite's own name says that its tasks were made for the suite; it is no data set.
+    A source that has the suite's own name says that its tasks were made for the suite; it is not a data set.
     """
     allowed = {name.casefold() for name in allow} | own_names(suite)
     found: dict[str, dict[str, list[str]]] = {}

@@ -30,9 +30,9 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[str, Any]]:
-    """("file:line", value) of a file with one JSON value a line, read as they are asked for.
+    """("file:line", value) of a file with one JSON value a line, read as they are requested.
 
-    Lines end at LF or CRLF. Blank lines at the end are no values.
+    Lines end at LF or CRLF. Blank lines at the end are not values.
 
     Args:
         limit: the longest file that is read, in bytes; None reads any.

@@ -96,7 +96,7 @@ def _whole(line: bytes) -> bool:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null in place of each number that is not finite."""
+    """The value with null instead of each number that is not finite."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -64,7 +64,7 @@ def drawn_words(name: str, task: Task, seed: int) -> dict[str, str]:
     """label (or type of a tag) -> word, as `LABEL_WORDS[name]` draws them for a task; empty where it has no fixed ones.
 
     Raises:
-        UserError: there are too few words for so many labels.
+        UserError: there are too few words for this many labels.
     """
     labels = [] if name == "own" else names_of(task)
     if not labels:
@@ -85,7 +85,7 @@ def verbalized(verbalizer: Mapping[str, Any], task: Task) -> dict[str, str]:
     Labels without a word keep their own.
 
     Raises:
-        UserError: a word that is no single line of text, a label that the task does not have, or two labels that would
+        UserError: a word of several lines, a label that the task does not have, or two labels that would
             be written alike.
     """
     mine = verbalizer.get(task.name)

@@ -85,8 +85,8 @@ class PromptFormat:
         target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
         instruction_style: "line", or "definition" with positive and negative examples as Super-NaturalInstructions has
             them.
-        positive: at most so many positive examples of the definition.
-        negative: at most so many negative examples of the definition.
+        positive: at most this many positive examples of the definition.
+        negative: at most this many negative examples of the definition.
         explanations: give the explanations of the definition's examples.
         choices: "text" scores the options' text; "listed" shows them in the question too; "letters" shows them with
             letters, and the letter is the answer.
@@ -120,7 +120,7 @@ class PromptFormat:
     chat: bool = False
     seed: Whole = 0
 
-    # Set by `of` on a copy; not a field, so that it is no part of a config, a checkpoint's card or a comparison.
+    # Set by `of` on a copy; not a field, so that it is not part of a config, a checkpoint's card or a comparison.
     bound: ClassVar[Bound | None] = None
 
     def __post_init__(self) -> None:
@@ -337,7 +337,7 @@ class PromptFormat:
         return text.strip() if chat else text
 
     def _shown(self, answer: str, example: Example) -> str:
-        """An option by its word or letter; what is no option of the example stays."""
+        """An option by its word or letter; what is not an option of the example stays."""
         if example.options is None or answer not in example.options:
             return answer
         shown = CHOICES[self.choices](self._words(example))[1]
@@ -407,7 +407,7 @@ def letters(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def letter_names(number: int) -> list[str]:
-    """The names of so many options, as the columns of a spreadsheet are named: A, ..., Z, AA, AB, ..."""
+    """The names of this many options, as the columns of a spreadsheet are named: A, ..., Z, AA, AB, ..."""
     names = (map("".join, product(string.ascii_uppercase, repeat=size)) for size in count(1))
     return list(islice(chain.from_iterable(names), number))
 

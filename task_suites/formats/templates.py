@@ -143,7 +143,7 @@ def choose_template(templates: Mapping[str, Any], name: str, task: Task, seed: i
         raise UserError(f"no template {name!r} for task {task.name}", where="format.templates", fix=fix)
     drawn = name or random.Random(f"{seed}/{task.name}/template").choice(sorted(known))
     if not isinstance(known[drawn], str):
-        raise UserError(f"template {drawn} is no text", where="format.templates", found=repr(known[drawn])[:60])
+        raise UserError(f"template {drawn} is not text", where="format.templates", found=repr(known[drawn])[:60])
     return compile_template(drawn, known[drawn])
 
 

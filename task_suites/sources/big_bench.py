@@ -230,7 +230,7 @@ def _hard_example(text: str, target: str) -> Example:
 
 
 def _listed(lines: list[str]) -> dict[str, str]:
-    """How an answer names an option -> the option; empty where the lines are no list of options."""
+    """How an answer names an option -> the option; empty where the lines are not a list of options."""
     options: dict[str, str] = {}
     for n, line in enumerate(lines):
         if match := _LETTERED.fullmatch(line.strip()):

@@ -48,7 +48,7 @@ def as_text(value: Any, where: object) -> str:
         UserError: an object, a list or an infinite number.
     """
     if isinstance(value, (dict, list, bytes)):
-        raise UserError("a cell is no text", where=where, found=repr(value)[:60], expected="text or a number")
+        raise UserError("a cell is not text", where=where, found=repr(value)[:60], expected="text or a number")
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -4,7 +4,7 @@ Tags come in one of four schemes and leave as BIO:
 
     token    Ann   Lee   met   Bo    Ng    Al
     iob1     I-P   I-P   O     I-P   I-P   B-P      B- only where a span of the same type stands directly before
-    bio      B-P   I-P   O     B-P   I-P   B-P      B- opens, I- goes on (IOB2)
+    bio      B-P   I-P   O     B-P   I-P   B-P      B- opens, I- continues (IOB2)
     iobes    B-P   E-P   O     B-P   E-P   S-P      E- ends, S- is a span of one token
     bilou    B-P   L-P   O     B-P   L-P   U-P      the same with L- and U-
 
@@ -142,7 +142,7 @@ def read_sentences(
         columns: their number; 0 takes that of the first token's line.
 
     Raises:
-        UserError: see `files.read_lines`; or a line with another number of columns, or what is no tag.
+        UserError: see `files.read_lines`; or a line with another number of columns, or what is not a tag.
     """
     rows: list[tuple[str, str, int]] = []
     split: partial[list[str]] | None = None

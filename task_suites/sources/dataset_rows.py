@@ -193,7 +193,7 @@ def _resolved(name: str, revision: str, where: object) -> tuple[str, str]:
         info = HfApi().dataset_info(name, revision=revision or None, timeout=20)
     except Exception as error:  # no network, no such data set, no such revision
         raise UserError(
-            f"the data set {name} is not here, and its commit cannot be asked for ({_short(error)})",
+            f"the data set {name} is not here, and its commit cannot be requested ({_short(error)})",
             where=where,
             fix=OFFLINE,
         ) from None

@@ -48,7 +48,7 @@ FAMILIES: tuple[Family, ...] = tuple(
 def open_embedded() -> TaskSuite:
     """The suite "embedded": eight families for meta-training, two for meta-validation, four for meta-testing.
 
-    Opening it draws no example; a task draws its 320 train and 160 test examples when they are first asked for, once
+    Opening it draws no example; a task draws its 320 train and 160 test examples when they are first requested, once
     in a process, and they are the same on every machine.
     """
     tasks = {family.name: family.tasks() for family in FAMILIES}

@@ -26,7 +26,7 @@ def text_field(row: Mapping[str, Any], key: str, where: object, default: str | N
     """A text in a JSON object.
 
     Raises:
-        UserError: it is absent and there is no default, or it is no text.
+        UserError: it is absent and there is no default, or it is not text.
     """
     value = row.get(key, default)
     if not isinstance(value, str):
@@ -67,7 +67,7 @@ def illustrations(values: Sequence[Any], key: str, where: object) -> tuple[Illus
     """Right or wrong answers that belong to a task's definition, from a list of mappings.
 
     Raises:
-        UserError: other keys than input, output and explanation, or values that are no text.
+        UserError: other keys than input, output and explanation, or values that are not text.
     """
     for value in values:
         right = isinstance(value, dict) and {"input", "output"} <= value.keys() <= {"input", "output", "explanation"}
@@ -91,7 +91,7 @@ def answered(text: str, answers: Sequence[str]) -> Example:
 def shared_options(examples: Sequence[Example]) -> tuple[str, ...]:
     """The options of the first example where all examples have the same ones, in any order; else none.
 
-    More than `MAX_LABELS` are no list of labels, nor are those that differ only by case or blanks.
+    More than `MAX_LABELS` are not a list of labels, nor are those that differ only by case or blanks.
     """
     first = examples[0].options or ()
     if len(first) > MAX_LABELS or labels_problem(first):

@@ -141,7 +141,7 @@ def _words(
         words = tuple(sorted({as_text(_plain(label), name) for items in given.values() for _, label, _ in items}))
     if len(words) < 2:
         fix = 'Free text as the answer? Say type="generation".'
-        raise UserError(f"task {name}: the labels are no classes", found=list(words), expected="two", fix=fix)
+        raise UserError(f"task {name}: the labels are not classes", found=list(words), expected="two", fix=fix)
     return words
 
 

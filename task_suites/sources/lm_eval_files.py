@@ -41,7 +41,7 @@ class YamlFiles:
         """The mapping in a file, under which lie those that it includes.
 
         Raises:
-            UserError: includes go in a circle or out of the folder; a file is no mapping; `!function` stands in it.
+            UserError: includes go in a circle or out of the folder; a file is not a mapping; `!function` stands in it.
         """
         if path in self._merged:
             return self._merged[path]

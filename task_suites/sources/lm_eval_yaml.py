@@ -365,7 +365,7 @@ def _rows(config: Mapping[Any, Any], root: Path, path: Path, names: Mapping[str,
         paths = tuple(_found(os.path.join(base, name), root, path) for name in listed)
         delimiter = kwargs.get("delimiter", kwargs.get("sep", ","))
         if len(delimiter) != 1:
-            raise UserError("delimiter is no single sign", where=path, found=repr(delimiter[:20]))
+            raise UserError("delimiter is not a single sign", where=path, found=repr(delimiter[:20]))
         parts[part] = FileRows(paths, BUILDERS[source], delimiter=delimiter)
     return parts
 

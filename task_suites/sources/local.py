@@ -41,7 +41,7 @@ def open_folder(folder: Path) -> TaskSuite:
 
     Raises:
         UserError: the folder, a file or a key is missing, unknown or unreadable. Examples are read when a task is
-            first asked for them, and their errors are raised then.
+            first requested, and their errors are raised then.
     """
     if not folder.is_dir():
         raise UserError(f"no suite at {folder}", expected="a folder of task folders, or the name of a suite")

@@ -5,7 +5,7 @@ The definition is the task's instruction, its examples are the task's `positive`
 accepted outputs of an instance count. docs/data.md, "Other layouts", has the options.
 
 A task's file holds its instances too, some megabytes. Opening reads only what stands before them, and the licence
-behind them; the whole file is read and checked when the examples are first asked for.
+after them; the whole file is read and checked when the examples are first requested.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from task_suites.task import Example, Illustration, Task, TaskSuite, labels_prob
 OPTIONS = {"track": "", "form": "text", "overlap": "refuse", **COMMON}
 SIDES = {"train_tasks.txt": "meta_train", "test_tasks.txt": "meta_test"}
 TEST = 100  # "we only evaluate on the first 100 instances" (splits/README.md of the collection)
-MAX_LABELS = 10  # form=auto: more different outputs than these are no list of labels
+MAX_LABELS = 10  # form=auto: more different outputs than these are not a list of labels
 NO_SOURCE = ("", "synthetic", "n/a", "none", "-")  # names of a source that say that there is none
 HEAD, TAIL = 1 << 18, 1 << 12  # bytes read at first of a file's head, and of its end
 USUAL = ("Source", "Categories", "Definition", "Domains", "Positive Examples", "Negative Examples", "Instance License")

@@ -39,7 +39,7 @@ def render(source: str, row: Mapping[str, Any], where: object) -> str:
     """The template's text for one row.
 
     Raises:
-        UserError: the template is no template, does what it may not, names a field that the row lacks, fails on the
+        UserError: the template is not a template, does what it may not, names a field that the row lacks, fails on the
             row, or makes too much text.
     """
     template, environment = _compiled(source)

@@ -379,7 +379,7 @@ class Reading:
 
     Attributes:
         parts: "train" and perhaps "test" -> rows; without "test" the train rows are divided.
-        limit: so many rows of each part are read.
+        limit: this many rows of each part are read.
         share: of the items, for testing, where rows are divided.
         seed: of that division.
         unsound: "refuse" or "skip".
@@ -433,7 +433,7 @@ class Reading:
             expected = "rows with an output"
             raise UserError("the train rows hold no label", where=self.where, found="no row", expected=expected)
         if len(found) < 2:
-            raise UserError("the outputs are no labels", where=self.where, found=list(found), expected="two or more")
+            raise UserError("the outputs are not labels", where=self.where, found=list(found), expected="two or more")
         if wrong := labels_problem(found):
             fix = f"Write them alike in the file, or map them: labels: {{{json.dumps(found[0])}: WORD, ...}}."
             raise UserError(wrong[0], where=self.where, found=wrong[1], expected=wrong[2], fix=fix)

@@ -1,4 +1,4 @@
-"""Tuning: every trial recorded, the defaults first, a stopped study goes on as it would have."""
+"""Tuning: every trial recorded, the defaults first, a stopped study continues as it would have."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
     [
         ({"method": "icl"}, "icl has nothing to tune"),
         ({"space": {"trainer.learning_rat": ["log", 1, 2]}}, "unknown setting 'trainer.learning_rat'.*learning_rate"),
-        ({"space": {"trainer.learning_rate": ["log", 1e-3, 1e-4]}}, "trainer.learning_rate is no range"),
+        ({"space": {"trainer.learning_rate": ["log", 1e-3, 1e-4]}}, "trainer.learning_rate is not a range"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):

@@ -56,7 +56,7 @@ def make_folder(
 
 
 def sized_task(sizes: Mapping[str, int], test: int = 12, name: str = "sized") -> Task:
-    """A classification task with so many train examples of each class."""
+    """A classification task with this many train examples of each class."""
     labels = tuple(sizes)
 
     def load(part: str) -> list[Example]:

@@ -100,7 +100,7 @@ def certainty(
 
 
 def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(options, meta-training) with which a method adapts to the cue toy; for most, that is no meta-training at all."""
+    """(options, meta-training) with which a method adapts to the cue toy; most are not meta-trained at all."""
     defaults = defaults_of(method_class(name).Config)
     if name == "relation":
         return {}, {"steps": 40, "lr": 1e-2}

@@ -62,7 +62,7 @@ class Quick:
 
 
 def tests_pass(tree: Path, tests: list[str], seconds: float) -> bool:
-    """Whether the tests pass in a fork of this process within so many seconds; a loop without end counts as failing."""
+    """Whether the tests pass in a fork of this process within this many seconds; an endless loop fails."""
     process = os.fork()
     if not process:
         os.setsid()
@@ -114,7 +114,7 @@ def measure(name: str, sample: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("modules", nargs="*", choices=[*MODULES, []], help="all where none is named")
-    parser.add_argument("--sample", type=int, default=0, help="so many changes a module, drawn by the seed; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="this many changes a module, drawn by the seed; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
     sys.dont_write_bytecode = True

@@ -58,7 +58,7 @@ CASES = list(_FORESTS)
 
 
 def packed_cases(prefix: int) -> dict[str, Packed]:
-    """Rows behind a prefix of so many tokens, by name."""
+    """Rows after a prefix of this many tokens, by name."""
     return {
         name: pack([plant(*shapes, seed=i) for i, shapes in enumerate(forest)], start=prefix, leaves=True)
         for name, forest in _FORESTS.items()

@@ -634,7 +634,7 @@ def test_a_fixed_demonstration_that_is_not_there_is_refused(named, k, message):
 
 def test_a_fixed_demonstration_that_no_input_equals_is_answered_with_the_nearest():
     with pytest.raises(
-        UserError, match=rf"^{WANTED} 'train 3: the sew' is no train example's input\. Did you mean train"
+        UserError, match=rf"^{WANTED} 'train 3: the sew' is not a train example's input\. Did you mean train"
     ):
         fixed_support(TASKS["options"], ["train 3: the sew"])
 

@@ -160,7 +160,7 @@ def test_what_a_layout_cannot_hold_is_refused_by_name_before_anything_is_written
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", "x\0", "", "a" * 200])
 def test_names_that_are_no_files_are_refused(tmp_path, name):
     odd = Task(name, "classification", lambda part: OPTIONS, labels=LABELS)
-    with pytest.raises(UserError, match="is no name of a file"):
+    with pytest.raises(UserError, match="is not a name of a file"):
         export(TaskSuite("s", {name: odd}, {}), "datasets", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

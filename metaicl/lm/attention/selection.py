@@ -1,4 +1,4 @@
-"""The ways in which a model is run: which attention, and which of two shortcuts around work that nobody asked for.
+"""The ways in which a model is run: which attention, and which of two shortcuts around work that nobody requested.
 
     tree          the parts of a prompt tree as fused calls without a mask (CPU; metaicl/lm/attention/tree.py)
     flex          FlexAttention with a block mask (CUDA; metaicl/lm/attention/flex.py)

@@ -136,7 +136,7 @@ class TreePlan:
 
 
 def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
-    """The plan of a packed row from its ancestor intervals (`Packed.leave`) behind a cached prefix."""
+    """The plan of a packed row from its ancestor intervals (`Packed.leave`) after a cached prefix."""
     ends = leave.tolist()
     above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
     chains: list[tuple[int, int]] = []
@@ -289,7 +289,7 @@ class TreeAttention(torch.autograd.Function):
     float32 at least, to (output as query, log-sum-exp `[rows, heads]`).
 
     Not in bf16: there the backward pass takes several times as long at the size of small subtrees (PyTorch 2.13).
-    A kernel without a mask takes the query heads of one key head as so many more rows, which spares the repetition of
+    A kernel without a mask takes the query heads of one key head as further rows, which spares the repetition of
     keys, and larger blocks of rows are quicker.
     """
 

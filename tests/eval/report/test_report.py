@@ -144,7 +144,7 @@ def test_missing_optional_files_leave_their_sections_out(tmp_path):
 
 def test_one_task_and_one_method_make_a_page(tmp_path):
     results = make(tmp_path, tasks=("only",))
-    assert "over seeds alone" in page_of(tmp_path)[1].text
+    assert "over seeds only" in page_of(tmp_path)[1].text
     results["methods"] = results["methods"][:1]
     results["cells"] = [c for c in results["cells"] if c["method"] == "icl" and c["seed"] == 0]
     (tmp_path / "results.json").write_text(json.dumps(results))

@@ -34,7 +34,7 @@ def folder(tmp_path) -> Path:
         (tmp_path / name / "__init__.py").write_text("" if name == "mine" else "raise ImportError('the wrong one')")
     (tmp_path / "mine" / "methods.py").write_text(MINE)
     (tmp_path / "mine" / "suite.py").write_text(SUITE)
-    (tmp_path / "metaicl").mkdir()  # notes, say: without an __init__.py it is no package that python would prefer
+    (tmp_path / "metaicl").mkdir()  # notes, say: without an __init__.py it is not a package that python would prefer
     (tmp_path / "metaicl" / "notes.txt").write_text("mine")
     return tmp_path
 

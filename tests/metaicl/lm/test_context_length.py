@@ -50,7 +50,7 @@ def test_every_method_refuses_a_query_beyond_the_context_by_its_length(name):
     assert len(predictor.answers(queries)) == 2
     with pytest.raises(TooLong, match=r"does not fit the model's context; found 1\d\d\d tokens; expected at most 400"):
         predictor.answers([queries[0], lengthened(queries[1])])
-    assert len(predictor.answers(queries)) == 2  # and goes on serving what fits
+    assert len(predictor.answers(queries)) == 2  # and continues serving what fits
 
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {*READ_NOTHING, *READ_NO_DEMONSTRATIONS}))

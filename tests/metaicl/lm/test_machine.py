@@ -37,7 +37,7 @@ def test_a_machine_is_measured_once_for_each_question_and_another_machine_again(
     assert ask("old", "left") == "left"
     assert ask("new", "right") == "right"
     assert ask("old", "right", question="hand") == "right"
-    assert ask("old", "right") == "left"  # as it was found: a run that goes on has what it began with
+    assert ask("old", "right") == "left"  # as it was found: a run that continues has what it began with
     assert json.loads(path.read_text()) == {"old": {"side": "left", "hand": "right"}, "new": {"side": "right"}}
     assert asked == [("old", "side"), ("new", "side"), ("old", "hand")]
 

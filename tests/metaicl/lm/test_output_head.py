@@ -16,7 +16,7 @@ BIAS = pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])
 
 
 def problem(vocabulary: int = VOCABULARY, rows: int = 5, width: int = 6, biased: bool = True):
-    """(states, weight, bias), (rows, targets); targets at the edges of blocks and rows asked for more than once."""
+    """(states, weight, bias), (rows, targets); targets at the edges of blocks and rows requested more than once."""
     generator = torch.Generator().manual_seed(0)
     states, weight, bias = (
         torch.randn(*s, generator=generator) for s in ((rows, width), (vocabulary, width), (vocabulary,))

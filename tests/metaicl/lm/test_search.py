@@ -17,7 +17,7 @@ END, LETTERS = 4, ["a", "b", "\n", "c\n", "", " "]
 
 
 class Letters:
-    """A tokenizer of six tokens: three that go on, two with a line break, and the end token."""
+    """A tokenizer of six tokens: three that continue, two with a line break, and the end token."""
 
     eos_token_id = END
 
@@ -57,7 +57,7 @@ class Path:
 
 def plain_search(table: Table, question: Sequence[int], limit: int, beams: int) -> str:
     """As transformers' `early_stopping=True`: the best `beams` of all continuations end if they end, and
-    the best `beams` that do not end go on. It stops with so many ended, and takes the one that is likeliest a token."""
+    the best `beams` that do not end continue. It stops with this many ended, and takes the likeliest one a token."""
     live, done = [Path((), 0.0)], []
     for step in range(1, limit + 1):
         steps = {path: table.after([*question, *path.tokens]).log_softmax(-1).tolist() for path in live}
@@ -80,7 +80,7 @@ def test_answers_are_those_of_plain_beam_search_over_all_continuations(seed, bea
 
 
 def test_as_many_go_on_as_there_are_beams_whatever_number_of_better_ones_ended():
-    """Here the best four of all continuations end but for one; the second that goes on wins a step later."""
+    """Here the best four of all continuations end but for one; the second that continues wins a step later."""
 
     class Ending(Table):
         def after(self, ids):

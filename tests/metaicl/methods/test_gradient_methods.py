@@ -119,7 +119,7 @@ def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order)
 
 def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
     backbone = double_backbone(attn_implementation="tree")
-    with pytest.raises(UserError, match="second derivatives are asked for, and a fused attention has none"):
+    with pytest.raises(UserError, match="second derivatives are requested, and a fused attention has none"):
         MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3))([EPISODE])
 
 

@@ -251,7 +251,7 @@ def test_a_finished_run_is_not_trained_again(finished):
     first = read_record(finished / "metaicl").finished
     again = trained(
         a_run(finished, trainer=replace(SMALL, logging_steps=2))
-    )  # how often is logged is no part of the run
+    )  # how often is logged is not part of the run
     assert contents(finished) == before
     assert (again.steps, again.best_step, again.best_value) == (first.steps, first.best_step, first.best_value)
     method, _ = train_run(a_run(finished), make_validate, lambda text: None)

@@ -46,7 +46,7 @@ def test_where_no_query_is_left_a_lower_k_is_advised_only_where_it_helps():
 
 
 def predict(folder, capsys, demos: int, words: int) -> str:
-    """What `predict` says of so many demonstrations of so many words."""
+    """What `predict` says of this many demonstrations of this many words."""
     rows = [{"input": f"{i} " + "word " * words, "output": ("good", "bad")[i % 2]} for i in range(demos)]
     (folder / "demos.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "inputs.jsonl").write_text('{"input": "fine"}\n')

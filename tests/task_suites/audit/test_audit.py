@@ -39,7 +39,7 @@ def text(name: str, size: int = 16) -> str:
 
 
 def changed(original: str, count: int, seed: int = 0) -> str:
-    """The text with so many words replaced by words that no text has."""
+    """The text with this many words replaced by words that no text has."""
     words, rng = original.split(), random.Random(seed)
     for place in rng.sample(range(len(words)), count):
         words[place] = f"new{rng.randrange(10**6)}"
@@ -262,7 +262,7 @@ def test_answers_in_the_input_are_counted_and_told_where_they_give_the_answer_aw
     telling = notes(outputs, [f"{text(str(i), 6)} {o}" for i, o in enumerate(outputs)])
     assert (telling.in_input.answer, telling.in_input.alone, telling.in_input.right) == (1.0, 120, 1.0)
     assert "right in 100% of 120 examples (guessing: 50%)" in telling.warnings()[0]
-    silent = notes(outputs, [f"{text(str(i), 6)} nothing" for i in range(60)])  # "no" is no whole word of it
+    silent = notes(outputs, [f"{text(str(i), 6)} nothing" for i in range(60)])  # "no" is not a whole word of it
     assert silent.in_input.answer == 0 and not silent.warnings()
     against = notes(outputs, [f"{text(str(i), 6)} {'yes' if i % 4 < 2 else 'no'}" for i in range(60)])
     assert against.in_input.right == 0.5 and not against.warnings()
@@ -383,7 +383,7 @@ def test_a_task_that_loses_a_whole_split_is_dropped_and_logged(tmp_path):
 
 def test_a_written_suite_is_whole_or_not_there(tmp_path):
     bad = suite(task("a", plain("a", 5)), task("b/c", plain("b", 5)), meta_test=["a", "b/c"])
-    with pytest.raises(UserError, match="'b/c' is no name of a file"):
+    with pytest.raises(UserError, match="'b/c' is not a name of a file"):
         write_fixed(cleaned(bad, audit_suite(bad)), tmp_path / "fixed")
     assert not list(tmp_path.iterdir())
     (tmp_path / "full").mkdir()

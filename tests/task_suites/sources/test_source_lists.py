@@ -56,7 +56,7 @@ def test_free_text_and_tags():
     [
         ((["a", "b"], ["x"]), {}, "the train lists differ in length; found 2 and 1"),
         (([], []), {}, "the train lists are empty"),
-        ((["a", "b"], ["x", "x"]), {}, "the labels are no classes; found ['x']"),
+        ((["a", "b"], ["x", "x"]), {}, "the labels are not classes; found ['x']"),
         ((["a", " "], ["x", "y"]), {}, "train example 2: the input is empty"),
         ((["a", "b"], ["x", "y"], ["c"]), {}, "test_texts and test_labels belong together"),
         (

@@ -252,7 +252,7 @@ def test_a_mistake_in_a_table_is_named_with_its_line(tmp_path, content, message)
 
 @pytest.mark.parametrize("file", ["train.parquet", "train.arrow", "file.arrow"])
 def test_a_broken_columnar_file_gives_one_error(tmp_path, file):
-    """Half a file is no file; and what is read of a damaged one has the form of examples."""
+    """Half a file is not a file; and what is read of a damaged one has the form of examples."""
     whole, refused = FORMS[file], 0
     for number in range(0, len(whole), max(1, len(whole) // 60)):
         for content in (whole[:number], whole[:number] + b"\xff\x00\x7f" + whole[number + 3 :]):
