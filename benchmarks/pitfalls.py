@@ -154,7 +154,7 @@ def main() -> None:
         given.steps, given.points, given.halvings, given.k, given.queries = 2, 1, 1, 4, 4
     cls = method_class(given.method)
     config = MethodConfig(given.method, {}, cls.backbone_config(backbone), PromptFormat())
-    suite, _ = SuiteConfig(given.data, max_words=40, forms=["options"]).open()
+    suite, _ = SuiteConfig([given.data], max_words=40, forms=["options"]).open()
     probe = config.build()
     tasks = [t for t in suite.split("meta_train") if probe.refusal(t) is None]
     sampler = EpisodeSampler(3, given.k, given.queries)

@@ -57,7 +57,7 @@ def training(output: Path) -> TrainRun:
     """A training of a second or so with checkpoints, validations and averaged weights."""
     return TrainRun(
         output=str(output),
-        suite=SuiteConfig("small"),
+        suite=SuiteConfig(["small"]),
         backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
         trainer=TrainerConfig(
             max_steps=16,

@@ -379,7 +379,7 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
     if not args.data or not args.data.is_dir():
         say(f"skipped {MODEL}: no folder of tasks ({args.data or 'give one as --data FOLDER'})")
         return None
-    suite, _ = SuiteConfig(str(args.data), max_words=40, forms=["options"]).open()  # as in configs/realtasks.yaml
+    suite, _ = SuiteConfig([str(args.data)], max_words=40, forms=["options"]).open()  # as in configs/realtasks.yaml
     tasks = suite.split("meta_train")
     say(f"{MODEL}, {len(tasks)} meta-training tasks")
     try:

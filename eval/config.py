@@ -109,13 +109,12 @@ class QuickstartRun:
     """The whole story in minutes: meta-train a language model and compare it on tasks that it has never seen.
 
     Attributes:
-        suite: a built-in suite, a folder of tasks, or package.module:function.
+        suite: which tasks; only those with options are taken.
         full: meta-train six methods and compare eleven (much longer; it says how long).
         json: print one JSON line last.
         output: folder of runs.
         name: of the run; empty makes one from the suite's name.
         backbone: the language model.
-        max_words: leave out examples whose input has more words.
         k: demonstrations.
         minutes: end within this time, without the installation and the pull of the model: a few steps are timed, and
             the largest size that fits is chosen. Unset: 10, or no limit where `size` or `full` is given.
@@ -129,13 +128,12 @@ class QuickstartRun:
         progress: draw progress bars.
     """
 
-    suite: str = "embedded"
+    suite: SuiteConfig = field(default_factory=lambda: SuiteConfig(max_words=40, forms=["options"]))
     full: bool = False
     json: bool = False
     output: str = "runs"
     name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
-    max_words: Natural = 40
     k: Count = 16
     minutes: Positive | None = None
     size: SizeName | None = None
@@ -148,6 +146,9 @@ class QuickstartRun:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.suite.forms != ["options"]:
+            fix = "Leave it out. `metaicl evaluate` compares methods on tasks of other forms."
+            raise UserError("the quickstart takes tasks with options only", found=f"forms {self.suite.forms}", fix=fix)
 
     @property
     def seconds(self) -> float | None:

@@ -29,7 +29,6 @@ from metaicl.training.identity import RUN
 from metaicl.training.run import (
     check_data,
     check_held_out,
-    data_record,
     duration,
     train_run,
     unknown_training,
@@ -41,7 +40,7 @@ from task_suites.core.files import sha256
 from task_suites.core.idle import refuse_idle
 from task_suites.core.line_store import LineStore
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.provenance import Record
+from task_suites.provenance import Record, data_record
 from task_suites.task import Task, TaskSuite
 
 DONE = "finished.json"  # in the folder of a finished training
@@ -252,7 +251,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Result
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
     suite, note = run.suite.open()
     tasks = suite.split(run.split)
-    data = data_record(run.suite, tasks)
+    data = data_record(tasks)
     check_data(run.folder, data)
     backbones = Backbones()
     contenders = distinct(

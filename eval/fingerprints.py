@@ -23,7 +23,7 @@ from metaicl.training.identity import model_identity
 from metaicl.training.resolved import resolved
 from task_suites.core.files import sha256
 from task_suites.provenance import prompt_fingerprint
-from task_suites.sources import load_named
+from task_suites.sources import SuiteConfig, load_named
 from task_suites.task import TaskSuite
 
 TRAINED_ON = ("meta_train", "meta_validation")  # the sides that a training reads
@@ -42,14 +42,14 @@ def answers_print(config: MethodConfig, *weights: str) -> str:
 def training_print(run: TrainRun, suite: TaskSuite, *more: Any) -> str:
     """Return a hash of what a training depends on (and `more`), the method's defaults of this version and the content
     of its tasks among it; drawing a bar makes no difference."""
-    run = resolved(replace(run, progress=True))
+    run = resolved(replace(run, progress=True, suite=SuiteConfig()))  # the tasks' content stands for their suites
     code = source_prints(run.method, run.format.target)
     return hashed([asdict(run), *model_print(run.backbone), training_tasks(suite), *code, *more])
 
 
 def training_tasks(suite: TaskSuite) -> dict[str, list[tuple[str, str]]]:
     """Return the tasks of each side that a training reads, with a hash of all that their prompts are made from."""
-    return {side: [(task.name, prompt_fingerprint(task)) for task in suite.split(side)] for side in TRAINED_ON}
+    return {side: sorted((task.name, prompt_fingerprint(task)) for task in suite.split(side)) for side in TRAINED_ON}
 
 
 def model_print(config: BackboneConfig) -> list[Any]:

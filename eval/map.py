@@ -36,13 +36,13 @@ from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import one_process
-from metaicl.training.run import check_base_model, data_record, duration, machine, manifest, write_config
+from metaicl.training.run import check_base_model, duration, machine, manifest, write_config
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.json_files import read_json
 from task_suites.core.yaml_files import read_yaml
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.provenance import prompt_fingerprint
+from task_suites.provenance import data_record, prompt_fingerprint
 from task_suites.task import Task, TaskSuite
 
 RESAMPLES = 300
@@ -60,7 +60,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
         method_class(name)  # an unknown name is an error before any work
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
-    check_base_model(run.backbone.model, data_record(run.suite, tasks.values()))
+    check_base_model(run.backbone.model, data_record(tasks.values()))
     folder = run.folder
     write_config(folder / "config.yaml", asdict(run))
     ledger = Ledger(folder / LEDGER)
@@ -122,7 +122,6 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
     parts += source_prints(name)
     if cls.meta_trained:
         parts += [
-            asdict(run.suite),
             learned,
             asdict(replace(run.trainer, **recipe.get("trainer", {})).resolved()),
             run.budget_seconds,

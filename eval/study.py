@@ -10,10 +10,10 @@ from typing import Any
 from eval.config import TuneRun
 from metaicl.training.config import TrainRun
 from metaicl.training.identity import differences, identity_of, table
-from metaicl.training.run import data_record
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
+from task_suites.provenance import data_record
 from task_suites.task import TaskSuite
 
 STUDY = "study.json"  # in a study's folder: what all of its trials share
@@ -50,7 +50,7 @@ def study_identity(
 ) -> dict[str, Any]:
     """Return every option that decides what a trial is worth and which trial comes next, by its name on the command
     line."""
-    found = identity_of(training, suite, data_record(run.suite, suite.tasks.values()))
+    found = identity_of(training, suite, data_record(suite.tasks.values()))
     found |= {f"validation.{name}": value for name, value in asdict(run.validation).items()}
     found |= {f"space.{name}": list(limits) for name, limits in space.items()}
     return found | {"seed": run.seed, "budget_seconds": run.budget_seconds}

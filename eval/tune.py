@@ -223,7 +223,7 @@ def _check_validation(run: TuneRun, suite: TaskSuite, folder: Path, backbone: Ba
         raise UserError(
             f"no meta-validation task that {run.method} serves",
             found=counted(len(suite.split("meta_validation")), "meta-validation task"),
-            fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.name.",
+            fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.",
         )
     check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation.k")
 

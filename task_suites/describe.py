@@ -25,15 +25,18 @@ COLOURS: dict[Role, str] = {
 
 
 def list_tasks(suite: TaskSuite) -> str:
-    """One line a task: meta-split, name, type, metric, number of labels, description."""
+    """Return one line a task: meta-split, name, type, metric, number of labels, description; in a mixture the suite."""
     width = max(map(len, suite.tasks))
+    homes = {task.suite for task in suite.tasks.values()}
+    home_width = max(map(len, homes)) + 2 if len(homes) > 1 else 0
     limit = shutil.get_terminal_size((160, 24)).columns
     lines = [f"{suite.name}: {counted(len(suite.tasks), 'task')}"]
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     for name in (*side, *(name for name in suite.tasks if name not in side)):
         task, split = suite[name], side.get(name, "in no split")
         labels = counted(len(task.labels), "label") if task.labels else ""
-        line = f"{split:16}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
+        home = f"{task.suite:{home_width}}" if home_width else ""
+        line = f"{split:16}{home}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
         lines.append(line[:limit].rstrip())
     return "\n".join(lines)
 

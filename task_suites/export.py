@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from task_suites.core.errors import UserError, counted, nearest
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources.layouts import answered
 from task_suites.store import fill_store
-from task_suites.task import FORMS, META_SPLITS, Example, Task, TaskSuite
+from task_suites.task import META_SPLITS, Example, Task, TaskSuite
 
 PARTS = ("train", "test")
 HEAD = ("instruction", "description", "domain", "source", "licence", "family")
@@ -69,7 +69,7 @@ def check(suite: TaskSuite, to: str) -> None:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(
             f"the layout {to} cannot hold {'; '.join(problems[:5])}{more}",
-            fix="Choose another layout, or leave them out (--tasks, --forms).",
+            fix="Choose another layout, or leave them out (--suite.exclude, --suite.forms).",
         )
     for name in suite.tasks if writer.folders else ():
         if not _FILE_NAME.fullmatch(name):
@@ -85,23 +85,14 @@ def _folder(name: str) -> str:
     return name.replace(":", ".")
 
 
-def export_suite(suite: TaskSuite, to: str, output: Path | None, tasks: Sequence[str], forms: Sequence[str]) -> str:
-    """What `metaicl suites export` prints: how the exported suite is opened.
-
-    Args:
-        tasks: export these only, where there are any.
-        forms: export tasks of these forms only.
+def export_suite(suite: TaskSuite, to: str, output: Path | None) -> str:
+    """Export a suite, and return what `metaicl suites export` prints: how the exported suite is opened.
 
     Raises:
-        UserError: no output is named, no such task or form; or see `export`.
+        UserError: no output is named; or see `export`.
     """
     if output is None:
         raise UserError("suites export wants a folder", fix="Name a new one: --output FOLDER.")
-    if unknown := [form for form in forms if form not in FORMS]:
-        raise UserError(f"unknown form {unknown[0]!r}", fix=nearest(unknown[0], FORMS))
-    chosen = [suite[task].name for task in tasks] or suite.tasks
-    every = set(forms) == set(FORMS)  # then no example is read for its form
-    suite = suite.replace_tasks(lambda task: task if task.name in chosen and (every or task.form in forms) else None)
     opened = export(suite, to, output)
     return f"{output} holds {counted(len(suite.tasks), 'task')} and opens as --suite '{opened}'"
 

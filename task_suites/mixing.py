@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal, get_args
 
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, nearest
 from task_suites.task import Task
 
 MixingKind = Literal["uniform", "proportional", "temperature", "weights"]
+WeightsBy = Literal["task", "family", "suite"]
 KINDS: tuple[str, ...] = get_args(MixingKind)
+GROUPS: dict[WeightsBy, Callable[[Task], str]] = {  # the name by which a weight means a task
+    "task": lambda task: task.name,
+    "family": lambda task: task.family or task.name,
+    "suite": lambda task: task.suite,
+}
 
 
 @dataclass(frozen=True)
@@ -25,18 +32,24 @@ class Mixing:
             a chance proportional to its number n of train examples, "temperature" to n^(1/temperature) (Raffel et al.
             2020, arXiv 1910.10683, section 3.5.2), "weights" to its weight.
         temperature: 1 is proportional; the higher, the more even.
-        weights: of tasks by name; a task that is not named is never drawn.
+        weights: the weight of each task, family or suite by its name; the tasks of a family or suite share its weight
+            evenly. What is not named is never drawn.
+        by: what the weights name: "task", "family" (a task without one by its own name) or "suite" (by the name that
+            the suite was opened by).
 
     Raises:
-        UserError: an unknown kind, a temperature that is not above 0, or weights that are negative, infinite, missing,
-            or given with another kind.
+        UserError: an unknown kind or `by`, a temperature that is not above 0, or weights that are negative, infinite,
+            missing, or given with another kind.
     """
 
     kind: MixingKind = "uniform"
     temperature: float = 2.0
     weights: Mapping[str, float] = field(default_factory=dict)
+    by: WeightsBy = "task"
 
     def __post_init__(self) -> None:
+        if self.by not in GROUPS:
+            raise UserError("weights by an unknown name", found=repr(self.by), expected=" or ".join(GROUPS))
         if self.kind not in KINDS:
             raise UserError("unknown mixing of tasks", found=repr(self.kind), expected=" or ".join(KINDS))
         if not 0 < self.temperature < float("inf"):
@@ -46,7 +59,28 @@ class Mixing:
                 f"mixing {self.kind} with {len(self.weights)} weights", expected="weights with mixing weights alone"
             )
         if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
-            raise UserError("a task's weight is out of range", found=wrong, expected="0 or more")
+            raise UserError(f"the weight of a {self.by} is out of range", found=wrong, expected="0 or more")
+
+    def check(self, tasks: Sequence[Task]) -> None:
+        """Raise unless each weight names a task, family or suite of `tasks`.
+
+        Raises:
+            UserError: names the one that is none, and what was probably meant.
+        """
+        known = {by: {group(task) for task in tasks} for by, group in GROUPS.items()}
+        for name in self.weights:
+            if name not in known[self.by]:
+                others = [by for by in GROUPS if name in known[by]]
+                what = f"trainer.mixing_weights: no {self.by} {name!r} among the meta-training tasks"
+                if others:
+                    raise UserError(what, fix=f"It is a {others[0]}: set trainer.mixing_weights_by {others[0]}.")
+                raise UserError(what, fix=nearest(name, known[self.by]))
+
+    def task_weights(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """Return the weight of each task by its name, in order of names: an even share of the weight of its group."""
+        groups = {task.name: GROUPS[self.by](task) for task in sorted(tasks, key=lambda task: task.name)}
+        sizes = Counter(groups.values())
+        return {name: float(self.weights.get(group, 0)) / sizes[group] for name, group in groups.items()}
 
     def chances(self, tasks: Sequence[Task]) -> dict[str, float]:
         """The share of each task in the long run, by name; they sum to 1.
@@ -58,7 +92,7 @@ class Mixing:
         if self.kind == "uniform":
             return dict.fromkeys(names, 1 / len(names))
         if self.kind == "weights":
-            raw = {name: float(self.weights.get(name, 0)) for name in names}
+            raw = self.task_weights(tasks)
         else:
             power = 1 if self.kind == "proportional" else 1 / self.temperature
             raw = {task.name: len(task.examples("train")) ** power for task in sorted(tasks, key=lambda t: t.name)}

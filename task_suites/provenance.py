@@ -11,12 +11,21 @@ from typing import Any
 from task_suites.core.errors import UserError, counted
 from task_suites.task import META_SPLITS, Task, TaskSuite
 
-Record = dict[str, dict[str, str]]  # task -> source, licence, fingerprint
+Record = dict[str, dict[str, str]]  # task -> suite, source, licence, fingerprint
 
 
-def record(tasks: Iterable[Task]) -> Record:
-    """task -> its source, licence and the fingerprint of its content, for a run's manifest."""
-    return {t.name: {"source": t.source, "licence": t.licence, "fingerprint": t.fingerprint()} for t in tasks}
+def data_record(tasks: Iterable[Task]) -> Record:
+    """Return for each task its suite, source and licence, and the fingerprint of its content as it lies in its files,
+    before long examples are left out."""
+    return {
+        t.name: {
+            "suite": t.suite,
+            "source": t.source,
+            "licence": t.licence,
+            "fingerprint": (t.whole or t).fingerprint(),
+        }
+        for t in tasks
+    }
 
 
 def prompt_fingerprint(task: Task, examples: str | None = None) -> str:
@@ -61,12 +70,14 @@ def fingerprint_of(entry: Any) -> str:
 
 
 def tree(suite: TaskSuite) -> str:
-    """The lineage as text: suite, sides, sources, tasks, each with a fingerprint; that of a node is over those below.
+    """Return the lineage as text: suite, sides, sources, tasks, each with a fingerprint; that of a node is over those
+    below. In a mixture a task says which suite it is of.
 
     Two suites with the same data have the same fingerprints, wherever they lie and in whatever order they come.
     """
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     prints = {name: task.fingerprint() for name, task in suite.tasks.items()}
+    several = len({task.suite for task in suite.tasks.values()}) > 1
     lines: list[str] = []
     sides = [s for s in (*META_SPLITS, "in no split") if any(side.get(n, "in no split") == s for n in suite.tasks)]
     for s_index, name in enumerate(sides):
@@ -86,7 +97,8 @@ def tree(suite: TaskSuite) -> str:
             for t_index, t in enumerate(tasks):
                 mark = "└" if t_index == len(tasks) - 1 else "├"
                 sizes = f"{len(t.examples('train'))} train, {len(t.examples('test'))} test"
-                lines.append(f"{stem}{mark}─ {t.name}  {t.type}, {sizes}  {_short(prints[t.name])}")
+                home = f"  of {t.suite}" if several else ""
+                lines.append(f"{stem}{mark}─ {t.name}  {t.type}, {sizes}{home}  {_short(prints[t.name])}")
     head = f"{suite.name}  {counted(len(suite.tasks), 'task')}  {_short(combined(prints.values()))}"
     return "\n".join([head, *lines])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,14 @@ class Split:
 
     def sides(self) -> dict[str, tuple[str, ...]]:
         return {side: getattr(self, side) for side in META_SPLITS}
+
+    def without(self, names: Collection[str]) -> Split:
+        """Return the split without some of its tasks."""
+        train, validation, test, unseen = (
+            tuple(name for name in members if name not in names)
+            for members in (self.meta_train, self.meta_validation, self.meta_test, self.unseen_domain)
+        )
+        return Split(self.name, train, validation, test, unseen, self.description)
 
 
 @dataclass(frozen=True)
@@ -289,8 +297,11 @@ def data_set(name: str) -> str:
 
 
 def own_names(suite: TaskSuite) -> set[str]:
-    """Sources that say that a task was made for the suite and is of no data set: its name, also without a split's."""
-    return {suite.name.casefold(), suite.name.casefold().rpartition("/")[0]} - {""}
+    """Return the sources that say that a task was made for the suite and is of no data set: the suite's name, also
+    without a split's, and the names of the suites that it was merged from (`task_suites.mixture`)."""
+    name = suite.name.casefold()
+    base = name.rpartition("/")[0]
+    return {name, base, *name.split("+"), *base.split("+")} - {""}
 
 
 def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuite:

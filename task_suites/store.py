@@ -28,7 +28,7 @@ VERSION = 1
 PARTS = ("train", "test")
 COLUMNS = tuple(field.name for field in fields(Example))
 LISTS = frozenset(field.name for field in fields(Example) if "tuple" in str(field.type))
-TASK_KEYS = tuple(f.name for f in fields(Task) if f.init and f.name != "load")
+TASK_KEYS = tuple(f.name for f in fields(Task) if f.init and f.name not in ("load", "suite", "whole"))
 BLOCK = 4096  # examples that are made at once when all are gone through
 
 

@@ -303,6 +303,8 @@ class Task:
             disk; all others are checked and kept in memory.
         positive: right answers that the definition shows.
         negative: wrong answers that the definition shows.
+        suite: the suite that the task comes from, by the name that it was opened by.
+        whole: the task with all its examples, where some were left out; None where none were.
 
     Raises:
         UserError: an unknown type or metric, or labels that are unsound (`labels_problem`).
@@ -321,6 +323,8 @@ class Task:
     licence: str = ""
     positive: tuple[Illustration, ...] = ()
     negative: tuple[Illustration, ...] = ()
+    suite: str = field(default="", compare=False)
+    whole: Task | None = field(default=None, repr=False, compare=False)
     _loaded: dict[str, Sequence[Example]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _indices: dict[str, PartIndex] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -373,7 +377,9 @@ class Task:
 
     def keep(self, condition: Callable[[Example], bool]) -> Task:
         """The task made of those examples that satisfy `condition`, in their order."""
-        return self.replace(load=lambda split: [e for e in self.examples(split) if condition(e)])
+        return self.replace(
+            load=lambda split: [e for e in self.examples(split) if condition(e)], whole=self.whole or self
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 over the content of both splits (answers included), in hexadecimal."""
@@ -454,7 +460,7 @@ class TaskSuite:
         for split in ("meta_validation", "meta_test"):
             for task in self.split(split):
                 for part in ("train", "test"):
-                    held_out.update({e.content: f"{task.name} ({split})" for e in task.examples(part)})
+                    held_out.update(dict.fromkeys((e.content for e in task.examples(part)), f"{task.name} ({split})"))
         leaks = [
             (task.name, e.content, held_out[e.content])
             for task in self.split("meta_train")
@@ -463,12 +469,16 @@ class TaskSuite:
             if e.content in held_out
         ]
         if leaks:
-            trained, content, home = leaks[0]
+            pairs = list(dict.fromkeys(f"{trained} (meta_train) and in {home}" for trained, _, home in leaks))
+            shown = f"{leaks[0][1][:80]!r} in {pairs[0]}"
+            if len(pairs) > 1:
+                shown += f"; others in {', in '.join(pairs[1:4])}" + (", ..." if len(pairs) > 4 else "")
             raise UserError(
                 f"suite {self.name}: {len(leaks)} examples of held-out tasks also lie in meta-training tasks",
-                found=f"{content[:80]!r} in {trained} (meta_train) and in {home}",
+                found=shown,
                 expected="held-out examples that no meta-training task holds",
-                fix="Remove them from the meta-training task or move the task to the other side of suite.yaml.",
+                fix="Remove them from the meta-training tasks, or leave these tasks out: --suite.exclude "
+                + " ".join(dict.fromkeys(trained for trained, _, _ in leaks)),
             )
 
     def _stored_apart(self) -> bool:

@@ -86,7 +86,7 @@ def test_the_installed_wheel_trains_and_reports(python: Path, tmp_path: Path):
     command = python.parent / "metaicl"
     run(
         *(command, "quickstart", "--backbone.model", "tiny-random", "--backbone.dtype", "float32"),
-        *("--steps", "4", "--tasks", "2", "--seeds", "1", "--queries", "2", "--k", "4", "--max_words", "12"),
+        *("--steps", "4", "--tasks", "2", "--seeds", "1", "--queries", "2", "--k", "4", "--suite.max_words", "12"),
         *("--finetune_cells", "1", "--progress", "false", "--output", tmp_path),
         cwd=tmp_path,
     )

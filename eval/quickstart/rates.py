@@ -25,8 +25,8 @@ from metaicl.training.estimate import (
     training_rate,
 )
 from metaicl.training.identity import Identity, RunRecord, earlier_run, identity_of
-from metaicl.training.run import data_record
 from task_suites.formats.prompt_format import PromptFormat
+from task_suites.provenance import data_record
 
 TUNED_STEPS = 2  # of fine-tuning, when it is timed
 REPORT, REPORT_SECONDS = "report", 3.0  # most of it is the bootstrap
@@ -85,7 +85,7 @@ def _built(setting: Setting, training: TrainRun) -> Method:
 def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun) -> None:
     setting, name = works[0].setting, training.method
     started = time.monotonic()
-    data = data_record(training.suite, setting.suite.tasks.values())
+    data = data_record(setting.suite.tasks.values())
     rates.identity[name] = identity_of(training, setting.suite, data)
     rates.begin[name] = time.monotonic() - started
     method = _built(setting, training)

@@ -31,9 +31,9 @@ from metaicl.lm.devices import with_precision
 from metaicl.methods import method_class
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import held
-from metaicl.training.run import check_base_model, data_record, duration, write_config
+from metaicl.training.run import check_base_model, duration, write_config
 from task_suites.core.errors import counted
-from task_suites.sources import SuiteConfig
+from task_suites.provenance import data_record
 
 
 def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]:
@@ -47,10 +47,9 @@ def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]
         before = time.monotonic()
         models.pull(run.backbone.model, say=print)
         clock.started += time.monotonic() - before
-    suite_config = SuiteConfig(run.suite, run.max_words, forms=["options"])
-    suite, note = suite_config.open()
-    check_base_model(run.backbone.model, data_record(suite_config, suite.split("meta_test")))
-    setting = Setting(replace(run, backbone=with_precision(run.backbone)), suite, suite_config)
+    suite, note = run.suite.open()
+    check_base_model(run.backbone.model, data_record(suite.split("meta_test")))
+    setting = Setting(replace(run, backbone=with_precision(run.backbone)), suite)
     with held(setting.folder):
         summary = _told(setting, clock, note)
     if run.json:

@@ -16,7 +16,6 @@ from eval.quickstart.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
 from metaicl.methods import method_class
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.sources import SuiteConfig
 from task_suites.task import Task, TaskSuite
 
 FREE = ("random", "majority")  # they run no model
@@ -34,7 +33,6 @@ class Setting:
 
     run: QuickstartRun
     suite: TaskSuite
-    suite_config: SuiteConfig
     backbones: Backbones = field(default_factory=Backbones)
 
     @property
@@ -117,7 +115,7 @@ class Work:
         return TrainRun(
             name,
             str(setting.folder),
-            setting.suite_config,
+            run.suite,
             name,
             backbone=method_class(name).backbone_config(run.backbone, shared=True),
             trainer=trainer.within_budget(steps),

@@ -16,7 +16,12 @@ def first_document(text: str) -> Any:
     if "\n---" in text:
         marks = [event.start_mark for event in yaml.parse(text) if isinstance(event, yaml.DocumentStartEvent)]
         text = text[: marks[1].index] if len(marks) > 1 and marks[1] else text
-    return get_loader("yaml")(text)
+    value = get_loader("yaml")(text)
+    if isinstance(value, dict) and isinstance(names := value.get("suite"), (str, list)):
+        value["suite"] = {
+            "names": [names] if isinstance(names, str) else names
+        }  # `suite: NAME` or `suite: [NAME, NAME]`
+    return value
 
 
 set_loader(MODE, first_document, exceptions=(yaml.YAMLError,))

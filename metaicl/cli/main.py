@@ -226,7 +226,7 @@ def parse(words: list[str]) -> tuple[str, Any]:
     words = _format_fields(_positional_to_flags(words, command))
     parser, parsers = build_parser([command] if command else list(COMMANDS))
     if command:
-        words = _bare_lists(_bare_switches(words, parsers[command]), parsers[command])
+        words = _lists(_bare_switches(words, parsers[command]), parsers[command])
         for path in _config_files(words):
             check_keys(path, _known_keys(parsers[command]))
     try:
@@ -287,20 +287,34 @@ def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
     return result
 
 
-def _bare_lists(words: list[str], parser: ArgumentParser) -> list[str]:
-    """`--tasks mood` as `--tasks ["mood"]` for options that are lists."""
+def _lists(words: list[str], parser: ArgumentParser) -> list[str]:
+    """Return the words with `--tasks mood taste` as `--tasks=["mood", "taste"]`, for options that are lists, and with
+    `--suite NAME NAME` as `--suite.names=["NAME", "NAME"]`.
+
+    Raises:
+        UserError: a list is given twice.
+    """
     kinds = {f"--{action.dest}": str(getattr(action, "_typehint", None)) for action in parser._actions}
+    lists = {name: (name, kind) for name, kind in kinds.items() if kind.startswith("list[")}
+    if names := lists.get("--suite.names"):
+        lists["--suite"] = names
     result: list[str] = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if result and result[-1] in kinds and not word.startswith("--"):
-            name, equals, value = result[-1], "", word
-        elif not equals:
-            result.append(word)
+    rest = list(words)
+    while rest:
+        given, equals, value = rest.pop(0).partition("=")
+        values = [value] if equals else []
+        while given in lists and not equals and rest and not rest[0].startswith("--"):
+            values.append(rest.pop(0))
+        if given not in lists or (given == "--suite" and " ".join(values).lstrip().startswith("{")):
+            result += [f"{given}{equals}{value}", *([] if equals else values)]  # not a list, or a whole section
             continue
-        if kinds.get(name, "").startswith("list[") and not value.lstrip().startswith("["):
-            value = json.dumps([value]) if kinds[name] == "list[str]" else f"[{value}]"
-        result.append(f"{name}={value}" if equals else value)
+        name, kind = lists[given]
+        if any(word.startswith(f"{name}=") for word in result):
+            raise UserError(f"{given} is given twice", fix=f"Write its values one after the other: {given} A B")
+        if (value := " ".join(values)).lstrip().startswith("["):
+            result.append(f"{name}={value}")
+        else:
+            result.append(f"{name}={json.dumps(values) if kind == 'list[str]' else '[' + ', '.join(values) + ']'}")
     return result
 
 

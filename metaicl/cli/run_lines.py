@@ -39,6 +39,8 @@ def shown(folder: Path) -> Iterator[str]:
     record, results = _read(folder)
     yield f"{folder}: {_in_short(record, results)}"
     if record:
+        if suites := sorted({of["suite"] for of in record.data.values()}):
+            yield f"  suites: {', '.join(suites)}"
         width = max(map(len, record.identity))
         yield from (f"  {name:{width}}  {as_line(value)}" for name, value in record.identity.items())
     if results:

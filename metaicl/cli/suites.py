@@ -14,7 +14,7 @@ from task_suites.core.errors import UserError, counted
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.sources import is_suite, open_suite
+from task_suites.sources import SuiteConfig, is_suite, open_suite
 from task_suites.task import TaskSuite
 
 
@@ -26,23 +26,19 @@ class Suites:
         action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
             (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
         task: the task to show, or in place of --suite a suite.
-        suite: a built-in suite, a folder, or package.module:function.
-        split: a split file or a setting of MetaICL, in place of the suite's own sides.
+        suite: which suites, and which of their tasks.
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
         format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
         model: the model whose tokenizer is meant, for --tokens and for a chat format.
         to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
         output: the new folder to export into; the file (or folder, for folds) to write a split to.
-        tasks: export these tasks only; empty exports all.
-        forms: export tasks whose examples have one of these forms: options, text, tags.
         json: print the audit as JSON.
         html: write the audit as a page to this file.
         fix: write the suite without its leaks into this new folder.
         near: whether the audit looks for near duplicates and contained inputs too.
         context: a context size that the audit compares lengths with, in words; 0 for none.
         tokens: show the prompt token by token, as the model reads it; for an audit, measure lengths in tokens.
-        allow: sources that may lie on two sides of the meta-split.
         setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
         by: what a split keeps together: task, source, family or domain.
         shares: of the tasks, for each side of a split.
@@ -51,23 +47,19 @@ class Suites:
 
     action: str
     task: str = ""
-    suite: str = "embedded"
-    split: str = ""
+    suite: SuiteConfig = field(default_factory=SuiteConfig)
     k: Natural = 4
     seed: Whole = 0
     format: PromptFormat = field(default_factory=PromptFormat)
     model: str = "smollm2-135m"
     to: str = ""
     output: Path | None = None
-    tasks: list[str] = field(default_factory=list)
-    forms: list[str] = field(default_factory=lambda: ["options", "text", "tags"])
     json: bool = False
     html: Path | None = None
     fix: Path | None = None
     near: bool = True
     context: Natural = 0
     tokens: bool = False
-    allow: list[str] = field(default_factory=list)
     setting: str = ""
     by: Literal["task", "source", "family", "domain"] = "family"
     shares: dict[str, NonNegative] = field(
@@ -85,14 +77,16 @@ def run_suites(config: Suites) -> None:
     refuse_idle_of_action(config)
     if config.action == "audit" and config.setting:
         run_audit_of_names(config.setting)
-    name, task = suite_and_task(config)
-    suite = open_suite(name, config.split, config.allow)
-    actions[config.action](replace(config, suite=name, task=task), suite)
+    config = with_suite_and_task(config)
+    suite, note = config.suite.shorten(config.suite.choose())
+    if note:
+        print(note, file=sys.stderr)
+    actions[config.action](config, suite)
 
 
 READ_BY = {  # option -> the actions that read it
     **dict.fromkeys(("k", "format"), ("show",)),
-    **dict.fromkeys(("to", "tasks", "forms"), ("export",)),
+    "to": ("export",),
     **dict.fromkeys(("json", "html", "fix", "near", "context", "setting"), ("audit",)),
     **dict.fromkeys(("by", "shares", "folds"), ("split",)),
     "output": ("export", "split"),
@@ -111,17 +105,18 @@ def refuse_idle_of_action(config: Suites) -> None:
     refuse_idle(config, ["shares"], "one split (leave --folds out)", used=not config.folds)
 
 
-def suite_and_task(config: Suites) -> tuple[str, str]:
-    """(the suite, the task to show); `suites list NAME` means a suite, and so does `show NAME` where the suite has no
-    such task and there is a suite of that name."""
-    default = Suites("").suite
-    if not config.task or (config.action == "show" and config.suite != default):
-        return config.suite, config.task
-    if config.action == "show" and (not is_suite(config.task) or config.task in open_suite(default).tasks):
-        return config.suite, config.task
-    if config.suite != default:
-        raise UserError("two suites are named", found=f"{config.task} and {config.suite}", expected="one")
-    return config.task, ""
+def with_suite_and_task(config: Suites) -> Suites:
+    """Return the configuration with the suite that `suites list NAME` means, and that `suites show NAME` means where
+    the suite has no such task and there is a suite of that name."""
+    default = SuiteConfig().names
+    if not config.task or (config.action == "show" and config.suite.names != default):
+        return config
+    if config.action == "show" and (not is_suite(config.task) or config.task in open_suite(default[0]).tasks):
+        return config
+    if config.suite.names != default:
+        found = f"{config.task} and {' '.join(config.suite.names)}"
+        raise UserError("suites are named in two places", found=found, fix="Name all of them after --suite.")
+    return replace(config, task="", suite=replace(config.suite, names=[config.task]))
 
 
 def run_list(config: Suites, suite: TaskSuite) -> None:
@@ -145,7 +140,7 @@ def run_show(config: Suites, suite: TaskSuite) -> None:
 def run_export(config: Suites, suite: TaskSuite) -> None:
     from task_suites.export import export_suite
 
-    print(export_suite(suite, config.to, config.output, config.tasks, config.forms))
+    print(export_suite(suite, config.to, config.output))
 
 
 def run_split(config: Suites, suite: TaskSuite) -> None:
@@ -154,7 +149,7 @@ def run_split(config: Suites, suite: TaskSuite) -> None:
 
     if len(config.folds) not in (0, 2):
         raise UserError("--folds", found=config.folds, expected="[outer folds, inner folds], as [5, 4]")
-    how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.allow}
+    how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.suite.allow}
     if config.folds:
         outer, inner = config.folds
         splits = nested(suite, outer, inner, **how)
@@ -192,7 +187,7 @@ def run_audit(config: Suites, suite: TaskSuite) -> None:
         "context": config.context,
         "length": length,
         "near": config.near,
-        "allow": config.allow,
+        "allow": config.suite.allow,
     }
     report = audit_suite(suite, **settings)
     print(json.dumps(report.to_json(), ensure_ascii=False) if config.json else table(report, suite))

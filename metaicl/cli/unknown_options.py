@@ -34,10 +34,11 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
     **dict.fromkeys(("target_modules", "lora_target_modules"), ("backbone.target_modules",)),
     **dict.fromkeys(("dtype", "torch_dtype", "precision", "bf16", "fp16", "fp32"), ("backbone.dtype",)),
     **dict.fromkeys(("attn_implementation", "attn"), ("backbone.attn_implementation",)),
-    **dict.fromkeys(("dataset", "dataset_name", "data", "data_dir"), ("suite.name", "suite")),
+    **dict.fromkeys(("dataset", "dataset_name", "data", "data_dir"), ("suite",)),
     **dict.fromkeys(("output_dir", "output_path"), ("output",)),
     **dict.fromkeys(("run_name", "experiment_name"), ("name",)),
     **dict.fromkeys(("apply_chat_template", "chat_template"), ("format.chat",)),
+    "suite.name": ("suite",),
     "limit": ("protocol.queries", "queries"),
 }
 
@@ -49,7 +50,9 @@ def explained(message: str, known: Collection[str]) -> str:
         known: the options of the command.
     """
     text = " ".join(message.split())
-    unknown = re.search(r"unrecognized arguments: --([\w.-]+)|does not accept option '([\w.-]+)'", text, re.I)
+    unknown = re.search(
+        r"(?:unrecognized arguments|ambiguous option): --([\w.-]+)|does not accept option '([\w.-]+)'", text, re.I
+    )
     if not (unknown and known):
         return text
     name = unknown.group(1) or unknown.group(2)
@@ -62,6 +65,6 @@ def meant(name: str, known: Collection[str]) -> str:
     last = plain.rpartition(".")[2]
     if plain in known:
         return f"Did you mean {plain}?"
-    ours = [option for option in ELSEWHERE.get(last, ()) if option in known]
+    ours = [option for option in ELSEWHERE.get(plain, ELSEWHERE.get(last, ())) if option in known]
     found = ours or sorted(option for option in known if option.rpartition(".")[2] == last)
     return f"Did you mean {' or '.join(found)}?" if found else nearest(plain, known)

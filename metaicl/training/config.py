@@ -43,8 +43,10 @@ class TrainerConfig:
         mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
             "temperature" (to their number ^ (1 / mixing_temperature)) or "weights".
         mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
-        mixing_weights: for mixing "weights", the weight of each task by its name; a task that is not named is never
-            drawn.
+        mixing_weights: for mixing "weights", the weight of each task, family or suite by its name; what is not named is
+            never drawn.
+        mixing_weights_by: what the weights name: "task", "family" or "suite". The tasks of a family or suite share its
+            weight evenly.
         queries: queries behind each support set, in one row.
         max_classes: at most so many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
@@ -73,6 +75,7 @@ class TrainerConfig:
     mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
     mixing_temperature: Positive = 2.0
     mixing_weights: dict[str, NonNegative] = field(default_factory=dict)
+    mixing_weights_by: Literal["task", "family", "suite"] = "task"
     queries: Count = 16
     max_classes: Natural = 8
     arbitrary_labels: Share = 0.25
@@ -97,7 +100,7 @@ class TrainerConfig:
 
     def task_mixing(self) -> Mixing:
         """How often tasks are drawn."""
-        return Mixing(self.mixing, self.mixing_temperature, self.mixing_weights)
+        return Mixing(self.mixing, self.mixing_temperature, self.mixing_weights, self.mixing_weights_by)
 
     def most_demonstrations(self, step: int) -> int:
         """The upper bound of k at a step (counted from 0)."""

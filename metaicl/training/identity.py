@@ -20,7 +20,7 @@ from metaicl.lm import models, tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.text_encoder import ENCODING
-from metaicl.training.config import TrainRun
+from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.resolved import resolved
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
@@ -112,7 +112,7 @@ def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]
         "format": asdict(run.format),
         "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), model=base)),
         "model": model_identity(run.backbone),
-        "trainer": asdict(run.trainer),
+        "trainer": _outer_loop(run.trainer, suite),
         "validation": asdict(run.validation) if run.trainer.eval_steps else {},
         "suite": {"max_words": run.suite.max_words},
         "task": _tasks(suite, data),
@@ -120,6 +120,17 @@ def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]
     flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING}
     flat |= {f"{part}.{name}": v for part, of in parts.items() for name, v in of.items()}
     return json.loads(json.dumps(flat, default=_name_of))  # type: ignore[no-any-return]
+
+
+def _outer_loop(trainer: TrainerConfig, suite: TaskSuite) -> dict[str, Any]:
+    """Return the options of the outer loop; weights of families or suites as those of their tasks, wherever the suites
+    lie."""
+    values = asdict(trainer)
+    if values.pop("mixing_weights_by") != "task" and trainer.mixing == "weights":
+        mixing, tasks = trainer.task_mixing(), suite.split("meta_train")
+        mixing.check(tasks)
+        values["mixing_weights"] = mixing.chances(tasks)
+    return values
 
 
 def _tasks(suite: TaskSuite, data: Record) -> dict[str, str]:

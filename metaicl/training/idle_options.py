@@ -55,6 +55,8 @@ def refuse_idle_training(run: TrainRun) -> None:
     refuse_idle(
         trainer, ["mixing_temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature"
     )
+    weighs = trainer.mixing == "weights"
+    refuse_idle(trainer, ["mixing_weights_by"], "trainer.mixing weights", "trainer", used=weighs)
     grows = trainer.k > (trainer.k_min or 1)
     refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
     method = method_class(run.method)

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,7 @@ from metaicl.training.resolved import resolved
 from metaicl.training.trainer import Trained, Trainer, sound_checkpoint
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
-from task_suites.provenance import Record, check_unchanged, fingerprint_of, record
-from task_suites.sources import SuiteConfig, open_suite
+from task_suites.provenance import Record, check_unchanged, data_record, fingerprint_of
 from task_suites.task import Task, TaskSuite
 
 PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
@@ -70,7 +69,7 @@ def train_run(
     run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
     if suite is None:
         suite, note = run.suite.open()
-    data = data_record(run.suite, suite.tasks.values())
+    data = data_record(suite.tasks.values())
     record = RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
     before = _to_continue(run, record, other_aside)
     if before and _is_done(before, record, run.folder):
@@ -151,15 +150,6 @@ def duration(seconds: float) -> str:
         return f"{round(seconds)} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def data_record(config: SuiteConfig, tasks: Iterable[Task]) -> Record:
-    """Source, licence and fingerprint of tasks as they lie in their files, before long examples are left out."""
-    tasks = list(tasks)
-    if config.max_words:
-        whole = open_suite(config.name, config.split, config.allow)
-        tasks = [whole.tasks.get(task.name, task) for task in tasks]
-    return record(tasks)
 
 
 def check_data(folder: Path, now: Record) -> None:

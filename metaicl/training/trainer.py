@@ -32,7 +32,7 @@ from metaicl.training.identity import RunRecord
 from metaicl.training.preflight import check_episodes
 from metaicl.training.seals import check_seal, seal
 from task_suites.core.atomic import write_text
-from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.errors import UserError, counted
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.task import Task
 
@@ -97,9 +97,7 @@ class Trainer:
 
         if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
-        for name in config.mixing_weights:
-            if name not in (names := [task.name for task in tasks]):
-                raise UserError(f"trainer.mixing_weights: no meta-training task {name!r}", fix=nearest(name, names))
+        config.task_mixing().check(tasks)
         self.tasks = [task for task in tasks if method.refusal(task) is None]
         if not self.tasks:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""

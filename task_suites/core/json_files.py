@@ -62,8 +62,8 @@ def parse_json(text: str, where: object, lines: bool = True) -> Any:
         UserError: not JSON, nested too deeply, a key twice in one object, NaN or Infinity, half of a surrogate pair.
     """
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant, parse_float=_finite)
-        if _LONE.search(text):  # perhaps: the backslash may be escaped itself
+        value = _DECODER.decode(text)
+        if "\\u" in text and _LONE.search(text):  # perhaps: the backslash may be escaped itself
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except _Twice as error:
@@ -129,6 +129,9 @@ def _finite(digits: str) -> float:
     if math.isinf(value := float(digits)):
         raise ValueError(f"{digits[:20]} is too large a number")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _line_of(text: str, twice: str | None, keys: Sequence[str | int] = ()) -> int | None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,25 +59,12 @@ def load_named(name: str) -> Any:
     return getattr(module, attribute)
 
 
-def open_suite(name: str, split: str = "", allow: Iterable[str] = ()) -> TaskSuite:
-    """The suite that a name means (module docstring), on the sides of a split where one is named.
-
-    Args:
-        split: a split file or a setting of MetaICL (task_suites/splits.py); tasks that it does not name are left out.
-        allow: sources, families or tasks that may lie on two sides of it.
+def open_suite(name: str) -> TaskSuite:
+    """Return the suite that a name means (module docstring), with the sides that it has itself.
 
     Raises:
-        UserError: nothing answers to the name, or what does is not a `TaskSuite`; or see `splits.apply`.
+        UserError: nothing answers to the name, or what does is not a `TaskSuite`.
     """
-    suite = _open(name)
-    if not split:
-        return suite
-    from task_suites.splits import apply, load_split
-
-    return apply(suite, load_split(split), allow)
-
-
-def _open(name: str) -> TaskSuite:
     scheme, colon, rest = name.partition(":")
     if colon and scheme in SCHEMES:
         return load_named(SCHEMES[scheme])(rest)  # type: ignore[no-any-return]
@@ -108,50 +96,100 @@ def is_suite(name: str) -> bool:
 
 @dataclass(frozen=True)
 class SuiteConfig:
-    """Which tasks a run uses.
+    """Which tasks a run uses: those of a suite, or of several together.
 
     Attributes:
-        name: a built-in suite ("embedded"), a folder (docs/data.md), or `package.module:function`.
+        names: the suites: `--suite NAME NAME`. A name is a built-in suite ("embedded"), a folder (docs/data.md),
+            SOURCE:PLACE or `package.module:function`. The tasks of several suites are joined (docs/mixtures.md).
         max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
         min_train: where max_words is set, leave out tasks of which fewer train examples are left.
         min_test: where max_words is set, leave out tasks of which fewer test examples are left.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
-        tasks: keep these tasks only; empty keeps all.
-        split: a split file (`metaicl suites split`) or a setting of MetaICL, in place of the suite's own sides.
-        allow: sources, families or tasks that may lie on two sides of that split.
+        tasks: keep these tasks only, by name or as SUITE/TASK; empty keeps all.
+        exclude: leave these tasks out, by name or as SUITE/TASK.
+        split: a split file (`metaicl suites split`) or a setting of MetaICL, in place of the suites' own sides.
+        allow: sources, families or tasks that may lie on two sides, of that split or of several suites.
     """
 
-    name: str = "embedded"
+    names: list[str] = field(default_factory=lambda: ["embedded"])
     max_words: Natural = 0
     min_train: Natural = 40
     min_test: Natural = 8
     forms: list[str] = field(default_factory=lambda: list(FORMS))
     tasks: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
     split: str = ""
     allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_ranges(self, "suite")
-        refuse_idle(self, ["allow"], "suite.split", "suite", used=bool(self.split))
-
-    def open(self) -> tuple[TaskSuite, str | None]:
-        """(the suite, a sentence on what was left out), checked for leaks across the meta-split.
-
-        Raises:
-            UserError: see `open_suite`; or held-out examples lie in meta-training tasks; or no task is left.
-        """
+        if isinstance(self.names, str) or not self.names:
+            raise UserError("suite.names must be a list of suites", found=repr(self.names), expected="as ['embedded']")
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise UserError("a suite is named twice", found=twice[0], fix="Name it once.")
         for form in self.forms:
             if form not in FORMS:
                 raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, FORMS))
-        suite = open_suite(self.name, self.split, self.allow)
-        for name in self.tasks:
-            suite[name]  # an unknown name is an error with its nearest neighbours
-        chosen = self.tasks or suite.tasks
-        suite = suite.replace_tasks(lambda t: t if t.name in chosen and t.form in self.forms else None)
-        if not suite.tasks:
-            raise UserError(f"suite {self.name}: no task is left", fix="Widen suite.forms or suite.tasks.")
+
+    def open(self) -> tuple[TaskSuite, str | None]:
+        """Return the tasks as one suite, checked for leaks across the meta-split, and a sentence on what was left out.
+
+        Raises:
+            UserError: see `choose`; or held-out examples lie in meta-training tasks; or no task is left.
+        """
+        several = len(self.names) > 1
+        refuse_idle(self, ["allow"], "suite.split or several suites", "suite", used=bool(self.split) or several)
+        suite = self.choose()
         suite.assert_no_leak()
+        return self.shorten(suite)
+
+    def choose(self) -> TaskSuite:
+        """Return the tasks that the names, `tasks`, `exclude`, `split` and `forms` choose, as one suite.
+
+        Examples are read only where `forms` are chosen.
+
+        Raises:
+            UserError: see `open_suite`, `merge` and `apply`; or a task that no suite has, or no task is left.
+        """
+        from task_suites.mixture import merge
+
+        opened = {name.rstrip("/") or name: open_suite(name) for name in self.names}
+        known = {task for suite in opened.values() for task in suite.tasks}
+        qualified = {f"{name}/{task}" for name, suite in opened.items() for task in suite.tasks}
+        for task in (*self.tasks, *self.exclude):
+            if task not in known | qualified:
+                where = f"suite {'+'.join(suite.name for suite in opened.values())}"
+                raise UserError(f"{where} has no task {task!r}", fix=nearest(task, known))
+        chosen = {name: _with_tasks(suite, partial(self._wants, name)) for name, suite in opened.items()}
+        if self.split:
+            from task_suites.splits import apply, load_split
+
+            pool = merge({name: replace(suite, splits={}) for name, suite in chosen.items()})
+            suite = apply(pool, load_split(self.split).without(known - pool.tasks.keys()), self.allow)
+        else:
+            suite = merge(chosen, self.allow)
+        if set(self.forms) != set(FORMS):
+            suite = suite.replace_tasks(lambda task: task if task.form in self.forms else None)
+        if not suite.tasks:
+            fix = "Widen suite.forms or suite.tasks, or leave out fewer by suite.exclude."
+            raise UserError(f"suite {suite.name}: no task is left", fix=fix)
+        return suite
+
+    def _wants(self, suite: str, task: str) -> bool:
+        names = {task, f"{suite}/{task}"}
+        return (not self.tasks or not names.isdisjoint(self.tasks)) and names.isdisjoint(self.exclude)
+
+    def shorten(self, suite: TaskSuite) -> tuple[TaskSuite, str | None]:
+        """Return the suite without examples of more than `max_words`, and a sentence on what was left out.
+
+        Raises:
+            UserError: no task has enough examples left.
+        """
         return _shortened(suite, self) if self.max_words else (suite, None)
+
+
+def _with_tasks(suite: TaskSuite, wanted: Callable[[str], bool]) -> TaskSuite:
+    return suite.replace_tasks(lambda task: task if wanted(task.name) else None)
 
 
 def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | None]:

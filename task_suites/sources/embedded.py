@@ -23,6 +23,7 @@ from task_suites.embedded import (
 from task_suites.embedded.generator import Family
 from task_suites.task import META_SPLITS, TaskSuite
 
+NAME = "embedded"
 FAMILIES: tuple[Family, ...] = tuple(
     module.FAMILY
     for module in (
@@ -51,9 +52,9 @@ def open_embedded() -> TaskSuite:
     Opening it draws no example; a task draws its 320 train and 160 test examples when they are first requested, once
     in a process, and they are the same on every machine.
     """
-    tasks = {family.name: family.tasks() for family in FAMILIES}
+    tasks = {family.name: [task.replace(suite=NAME) for task in family.tasks()] for family in FAMILIES}
     return TaskSuite(
-        name="embedded",
+        name=NAME,
         tasks={task.name: task for group in tasks.values() for task in group},
         splits={
             split: tuple(task.name for family in FAMILIES if family.side == split for task in tasks[family.name])

@@ -22,8 +22,9 @@ EXAMPLE_KEYS = {field.name for field in fields(Example)}
 PARTS = ("train.jsonl", "test.jsonl")
 CHOSEN = ("classification", "multiple_choice")  # types of task whose answer is one of several
 LISTS = ("options", "tokens", "tags", "accepted")
+TEXTS = ("str", "TaskType", "Metric")  # types of the fields that are texts
 TASK_KEYS: dict[str, type] = {
-    **{field.name: str for field in fields(Task) if field.type == "str" or field.name in ("type", "metric")},
+    **{field.name: str for field in fields(Task) if field.type in TEXTS and field.name != "suite"},
     **dict.fromkeys(("labels", "positive", "negative"), list),
     "train_size": int,
     "test_size": int,

@@ -31,7 +31,7 @@ from task_suites.sources import SuiteConfig
 def run(tmp_path) -> MapRun:
     return MapRun(
         output=str(tmp_path),
-        suite=SuiteConfig("toys:toy_suite"),
+        suite=SuiteConfig(["toys:toy_suite"]),
         applications={"fruit": ["test0"], "tools": ["test1"]},
         methods=["random", "icl", "protonet"],
         backbone=tiny_config(),

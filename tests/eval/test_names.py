@@ -21,7 +21,7 @@ from metaicl.training.run import train_run
 from task_suites.core.errors import UserError
 from task_suites.sources import SuiteConfig
 
-TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 
 
 def a_training(output: Path, name: str, lr: float = 1e-3, **backbone) -> Path:
@@ -148,7 +148,7 @@ def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_pat
     for training in ({}, {"training": None}):
         card.write_text(json.dumps({name: v for name, v in known.items() if name != "training"} | training))
         words = ["evaluate", "--methods", f"[icl, {tmp_path / 'strange'}]", "--name", "x", "--output", str(tmp_path)]
-        words += ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
+        words += ["--suite", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
         words += ["--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress=false"]
         words += ["--backbone.model", "tiny-random"]
         with pytest.raises(SystemExit):

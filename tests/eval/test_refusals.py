@@ -119,7 +119,7 @@ def test_more_options_than_letters_refuse_that_task_only(tmp_path):
     run = EvaluateRun(
         "letters",
         str(tmp_path),
-        SuiteConfig(f"{__name__}:wide_suite"),
+        SuiteConfig([f"{__name__}:wide_suite"]),
         methods=["random", "icl"],
         backbone=tiny_config(weights="frozen"),
         format=PromptFormat(choices="letters"),
@@ -149,7 +149,7 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
     suite = tmp_path / "suite"
     write_task(suite, "mood", train=rows("mood", "train", 20))
     write_task(suite, "few", train=rows("few", "train", 4))
-    words = ["evaluate", "--suite.name", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
+    words = ["evaluate", "--suite", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
     words += [
         "--backbone.model",
         "tiny-random",

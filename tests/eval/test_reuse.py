@@ -49,8 +49,12 @@ def write_sides(folder: Path, sides: dict[str, list[str]]) -> None:
     (folder / "suite.yaml").write_text(yaml.safe_dump({"name": "small", "description": "tasks", "splits": sides}))
 
 
+def quick_suite(folder: Path) -> SuiteConfig:
+    return SuiteConfig([str(folder)], 40, forms=["options"])
+
+
 def suite_of(folder: Path) -> SuiteConfig:
-    return SuiteConfig(str(folder), min_train=1, min_test=1)
+    return SuiteConfig([str(folder)], min_train=1, min_test=1)
 
 
 def trained_on(best: Path) -> set[str]:
@@ -62,7 +66,14 @@ def trained_on(best: Path) -> set[str]:
 def test_a_quickstart_whose_sides_changed_trains_again_and_tests_on_nothing_that_was_trained_on(folder, capsys):
     few = {"steps": 8, "k": 2, "seeds": 1, "queries": 2, "tasks": 1, "finetune_cells": 0, "progress": False}
     output = folder.parent / "runs"
-    run = QuickstartRun(str(folder), output=str(output), name="q", backbone=tiny_config(), size="mini", **few)
+    run = QuickstartRun(
+        quick_suite(folder),
+        output=str(output),
+        name="q",
+        backbone=tiny_config(),
+        size="mini",
+        **few,
+    )
     for sides in (SIDES, EXCHANGED):
         write_sides(folder, sides)
         quickstart(run)
@@ -206,7 +217,9 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
     suite = suite_of(folder).open()[0]
     one = {"source": "", "licence": "", "fingerprint": suite["topic"].fingerprint()}
     known = {"run": {}, "data": {}, "trained_on": {"renamed": one}}
-    quick = QuickstartRun(str(folder), output=str(tmp_path), backbone=tiny_config(model=str(base)), progress=False)
+    quick = QuickstartRun(
+        quick_suite(folder), output=str(tmp_path), backbone=tiny_config(model=str(base)), progress=False
+    )
     mapped = replace(map_of(folder, "topic"), backbone=tiny_config(model=str(base)))
     for training, said in ((known, "1 task of this comparison"), (None, "nothing says what the base model")):
         save_method(config.build(), config, base, training)

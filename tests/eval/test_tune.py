@@ -25,7 +25,7 @@ TRAINER = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1)
 def run(tmp_path) -> TuneRun:
     return TuneRun(
         output=str(tmp_path),
-        suite=SuiteConfig("toys:toy_suite"),
+        suite=SuiteConfig(["toys:toy_suite"]),
         backbone=tiny_config(),
         trainer=TRAINER,
         validation=ValidationConfig(k=2, queries=6),

@@ -12,7 +12,7 @@ from metaicl.methods.predictor import Predictor
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
-TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
 
 

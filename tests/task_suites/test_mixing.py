@@ -11,6 +11,7 @@ from examples import examples
 from helpers import in_fresh_process, sized_task
 from hypothesis import given
 from hypothesis import strategies as st
+from mixtures import suite_of
 from scipy.stats import chisquare
 from training import CONFIG as TRAINER
 from training import equal, make, weights
@@ -19,6 +20,7 @@ from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import training_episodes
 from task_suites.core.errors import UserError
 from task_suites.mixing import Mixing
+from task_suites.mixture import merge
 
 SIZES = {"small": 10, "middle": 40, "large": 250}
 TASKS = [sized_task({"a": n // 2, "b": n - n // 2}, name=name) for name, n in SIZES.items()]
@@ -28,6 +30,14 @@ MIXINGS = {
     "temperature": Mixing("temperature", temperature=3.0),
     "weights": Mixing("weights", weights={"small": 3, "large": 1.5}),
 }
+GROUPED = [  # task, family, suite
+    task.replace(name=name, family=family, suite=suite)
+    for task, (name, family, suite) in zip(
+        [*TASKS, TASKS[0], TASKS[1]],
+        [("a", "f", "x"), ("b", "f", "../y"), ("c", "g", "../y"), ("d", "", "../y"), ("e", "g", "x")],
+        strict=True,
+    )
+]
 CONFIG = TrainerConfig(k=4, queries=2, episodes_per_step=4, max_classes=0)
 
 
@@ -129,8 +139,8 @@ def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
         ({"kind": "temperature", "temperature": 0.0}, "temperature of mixing is out of range"),
         ({"kind": "weights"}, "mixing weights with 0 weights"),
         ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights with mixing weights alone"),
-        ({"kind": "weights", "weights": {"small": -1}}, "a task's weight is out of range; found {'small': -1}"),
-        ({"kind": "weights", "weights": {"small": float("nan")}}, "a task's weight is out of range"),
+        ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task is out of range; found {'small': -1}"),
+        ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task is out of range"),
     ],
 )
 def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
@@ -152,7 +162,7 @@ def test_wrong_trainer_settings_are_refused_before_any_step():
 
 def test_a_weight_of_an_unknown_task_is_refused_by_the_trainer(tmp_path):
     config = replace(TRAINER, mixing="weights", mixing_weights={"train0": 1.0, "trian1": 1.0})
-    with pytest.raises(UserError, match=r"trainer.mixing_weights: no meta-training task 'trian1'. Did you mean train1"):
+    with pytest.raises(UserError, match=r"trainer.mixing_weights: no task 'trian1' among .* Did you mean train1"):
         make(tmp_path, config=config)
 
 
@@ -168,3 +178,52 @@ def test_a_mixed_run_on_a_curriculum_resumes_to_the_same_weights(tmp_path):
     resumed = make(tmp_path / "broken", config=config)
     resumed.run()
     assert resumed.step == 4 and equal(weights(straight), weights(resumed))
+
+
+@pytest.mark.parametrize(
+    ("by", "weights", "shares"),
+    [
+        ("task", {"a": 1, "c": 3}, {"a": 0.25, "c": 0.75}),
+        ("family", {"f": 1, "g": 2, "d": 1}, {"a": 1 / 8, "b": 1 / 8, "c": 1 / 4, "d": 1 / 4, "e": 1 / 4}),
+        ("suite", {"x": 1, "../y": 3}, {"a": 1 / 8, "e": 1 / 8, "b": 1 / 4, "c": 1 / 4, "d": 1 / 4}),
+        ("suite", {"x": 1}, {"a": 1 / 2, "e": 1 / 2}),
+    ],
+)
+def test_weights_of_families_and_suites_are_shared_evenly_by_their_tasks(by, weights, shares):
+    mixing = Mixing("weights", weights=weights, by=by)
+    mixing.check(GROUPED)
+    assert mixing.chances(GROUPED) == pytest.approx(dict.fromkeys("abcde", 0) | shares)
+    counts = Counter(names(mixing, range(4000), tasks=GROUPED))
+    assert set(counts) == set(shares)
+    assert chisquare([counts[name] for name in shares], [4000 * share for share in shares.values()]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("by", "name", "message"),
+    [
+        ("suite", "../yy", r"no suite '../yy' among the meta-training tasks. Did you mean \.\./y"),
+        (
+            "family",
+            "a",
+            "no family 'a' among .* tasks. It is a task: set trainer.mixing_weights_by task",
+        ),
+        ("task", "x", "no task 'x' among .* tasks. It is a suite: set trainer.mixing_weights_by suite"),
+        ("task", "zz", "no task 'zz' among the meta-training tasks. Known: a, b, c, d, e"),
+    ],
+)
+def test_a_weight_that_names_nothing_is_refused_with_what_it_may_mean(by, name, message):
+    with pytest.raises(UserError, match=message):
+        Mixing("weights", weights={name: 1}, by=by).check(GROUPED)
+    with pytest.raises(UserError, match="weights by an unknown name; found 'source'"):
+        Mixing("weights", weights={"a": 1}, by="source")
+
+
+@given(
+    seed=st.integers(0, 10**6), order=st.permutations(["a", "b", "c"]), by=st.sampled_from(["task", "family", "suite"])
+)
+def test_the_order_of_the_suites_of_a_mixture_changes_no_draw(seed, order, by):
+    suites = {name: suite_of(name, **{f"{name}{i}": f"source {name}{i % 2}" for i in range(3)}) for name in "abc"}
+    one, other = merge(suites).split("meta_train"), merge({name: suites[name] for name in order}).split("meta_train")
+    weights = {"task": {"a1": 1, "c0": 2}, "family": {"source a0": 1, "source b1": 2}, "suite": {"a": 1, "c": 5}}[by]
+    for mixing in (*list(MIXINGS.values())[:3], Mixing("weights", weights=weights, by=by)):
+        assert names(mixing, range(9), seed, one) == names(mixing, range(9), seed, other[::-1])

@@ -18,7 +18,7 @@ from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.run import train_run
 from task_suites import open_suite
 from task_suites.core.errors import UserError
-from task_suites.provenance import check_unchanged, record, tree
+from task_suites.provenance import check_unchanged, data_record, tree
 from task_suites.sources import SuiteConfig
 
 
@@ -33,7 +33,7 @@ def evaluation(folder, tmp_path, **changes) -> EvaluateRun:
     run = EvaluateRun(
         name="compared",
         output=str(tmp_path / "runs"),
-        suite=SuiteConfig(str(folder)),
+        suite=SuiteConfig([str(folder)]),
         methods=["random", "majority"],
         protocol=Protocol(k=[2], seeds=1, queries=2),
         highlight="majority",
@@ -66,10 +66,10 @@ def test_a_change_of_one_example_changes_the_fingerprints_above_it_alone(folder)
 
 
 def test_changed_data_is_named_and_tasks_that_one_side_lacks_are_passed_over(folder):
-    before = record(open_suite(str(folder)).tasks.values())
+    before = data_record(open_suite(str(folder)).tasks.values())
     assert before["mood"]["source"] == "Moods v1" and before["mood"]["licence"] == "CC0-1.0"
     change(folder)
-    now = record(open_suite(str(folder)).tasks.values())
+    now = data_record(open_suite(str(folder)).tasks.values())
     check_unchanged({"mood": before["mood"], "gone": before["topic"]}, now, "run")
     with pytest.raises(UserError, match=r"run: the data of 1 task changed since the run: topic; found topic with"):
         check_unchanged(before, now, "run")
@@ -79,7 +79,8 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
     run = evaluation(folder, tmp_path)
     results = evaluate_run(run, say=lambda text: None)
     task = open_suite(str(folder))["topic"]
-    assert results.manifest["tasks"] == {"topic": {"source": "", "licence": "", "fingerprint": task.fingerprint()}}
+    expected = {"suite": str(folder), "source": "", "licence": "", "fingerprint": task.fingerprint()}
+    assert results.manifest["tasks"] == {"topic": expected}
     _, about = yaml.safe_load_all((run.folder / "config.yaml").read_text())
     assert about["manifest"]["tasks"] == results.manifest["tasks"]
     evaluate_run(run, say=lambda text: None)  # the same data: nothing to say
@@ -91,7 +92,7 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
 
 def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
     before = evaluate_run(evaluation(folder, tmp_path), say=lambda text: None)
-    shorter = SuiteConfig(str(folder), max_words=40, min_train=2, min_test=2)
+    shorter = SuiteConfig([str(folder)], max_words=40, min_train=2, min_test=2)
     after = evaluate_run(evaluation(folder, tmp_path, suite=shorter), say=lambda text: None)
     assert after.manifest["tasks"] == before.manifest["tasks"]
 
@@ -100,7 +101,7 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     run = TrainRun(
         name="trained",
         output=str(tmp_path / "runs"),
-        suite=SuiteConfig(str(folder)),
+        suite=SuiteConfig([str(folder)]),
         method="metaicl",
         backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
         trainer=TrainerConfig(max_steps=1, k=2, queries=2, episodes_per_step=1, eval_steps=0),
@@ -116,7 +117,7 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     other = tmp_path / "sides.json"  # the same tasks, the trained one now held out
     other.write_text('{"name": "other", "meta_train": ["topic"], "meta_test": ["mood"]}')
     swapped = evaluation(
-        folder, tmp_path, methods=methods, name="other", suite=SuiteConfig(str(folder), split=str(other))
+        folder, tmp_path, methods=methods, name="other", suite=SuiteConfig([str(folder)], split=str(other))
     )
     with pytest.raises(UserError, match=r"best/method.json: 1 task of .*meta-trained on them; found mood"):
         evaluate_run(swapped, say=lambda text: None)

@@ -151,9 +151,9 @@ def test_a_leak_across_the_split_of_a_stored_suite_is_found(tmp_path):
     )
     for task, name in ((told_apart, "a"), (clean.replace(load=leaking.load), "b")):
         write_store(suite_of(task, leaking, meta_train=("clean",), meta_test=("leaking",)), tmp_path / name)
-    SuiteConfig(f"arrow:{tmp_path}/a").open()
+    SuiteConfig([f"arrow:{tmp_path}/a"]).open()
     with pytest.raises(UserError, match="120 examples of held-out tasks also lie in meta-training tasks"):
-        SuiteConfig(f"arrow:{tmp_path}/b").open()
+        SuiteConfig([f"arrow:{tmp_path}/b"]).open()
 
 
 def test_a_sound_store_is_read_by_plain_arrow(stored):

@@ -19,13 +19,15 @@ from eval.quickstart.run import quickstart
 from eval.quickstart.work import FULL, UNTRAINED
 from metaicl.cli.main import parse
 from metaicl.training import trainer
+from task_suites.sources import SuiteConfig
 
+QUICK = SuiteConfig(["toys:toy_suite"], 40, forms=["options"])
 SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
 TIMES = {"seconds", "estimated_seconds", "estimate_error"}
 
 
 def made(output: Path) -> QuickstartRun:
-    return QuickstartRun("toys:toy_suite", output=str(output), name="q", backbone=tiny_config(), **SMALL)
+    return QuickstartRun(QUICK, output=str(output), name="q", backbone=tiny_config(), **SMALL)
 
 
 @pytest.fixture

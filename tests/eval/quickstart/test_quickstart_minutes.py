@@ -20,7 +20,9 @@ from eval.quickstart.run import quickstart
 from eval.quickstart.sizes import SIZES, Size
 from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
+from task_suites.sources import SuiteConfig
 
+QUICK = SuiteConfig(["toys:toy_suite"], 40, forms=["options"])
 TOYS: dict[str, Size] = {
     "mini": Size(1, 1, 2, 1, 0, True),
     "tiny": Size(1, 1, 2, 1, 0, True),  # the same: of equal sizes the larger name is chosen
@@ -76,7 +78,7 @@ def machine(monkeypatch):
 def run(tmp_path):
     def make(**more):
         settings = {"k": 2, "output": str(tmp_path), "name": "q", "progress": False, "minutes": 5.0, **more}
-        return QuickstartRun("toys:toy_suite", backbone=tiny_config(), **settings)
+        return QuickstartRun(QUICK, backbone=tiny_config(), **settings)
 
     return make
 

@@ -18,7 +18,7 @@ from task_suites.formats.prompt_format import PRESETS, preset
 from task_suites.task import Example
 
 TINY = ["--backbone.model", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
-TOYS = ["--suite.name", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
+TOYS = ["--suite", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
 
 
 def fails(capsys, *words: str) -> str:
@@ -48,10 +48,13 @@ def fails(capsys, *words: str) -> str:
         (["suites", "show", "ag_newz"], "has no task 'ag_newz'"),
         (["suites", "list", "--suite", "nowhere"], "no suite 'nowhere'"),
         (["suites", "list", "nowhere"], "no suite 'nowhere'"),
-        (["suites", "audit", "embedded", "--suite", "nowhere"], "two suites are named; found embedded and nowhere"),
+        (
+            ["suites", "audit", "embedded", "--suite", "nowhere"],
+            "suites are named in two places; found embedded and nowhere",
+        ),
         (["suites", "splt"], "unknown action 'splt'. Did you mean split"),
         (["suites", "split", "--folds", "[3]"], "--folds; found [3]; expected [outer folds, inner folds]"),
-        (["suites", "list", "--split", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
+        (["suites", "list", "--suite.split", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
         (["suites", "audit", "--near=false", "--context", "-5"], "context must be at least 0, but is -5"),
         (["suites", "audit", "--near=false", "--html", "/dev/null/x.html"], "/dev/null/x.html: cannot be written"),
         (["suites", "audit", "--fix", "/dev/null"], "/dev/null: the target is there already"),
@@ -100,7 +103,7 @@ def test_flags_go_over_the_config_file(tmp_path):
 
 def test_switches_need_no_value():
     _, config = parse(["quickstart", "--json", "--full", "--suite", "x"])
-    assert (config.json, config.full, config.suite) == (True, True, "x")
+    assert (config.json, config.full, config.suite.names) == (True, True, ["x"])
     _, config = parse(["evaluate", "--protocol.stratified", "true", "--progress=false"])
     assert (config.protocol.stratified, config.progress) == (True, False)
     with pytest.raises(UserError, match=r"--protocol\.stratified; found 3; expected true, false or nothing"):
@@ -124,9 +127,10 @@ def test_a_task_comes_before_a_suite_of_its_name(capsys, tmp_path, monkeypatch):
 
 
 def test_a_list_of_one_needs_no_brackets():
-    words = ["--tasks", "mood, or so", "--forms=tags", "--allow", "[a, b]", "--folds", "3"]
+    words = ["--suite.tasks", "mood, or so", "--suite.forms=tags", "--suite.allow", "[a, b]", "--folds", "3"]
     _, config = parse(["suites", "export", *words])
-    assert (config.tasks, config.forms, config.allow, config.folds) == (["mood, or so"], ["tags"], ["a", "b"], [3])
+    suite = config.suite
+    assert (suite.tasks, suite.forms, suite.allow, config.folds) == (["mood, or so"], ["tags"], ["a", "b"], [3])
     assert parse(["evaluate", "--methods", "icl", "--protocol.k", "4"])[1].methods == ["icl"]
 
 

@@ -135,7 +135,7 @@ def test_every_option_of_suites_that_one_action_reads_is_an_option():
     from metaicl.cli.suites import Suites
 
     assert set(READ_BY) < {f.name for f in fields(Suites)}
-    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", "split", "allow"}
+    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite"}
 
 
 def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():

@@ -20,7 +20,7 @@ SUITE = """
 from toys import toy_suite
 """
 EVALUATE = [
-    *("evaluate", "--methods", "[random, mine.methods:Mine]", "--suite.name", "mine.suite:toy_suite"),
+    *("evaluate", "--methods", "[random, mine.methods:Mine]", "--suite", "mine.suite:toy_suite"),
     *("--suite.min_train", "1", "--suite.min_test", "1", "--backbone.model", "tiny-random", "--progress=false"),
     *("--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2"),
 ]

@@ -18,7 +18,7 @@ from metaicl.training.identity import RUN, read_record
 from metaicl.training.run import train_run
 from task_suites.sources import SuiteConfig
 
-TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 
 
 def silent(text: str) -> None:
@@ -74,7 +74,8 @@ def test_a_training_is_shown_with_every_option_of_its_record(runs, capsys):
     out = said(capsys, "show", "first", "--output", runs)
     record = read_record(runs / "first")
     assert record is not None
-    assert [line.split()[0] for line in out.splitlines()[1:]] == list(record.identity)
+    assert out.splitlines()[1] == "  suites: toys:toy_suite"
+    assert [line.split()[0] for line in out.splitlines()[2:]] == list(record.identity)
     assert said(capsys, "show", runs / "first", "--output", runs) == out
 
 

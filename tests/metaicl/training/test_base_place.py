@@ -20,7 +20,7 @@ from task_suites.formats.prompt_format import PromptFormat
 
 TRAINING = [
     *("train", "--method", "metaicl", "--trainer.max_steps", "1", "--trainer.k", "2", "--trainer.queries", "2"),
-    *("--suite.name", "../suite", "--backbone.model", "base", "--backbone.device", "cpu", "--progress", "false"),
+    *("--suite", "../suite", "--backbone.model", "base", "--backbone.device", "cpu", "--progress", "false"),
 ]
 COMPARING = [
     *("evaluate", "--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress", "false"),
@@ -54,7 +54,7 @@ def test_a_method_over_a_base_model_of_a_relative_path_is_used_from_any_folder(h
     capsys.readouterr()
     predict("../work/runs/metaicl/best", here.parent)
     assert '"answer"' in capsys.readouterr().out
-    main([*COMPARING, "--methods", '["../work/runs/metaicl/best"]', "--suite.name", "../suite"])
+    main([*COMPARING, "--methods", '["../work/runs/metaicl/best"]', "--suite", "../suite"])
     main([*TRAINING, "--backbone.model", "../work/base", "--backbone.weights", weights, "--output", "../work/runs"])
     assert "is finished" in capsys.readouterr().out  # the same run, by another relative path
 
@@ -73,7 +73,7 @@ def test_a_fully_trained_model_needs_its_base_no_more(here, capsys):
     main([*TRAINING, "--backbone.weights", "full"])
     shutil.rmtree("base")
     predict("runs/metaicl", here.parent)
-    main([*COMPARING, "--methods", '["runs/metaicl/best"]', "--suite.name", "../suite"])
+    main([*COMPARING, "--methods", '["runs/metaicl/best"]', "--suite", "../suite"])
     assert "refused" not in capsys.readouterr().out
 
 
@@ -84,7 +84,7 @@ def test_a_base_model_that_is_gone_is_named_with_its_places_and_the_way_out_work
     capsys.readouterr()
     for command in (["--methods", '["deep/er/copy/of/best"]'], None):
         with pytest.raises(SystemExit) as stop:
-            main([*COMPARING, *command, "--suite.name", "../suite"]) if command else predict(
+            main([*COMPARING, *command, "--suite", "../suite"]) if command else predict(
                 "deep/er/copy/of/best", here.parent
             )
         assert stop.value.code == 2

@@ -21,13 +21,14 @@ from metaicl.training.checkpoint import load_method, read_training
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.training.identity import FREE, adds_steps, differences, identity_of, read_record, table
 from metaicl.training.resolved import resolved
-from metaicl.training.run import data_record, train_run
+from metaicl.training.run import train_run
 from metaicl.training.trainer import Trained
 from task_suites.core.errors import UserError
+from task_suites.provenance import data_record
 from task_suites.sources import SuiteConfig
 
 SMALL = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1, logging_steps=1, eval_steps=2, save_steps=1)
-TOYS = SuiteConfig("toys:toy_suite", min_train=1, min_test=1)
+TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 
 
 def a_run(output: Path, **changes: Any) -> TrainRun:
@@ -50,7 +51,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def identity(run: TrainRun) -> dict[str, Any]:
     suite, _ = run.suite.open()
-    return identity_of(run, suite, data_record(run.suite, suite.tasks.values()))
+    return identity_of(run, suite, data_record(suite.tasks.values()))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ PAIRED = {
     "format.template": {"templates": OTHER["templates"], "template": "mine"},
     "trainer.mixing_weights": {"mixing": "weights", "mixing_weights": {"train0": 1.0}},
 }
-ELSEWHERE = {"model", "target", "seed_of"}  # the model's name and the format's class are changed in tests of their own
+ELSEWHERE = {"model", "target", "seed_of", "mixing_weights_by"}  # changed in tests of their own
 
 
 def changed(value: Any, name: str) -> Any:
@@ -127,17 +128,17 @@ def test_method_options_model_and_tasks_are_part_of_the_run(tmp_path):
     assert not differences(now, identity(replace(run, method_options={"objective": "options"})))
     assert {"method", "format.instruction"} <= set(differences(now, identity(replace(run, method="ict"))))
     folder = make_folder(tmp_path)
-    before = identity(replace(run, suite=SuiteConfig(str(folder))))
+    before = identity(replace(run, suite=SuiteConfig([str(folder)])))
     assert before["task.mood"].startswith("meta_train ")
     shutil.copytree(folder, tmp_path / "elsewhere")
-    assert before == identity(replace(run, suite=SuiteConfig(str(tmp_path / "elsewhere"))))
+    assert before == identity(replace(run, suite=SuiteConfig([str(tmp_path / "elsewhere")])))
     sides = tmp_path / "sides.json"
     sides.write_text('{"name": "other", "meta_train": ["topic", "taste"], "meta_test": ["mood"]}')
-    swapped = identity(replace(run, suite=SuiteConfig(str(folder), split=str(sides))))
+    swapped = identity(replace(run, suite=SuiteConfig([str(folder)], split=str(sides))))
     assert list(differences(before, swapped)) == ["task.mood", "task.taste", "task.topic"]
     write_task(folder, "taste", {"instruction": "Say how it tastes."})
     write_task(folder, "topic", test=[*rows("topic", "test"), {"input": "new", "output": "good"}])
-    after = identity(replace(run, suite=SuiteConfig(str(folder))))
+    after = identity(replace(run, suite=SuiteConfig([str(folder)])))
     assert list(differences(before, after)) == ["task.taste", "task.topic"]
 
 
@@ -231,7 +232,7 @@ def test_a_record_that_cannot_be_read_is_one_clear_error(finished, tmp_path):
 
 
 def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys):
-    words = ["train", "--output", str(tmp_path), "--suite.name", "toys:toy_suite", "--trainer.max_steps", "1"]
+    words = ["train", "--output", str(tmp_path), "--suite", "toys:toy_suite", "--trainer.max_steps", "1"]
     words += ["--trainer.k", "2", "--trainer.queries", "2", "--backbone.model", "tiny-random", "--progress=false"]
     main(words)
     main([*words, "--method", "ict"])

@@ -32,7 +32,7 @@ def short_context(monkeypatch):
 
 
 def train(suite, folder, method="metaicl", trainer=SHORT, validation=None, **changes):
-    config = SuiteConfig(str(suite), min_train=1, min_test=1, **changes)
+    config = SuiteConfig([str(suite)], min_train=1, min_test=1, **changes)
     run = TrainRun("run", str(folder), config, method, backbone=tiny_config(), trainer=trainer, progress=False)
     return train_run(replace(run, validation=validation or ValidationConfig(2, 1, 2)), make_validate, lambda _: None)
 

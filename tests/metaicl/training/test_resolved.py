@@ -154,7 +154,7 @@ def test_a_format_that_contradicts_the_method_is_refused(method, field):
 
 def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
     run = EvaluateRun(
-        "one", str(tmp_path), SuiteConfig("toys:toy_suite"), methods=["icl", "setfit"], backbone=tiny_config(),
+        "one", str(tmp_path), SuiteConfig(["toys:toy_suite"]), methods=["icl", "setfit"], backbone=tiny_config(),
         protocol=Protocol([2], 1, 2), method_options={"setfit": {"steps": 1}}, highlight="setfit", progress=False,
     )  # fmt: skip
     evaluate_run(run, lambda text: None)
@@ -180,7 +180,7 @@ def test_steps_and_a_budget_exclude_each_other():
 
 def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):
     run = TrainRun(
-        "one", str(tmp_path), SuiteConfig("toys:toy_suite"), "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
+        "one", str(tmp_path), SuiteConfig(["toys:toy_suite"]), "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
         trainer=TrainerConfig(max_steps=1, k=2, queries=2), progress=False, resume=False,
     )  # fmt: skip
     train_run(run, lambda tasks, config: lambda method: 0.0, lambda text: None, toy_suite())

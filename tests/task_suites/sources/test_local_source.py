@@ -279,41 +279,41 @@ def test_long_examples_are_left_out_whole_and_counted(tmp_path):
     long = [{"input": "word " * 9 + str(i), "output": "good", "options": LABELS} for i in range(3)]
     folder = make_folder(tmp_path)
     write_task(folder, "mood", train=[*rows("mood", "train"), *long])
-    suite, note = SuiteConfig(str(folder), max_words=9, min_train=6, min_test=6).open()
+    suite, note = SuiteConfig([str(folder)], max_words=9, min_train=6, min_test=6).open()
     assert note == "3 of 39 examples have inputs of more than 9 words and were left out."
     assert [e.text for e in suite["mood"].examples("train")] == [r["input"] for r in rows("mood", "train")]
-    suite, note = SuiteConfig(str(folder), max_words=10, min_train=6, min_test=6).open()
+    suite, note = SuiteConfig([str(folder)], max_words=10, min_train=6, min_test=6).open()
     assert len(suite["mood"].examples("train")) == 9 and note is None  # nothing was left out, so nothing is said
 
 
 def test_a_task_with_too_few_short_examples_is_left_out_by_name(tmp_path):
     folder = make_folder(tmp_path)
     write_task(folder, "mood", train=rows("mood", "train", 7))
-    suite, note = SuiteConfig(str(folder), max_words=9, min_train=7, min_test=1).open()
+    suite, note = SuiteConfig([str(folder)], max_words=9, min_train=7, min_test=1).open()
     assert list(suite.tasks) == ["mood"] and note.endswith(
         "so were the tasks taste, topic, of which too few examples remained."
     )
     with pytest.raises(UserError, match=r"no task has enough examples of at most 9 words; .* Raise suite.max_words"):
-        SuiteConfig(str(folder), max_words=9).open()
+        SuiteConfig([str(folder)], max_words=9).open()
 
 
 def test_without_a_limit_nothing_is_left_out(tmp_path):
-    suite, note = SuiteConfig(str(make_folder(tmp_path))).open()
+    suite, note = SuiteConfig([str(make_folder(tmp_path))]).open()
     assert note is None and len(suite.tasks) == 3
 
 
 def test_forms_and_tasks_choose(tmp_path):
     folder = make_folder(tmp_path)
     write_task(folder, "topic", TAGGING, train=[TAGGED], test=[TAGGED])
-    assert list(SuiteConfig(str(folder), forms=["tags"]).open()[0].tasks) == ["topic"]
-    suite, _ = SuiteConfig(str(folder), tasks=["topic", "mood"], forms=["options"]).open()
+    assert list(SuiteConfig([str(folder)], forms=["tags"]).open()[0].tasks) == ["topic"]
+    suite, _ = SuiteConfig([str(folder)], tasks=["topic", "mood"], forms=["options"]).open()
     assert list(suite.tasks) == ["mood"] and suite.splits["meta_test"] == ()
     with pytest.raises(UserError, match=r"no task is left. Widen suite.forms"):
-        SuiteConfig(str(folder), forms=["text"]).open()
+        SuiteConfig([str(folder)], forms=["text"]).open()
     with pytest.raises(UserError, match=r"suite.forms: unknown form 'tag'. Did you mean tags"):
-        SuiteConfig(str(folder), forms=["tag"]).open()
+        SuiteConfig([str(folder)], forms=["tag"]).open()
     with pytest.raises(UserError, match=r"no task 'moods'. Did you mean mood"):
-        SuiteConfig(str(folder), tasks=["moods"]).open()
+        SuiteConfig([str(folder)], tasks=["moods"]).open()
 
 
 def test_a_planted_leak_across_the_split_is_refused(tmp_path):
@@ -321,8 +321,8 @@ def test_a_planted_leak_across_the_split_is_refused(tmp_path):
     leak = {"input": "TOPIC  test item 1", "output": "good", "options": LABELS}
     write_task(folder, "mood", train=[*rows("mood", "train"), leak])
     with pytest.raises(UserError, match=r"'topic test item 1' in mood \(meta_train\) and in topic \(meta_test\)"):
-        SuiteConfig(str(folder)).open()
-    assert SuiteConfig(str(folder), tasks=["mood", "taste"]).open()
+        SuiteConfig([str(folder)]).open()
+    assert SuiteConfig([str(folder)], tasks=["mood", "taste"]).open()
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ def module(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("module")
 def test_a_source_of_ones_own_is_a_function_in_the_working_folder():
-    suite, _ = SuiteConfig("own_source:small").open()
+    suite, _ = SuiteConfig(["own_source:small"]).open()
     assert suite.name == "own" and len(suite["t"].examples("test")) == 8
 
 
@@ -407,7 +407,7 @@ def test_the_examples_of_the_documentation_work(tmp_path):
         first = [{**rows_of[0][0], "input": name}]
         write_task(tmp_path, name, {**header, "name": name, "source": None}, train=first, test=first)
     (tmp_path / "suite.yaml").write_text(blocks["yaml"][1])
-    assert SuiteConfig(str(tmp_path)).open()[0]["mood"].labels == ("favourable", "unfavourable")
+    assert SuiteConfig([str(tmp_path)]).open()[0]["mood"].labels == ("favourable", "unfavourable")
     namespace: dict = {}
     exec(blocks["python"][0], namespace)
     assert len(namespace["suite"]()["temperature"].examples("test")) == 16
