@@ -102,7 +102,7 @@ def test_the_command_in_the_report_asks_for_the_size_that_ran(given):
     _, parsed = parse(shlex.split(words)[1:])
     assert (parsed.size, parsed.steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
     assert parsed.backbone.dtype == "float32"
-    assert "--suite" not in given or parsed.suite == "a b"
+    assert "--suite" not in given or parsed.suite.names == ["a b"]
 
 
 def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
