@@ -8,7 +8,7 @@ numbers judge the probabilities that a user gets, not how well a method ranks th
     Brier  mean over queries of the squared distance between the probabilities and the truth (Brier 1950); 0 to 2
 
 With few answers ECE is too high, as each bin's accuracy has its own chance error: 40 answers of a perfectly calibrated
-method have one of about 0.15. So the report pools the answers of all cells; compare methods on the same queries alone.
+method have one of about 0.15. So the report pools the answers of all cells; compare methods only on the same queries.
 """
 
 from __future__ import annotations

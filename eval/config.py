@@ -17,7 +17,7 @@ from task_suites.sources import SuiteConfig
 
 @dataclass(frozen=True)
 class Protocol:
-    """What every method is asked.
+    """What every method has to answer.
 
     Attributes:
         k: numbers of demonstrations; each smaller support set is the start of the larger.

@@ -121,7 +121,7 @@ def named_after(folder: Path, more: int = 0) -> str:
 
 
 def distinct(contenders: Sequence[Contender]) -> list[Contender]:
-    """The contenders, each with a name and a label of its own: two runs of one name are told apart by the folders
+    """The contenders, each with a name and a label of its own: two runs of one name are distinguished by the folders
     above them, two of one label by their names.
 
     Raises:
@@ -174,7 +174,7 @@ def _train_seconds(path: Path) -> float | None:
 
 
 def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: bool) -> None:
-    """Every contender through the comparison, behind one bar."""
+    """Run every contender through the comparison, with one progress bar."""
     from tqdm import tqdm
 
     total = sum(len(comparison.plan(c)) for c in contenders)

@@ -66,7 +66,7 @@ def source_prints(*names: str) -> list[str]:
 def _source_print(name: str) -> str:
     try:
         file = inspect.getsourcefile(load_named(name))
-    except TypeError:  # it was written in another language, or is no class or function
+    except TypeError:  # it was written in another language, or is not a class or function
         file = None
     return sha256(Path(file)) if file and Path(file).is_file() else name
 

@@ -1,7 +1,7 @@
 """The headline metrics of tasks: plain functions for the harness, and `evaluate.Metric` modules that need no network.
 
 `score` is what the harness calls. The classes `Accuracy`, `MacroF1`, `ExactMatch`, `RougeL` and `SpanF1` are the same
-functions behind the interface of the `evaluate` library (`compute`, `add`, `add_batch`, `evaluate.combine`), for code
+functions with the interface of the `evaluate` library (`compute`, `add`, `add_batch`, `evaluate.combine`), for code
 that speaks it; `evaluate.load("accuracy")` would fetch a script from the hub. They are attributes of this module but
 are built on first access, because `import evaluate` takes five seconds (it imports transformers' pipelines).
 
@@ -54,7 +54,7 @@ def score(
 
 
 def closest(metric: str, prediction: Any, reference: Any, accepted: Texts) -> Any:
-    """Of all right answers, the one that gives the prediction the highest score; the reference where none is better.
+    """The right answer that gives the prediction the highest score; the reference where none is better.
 
     With ``macro_f1`` that is an answer equal to the prediction, which so counts as a hit of the predicted class.
     """
@@ -102,7 +102,7 @@ def rouge_l(predictions: Texts, references: Texts) -> float:
     """The mean over queries of ROUGE-L's F-measure (Lin 2004), by the package rouge-score, without stemming.
 
     Words are runs of Unicode letters and digits. On ASCII text that is rouge-score's own rule; on other text its rule
-    would leave nothing to compare (it keeps a-z and 0-9 alone).
+    would leave nothing to compare (it keeps only a-z and 0-9).
     """
     scorer = _rouge_scorer()
     values = [scorer.score(r, p)["rougeL"].fmeasure for p, r in zip(predictions, references, strict=True)]

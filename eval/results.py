@@ -54,7 +54,7 @@ class Cell:
         metric: the metric's name.
         n: queries that were answered.
         seconds: of adapting to the support set and answering.
-        adapt_seconds: of adapting alone.
+        adapt_seconds: seconds of adapting, without answering.
         dropped: demonstrations that were left out of prompts that did not fit.
         ece, brier: calibration, where the answers have scores.
         predictions: the answers; kept with a finished cell, absent from `results.json`.
@@ -291,7 +291,7 @@ def read_object(cls: type, value: Any, where: Path | str, place: str, *more: str
     """Return the fields of a dataclass that a JSON object has; what else it has is passed over.
 
     Raises:
-        UserError: it is no object, or it lacks a field that has no default, or one of `more`.
+        UserError: it is not an object, or it lacks a field that has no default, or one of `more`.
     """
     if not isinstance(value, dict):
         raise UserError(f"{place} is not an object", where=where, found=repr(value)[:80])

@@ -220,13 +220,13 @@ def _unpaired(only_a: set[tuple[str, Any]], only_b: set[tuple[str, Any]]) -> Use
         shown = [f"({task}, {seed})" for task, seed in sorted(keys, key=_order)]
         return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
-    sides = [f"{names(only_a)} in the first alone"] if only_a else []
-    sides += [f"{names(only_b)} in the second alone"] if only_b else []
+    sides = [f"{names(only_a)} only in the first"] if only_a else []
+    sides += [f"{names(only_b)} only in the second"] if only_b else []
     return UserError(
         "the two sides lack partners for some (task, seed)",
         found="; ".join(sides),
         expected="the same tasks and seeds on both sides",
-        fix="Evaluate the missing cells, or compare the shared cells alone (common=True).",
+        fix="Evaluate the missing cells, or compare only the shared cells (common=True).",
     )
 
 

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FewShotClassifier":  # imported on first use: it brings torch
+    if name == "FewShotClassifier":  # imported on first use, for it imports torch
         from metaicl.inference.classifier import FewShotClassifier
 
         return FewShotClassifier

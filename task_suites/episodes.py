@@ -67,7 +67,7 @@ class Episode:
             )
 
     def rng(self, purpose: str) -> random.Random:
-        """A generator for one purpose, seeded by the episode's key alone."""
+        """A generator for one purpose, seeded by the episode's key only."""
         return _rng(self.key, purpose)
 
     def relabelled(self) -> Episode:

@@ -77,7 +77,7 @@ def check(suite: TaskSuite, to: str) -> None:
                 f"{name!r} is not a name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )"
             )
     if writer.folders and len({_folder(name).casefold() for name in suite.tasks}) < len(suite.tasks):
-        raise UserError("names of tasks differ in case or signs alone", found=sorted(suite.tasks)[:20])
+        raise UserError("names of tasks differ only in case or signs", found=sorted(suite.tasks)[:20])
 
 
 def _folder(name: str) -> str:

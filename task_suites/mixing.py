@@ -1,4 +1,4 @@
-"""Which task an episode of meta-training comes from: a function of (seed, episode number) alone."""
+"""Which task an episode of meta-training comes from: a function of (seed, episode number) only."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Mixing:
             raise UserError("the temperature of mixing is out of range", found=self.temperature, expected="above 0")
         if bool(self.weights) != (self.kind == "weights"):
             raise UserError(
-                f"mixing {self.kind} with {len(self.weights)} weights", expected="weights with mixing weights alone"
+                f"mixing {self.kind} with {len(self.weights)} weights", expected="weights only with mixing weights"
             )
         if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
             raise UserError(f"the weight of a {self.by} is out of range", found=wrong, expected="0 or more")

@@ -45,7 +45,7 @@ def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any], where: 
     """Raise when a task's content is not what a run recorded.
 
     Args:
-        recorded: task -> fingerprint, or a `Record`, of an earlier run; tasks on one side alone are passed over.
+        recorded: task -> fingerprint, or a `Record`, of an earlier run; tasks on one side only are passed over.
         now: the same of today's data.
         where: the earlier run's file, for the error.
 

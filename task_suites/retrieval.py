@@ -38,7 +38,7 @@ class _Similarity(Protocol):
 class Retriever:
     """Finds the train examples of one task that resemble a query.
 
-    What is found depends on the task's train examples, the query's input, k and the seed (which orders equals alone):
+    What is found depends on the task's train examples, the query's input, k and the seed (which orders only equals):
     each query is looked up by itself, so that neither its neighbours nor their order play a part.
 
     Args:
@@ -155,7 +155,7 @@ def _words(text: str) -> list[str]:
 
 
 class _Embeddings:
-    """Cosine similarity of a function's vectors. The pool is embedded once, each query alone."""
+    """Cosine similarity of a function's vectors. The pool is embedded once, each query by itself."""
 
     def __init__(self, embed: Embed, texts: Sequence[str]):
         self.embed = embed

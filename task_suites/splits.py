@@ -100,7 +100,7 @@ def divide(
     Args:
         tasks: a suite's or any, in any order; the result does not depend on it. A source that has the suite's own name
             says that its tasks were made for it, and ties none together.
-        by: what a group is: tasks of one source, family or domain, or each task alone.
+        by: what a group is: tasks of one source, family or domain, or each task by itself.
         shares: meta-split -> its share, by default 0.7, 0.1 and 0.2; a side with a share gets at least one group.
         seed: of the order.
         allow: sources (or families) whose tasks may be parted.

@@ -2,7 +2,7 @@
 
 A `Task` never meets a model: a `PromptFormat` (task_suites/formats/prompt_format.py) turns its examples into text, and
 a `PromptTree` (metaicl/lm/prompt_tree.py) turns that text into tokens. Values are frozen and checked once, where they
-enter; code behind the door trusts them.
+enter; code past the door trusts them.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Example:
 
     def _tokens_problem(self, tokens: Sequence[str]) -> tuple[str, object, object] | None:
         if self.input or self.output is not None or self.options is not None or self.accepted:
-            return "tokens beside input, output or options", "two forms in one example", "tokens and tags alone"
+            return "tokens beside input, output or options", "two forms in one example", "only tokens and tags"
         if not tokens:
             return "no tokens", "an empty list", "at least one token"
         blank = [token for token in tokens if token.split() != [token]]

@@ -20,7 +20,7 @@ from hypothesis import settings
 from metaicl.lm import models
 from metaicl.lm.attention import speed as attention_speed
 
-# tiny models: a second thread costs more than it brings; set, it is obeyed, for numbers may depend on it
+# tiny models: a second thread costs more than it gains; set, it is obeyed, for numbers may depend on it
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 # no deadline, for a machine may have other work; the same examples each time, for a test that fails now and then
 # is believed by nobody (HYPOTHESIS_PROFILE=explore looks for new ones); `make slow` tries more (support/examples.py)

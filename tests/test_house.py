@@ -28,7 +28,7 @@ def floor(module: str) -> int | None:
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Every module that is imported, at the top, in a function or for types alone."""
+    """Every module that is imported, at the top, in a function or only for types."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

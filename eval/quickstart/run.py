@@ -178,7 +178,7 @@ def _filled(choice: Choice, work: Work, contenders: Sequence[Contender], seconds
 def _finetuned(choice: Choice, work: Work, clock: Clock) -> list[Contender]:
     """Fine-tune on as many cells as there is time for, or as the user gave.
 
-    It comes last, since it alone can be left out without a change of any other number.
+    It comes last, since only it can be left out without a change of any other number.
     """
     made = choice.work.finetune if work.name == choice.work.name else work.finetune
     if made is None:

@@ -211,7 +211,7 @@ def standalone(svg: str, style: str) -> str:
 
 
 def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: str, smooth: bool = False) -> str:
-    """One quantity against the outer step; with `smooth`, the raw values faintly behind an exponential average."""
+    """One quantity against the outer step; with `smooth`, a faint line of raw values under their average."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, 2.9))
         axes = figure.add_axes((0.12, 0.17, 0.84, 0.79))

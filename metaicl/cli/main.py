@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has gone (`... | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("metaicl: interrupted; finished work is kept, the same command goes on", file=sys.stderr)
+        print("metaicl: interrupted; finished work is kept, the same command continues", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if debug:
@@ -282,7 +282,7 @@ def _bare_switches(words: list[str], parser: ArgumentParser) -> list[str]:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         bare = word in switches and following not in ("true", "false")
         if bare and following and not following.startswith("-"):
-            raise UserError(word, found=following, expected="true, false or nothing behind it")
+            raise UserError(word, found=following, expected="true, false or nothing after it")
         result.append(f"{word}=true" if bare else word)
     return result
 

@@ -33,7 +33,7 @@ class Methods:
 
 
 def run_methods(config: Methods) -> None:
-    """Print what was asked for."""
+    """Print what was requested."""
     lines = listed() if config.action == "list" else shown(config.name)
     print("\n".join(lines))
 

@@ -56,7 +56,7 @@ def compared(one: Path, other: Path) -> Iterator[str]:
     """In which options two trainings differ, and how each ended.
 
     Raises:
-        UserError: one of them is no training.
+        UserError: one of them is not a training.
     """
     identities = []
     for folder in (one, other):

@@ -36,7 +36,7 @@ class Runs:
 
 
 def run_runs(config: Runs) -> None:
-    """Print what was asked for."""
+    """Print what was requested."""
     from metaicl.cli.run_lines import compared, find, listed, shown
 
     if config.action == "list":

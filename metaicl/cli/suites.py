@@ -173,7 +173,7 @@ def run_audit_of_names(setting: str) -> None:
 
 
 def run_audit(config: Suites, suite: TaskSuite) -> None:
-    """Print the audit, write what was asked for; exit status 1 where something leaks and nothing was fixed."""
+    """Print the audit, write what was requested; exit status 1 where something leaks and nothing was fixed."""
     from task_suites.audit.fix import cleaned, write_fixed
     from task_suites.audit.report import table, write_page
     from task_suites.audit.run import audit_suite

@@ -23,7 +23,7 @@ KINDS = {"options": "an input with options", "text": "an input with free text as
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked, read and checked whole before any model is opened.
+    """The questions, read and checked whole before any model is opened.
 
     Attributes:
         support: the demonstrations.

@@ -14,7 +14,7 @@ from task_suites.task import Example
 
 
 class FittedMethod:
-    """A method adapted to a classification task. A pickled or deep copy leaves the open model behind; when it is next
+    """A method adapted to a classification task. A pickled or deep copy does not hold the open model; when it is next
     used, it opens the method again and adapts it to the same support set, which gives the same answers.
 
     Args:

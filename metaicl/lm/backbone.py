@@ -2,7 +2,7 @@
 hidden states out.
 
 A tree goes through the model as one row in which each token sees only its ancestors, so that each distinct token
-prefix is computed once. How the model is told so is the backbone's `attention` (metaicl/lm/attention/selection.py).
+prefix is computed once. The backbone's `attention` is how (metaicl/lm/attention/selection.py).
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class Backbone(nn.Module):
     def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
         """Hidden states `[length, width]` (float32) of plain sequences at a layer (0: embeddings, -1: the last).
 
-        Sequences run in packed rows, none seeing another; no layer above the one asked runs, and no logit is computed.
+        Sequences run in packed rows, none seeing another. No layer above the requested one runs; no logit is computed.
         """
         groups = best_fit([len(ids) for ids in sequences], HIDDEN_ROW)
         if not self.shares(max(map(len, sequences), default=0)):
@@ -363,7 +363,7 @@ class Backbone(nn.Module):
 
     @cached_property
     def _takes_logits_to_keep(self) -> bool:
-        """Where it does not, all logits are computed; nothing but hidden states are asked of such a model."""
+        """Where it does not, all logits are computed; only hidden states can be requested of such a model."""
         return "logits_to_keep" in selection.arguments(self.base_model)
 
     @cached_property
@@ -383,7 +383,7 @@ class Backbone(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
-        if self.config.weights == "lora":  # the adapters alone: the base's embeddings stay where they came from
+        if self.config.weights == "lora":  # only the adapters: the base's embeddings stay where they came from
             self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
         if self.config.weights == "full":
             self.model.save_pretrained(folder)  # type: ignore[operator]

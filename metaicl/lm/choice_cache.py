@@ -80,7 +80,7 @@ def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
 
 
 def _weights(name: str, model: Any) -> Any:
-    """What tells the weights of a model from all others, or None where nothing does."""
+    """What distinguishes the weights of a model from all others, or None where nothing does."""
     if name == tiny.NAME:  # has no files, and is checked in no time
         return None
     folder = Path(resolve(name))

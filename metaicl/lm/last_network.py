@@ -1,7 +1,7 @@
 """The last layer's feed-forward network, run at the places of a row that are requested.
 
 No token sees what the last layer's network gives another one. Where few places of a row are scored, the others' pass
-through it is of no use: two thirds of a layer, which is much for inner loops that run the upper layers alone.
+through it is of no use: two thirds of a layer, which is much for inner loops, which run only the upper layers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metaicl.lm.refused import Refused
 
 
 class LastNetwork:
-    """Of one stack of decoder layers; it does nothing where the last one has no module `mlp`."""
+    """Skips work in one stack of decoder layers; it does nothing where the last layer has no module `mlp`."""
 
     def __init__(self, layers: nn.ModuleList):
         self.module: nn.Module | None = getattr(layers[-1], "mlp", None) if len(layers) else None

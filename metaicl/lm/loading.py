@@ -113,7 +113,7 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
 
 
 def checkpoint_layers(model: Any) -> None:
-    """Layers keep their inputs alone. transformers asks for training mode, which dropout inside them must not have."""
+    """Layers store only their inputs. transformers asks for training mode, which dropout inside them must not have."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -125,7 +125,7 @@ def checkpoint_layers(model: Any) -> None:
 
 def _with_the_same_weights(layer: nn.Module, checkpoint: Any) -> Any:
     """The layer's checkpointing, with the weights of its first pass in its second one too: stand-ins
-    (`torch.func.functional_call`) are in their places in the first one alone."""
+    (`torch.func.functional_call`) are in their places in the first one only."""
 
     def run(function: Any, *args: Any) -> Any:
         weights: dict[str, torch.Tensor] = {f"layer.{n}": p for n, p in layer.named_parameters()}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class LowerLayers:
-    """Of one transformers model. Outside of `once` it does nothing.
+    """Runs the lower layers of one transformers model once. Outside of `once` it does nothing.
 
     Attributes:
         count: the layers below the first learned one; 0 where something below learns, or the model hides its layers.

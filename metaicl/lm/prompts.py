@@ -102,7 +102,7 @@ class EpisodeTree:
     Attributes:
         tree: all tokens.
         shown: the nodes of each supervised demonstration's answer.
-        asked: for each query those of its answer, or of each of its options.
+        asked: for each query the tokens of its answer, or of each of its options.
         dropped: demonstrations that did not fit.
     """
 

@@ -207,7 +207,7 @@ class Method(nn.Module, ABC):
 
 
 def seeded(*names: object) -> torch.Generator:
-    """A generator (CPU) for one purpose; what it gives is a function of the names alone."""
+    """A generator (CPU) for one purpose; what it gives is a function of the names only."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 

@@ -1,4 +1,4 @@
-"""Scores of options and generated text for many queries behind one prompt prefix.
+"""Scores of options and generated text for many queries after one prompt prefix.
 
 The prefix (instruction and demonstrations) runs once and its states stay with the scorer, so that a second call pays
 for its queries only, and another prefix for what it has of its own. Queries and options follow as branches of one token
@@ -36,11 +36,11 @@ BLANKS: dict[Calibration, tuple[str, ...]] = {
     "pmi": ("",),
     "demonstrations": ("",),
 }
-FOLDS = 4  # the parts in which demonstrations are asked behind the others: docs/experiments.md
+FOLDS = 4  # the folds in which demonstrations are scored given the others: docs/experiments.md
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
-    """How an option's score is reduced over its tokens: as asked for, else the mean (direct) or the sum (channel)."""
+    """How an option's score is reduced over its tokens: as requested, else the mean (direct) or the sum (channel)."""
     return length or ("sum" if form.channel else "token_mean")
 
 
@@ -57,22 +57,24 @@ def check_calibration(form: PromptFormat, calibration: Calibration) -> None:
 
 
 class PromptScorer(Predictor):
-    """Answers queries of one task behind one support set, whose states it keeps between calls.
+    """Answers queries of one task given one support set, whose states it keeps between calls.
 
     Args:
         length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);
             "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
         overflow: what happens to a prompt beyond the context (`prompt_prefix`).
-        calibration: "contextual" takes off the log of the mean share that an option has behind the content-free
-            queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv 2102.09690); "pmi" the score that it has behind
-            an empty query (domain-conditional PMI, Holtzman et al. 2021, arXiv 2104.08315); "demonstrations" the log
-            of the mean share that it has when the demonstrations are asked as queries, each quarter of them behind the
-            other three (one alone behind itself), over its share of their answers (each counted once more than it is
-            there); a list of options that not all of them have, as in multiple choice, is served as by "pmi". Each
-            list of options is asked for once; empty queries are further branches of the same tree.
-        prior_share: the share of what options have behind empty queries that is taken off; what they have behind
-            demonstrations goes whole.
-        row_tokens: tokens of one packed row; a query with more goes alone. None: 2,048 on a CPU, 16,384 on a GPU.
+        calibration: the label prior that is subtracted from an option's score. "contextual": the log of the mean share
+            that the option has given the content-free queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv
+            2102.09690). "pmi": the score that it has given an empty query (domain-conditional PMI, Holtzman et al.
+            2021, arXiv 2104.08315). "demonstrations": the log of the mean share that it has where the demonstrations
+            are the queries, by cross-fitting (each quarter of them given the other three, a single one given itself),
+            less the log of its share of their answers (each option counted once more than it is there). Options that
+            not all demonstrations have, as in multiple choice, are calibrated by "pmi". The prior of a list of options
+            is computed once; empty queries are further branches of the same tree.
+        prior_share: the share of the prior of empty queries that is subtracted; that of demonstrations is subtracted
+            whole.
+        row_tokens: most tokens of one packed row; a query with more is processed by itself. None: 2,048 on a CPU,
+            16,384 on a GPU.
 
     Attributes:
         dropped: demonstrations that the overflow policy left out of the last call's prompts.
@@ -106,7 +108,7 @@ class PromptScorer(Predictor):
         self.length = length_rule(form, length)
         self.dropped = 0
         self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states
-        self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration takes off, by the list of options
+        self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration subtracts, by the list of options
 
     @torch.no_grad()
     def prepare(self) -> None:
@@ -125,7 +127,7 @@ class PromptScorer(Predictor):
         blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
         before = self.dropped
         found = self._scores([*queries, *chain(*blanks.values())])
-        if self._priors and self.dropped != before:  # behind other demonstrations than these queries
+        if self._priors and self.dropped != before:  # given other demonstrations than these queries
             self._priors = {}
             return self.scores(queries)
         rest = iter(found[len(queries) :])
@@ -136,20 +138,20 @@ class PromptScorer(Predictor):
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
     def _crosses(self, options: tuple[str, ...]) -> bool:
-        """Whether demonstrations are asked for the prior of these options."""
+        """Whether demonstrations are scored for the prior of these options."""
         return self.calibration == "demonstrations" and {e.options for e in self.support} == {options}
 
     def _crossed_prior(self) -> np.ndarray:
-        """What is taken off the scores of the demonstrations' options: what they have when each demonstration is asked
-        behind others, over their share of the answers."""
+        """The prior of the demonstrations' options by cross-fitting: their mean share where each demonstration is a
+        query given others, over their share of the answers, as a log."""
         shown = self.support[: len(self.support) - self.dropped] or self.support
         folds = min(FOLDS, len(shown))
         found: list[np.ndarray] = []
         for fold in range(folds):
             start, stop = fold * len(shown) // folds, (fold + 1) * len(shown) // folds
-            behind = copy(self)
-            behind.support = shown[:start] + shown[stop:] or shown  # one alone is asked behind itself
-            found += behind._scores([e.hidden() for e in shown[start:stop]])
+            given_others = copy(self)
+            given_others.support = shown[:start] + shown[stop:] or shown  # a single one is scored given itself
+            found += given_others._scores([e.hidden() for e in shown[start:stop]])
         counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
         return log_mean_share(found) - np.log(counted / counted.sum())
 
@@ -275,8 +277,7 @@ class PromptScorer(Predictor):
 
     @contextmanager
     def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
-        """The prefix's states, which end as they were; after an error they are made anew, as some layers may have taken
-        others in."""
+        """The prefix's states, which end as they were; made again after an error, for some layers may hold others."""
         known, self._kept = self._kept, ((), None)
         past = self.backbone.prefix(prefix, self.params, *known)
         yield past

@@ -228,7 +228,7 @@ def _check_hashes(folder: Path) -> None:
 def _check_base(folder: Path, backbone: BackboneConfig) -> None:
     """Raise where the training recorded other weights of the base model than those that lie under its name now.
 
-    A folder is told by its files, a model of the hub by its commit; where one became the other, nothing is known.
+    A folder is identified by its files, a model of the hub by its commit; where one became the other, nothing is known.
     """
     training = read_training(folder)
     if training is None:

@@ -1,4 +1,4 @@
-"""The typed configurations of commands. No torch here: the command line shows its help from this file alone."""
+"""The typed configurations of commands. No torch here: the command line shows its help from this file only."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class TrainerConfig:
     Attributes:
         max_steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
         episodes_per_step: episodes in one step, over all processes and rows.
-        row_tokens: most tokens of a packed row of episodes, which is one forward pass; a larger episode goes alone.
+        row_tokens: most tokens of a packed row of episodes, or one forward pass; a larger episode is a row by itself.
         k: demonstrations of a training episode.
-        k_min: draw k anew for each episode from k_min to k; 0 keeps k.
-        curriculum_steps: the most demonstrations grow from k_min (or 1) to k over so many steps; 0 begins with k.
+        k_min: draw k again for each episode from k_min to k; 0 keeps k.
+        curriculum_steps: the most demonstrations grow from k_min (or 1) to k over this many steps; 0 begins with k.
         mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
             "temperature" (to their number ^ (1 / mixing_temperature)) or "weights".
         mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
@@ -47,8 +47,8 @@ class TrainerConfig:
             never drawn.
         mixing_weights_by: what the weights name: "task", "family" or "suite". The tasks of a family or suite share its
             weight evenly.
-        queries: queries behind each support set, in one row.
-        max_classes: at most so many classes in a training episode; 0 takes all.
+        queries: queries of each support set, in one row.
+        max_classes: at most this many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
         per_class: k counts the demonstrations of each class.
         learning_rate: AdamW's peak learning rate.
@@ -170,7 +170,7 @@ class TrainRun:
         format: how examples become prompts.
         trainer: the outer loop.
         validation: how meta-validation is measured (when trainer.eval_steps is set).
-        resume: go on from the newest checkpoint of the run's folder; another run in it is an error. With false the run
+        resume: continue from the newest checkpoint in the run's folder; another run is an error. With false the run
             begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
     """

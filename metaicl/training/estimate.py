@@ -97,7 +97,7 @@ def first_episodes(tasks: Sequence[Task], config: TrainerConfig) -> list[Episode
 
 
 def steps_seconds(rate: Rate, sizes: Sequence[int], config: TrainerConfig, steps: int) -> float:
-    """Return the seconds of so many steps whose episodes have sizes like these."""
+    """Return the seconds of this many steps whose episodes have sizes like these."""
     return rate.seconds(sizes) / len(sizes) * config.episodes_per_step * steps
 
 

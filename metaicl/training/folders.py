@@ -91,7 +91,7 @@ Result = TypeVar("Result")
 def one_process(command: Callable[Concatenate[Run, Rest], Result]) -> Callable[Concatenate[Run, Rest], Result]:
     """A command that holds its run's folder while it works: two processes that write one run spoil it.
 
-    Of the processes of one distributed run, the main process holds the folder.
+    In a distributed run the main process holds the folder.
     """
 
     @wraps(command)

@@ -97,7 +97,7 @@ def read_record(folder: Path) -> RunRecord | None:
             raise TypeError("not an object")
         ended = values.pop("finished")
         record = RunRecord(**values, finished=Finished(**ended) if ended else None)
-        record.identity["trainer.max_steps"]  # what is asked of every record
+        record.identity["trainer.max_steps"]  # what every record must have
         return record
     except (ValueError, KeyError, TypeError) as error:
         fix = "Give the run another --name, or delete the folder."

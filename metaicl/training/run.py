@@ -51,7 +51,7 @@ def train_run(
 ) -> tuple[Method, Trained]:
     """Open the suite, build the method, train it; the run's folder says how to do it again.
 
-    A run that is finished is not trained again. Nothing is written before it is known that the run may go on.
+    A run that is finished is not trained again. Nothing is written before it is known that the run may continue.
 
     Args:
         make_validate: comes from the comparison package, on which this one does not depend.
@@ -110,7 +110,7 @@ def train_run(
 
 
 def _to_continue(run: TrainRun, now: RunRecord, other_aside: bool) -> RunRecord | None:
-    """The record of the run that goes on; None where one begins, in a free folder or in place of one moved aside.
+    """The record of the run that continues; None where one begins, in a free folder or instead of one moved aside.
 
     Raises:
         UserError: the folder holds another run, and it is not to be moved aside.

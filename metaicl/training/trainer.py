@@ -2,7 +2,7 @@
 
 Each step draws `episodes_per_step` episodes as a pure function of (seed, step); the processes share them out. Loss sums
 and weights add up over rows and processes before the division, so that one process with accumulation, several
-processes, and one large batch take the same step. Everything needed to go on exactly lies in a checkpoint: no step
+processes, and one large batch take the same step. Everything needed to continue exactly lies in a checkpoint: no step
 draws from a global generator.
 """
 
@@ -110,7 +110,7 @@ class Trainer:
         world = self.accelerator.num_processes
         if config.episodes_per_step % world:
             raise UserError(
-                "trainer.episodes_per_step is no multiple of the number of processes",
+                "trainer.episodes_per_step is not a multiple of the number of processes",
                 found=f"{config.episodes_per_step} episodes, {world} processes",
                 fix="Every process must have a share of each step: change one of the two.",
             )
@@ -170,7 +170,7 @@ class Trainer:
     # -- the run -------------------------------------------------------------------------------------------------
 
     def run(self, resume: bool = True) -> Trained:
-        """Train to the end, going on from the newest checkpoint when `resume`; the best weights end in the method."""
+        """Train to the end, continuing from the newest checkpoint when `resume`; the best weights end in the method."""
         from tqdm import tqdm
 
         main = self.accelerator.is_main_process
@@ -353,7 +353,7 @@ class Trainer:
         self.step, self.stale, self.seconds = state["step"], state["stale"], state["seconds"]
         self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
         self.method.dropped = state["dropped"]
-        log.info("going on from step %d", self.step)
+        log.info("continuing from step %d", self.step)
 
     def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
         """Only what is learned goes into a checkpoint; the frozen base stays where it came from."""

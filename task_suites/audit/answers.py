@@ -16,8 +16,8 @@ PARTS = ("train", "test")
 NEARLY_ALL = 0.95  # of a split's answers one and the same: nearly one label
 ENOUGH = 20  # examples below which a share says little
 TELLS = 0.2  # by which guessing the option that stands in the input beats guessing the most frequent one
-SAMPLE = 32  # texts of a task whose language is told
-LETTERS = 60  # of a text; shorter ones are joined, a few words are told wrongly too often
+SAMPLE = 32  # texts of a task whose language is detected
+LETTERS = 60  # of a text; shorter ones are joined, a few words are detected wrongly too often
 FOREIGN = 0.2  # of a task's sample in another language: mixed
 _WORDS = re.compile(r"\w+")
 

@@ -212,7 +212,7 @@ def _candidates(
 
 
 def _in_buckets(band: NDArray[Any], n: int) -> NDArray[np.int64]:
-    """a * n + b for the pairs a < b with one value; in large buckets for neighbours alone."""
+    """a * n + b for the pairs a < b with one value; in large buckets only for neighbours."""
     order = np.argsort(band, kind="stable")
     values = band[order]
     bounds = np.flatnonzero(np.diff(values)) + 1

@@ -140,13 +140,13 @@ def audit_suite(
     """Read every example of a suite once and report (module docstring).
 
     Args:
-        suite: what is audited; tasks in no meta-split are audited alone.
+        suite: what is audited; tasks in no meta-split are audited by themselves.
         context: a context size in the unit of `length`; examples that are longer are counted. 0 takes none.
         length: the length of a text; words where none is given.
         near: look for near duplicates and contained inputs too, which is most of the time.
         languages: tell the languages of a sample of each task.
         allow: sources that may lie on two sides.
-        say: is told which task is read.
+        say: gets a line for each task that is read.
 
     Raises:
         UserError: an example cannot be read, or a negative context.

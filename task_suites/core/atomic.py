@@ -35,7 +35,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise UserError(f"cannot be written ({error.strerror})", where=target) from None
     try:
         yield scratch
-        scratch.chmod(0o777 & ~_umask())  # a temporary folder is its maker's alone
+        scratch.chmod(0o777 & ~_umask())  # a temporary folder is its maker's only
         os.replace(scratch, place)  # also onto an empty folder
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror or error})", where=target) from None

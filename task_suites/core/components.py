@@ -10,7 +10,7 @@ import numpy as np
 def components(ties: Iterable[tuple[str, str]]) -> dict[str, str]:
     """For each name of a tie, the least of all names that it is tied to, itself among them.
 
-    Two names with one value are connected; a tie of a name with itself is one of a name alone.
+    Two names with one value are connected; a tie of a name with itself is one of a single name.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

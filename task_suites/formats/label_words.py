@@ -1,7 +1,7 @@
 """Which words stand for a task's labels: a way of naming them is one function (`LABEL_WORDS`).
 
 What a label's word says helps a model beyond the demonstrations; other words take that help away (Wei et al. 2023,
-arXiv 2303.03846: semantically unrelated and flipped labels). The draw is a function of (seed, task) alone.
+arXiv 2303.03846: semantically unrelated and flipped labels). The draw is a function of (seed, task) only.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class PromptFormat:
         cls = load_named(self.target)
         if not (isinstance(cls, type) and issubclass(cls, PromptFormat)):
             raise UserError(
-                f"{self.target} is no PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
+                f"{self.target} is not a PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
             )
         return cls(**{f.name: getattr(self, f.name) for f in fields(PromptFormat)})
 
@@ -250,7 +250,7 @@ class PromptFormat:
         return [question, Segment("option", f"{_blank(question.text)}{text}{stop}", scored=True)]
 
     def question(self, query: Example) -> Segment:
-        """The query alone, where an answer is to be generated.
+        """The query by itself, where an answer is to be generated.
 
         Raises:
             UserError: the format is channel, which cannot generate.
@@ -401,7 +401,7 @@ def listed(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def letters(words: Sequence[str]) -> tuple[str, list[str]]:
-    """One a line behind a letter, which is the answer: A to Z, then AA, AB and so on."""
+    """One a line after a letter, which is the answer: A to Z, then AA, AB and so on."""
     names = letter_names(len(words))
     return "".join(f"\n{name}. {word}" for name, word in zip(names, words, strict=True)), names
 

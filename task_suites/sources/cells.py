@@ -1,7 +1,7 @@
 """What a cell of a table says, the same for every kind of file: as text, as a label, as one of a row's options.
 
 Text, whole numbers and booleans are values like any other: `no`, `None`, `NA` and `0` stand for themselves. Numbers and
-booleans are written as JSON writes them, so that a CSV file, which holds text alone, means the same as one with types.
+booleans are written as JSON writes them, so that a CSV file, which holds only text, means the same as one with types.
 What a number means is never guessed: it is a label by itself, or a map says which word it stands for.
 """
 

@@ -33,7 +33,7 @@ WORDS = {  # what a file's name holds, between dots, dashes and underscores
     "dev": {"dev", "devel", "valid", "validation", "testa"},
 }
 OTHER_FILES = (".json", ".jsonl", ".yaml", ".yml", ".md", ".py", ".gz", ".zip", ".bz2")
-TEST_SHARE = 0.2  # where there is a train file alone
+TEST_SHARE = 0.2  # where there is only a train file
 _TAG = re.compile(r"O|([BIESLU])-(.+)")
 
 

@@ -36,7 +36,7 @@ def text_field(row: Mapping[str, Any], key: str, where: object, default: str | N
 
 
 def texts_field(row: Mapping[str, Any], key: str, where: object, optional: bool = False) -> list[str]:
-    """A list of texts in a JSON object; a text alone is a list of one, and null none.
+    """A list of texts in a JSON object; a single text is a list of one, and null none.
 
     Raises:
         UserError: it is absent and not optional, or it is something else.

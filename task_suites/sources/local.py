@@ -146,7 +146,7 @@ def _read_examples(
             "the metric does not fit the examples",
             where=folder / "task.yaml",
             found=f"examples of the form {examples[0].form}",
-            expected="metric span_f1 for tokens and tags, and for these alone",
+            expected="metric span_f1 for tokens and tags, and only for these",
         )
     return examples
 

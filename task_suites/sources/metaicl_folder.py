@@ -44,7 +44,7 @@ METAICL = {"setting": "", "k": "16", "seed": "100", "train_k": "16384", "train_s
 CROSSFIT = {"setting": "", "k": "", "seed": "100", "overlap": "refuse"}
 COLLECTIONS = ("glue", "superglue", "tweet_eval")  # what follows in a name is a data set of its own
 TYPES = {"classification": "classification", "multi-choice": "multiple_choice", "free-form": "generation"}
-TEST_SHARE = 0.2  # of a task that has a train file alone
+TEST_SHARE = 0.2  # of a task that has only a train file
 _CHOICES = re.compile(r"(?<!\S)\(([A-Z])\)\s+")
 
 

@@ -168,18 +168,18 @@ def test_unpaired_cells_are_named():
     a, b = noisy(1), noisy(2)
     ending = (
         "; expected the same tasks and seeds on both sides. "
-        "Evaluate the missing cells, or compare the shared cells alone (common=True)."
+        "Evaluate the missing cells, or compare only the shared cells (common=True)."
     )
     first = ", ".join(f"(task{i}, {seed})" for i in (0, 1, 2) for seed in (0, 1, 2))
     for one, other, found in (
-        (a, b[:-1], "(task7, 2) in the first alone"),
-        (a[1:], b, "(task0, 0) in the second alone"),
-        (a[1:], b[:-1], "(task7, 2) in the first alone; (task0, 0) in the second alone"),
-        (a[:8], cells({"task9": {0: 0.5}}), f"{first[:-12]} in the first alone; (task9, 0) in the second alone"),
+        (a, b[:-1], "(task7, 2) only in the first"),
+        (a[1:], b, "(task0, 0) only in the second"),
+        (a[1:], b[:-1], "(task7, 2) only in the first; (task0, 0) only in the second"),
+        (a[:8], cells({"task9": {0: 0.5}}), f"{first[:-12]} only in the first; (task9, 0) only in the second"),
         (
             a[:9],
             cells({"task9": {0: 0.5}}),
-            f"{first[:-12]} and 1 more in the first alone; (task9, 0) in the second alone",
+            f"{first[:-12]} and 1 more only in the first; (task9, 0) only in the second",
         ),
     ):
         with pytest.raises(UserError) as error:

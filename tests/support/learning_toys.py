@@ -1,4 +1,4 @@
-"""Toys whose answers stand in the support set alone, and the recipes with which a two-layer random model learns them in
+"""Toys whose answers stand in the support set only, and the recipes with which a two-layer random model learns them in
 seconds."""
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def test_options_that_are_right_too_come_back(tmp_path, to):
 @pytest.mark.parametrize("names", [("a:b", "a.b"), ("a", "A")])
 def test_names_that_would_be_one_folder_are_refused(tmp_path, names):
     made = {name: task(name, "multiple_choice", CHOICES) for name in names}
-    with pytest.raises(UserError, match="differ in case or signs alone"):
+    with pytest.raises(UserError, match="differ only in case or signs"):
         export(TaskSuite("s", made, {}), "datasets", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -138,7 +138,7 @@ def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
         ({"kind": "even"}, "unknown mixing of tasks; found 'even'; expected uniform or proportional"),
         ({"kind": "temperature", "temperature": 0.0}, "temperature of mixing is out of range"),
         ({"kind": "weights"}, "mixing weights with 0 weights"),
-        ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights with mixing weights alone"),
+        ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights only with mixing weights"),
         ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task is out of range; found {'small': -1}"),
         ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task is out of range"),
     ],

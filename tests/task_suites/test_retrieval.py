@@ -1,4 +1,4 @@
-"""Retrieved and fixed demonstrations: the nearest ones, never the query's own copy, a function of the item alone."""
+"""Retrieved and fixed demonstrations: the nearest ones, never the query's own copy, a function of the item only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Attention over a packed tree on CUDA: PyTorch's FlexAttention with the tree as a block mask, forward and backward.
 
-A mask of 11,000 tokens, asked pair by pair, takes gigabytes; here each block of keys gives the first and last
+A mask of 11,000 tokens, computed pair by pair, takes gigabytes; here each block of keys gives the first and last
 row that see any of it, and for those that see all of it, so that the mask costs what its blocks do.
 
 Registered with transformers as the attention implementation "prompt_flex"; a call without a block mask runs as "sdpa".

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("metaicl")
 Attention = Literal["tree", "flex", "dense", "plain"]
 OURS: dict[str, Any] = {"tree": tree_attention, "flex": flex_attention}
-NEEDED = ("attention_mask", "position_ids", "cache", "logits_to_keep")  # what a tree is told a model by
+NEEDED = ("attention_mask", "position_ids", "cache", "logits_to_keep")  # the arguments by which a model gets a tree
 HEAD, LAST_NETWORK = "output head", "last network"
 
 
@@ -226,7 +226,7 @@ def _last_network_refusal(backbone: Backbone) -> str | None:
 
 
 def _check_alike(backbone: Backbone, found: Tensor, plain: Tensor) -> None:
-    """Two ways of computing the same log-probabilities agree: in bf16 to what rounding alone does.
+    """Two ways of computing the same log-probabilities agree: in bf16 up to rounding.
 
     Raises:
         Refused: they do not.

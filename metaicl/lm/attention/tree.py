@@ -205,7 +205,7 @@ def tree_attention(
     """transformers' attention interface: `[1, heads, rows, width]` in, `[1, rows, heads, width]` out.
 
     Raises:
-        Refused: dropout, soft-capped or sink attention behind a tree.
+        Refused: dropout, soft-capped or sink attention in a tree.
     """
     if tree is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -273,7 +273,7 @@ def _attend(
 
 
 def _attend_plainly(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> Tensor:
-    """`_attend` in operations that autograd differentiates as often as it is asked to."""
+    """`_attend` in operations that autograd differentiates as often as needed."""
     by_key = query.unflatten(0, (len(key), -1))
     found = []
     for block in (block for alike in tree.blocks for block in alike):

@@ -14,7 +14,7 @@ from task_suites.task import Example, Task
 
 
 class RandomPredictor(Predictor):
-    """Answers at random: a query's draw depends on task, support and query alone."""
+    """Answers at random: a query's draw depends on task, support and query only."""
 
     def __init__(self, task: Task, support: Sequence[Example]):
         self.name = f"{task.name}/{support_keys(support)}"

@@ -1,6 +1,6 @@
 """What methods that adapt the backbone's weights to a task do with them, by the form of its examples.
 
-Texts and options are answered by the prompt's likelihood, without demonstrations or (`in_context`) behind them. Words
+Texts and options are answered by the prompt's likelihood, without demonstrations or (`in_context`) after them. Words
 are tagged by the nearest class mean of the demonstrations' word vectors, all by the adapted weights, which do more for
 tags than tags generated as text (docs/experiments.md); the inner loss compares each sentence's words with the means of
 the other sentences (each word would be nearest to a mean that it is part of). In a prompt tags are text.
@@ -90,7 +90,7 @@ class WordClasses(EmbeddingMethod):
 
     def support_loss(self, support: Sequence[Example], params: Params) -> tuple[Tensor, Tensor]:
         """(cross-entropy sum, words) of each sentence's words against the class means of the other sentences. A word
-        whose class no other sentence has does not count: one sentence alone teaches nothing."""
+        whose class no other sentence has does not count: a single sentence teaches nothing."""
         names, answers = self.classes(support), item_labels(support)
         vectors = self.embed(support, params)
         labels = torch.tensor([names.index(a) for a in answers], device=vectors.device)

@@ -155,7 +155,7 @@ class GradientMethod(Method):
         self, task: Task, batches: Sequence[Sequence[Example]], start: Params, order: int
     ) -> Iterator[dict[str, Tensor]]:
         """The weights after each inner step, one on each of these batches."""
-        turn = chain(batches, batches[-1:])  # the last one is asked again after its step
+        turn = chain(batches, batches[-1:])  # the last one is computed again after its step
 
         def loss_of(params: Params) -> Tensor:
             return self.support_loss(task, next(turn), params)

@@ -20,7 +20,7 @@ from task_suites.core.errors import UserError, counted
 
 Params = Mapping[str, Tensor]
 Update = Callable[[Params, Sequence[Tensor], int, Tensor], dict[str, Tensor]]
-DIVERGED = 10.0  # a loss of so many times its first value (and more than one above it)
+DIVERGED = 10.0  # a loss of this many times its first value (and more than one above it)
 
 
 def descend(
@@ -37,7 +37,7 @@ def descend(
 
     Raises:
         UserError: the loop diverges: its loss is no longer finite, or ten times what it was. Where the steps leave
-            nothing in a graph (order 0) the weights after the last one are asked too; else the outer loss does that.
+            nothing in a graph (order 0) the weights after the last one are checked too; else the outer loss does that.
     """
     params = dict(start) if order else leaves(start)
     losses: list[float] = []
@@ -66,7 +66,7 @@ def descend(
 
 
 def gradients(loss: Tensor, params: Params, order: int) -> tuple[Tensor, ...]:
-    """Of a loss at some weights, zeros where it does not touch them; in the graph at order 2."""
+    """The gradient of a loss at some weights, zeros where it does not touch them; in the graph at order 2."""
     return torch.autograd.grad(
         loss, list(params.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
     )

@@ -1,12 +1,12 @@
 """MAML (Finn et al. 2017, arXiv 1703.03400) and its first-order form (FOMAML; Nichol et al. 2018, arXiv 1803.02999)
-over the learned weights, alone or on top of in-context prompts.
+over the learned weights, by themselves or on top of in-context prompts.
 
 The inner loop goes from the meta-weights theta to theta'; the outer loss is the queries' at theta'. At order 2 its
 gradient flows back through the steps: (I - a H_S) g_Q for one. At order 1 the steps' gradients are constants, and the
 outer gradient at theta is the query gradient at theta'.
 
 Three options of MAML++ (Antoniou et al. 2019, arXiv 1810.09502): the outer loss after every inner step rather than the
-last one alone, its weights annealed towards the last; and rates learned for each step and each weight tensor. A fourth,
+last one only, its weights annealed towards the last; and rates learned for each step and each weight tensor. A fourth,
 cosine annealing of the outer rate, is `trainer.lr_scheduler_type: cosine`.
 """
 

@@ -1,6 +1,6 @@
 """T-net and MT-net (Lee and Choi 2018, arXiv 1801.05558): a learned metric, and a learned subspace, of the inner steps.
 
-A layer y = W x becomes y = T W x. Inner steps move W alone; T is meta-learned, and through it the product T W moves by
+A layer y = W x becomes y = T W x. Inner steps move only W; T is meta-learned, and through it the product T W moves by
 -a T T^t dL/d(TW): T T^t is the metric of the step. Here W is a LoRA adapter and T stands on its output, which is
 y = W_0 x + s T B A x with T the identity at the start. The model is as it was: it is called with T B in B's place.
 

@@ -86,7 +86,7 @@ class InContext(Method):
         prompts: Sequence[tuple[Task, Sequence[Example], Sequence[Example]]],
         params: Params | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(loss sum, weight) of answering queries behind demonstrations, for (task, demonstrations, queries)."""
+        """(loss sum, weight) of answering queries given demonstrations, for (task, demonstrations, queries)."""
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]
@@ -161,7 +161,7 @@ class InContext(Method):
         return self.predictor(task, support)
 
     def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> PromptScorer:
-        """The predictor behind these demonstrations, with other weights where `params` gives them."""
+        """The predictor given these demonstrations, with other weights where `params` gives them."""
         return PromptScorer(
             self.backbone,
             self.form,
@@ -203,7 +203,7 @@ class PMI(InContext):
     """In-context learning with domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315)."""
 
     label = "Raw ICL, PMI"
-    note = "scores less those behind an empty query"
+    note = "scores less those given an empty query"
     paper = "Holtzman et al. 2021, arXiv 2104.08315"
     serves = frozenset[Form]({"options"})
 

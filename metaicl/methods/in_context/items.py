@@ -5,7 +5,7 @@ last token); k counts sentences there, and most words are O. Vectors are normali
 backbone is frozen, kept in `backbone.memo`, so that the same episode is embedded once for all methods.
 
 A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
-times longer than any other and tells nothing of the text. So a token that begins a text goes before it and is left out.
+times longer than any other and says nothing about the text. So the token that begins a text is left out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ItemVectors:
         return memo[key]
 
     def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
-        """`[items, width]` of each example; none sees another, so what runs beside it changes rounding alone."""
+        """`[items, width]` of each example; none sees another, so what runs beside it changes only rounding."""
         read = [self._read(e) for e in examples]
         for example, (ids, _) in zip(examples, read, strict=True):
             check_length(len(ids), self.backbone.context, f"the text {quoted(example.text)}")

@@ -48,7 +48,7 @@ class InContextTuning(InContext):
     """In-context tuning: the prompt begins with the task's instruction."""
 
     label = "ICT"
-    note = "in-context tuning: MetaICL behind the task's instruction"
+    note = "in-context tuning: MetaICL after the task's instruction"
     paper = "Chen et al. 2022, arXiv 2110.07814"
     meta_trained = True
     weights = "lora"

@@ -111,7 +111,7 @@ class EmbeddingMethod(Method):
         return total, torch.tensor(float(weight), device=total.device)
 
     def tokens(self, episode: Episode) -> int:
-        """The tokens of inputs alone."""
+        """The tokens of inputs only."""
         return sum(len(self.backbone.encode(e.text)) for e in (*episode.support, *episode.queries))
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:

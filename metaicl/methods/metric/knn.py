@@ -36,7 +36,7 @@ class NearestNeighbours(EmbeddingMethod):
     config: Config
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
-        """Log of the votes' shares; a class without a vote is behind all others."""
+        """Log of the votes' shares; a class without a vote is below all others."""
         from sklearn.neighbors import KNeighborsClassifier
 
         count = min(self.config.neighbours, len(shots))

@@ -1,7 +1,7 @@
 """SNAIL (Mishra et al. 2018, arXiv 1707.03141) over sequences of (embedding, label) from the backbone.
 
 The shots with their labels, then one query whose label is zeros: a stack of causal attention and temporal convolutions
-reads the sequence and answers at its last place. Each query is a sequence of its own behind the shots. A label is a
+reads the sequence and answers at its last position. Each query is a sequence of its own after the shots. A label is a
 one-hot of `slots` places. Which class takes which slot is drawn from the support set's name, in training and after, so
 that no slot comes to mean anything across tasks.
 

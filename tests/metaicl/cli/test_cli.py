@@ -224,7 +224,7 @@ def test_interruption_is_said_in_one_line(capsys, monkeypatch):
     monkeypatch.setattr(eval.evaluate, "evaluate_run", interrupted)
     with pytest.raises(SystemExit) as stop:
         main(["evaluate"])
-    assert stop.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+    assert stop.value.code == 130 and "the same command continues" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_program():

@@ -28,7 +28,7 @@ def blocks(page: Path, languages: tuple[str, ...]) -> list[str]:
 
 
 def shown_commands(page: Path) -> list[list[str]]:
-    """The words behind `metaicl` of each such command in a page's shell blocks."""
+    """The words after `metaicl` of each such command in a page's shell blocks."""
     found = []
     for body in blocks(page, SHELLS):
         for line in body.replace("\\\n", " ").splitlines():

@@ -54,7 +54,7 @@ def test_the_classifier_works_on_a_trained_run(tmp_path):
     save_method(method, config, tmp_path / "run" / "best")
     by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).predict_proba(TEXTS)
     assert np.array_equal(found(), by_best)
-    assert np.abs(by_best - untrained).max() > 1e-4  # what was learned is read, not the base model alone
+    assert np.abs(by_best - untrained).max() > 1e-4  # what was learned is read, not only the base model
 
 
 def test_the_classifier_keeps_scikit_learns_manners():

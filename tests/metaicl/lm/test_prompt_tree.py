@@ -26,7 +26,7 @@ def grow(trunk: list[int], branches: list[list[int]]) -> tuple[PromptTree, list[
 
 
 def plain(backbone, tree: PromptTree, node: int) -> float:
-    """Log-probability of a node from the model run on its path alone."""
+    """Log-probability of a node from the model run on its path by itself."""
     ids = [tree.tokens[n] for n in tree.path(node)]
     logits = backbone.plain_logits(ids[:-1])[-1]
     return float(torch.log_softmax(logits, -1)[ids[-1]])

@@ -32,7 +32,7 @@ def model(backbone) -> AdaptedModel:
 
 
 def vectors(backbone, examples: Sequence[Example]) -> list[tuple[int, str, torch.Tensor]]:
-    """(sentence, tag, vector) of each word, each sentence embedded alone."""
+    """(sentence, tag, vector) of each word, each sentence embedded by itself."""
     embed = ProtoNet(backbone, PromptFormat(), ProtoNet.Config()).embed
     return [
         (i, tag, vector) for i, e in enumerate(examples) for tag, vector in zip(e.tags or (), embed([e]), strict=True)

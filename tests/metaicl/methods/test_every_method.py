@@ -180,7 +180,7 @@ READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi"
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
-    if name == "metaicl_channel":  # it scores inputs, and these are likelier behind demonstrations
+    if name == "metaicl_channel":  # it scores inputs, and these are likelier after demonstrations
         method = method_class(name).build(Backbone.load(tiny_config(weights="full")), SHORT)
         meta_train(method, copy_episode, 60)
         episodes = [copy_episode(f"test {i}") for i in range(4)]
@@ -210,7 +210,7 @@ STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0
 
 @every_method
 def test_zero_steps_are_the_named_special_case(name):
-    """Gradient steps: the model as it is, behind its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
+    """Gradient steps: the model as it is, after its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
     defaults, e = DEFAULTS[name], draw(TASKS["options"])
     steps = {s: 0 for s in ("inner_steps", "test_steps", "steps") if s in defaults}
     method = method_class(name).build(double_backbone(), PromptFormat(), {**STILL.get(name, {}), **steps}).double()

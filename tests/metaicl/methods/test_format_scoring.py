@@ -82,7 +82,7 @@ def test_letters_are_calibrated_by_what_they_have_behind_blanks_or_demonstration
     def plain(query, support=e.support) -> np.ndarray:
         return np.array([plain_score(frozen, form, e.task, support, query, option) for option in options])
 
-    if calibration == "demonstrations":  # each behind the other three, over its share of the answers
+    if calibration == "demonstrations":  # each given the other three, over its share of the answers
         asked = [plain(d.hidden(), [other for other in e.support if other is not d]) for d in e.support]
         counted = np.array([1 + sum(d.output == option for d in e.support) for option in options])
     else:

@@ -374,7 +374,7 @@ def test_a_format_of_ones_own_is_named_by_module_and_class(frozen):
     method = method_class("icl").build(frozen, PromptFormat(answer=" ->", target="test_methods:Shouting"))
     segments = method.form.demonstration(Example("a fig", "fruit", ("fruit", "tool")))
     assert [s.text for s in segments] == ["a fig ->", " FRUIT\n\n"]
-    with pytest.raises(UserError, match="is no PromptFormat"):
+    with pytest.raises(UserError, match="is not a PromptFormat"):
         method_class("icl").build(frozen, PromptFormat(target="toys:toy_task"))
 
 

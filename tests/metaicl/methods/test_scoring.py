@@ -1,4 +1,4 @@
-"""Scores and generated answers behind a shared prefix equal the plain slow way, whatever the batches were."""
+"""Scores and generated answers after a shared prefix equal the plain slow way, whatever the batches were."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch
     from accelerate import Accelerator
 
     monkeypatch.setattr(Accelerator, "num_processes", property(lambda self: 3))
-    with pytest.raises(UserError, match=r"no multiple of the number of processes.*4 episodes, 3 processes"):
+    with pytest.raises(UserError, match=r"not a multiple of the number of processes.*4 episodes, 3 processes"):
         make(tmp_path)
 
 
