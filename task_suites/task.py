@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import unicodedata
 from abc import abstractmethod
 from array import array
@@ -478,7 +479,7 @@ class TaskSuite:
                 found=shown,
                 expected="held-out examples that no meta-training task holds",
                 fix="Remove them from the meta-training tasks, or leave these tasks out: --suite.exclude "
-                + " ".join(dict.fromkeys(trained for trained, _, _ in leaks)),
+                + " ".join(dict.fromkeys(shlex.quote(trained) for trained, _, _ in leaks)),
             )
 
     def _stored_apart(self) -> bool:

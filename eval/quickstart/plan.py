@@ -82,7 +82,9 @@ def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kep
     A start that was killed could not write how long it took: it lasted from its beginning to the last change of a file
     in the folder. A run that has ended has all its minutes again.
     """
-    fresh = Kept(hashed(asdict(replace(run, json=False, progress=True))), time.time() if now is None else now)
+    suite = replace(run.suite, names=sorted(run.suite.names))
+    asked = hashed(asdict(replace(run, suite=suite, json=False, progress=True)))
+    fresh = Kept(asked, time.time() if now is None else now)
     path = folder / FILE
     if not path.is_file():
         return fresh

@@ -102,6 +102,8 @@ def refuse_idle_of_action(config: Suites) -> None:
         refuse_idle(config, [name], f"the action {' or '.join(actions)}", used=config.action in actions)
     reads_model = config.tokens or (config.action == "show" and config.format.chat)
     refuse_idle(config, ["model"], "--tokens or a chat format", used=bool(reads_model))
+    several = len(config.suite.names) > 1 or bool(config.suite.split) or config.action in ("audit", "split")
+    refuse_idle(config.suite, ["allow"], "suite.split, several suites, or an audit or split", "suite", used=several)
     refuse_idle(config, ["shares"], "one split (leave --folds out)", used=not config.folds)
 
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +123,8 @@ class SuiteConfig:
         check_ranges(self, "suite")
         if isinstance(self.names, str) or not self.names:
             raise UserError("suite.names must be a list of suites", found=repr(self.names), expected="as ['embedded']")
-        if twice := [name for name in self.names if self.names.count(name) > 1]:
+        labels = [_label(name) for name in self.names]
+        if twice := [label for label in labels if labels.count(label) > 1]:
             raise UserError("a suite is named twice", found=twice[0], fix="Name it once.")
         for form in self.forms:
             if form not in FORMS:
@@ -153,14 +152,14 @@ class SuiteConfig:
         """
         from task_suites.mixture import merge
 
-        opened = {name.rstrip("/") or name: open_suite(name) for name in self.names}
+        opened = {_label(name): open_suite(name) for name in self.names}
         known = {task for suite in opened.values() for task in suite.tasks}
         qualified = {f"{name}/{task}" for name, suite in opened.items() for task in suite.tasks}
         for task in (*self.tasks, *self.exclude):
             if task not in known | qualified:
                 where = f"suite {'+'.join(suite.name for suite in opened.values())}"
                 raise UserError(f"{where} has no task {task!r}", fix=nearest(task, known))
-        chosen = {name: _with_tasks(suite, partial(self._wants, name)) for name, suite in opened.items()}
+        chosen = {name: self._chosen(name, suite) for name, suite in opened.items()}
         if self.split:
             from task_suites.splits import apply, load_split
 
@@ -175,9 +174,15 @@ class SuiteConfig:
             raise UserError(f"suite {suite.name}: no task is left", fix=fix)
         return suite
 
-    def _wants(self, suite: str, task: str) -> bool:
-        names = {task, f"{suite}/{task}"}
-        return (not self.tasks or not names.isdisjoint(self.tasks)) and names.isdisjoint(self.exclude)
+    def _chosen(self, name: str, suite: TaskSuite) -> TaskSuite:
+        """Return a suite with those of its tasks that `tasks` and `exclude` choose."""
+
+        def wanted(task: Task) -> Task | None:
+            names = {task.name, f"{name}/{task.name}"}
+            kept = not self.tasks or not names.isdisjoint(self.tasks)
+            return task if kept and names.isdisjoint(self.exclude) else None
+
+        return suite.replace_tasks(wanted)
 
     def shorten(self, suite: TaskSuite) -> tuple[TaskSuite, str | None]:
         """Return the suite without examples of more than `max_words`, and a sentence on what was left out.
@@ -188,8 +193,9 @@ class SuiteConfig:
         return _shortened(suite, self) if self.max_words else (suite, None)
 
 
-def _with_tasks(suite: TaskSuite, wanted: Callable[[str], bool]) -> TaskSuite:
-    return suite.replace_tasks(lambda task: task if wanted(task.name) else None)
+def _label(name: str) -> str:
+    """Return the name that errors and weights call a suite by: the one that was given, without a slash at its end."""
+    return name.rstrip("/") or name
 
 
 def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | None]:

@@ -85,7 +85,7 @@ def test_the_order_of_the_suites_changes_nothing(order):
 
 def test_the_same_suite_twice_or_none_is_refused():
     with pytest.raises(UserError, match="a suite is named twice; found embedded"):
-        SuiteConfig(["embedded", "toys:toy_suite", "embedded"])
+        SuiteConfig(["embedded", "toys:toy_suite", "embedded/"])
     for names in ([], "embedded"):
         with pytest.raises(UserError, match=r"suite\.names must be a list of suites"):
             SuiteConfig(names)  # type: ignore[arg-type]
@@ -187,6 +187,32 @@ def test_a_record_has_the_fingerprint_of_all_examples_where_some_are_left_out(tm
     whole, short = mixed(two[0], other), mixed(two[0], other, max_words=8, min_train=1, min_test=1)
     assert len(short["age"].examples("train")) == len(whole["age"].examples("train")) - 1
     assert data_record(whole.tasks.values()) == data_record(short.tasks.values())
+
+
+@given(
+    homes=st.lists(
+        st.tuples(*map(st.sampled_from, ("abc", "xyz", META_SPLITS, ("s", "t", "")))), unique_by=lambda home: home[:2]
+    )
+)
+def test_following_the_way_out_of_each_refusal_ends_in_a_mixture(homes):
+    side_of = {(suite, source): side for suite, _, side, source in homes}  # in a suite a family is on one side
+    suites = {}
+    for name in {home[0] for home in homes}:
+        tasks = {task: toy_task(task).replace(family=source) for suite, task, _, source in homes if suite == name}
+        on = {task: side_of[name, made.family] for task, made in tasks.items()}
+        suites[name] = TaskSuite(name, tasks, {side: tuple(t for t in on if on[t] == side) for side in META_SPLITS})
+    for _ in range(len(homes) + 1):
+        try:
+            merged = merge(suites)
+            break
+        except UserError as error:
+            gone = set(way_out(error)["exclude"])
+            suites = {
+                name: suite.replace_tasks(lambda t, name=name: None if {t.name, f"{name}/{t.name}"} & gone else t)  # noqa: B023
+                for name, suite in suites.items()
+            }
+    assert len(merged.tasks) == sum(len(suite.tasks) for suite in suites.values())
+    assert bool(merged.tasks) == bool(homes)
 
 
 def test_the_wide_tasks_go_together_with_the_real_ones(realtasks):

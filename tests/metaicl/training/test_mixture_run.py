@@ -103,6 +103,19 @@ def test_each_command_takes_several_suites_after_one_flag(command):
         parse([*command.split(), "--suite", "a", "--suite", "b"])
 
 
+def test_the_page_on_mixtures_shows_what_works(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "mixtures.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shutil.move(make_folder(Path()), "my-suite")
+    lists = [line.split("#")[0] for line in page.splitlines() if line.startswith("metaicl suites list")]
+    for line in lists:
+        main(line.split()[1:])
+    assert capsys.readouterr().out.count("embedded+small: 8") == len(lists) == 2
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    assert len(names["suite"].tasks) == 81
+
+
 @pytest.mark.parametrize("to", ["local", "arrow"])
 def test_an_exported_mixture_opens_as_one_suite_with_the_same_tasks(two, to, capsys):
     main(["suites", "export", "--suite", *two, "--to", to, "--output", "both"])
