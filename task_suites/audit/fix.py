@@ -9,7 +9,8 @@ from typing import Any
 from task_suites.audit.run import PARTS, AuditReport, Pair, audit_suite
 from task_suites.core.atomic import check_free, new_folder, write_lines
 from task_suites.core.errors import UserError
-from task_suites.export import check, write_local
+from task_suites.export import check
+from task_suites.export.local import write_local
 from task_suites.task import Example, Task, TaskSuite
 
 LOG = "removed.jsonl"

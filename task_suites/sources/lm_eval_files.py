@@ -116,7 +116,7 @@ class YamlFiles:
             yield {**single, **changes, "task": single["task"]}
 
     def header(self) -> dict[str, Any]:
-        """Name and sides of the split of a folder that task_suites/export.py wrote."""
+        """Name and sides of the split of a folder that task_suites/export/lm_eval.py wrote."""
         path = self.root / "suite.json"
         if not os.path.isfile(path):
             return {}

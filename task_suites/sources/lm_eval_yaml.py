@@ -55,7 +55,7 @@ METRICS = {
     "rougeL": "rouge_l",
 }
 TEST_SHARE = 0.8  # of the documents, where one split is all there is
-OURS = "metaicl"  # key in `metadata` under which task_suites/export.py keeps what the harness has no place for
+OURS = "metaicl"  # key in `metadata` under which task_suites/export/lm_eval.py keeps what the harness has no place for
 
 
 def open_lm_eval(rest: str) -> TaskSuite:
@@ -98,7 +98,7 @@ class _Documents:
     Attributes:
         multiple_choice: whether options are scored; else the target is free text.
         choices: `doc_to_choice`: a list, a field's name or a template that writes a list; None for none.
-        tags: fields that hold tokens and tags, where task_suites/export.py wrote the task.
+        tags: fields that hold tokens and tags, where task_suites/export/lm_eval.py wrote the task.
         accepted: the field that holds further right answers, likewise.
     """
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from metaicl.cli.main import main
 from task_suites import EpisodeSampler, Example, Task, TaskSuite, UserError, open_suite
-from task_suites.export import SEEDS, WRITERS, export
+from task_suites.export import WRITERS, export
+from task_suites.export.metaicl_folder import SEEDS
 from task_suites.task import META_SPLITS, Illustration
 
 LABELS = ("good", "bad: {{worse}}", "yes")

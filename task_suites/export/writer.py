@@ -1,0 +1,75 @@
+"""What the writers of several layouts share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from task_suites.sources.layouts import answered
+from task_suites.task import Example, Task, TaskSuite
+
+PARTS = ("train", "test")
+HEAD = ("instruction", "description", "domain", "source", "licence", "family")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a layout is written.
+
+    Attributes:
+        problem: what of a task the layout cannot hold, if anything.
+        write: writes a suite into an empty folder and says how that is opened, ``{}`` standing for it.
+        folders: whether each task lies in a folder of its name.
+    """
+
+    problem: Callable[[Task], str | None]
+    write: Callable[[TaskSuite, Path], str]
+    folders: bool = True
+
+
+def folder_name(name: str) -> str:
+    """A task's name as that of a folder which `datasets` finds, and as that of a config there: `a:b` as `a.b`."""
+    return name.replace(":", ".")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def all_examples(task: Task) -> list[Example]:
+    """The examples of both parts of a task."""
+    return [e for part in PARTS for e in task.examples(part)]
+
+
+def head(task: Task) -> dict[str, Any]:
+    """What a task is, as keys of its YAML that other layouts do not have."""
+    values = {"type": task.type, "metric": task.metric, **{key: getattr(task, key) for key in HEAD}}
+    for key in ("positive", "negative"):
+        values[key] = [asdict(illustration) for illustration in getattr(task, key)]
+    return {key: value for key, value in values.items() if value or key == "family"}
+
+
+def text_problem(task: Task) -> str | None:
+    """What of a task's free answers a reader would write in another way, if anything."""
+    if task.form == "text" and any(answered(e.input, [e.output or "", *e.accepted]) != e for e in all_examples(task)):
+        return "answers that repeat or have line breaks"
+    return None
+
+
+def suite_header(suite: TaskSuite) -> dict[str, Any]:
+    """The suite's name, description and sides."""
+    return {
+        "name": suite.name,
+        "description": suite.description,
+        "splits": {side: list(names) for side, names in suite.splits.items()},
+    }
+
+
+def has_several_answers(task: Task) -> bool:
+    """Whether an example has more right answers than one."""
+    return any(e.accepted for e in all_examples(task))
