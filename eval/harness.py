@@ -204,7 +204,7 @@ class Comparison:
     def answer(self, method: Method, task: Task, seed: int, k: int) -> Answered | None:
         """Answer a cell and keep nothing of it; None where it cannot be served."""
         try:
-            with method.cold():
+            with method.without_cache():
                 return answer_episodes(method, self._episodes(task, seed, k))
         except UserError:  # whoever runs the cell gets the reason
             return None
@@ -273,7 +273,7 @@ class Comparison:
         if reason := method.refusal(task):
             return refused(reason, by_design=True)
         try:
-            with method.cold():
+            with method.without_cache():
                 done = answer_episodes(method, episodes)
         except UserError as error:
             return refused(error)

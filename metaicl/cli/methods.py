@@ -71,7 +71,8 @@ def shown(name: str) -> Iterator[str]:
     yield f"  class:    {method.__module__}:{method.__qualname__}"
     options = option_types(method.Config)
     if options:
-        yield "\nOptions (for `metaicl train` as --method_options '{\"OPTION\": VALUE}'):"
+        given = '{"OPTION": VALUE}' if method.meta_trained else f'{{"{name}": {{"OPTION": VALUE}}}}'
+        yield f"\nOptions (`metaicl {'train' if method.meta_trained else 'evaluate'} --method_options '{given}'`):"
     defaults = defaults_of(method.Config)
     for option, kind in options.items():
         default = f" = {json.dumps(defaults[option], default=repr)}" if option in defaults else ""

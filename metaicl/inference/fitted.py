@@ -40,7 +40,7 @@ class FittedMethod:
             return np.empty((0, len(self.labels)))
         with LOCK:
             method, predictor = self._adapt()
-            with method.cold():  # a service would keep the vectors of all texts that it ever saw
+            with method.without_cache():  # a service would keep the vectors of all texts that it ever saw
                 found = predictor.scores([Example(text, None, self.labels) for text in texts])
         return np.stack(found).astype(np.float64)
 

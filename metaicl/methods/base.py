@@ -22,13 +22,13 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.methods import name_of
 from metaicl.methods.options import Options
 from metaicl.methods.predictor import Predictor
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, UserTypeError
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example, Form, Task
 
 EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
-NONE: Mapping[str, Any] = MappingProxyType({})
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 Built = TypeVar("Built", bound="Method")
 Weights = Literal["frozen", "lora", "full"]
 Space = Mapping[str, Sequence[Any]]
@@ -66,9 +66,9 @@ class Method(nn.Module, ABC):
     paper: ClassVar[str]
     meta_trained: ClassVar[bool] = False
     weights: ClassVar[Weights | None] = None
-    adapters: ClassVar[Mapping[str, Any]] = NONE
-    required_format: ClassVar[Mapping[str, Any]] = NONE
-    space: ClassVar[Space] = NONE
+    adapters: ClassVar[Mapping[str, Any]] = EMPTY
+    required_format: ClassVar[Mapping[str, Any]] = EMPTY
+    space: ClassVar[Space] = EMPTY
     reads_prompts: ClassVar[bool] = True
     serves: frozenset[Form] = frozenset({"options"})
     order_free: bool = False
@@ -80,8 +80,11 @@ class Method(nn.Module, ABC):
         for fact, unsaid in (("label", cls.__name__), ("note", ""), ("paper", "")):
             if fact not in vars(cls):
                 setattr(cls, fact, unsaid)
-        if "__dataclass_fields__" not in vars(cls.Config):
-            raise TypeError(f"{cls.__name__}.Config must be a dataclass: write @dataclass(frozen=True) above it")
+        if not issubclass(cls.Config, Options) or "__dataclass_fields__" not in vars(cls.Config):
+            raise UserTypeError(
+                f"{cls.__name__}.Config must be a frozen dataclass that inherits from its parent's Config",
+                fix="Write @dataclass(frozen=True) above it, and class Config(Method.Config).",
+            )
 
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__()
@@ -137,7 +140,7 @@ class Method(nn.Module, ABC):
         return replace(form, **cls.required_format).resolved()
 
     @classmethod
-    def build(cls: type[Built], backbone: Backbone, form: PromptFormat, options: Mapping[str, Any] = NONE) -> Built:
+    def build(cls: type[Built], backbone: Backbone, form: PromptFormat, options: Mapping[str, Any] = EMPTY) -> Built:
         """Return the method, with its options as a user gives them.
 
         Raises:
@@ -161,12 +164,12 @@ class Method(nn.Module, ABC):
         """The prompt format bound to a task."""
         return self.form.of(task, self.backbone.tokenizer.apply_chat_template)
 
-    def zero(self) -> Tensor:
-        """0, in the graph of every learned weight: with several processes all weights must have a gradient."""
+    def zero_loss(self) -> Tensor:
+        """Return 0, in the graph of every learned weight: with several processes all weights must have a gradient."""
         return torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
 
-    def cold(self) -> AbstractContextManager[None]:
-        """A context in which nothing that is kept between tasks is used: what a new task costs is measured in it."""
+    def without_cache(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing cached from other tasks is used, so that a new task's cost shows."""
         return nullcontext()
 
     def tokens(self, episode: Episode) -> int:

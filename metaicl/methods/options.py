@@ -116,7 +116,8 @@ def described(kind: Any) -> str:
         ranges = [str(part) for part in parts if isinstance(part, Range)]
         return ", ".join([described(parts[0]), *(text for text in ranges if text != "finite")])
     if origin in (Union, UnionType):
-        return " or ".join(map(described, parts))
+        words = [described(part) for part in parts]
+        return (", or " if any("," in word for word in words) else " or ").join(words)
     if origin is Literal:
         return " or ".join(str(part).lower() if isinstance(part, bool) else repr(part) for part in parts)
     return WORDS.get(origin or kind) or str(getattr(kind, "__name__", kind))

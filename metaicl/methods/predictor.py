@@ -94,7 +94,7 @@ class AveragePredictor(Predictor):
         return list(map(log_mean_share, zip(*(member.scores(queries) for member in self.members), strict=True)))
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
-        return commonest([member.generate(queries) for member in self.members])
+        return majority_vote([member.generate(queries) for member in self.members])
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
         """Log of the mean probability of each tag; None where tags are text."""
@@ -107,7 +107,9 @@ class AveragePredictor(Predictor):
     def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
         """By the mean probabilities; where tags are text, what most members give."""
         scored = self.tag_scores(queries)
-        return best_tags(*scored, queries) if scored else commonest([member.tag(queries) for member in self.members])
+        return (
+            best_tags(*scored, queries) if scored else majority_vote([member.tag(queries) for member in self.members])
+        )
 
 
 def best_tags(names: Sequence[str], scores: np.ndarray, queries: Sequence[Example]) -> list[tuple[str, ...]]:
@@ -116,6 +118,6 @@ def best_tags(names: Sequence[str], scores: np.ndarray, queries: Sequence[Exampl
     return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
 
 
-def commonest(answers: Sequence[Sequence[Any]]) -> list[Any]:
-    """For each query the answer that most members give, of equals that of the first of them."""
+def majority_vote(answers: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return for each query the answer that most members give; of equally frequent ones, the first member's."""
     return [Counter(each).most_common(1)[0][0] for each in zip(*answers, strict=True)]

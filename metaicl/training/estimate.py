@@ -77,7 +77,7 @@ def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = T
     sizes, dropped = [method.tokens(episode) for episode in episodes], method.dropped
 
     def passes(episode: Episode) -> None:
-        with method.cold():
+        with method.without_cache():
             loss, _ = method([episode])
             loss.backward()
 
@@ -122,7 +122,7 @@ def answering_rate(method: Method, episodes: Sequence[Episode]) -> Rate:
     sizes = [method.tokens(episode) for episode in episodes]
 
     def answer(episode: Episode) -> None:
-        with method.cold():
+        with method.without_cache():
             method.adapt(episode.task, episode.support).answers([q.hidden() for q in episode.queries])
 
     return timed([(sizes[i], partial(answer, episodes[i])) for i in spread(sizes)])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import Space
-from metaicl.methods.in_context.items import in_turn, item_labels
+from metaicl.methods.in_context.items import class_balanced_subset, item_labels
 from metaicl.methods.metric.embedding import EmbeddingMethod, EmbeddingPredictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Positive
@@ -75,7 +75,7 @@ class SetFit(EmbeddingMethod):
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         answers = item_labels(support)
         names = self.classes(support)
-        kept = in_turn(support, self.most or len(answers))
+        kept = class_balanced_subset(support, self.most or len(answers))
         labels = torch.tensor([names.index(answers[i]) for i in kept], device=self.backbone.device)
         if len(kept) > 1:
             optimizer = torch.optim.AdamW(params.values(), lr=self.config.lr, weight_decay=0.0)

@@ -31,4 +31,4 @@ class Transfer(FineTune):
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """As multi-task learning: the queries' loss without demonstrations; that of words by class means of these."""
         losses, weights = zip(*(self.model.query_loss(e.task, e.support, e.queries) for e in episodes), strict=True)
-        return torch.stack(losses).sum() + self.zero(), torch.stack(weights).sum()
+        return torch.stack(losses).sum() + self.zero_loss(), torch.stack(weights).sum()

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import seeded
 from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
-from metaicl.methods.gradient.inner_loop import flat, like
+from metaicl.methods.gradient.inner_loop import flat, unflatten_like
 from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, Natural, NonNegative, Order
@@ -103,7 +103,7 @@ class BayesianMAML(GradientMethod):
         rows = [slice(m * size, (m + 1) * size) for m in self._numbers]
         theta, ascent = (torch.stack([flat(x[row]) for row in rows]) for x in (values, [-g for g in grads]))
         moved = theta + self.config.inner_lr * stein_direction(theta, ascent, kernel_width(theta))
-        return like(moved.flatten(), params)
+        return unflatten_like(moved.flatten(), params)
 
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
         """Weight: 1 with the chaser, else the queries' supervised tokens (queries, for other objectives)."""

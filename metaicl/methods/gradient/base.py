@@ -103,7 +103,7 @@ class GradientMethod(Method):
                 loss, weight = self.outer(episode)
             losses.append(loss)
             weights.append(weight)
-        return torch.stack(losses).sum() + self.zero(), torch.stack(weights).sum()
+        return torch.stack(losses).sum() + self.zero_loss(), torch.stack(weights).sum()
 
     @abstractmethod
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:

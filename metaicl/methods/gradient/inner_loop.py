@@ -95,11 +95,11 @@ def leaves(params: Params) -> dict[str, Tensor]:
 
 
 def flat(tensors: Iterable[Tensor]) -> Tensor:
-    """All entries as one vector."""
+    """Return all entries as one vector."""
     return torch.cat([t.flatten() for t in tensors])
 
 
-def like(vector: Tensor, params: Params) -> dict[str, Tensor]:
-    """`flat` taken back: the vector's entries in the names and shapes of some weights."""
+def unflatten_like(vector: Tensor, params: Params) -> dict[str, Tensor]:
+    """Return the entries of a vector in the names and shapes of some weights: the inverse of `flat`."""
     parts = vector.split([p.numel() for p in params.values()])
     return {n: part.view_as(p) for (n, p), part in zip(params.items(), parts, strict=True)}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import RATE, Space, seeded
-from metaicl.methods.gradient.inner_loop import Update, flat, like
+from metaicl.methods.gradient.inner_loop import Update, flat, unflatten_like
 from metaicl.methods.gradient.maml import MAML
 from task_suites.core.ranges import Count, Natural, Range
 from task_suites.formats.prompt_format import PromptFormat
@@ -64,7 +64,7 @@ class LSTMMeta(MAML):
         clip, cell = self.clipped, self.optimizer.begin()
 
         def step(params: Params, grads: Sequence[Tensor], number: int, loss: Tensor) -> dict[str, Tensor]:
-            return like(cell(flat(params.values()), flat(clip(grads)), loss), params)
+            return unflatten_like(cell(flat(params.values()), flat(clip(grads)), loss), params)
 
         return step
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import NONE
+from metaicl.methods.base import EMPTY
 from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
 from metaicl.methods.gradient.inner_loop import gradient_step
 from metaicl.methods.options import ReadUnless
@@ -95,7 +95,7 @@ class FOMAML(MAML):
     label = "FOMAML"
     note = "meta-trained start, gradient steps on the demonstrations"
     paper = "Finn et al. 2017, arXiv 1703.03400; Nichol et al. 2018, arXiv 1803.02999"
-    adapters = NONE
+    adapters = EMPTY
 
     @dataclass(frozen=True)
     class Config(MAML.Config):

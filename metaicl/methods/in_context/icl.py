@@ -203,7 +203,7 @@ class PMI(InContext):
     """In-context learning with domain-conditional PMI (Holtzman et al. 2021, arXiv 2104.08315)."""
 
     label = "Raw ICL, PMI"
-    note = "scores less those given an empty query"
+    note = "each score minus the option's score for an empty query"
     paper = "Holtzman et al. 2021, arXiv 2104.08315"
     serves = frozenset[Form]({"options"})
 

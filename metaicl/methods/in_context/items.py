@@ -94,9 +94,11 @@ def item_labels(examples: Sequence[Example]) -> list[str]:
     return [label for e in examples for label in (e.tags or () if e.tokens is not None else (e.output or "",))]
 
 
-def in_turn(support: Sequence[Example], most: int) -> list[int]:
-    """The places of at most `most` items, rising: each class's first, each class's second, and so on, where an item's
-    rank in its class goes by its own name, not by its place."""
+def class_balanced_subset(support: Sequence[Example], most: int) -> list[int]:
+    """Return the indices of at most `most` items, rising: each class's first item, then each class's second, and so on.
+
+    The order within a class goes by the items' own names, not by their position.
+    """
     names = [f"{e.content}/{i}" for e in support for i in range(len(e.tokens or "1"))]
     labels = item_labels(support)
     ranked = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())

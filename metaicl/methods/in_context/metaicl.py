@@ -1,7 +1,8 @@
 """What is meta-trained on prompts: MetaICL (Min et al. 2022, arXiv 2110.15943), its channel form, in-context tuning
 (Chen et al. 2022, arXiv 2110.07814), and multi-task learning, which has no demonstrations in its prompts.
 
-All of them are `InContext` with other options, and with adapters that learn.
+Meta-training minimises the negative log-likelihood of the queries' answers given the demonstrations, or another
+`objective`. All of them are `InContext` with other options, and with adapters that learn.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class InContextTuning(InContext):
     """In-context tuning: the prompt begins with the task's instruction."""
 
     label = "ICT"
-    note = "in-context tuning: MetaICL after the task's instruction"
+    note = "in-context tuning: MetaICL with the task's instruction in the prompt"
     paper = "Chen et al. 2022, arXiv 2110.07814"
     meta_trained = True
     weights = "lora"

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import RATE, Method, Space, Weights, seeded
-from metaicl.methods.in_context.items import ItemVectors, in_turn, item_labels
+from metaicl.methods.in_context.items import ItemVectors, class_balanced_subset, item_labels
 from metaicl.methods.predictor import Predictor
 from task_suites.core.ranges import Finite, Natural
 from task_suites.episodes import Episode
@@ -85,8 +85,8 @@ class EmbeddingMethod(Method):
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
 
     @contextmanager
-    def cold(self) -> Iterator[None]:
-        """Without the embeddings that the backbone keeps."""
+    def without_cache(self) -> Iterator[None]:
+        """Return a context without the embeddings that the backbone has cached."""
         kept, self.backbone.memo = self.backbone.memo, {}
         try:
             yield
@@ -97,7 +97,7 @@ class EmbeddingMethod(Method):
         """Weight: query items (those whose class has a demonstration)."""
         if not self.meta_trained:
             return super().forward(episodes)
-        total = self.zero()
+        total = self.zero_loss()
         weight = 0
         for episode in episodes:
             names = self.classes(episode.support)
@@ -130,7 +130,7 @@ class EmbeddingMethod(Method):
         shots = self.embed(support) if shots is None else shots
         labels = torch.tensor([names.index(label) for label in item_labels(support)], device=queries.device)
         if self.most and len(labels) > self.most:
-            kept = in_turn(support, self.most)
+            kept = class_balanced_subset(support, self.most)
             shots, labels = shots[kept], labels[kept]
         return self.logits(shots, labels, queries, len(names))
 

@@ -133,7 +133,7 @@ def test_members_tags_are_those_of_their_mean_probabilities():
     assert flat_tags == [names[i] for i in shares.argmax(1)]
 
 
-def test_members_texts_and_tags_in_text_are_the_commonest_and_of_equals_the_first():
+def test_members_texts_and_tags_in_text_are_the_most_frequent_and_of_equals_the_first():
     class Says(Predictor):
         def __init__(self, *texts: str):
             self.texts = texts

@@ -22,7 +22,7 @@ from toys import tag_task, toy_task
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
 from metaicl.methods.baselines.setfit import SetFit, contrastive_loss, pairs
-from metaicl.methods.in_context.items import in_turn, item_labels, normalised
+from metaicl.methods.in_context.items import class_balanced_subset, item_labels, normalised
 from metaicl.methods.metric.embedding import EmbeddingMethod
 from metaicl.methods.metric.knn import NearestNeighbours
 from metaicl.methods.metric.matching import MatchingNet
@@ -430,7 +430,7 @@ def test_a_support_set_longer_than_the_sequence_keeps_all_its_classes(frozen):
     method = SNAIL(frozen, FORM, SNAIL.Config(length=9))
     found = method.adapt(TAGGED.task, TAGGED.support).answers([q.hidden() for q in TAGGED.queries])
     assert all(len(a.text) == len(q.tokens or ()) for a, q in zip(found, TAGGED.queries, strict=True))
-    kept = [item_labels(TAGGED.support)[i] for i in in_turn(TAGGED.support, method.most)]
+    kept = [item_labels(TAGGED.support)[i] for i in class_balanced_subset(TAGGED.support, method.most)]
     assert len(kept) == 8 and set(kept) == {"O", "B-FRUIT", "B-TOOL"}
 
 
@@ -442,14 +442,14 @@ def test_a_support_set_longer_than_the_sequence_keeps_all_its_classes(frozen):
 def test_items_are_kept_class_by_class_in_turn_whatever_their_order(most, seed):
     support = list(EpisodeSampler(0, 6, 1).draw(tag_task(), "test", 0).support)
     names = [(e.content, i) for e in support for i in range(len(e.tokens))]
-    labels, kept = item_labels(support), in_turn(support, most)
+    labels, kept = item_labels(support), class_balanced_subset(support, most)
     assert kept == sorted(set(kept)) and len(kept) == min(most, len(labels))
     counts = Counter(labels[i] for i in kept)
     short = [c for c, n in Counter(labels).items() if counts[c] < n]
     assert not short or max(counts.values()) <= min(counts[c] for c in short) + 1
     shuffled = [support[i] for i in np.random.default_rng(seed).permutation(len(support))]
     again = [(e.content, i) for e in shuffled for i in range(len(e.tokens))]
-    assert {again[i] for i in in_turn(shuffled, most)} == {names[i] for i in kept}
+    assert {again[i] for i in class_balanced_subset(shuffled, most)} == {names[i] for i in kept}
 
 
 def test_a_layer_is_a_share_of_the_depth_or_a_number_and_must_exist(frozen):

@@ -13,7 +13,7 @@ from metaicl.methods import METHODS, method_class, name_of
 from metaicl.methods.base import Method
 from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.options import Options, described, fits, option_types
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, UserTypeError
 from task_suites.core.ranges import Count, Range, documented
 from task_suites.formats.prompt_format import PromptFormat
 
@@ -98,12 +98,19 @@ def test_a_method_without_a_config_has_no_options():
         MajorityAnswer.configured({"steps": 3})
 
 
-def test_a_config_that_is_no_dataclass_is_refused_where_it_is_written():
-    with pytest.raises(TypeError, match=r"Forgotten.Config must be a dataclass"):
+class Undecorated(Method.Config):
+    steps: int = 3
 
-        class Forgotten(MajorityAnswer):
-            class Config(Method.Config):
-                steps: int = 3
+
+@dataclass(frozen=True)
+class Parentless:
+    steps: int = 3
+
+
+@pytest.mark.parametrize("config", [Undecorated, Parentless])
+def test_a_config_whose_options_would_not_be_checked_is_refused_where_the_class_is_made(config):
+    with pytest.raises(UserTypeError, match=r"Forgotten.Config must be a frozen dataclass that inherits"):
+        type("Forgotten", (MajorityAnswer,), {"Config": config})
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -152,7 +159,7 @@ def test_a_value_fits_its_own_type_and_one_that_is_unset_only_where_that_is_allo
 
 def test_a_type_is_described_in_words():
     assert described(Annotated[float, Range(above=0, below=1)]) == "a number, above 0 and below 1"
-    assert described(Count | None) == "a whole number, at least 1 or null"
+    assert described(Count | None) == "a whole number, at least 1, or null"
     assert described(Literal["a", False]) == "'a' or false"
     assert described(list[int]) == "a list"
 
