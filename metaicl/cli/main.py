@@ -26,7 +26,7 @@ from metaicl.cli.suites import Suites, run_suites
 from metaicl.cli.unknown_options import explained
 from metaicl.training.config import TrainRun
 from task_suites.core.errors import UserError, nearest, refuse_half_characters
-from task_suites.formats.prompt_format import PRESETS
+from task_suites.formats.presets import PRESETS
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 

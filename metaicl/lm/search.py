@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import Packed, additive_mask
-from task_suites.formats.prompt_format import STOP
+from task_suites.formats.tagging import STOP
 
 Hypothesis = tuple[int, ...]  # what a decoder knows of an unfinished answer
 

@@ -6,42 +6,29 @@ Separators and the leading blank of an answer belong to the format:
     direct     <input>\\nAnswer: <output>\\n\\n  ...  <input>\\nAnswer:| <option>           scored: the option
     channel    <output>\\n <input>\\n\\n         ...  <option>\\n| <input>                 scored: the input
 
-Everything else that can differ is a field whose values are functions in a table: how the instruction is given
-(`INSTRUCTIONS`), whether options are shown and answered by letter (`CHOICES`), which words stand for labels
-(task_suites/formats/label_words.py), how tags are written (task_suites/formats/tagging.py); and templates
-(task_suites/formats/templates.py) and the tokenizer's chat template (task_suites/formats/chat.py). Options, answers and
-truth stay the task's own throughout: a format changes what a prompt shows for them.
+Everything else that can differ is a field whose values are functions in a table of a neighbouring module: how the
+instruction is given (`instructions`), whether options are shown and answered by letter (`choices`), which words stand
+for labels (`label_words`), how tags are written (`tagging`), templates (`templates`), and the tokenizer's chat template
+(`chat`). Options, answers and truth stay the task's own throughout: a format changes what a prompt shows for them.
 """
 
 from __future__ import annotations
 
 import copy
-import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import chain, count, islice, product
 from typing import Any, ClassVar, Literal
 
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, Whole, check_ranges
 from task_suites.formats.chat import ChatPieces, ChatTemplate, cut_chat
+from task_suites.formats.choices import CHOICES, letter_names, listed
+from task_suites.formats.instructions import INSTRUCTIONS
 from task_suites.formats.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
-from task_suites.formats.tagging import NO_SPAN, STOP, TAGGING, list_spans, parse_tags, rename, spans
-from task_suites.formats.templates import GENERAL, Template, choose_template
-from task_suites.task import Example, Illustration, Task
-
-__all__ = [
-    "NO_SPAN",
-    "PRESETS",
-    "STOP",
-    "PromptFormat",
-    "Role",
-    "Segment",
-    "parse_tags",
-    "preset",
-    "spans",
-]
+from task_suites.formats.tagging import STOP, TAGGING, list_spans, rename
+from task_suites.formats.templates import Template, choose_template
+from task_suites.task import Example, Task
 
 Role = Literal["instruction", "demo_input", "demo_output", "query", "option"]
 
@@ -358,96 +345,4 @@ def _blank(question: str) -> str:
     return "" if question.endswith("\n") else " "
 
 
-# How an instruction is given: a function of task and format, whose text stands before the first demonstration.
-
-
-def line(task: Task, form: PromptFormat) -> str:
-    """The instruction by itself."""
-    return task.instruction + form.separator if task.instruction else ""
-
-
-def definition(task: Task, form: PromptFormat) -> str:
-    """Definition, positive and negative examples in the wording of Tk-Instruct (Wang et al. 2022, arXiv 2204.07705)."""
-    text = f"Definition: {_sentence(task.instruction)}\n\n" if task.instruction.strip() else ""
-    for kind, shown in (("Positive", task.positive[: form.positive]), ("Negative", task.negative[: form.negative])):
-        text += "".join(_illustration(kind, i, item, form.explanations) for i, item in enumerate(shown, 1))
-    return f"{text}Now complete the following example -\n" if text else ""
-
-
-def _illustration(kind: str, number: int, item: Illustration, explain: bool) -> str:
-    text = f" {kind} Example {number} -\nInput: {_sentence(item.input)}\n Output: {_sentence(item.output)}\n"
-    return text + (f" Explanation: {_sentence(item.explanation)}\n\n" if explain and item.explanation else "\n")
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text[-1:] in string.punctuation else f"{text}."
-
-
-INSTRUCTIONS: dict[str, Callable[[Task, PromptFormat], str]] = {"line": line, "definition": definition}
-
-
-# How options are shown: a function of their words that gives (what is added to the question, the answer to each).
-
-
-def as_text(words: Sequence[str]) -> tuple[str, list[str]]:
-    """Not at all; the answer is an option's text."""
-    return "", list(words)
-
-
-def listed(words: Sequence[str]) -> tuple[str, list[str]]:
-    """One a line; the answer is an option's text."""
-    return "".join(f"\n- {word}" for word in words), list(words)
-
-
-def letters(words: Sequence[str]) -> tuple[str, list[str]]:
-    """One a line after a letter, which is the answer: A to Z, then AA, AB and so on."""
-    names = letter_names(len(words))
-    return "".join(f"\n{name}. {word}" for name, word in zip(names, words, strict=True)), names
-
-
-def letter_names(number: int) -> list[str]:
-    """The names of this many options, as the columns of a spreadsheet are named: A, ..., Z, AA, AB, ..."""
-    names = (map("".join, product(string.ascii_uppercase, repeat=size)) for size in count(1))
-    return list(islice(chain.from_iterable(names), number))
-
-
-CHOICES: dict[str, Callable[[Sequence[str]], tuple[str, list[str]]]] = {
-    "text": as_text,
-    "listed": listed,
-    "letters": letters,
-}
-
 _UNBOUND = Bound(Task("", "generation", lambda split: ()), {}, None, None)
-
-# Formats by name, as the fields in which they differ from the direct one (`metaicl suites show TASK --format NAME`).
-PRESETS: dict[str, dict[str, Any]] = {
-    "direct": {},
-    "channel": {"channel": True},
-    "instruction": {"instruction": True},
-    "definition": {"instruction": True, "instruction_style": "definition"},
-    "natural-instructions": {
-        "instruction": True,
-        "instruction_style": "definition",
-        "templates": {"natural-instructions": "Input: {{ input }}\nOutput: ||| {{ answer }}"},
-    },
-    "listed": {"choices": "listed"},
-    "letters": {"choices": "letters"},
-    "inline": {"tagging": "inline"},
-    "arbitrary": {"label_words": "arbitrary"},
-    "random": {"label_words": "random"},
-    "shuffled": {"label_words": "shuffled"},
-    "templates": {"templates": GENERAL},
-    "chat": {"chat": True},
-}
-
-
-def preset(name: str, **changes: Any) -> PromptFormat:
-    """The format of a name in `PRESETS`, with fields changed.
-
-    Raises:
-        UserError: an unknown name.
-    """
-    if name not in PRESETS:
-        raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
-    return PromptFormat(**{**PRESETS[name], **changes})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaicl.lm.search import search
-from task_suites.formats.prompt_format import STOP
+from task_suites.formats.tagging import STOP
 
 END, LETTERS = 4, ["a", "b", "\n", "c\n", "", " "]
 

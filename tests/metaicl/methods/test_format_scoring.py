@@ -22,7 +22,8 @@ from metaicl.methods.scoring import BLANKS, PromptScorer
 from metaicl.training.checkpoint import MethodConfig, read_card, save_method
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.formats.prompt_format import PRESETS, PromptFormat, preset
+from task_suites.formats.presets import PRESETS, preset
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.templates import GENERAL
 from task_suites.task import Example
 

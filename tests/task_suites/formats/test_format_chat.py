@@ -12,7 +12,8 @@ from toys import text_task, toy_task
 
 from task_suites.core.errors import UserError
 from task_suites.formats.chat import cut_chat
-from task_suites.formats.prompt_format import PromptFormat, preset
+from task_suites.formats.presets import preset
+from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Example
 
 TASK = toy_task()

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
-from task_suites.formats.prompt_format import PromptFormat, spans
-from task_suites.formats.tagging import TAGGING, mark_inline, parse_inline, rename
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.tagging import TAGGING, mark_inline, parse_inline, rename, spans
 from task_suites.task import Example, Task
 
 TOKENS = ("Ann", "Lee", "left", "for", "Rome")

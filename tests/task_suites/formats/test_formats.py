@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from sentences import tagged_sentences
 
 from task_suites.core.errors import UserError
-from task_suites.formats.prompt_format import PromptFormat, Segment, parse_tags, preset, spans
+from task_suites.formats.presets import preset
+from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.tagging import parse_tags, spans
 from task_suites.sources import open_suite
 from task_suites.task import Example, Illustration, Task
 
