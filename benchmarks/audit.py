@@ -26,8 +26,9 @@ from typing import Any
 
 from metaicl.training.run import manifest
 from task_suites.audit.run import PARTS, AuditReport, Pair, Ref, audit_suite
+from task_suites.example import Example
 from task_suites.sources import open_suite
-from task_suites.task import META_SPLITS, Example, Task, TaskSuite
+from task_suites.task import META_SPLITS, Task, TaskSuite
 
 VERDICTS = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "audit_verdicts.json"
 SAMPLE = 200

@@ -52,9 +52,10 @@ from metaicl.lm.tiny import tiny_model
 from metaicl.methods.gradient.maml import MAML
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 LIMITS = {"max_rel_diff": 1e-5, "max_rel_diff_second_order": 1e-3}
 Adapted = list[dict[str, Tensor]]  # of each episode

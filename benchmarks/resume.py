@@ -32,8 +32,9 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.training.identity import read_record
 from metaicl.training.run import manifest, train_run
+from task_suites.example import Example
 from task_suites.sources import SuiteConfig
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 LABELS = ("fruit", "tool")
 TIMES = ("seconds", "tokens_per_second")

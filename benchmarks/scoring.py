@@ -66,9 +66,10 @@ from metaicl.methods.scoring import PromptScorer
 from metaicl.training.run import manifest
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 MODEL = "smollm2-135m"
 REAL_TASKS = ("ag_news", "trec_question_type")

@@ -43,9 +43,10 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.episodes import LARGE, Episode, EpisodeSampler
+from task_suites.example import Example
 from task_suites.sources import open_suite
 from task_suites.store import write_store
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 SAMPLER, ONE_QUERY = EpisodeSampler(0, 16, 16), EpisodeSampler(0, 16, 1)

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
-from task_suites.task import Example
+from task_suites.example import Example
 
 Scores = np.ndarray
 

@@ -18,7 +18,7 @@ from metaicl.methods import METHODS
 
 FOLDER = Path(__file__).parent / "reference"
 PYTHON = {
-    "Tasks": ("task_suites.task.Example", "task_suites.task.Task", "task_suites.task.TaskSuite"),
+    "Tasks": ("task_suites.example.Example", "task_suites.task.Task", "task_suites.task.TaskSuite"),
     "Episodes": ("task_suites.episodes.Episode", "task_suites.episodes.EpisodeSampler"),
     "Prompts": ("task_suites.formats.prompt_format.PromptFormat",),
     "Methods": ("metaicl.methods.base.Method", "metaicl.methods.predictor.Predictor"),

@@ -34,9 +34,10 @@ from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
+from task_suites.example import Example
 from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever, retrieved_episodes
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from itertools import accumulate, chain, islice
 from typing import Literal, overload
 
 from task_suites.core.errors import UserError, nearest
-from task_suites.task import Example, PartIndex, Task
+from task_suites.example import Example
+from task_suites.parts import PartIndex
+from task_suites.task import Task
 
 EpisodeKey = tuple[int, str, str, int]
 LARGE = 2048  # the suites that were measured have parts of at most 1,500 examples: their draws are whole shuffles

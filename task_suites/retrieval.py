@@ -21,8 +21,9 @@ import numpy as np
 
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.example import Example
 from task_suites.sources import load_named
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 Embed = Callable[[Sequence[str]], Any]
 

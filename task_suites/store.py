@@ -21,7 +21,9 @@ from typing import Any, overload
 
 from task_suites.core.atomic import new_folder
 from task_suites.core.errors import UserError
-from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite, content_key
+from task_suites.example import Example
+from task_suites.parts import StoredExamples, content_key
+from task_suites.task import Illustration, Task, TaskSuite
 
 HEADER, EXAMPLES = "suite.json", "examples.arrow"
 VERSION = 1

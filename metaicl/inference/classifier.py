@@ -19,7 +19,7 @@ from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.validation import as_labels, as_texts, label_texts
 from task_suites.core.errors import UserError, UserTypeError, counted
-from task_suites.task import Example
+from task_suites.example import Example
 
 
 class FewShotClassifier(ClassifierMixin, BaseEstimator):

@@ -13,8 +13,8 @@ from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.files import STANDARD_INPUT
 from task_suites.core.json_files import read_json_lines
+from task_suites.example import Example, labels_problem
 from task_suites.sources.local import parse_example, parse_query
-from task_suites.task import Example, labels_problem
 
 CHOICES = "Give each demonstration its options to choose from."
 ANSWERED = ("answer", "scores")  # what is added to a row

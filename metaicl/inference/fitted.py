@@ -10,7 +10,7 @@ import numpy as np
 from metaicl.inference.opening import LOCK, MethodSource, user_task
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Predictor
-from task_suites.task import Example
+from task_suites.example import Example
 
 
 class FittedMethod:

@@ -16,8 +16,9 @@ from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
 from task_suites.core.errors import UserError, refuse_half_characters
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import DEFAULT_METRICS, Example, Task, default_type
+from task_suites.task import DEFAULT_METRICS, Task, default_type
 
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights
 

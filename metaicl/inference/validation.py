@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from task_suites.core.errors import UserError, UserTypeError, refuse_half_characters
-from task_suites.task import labels_problem
+from task_suites.example import labels_problem
 
 LABEL_TYPES = "strings, integers or booleans, all of one type"
 

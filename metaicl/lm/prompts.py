@@ -13,8 +13,9 @@ from metaicl.lm.context_length import FEWER, SHORTER, too_long
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.text_encoder import Beginning, Encoded
 from task_suites.core.errors import counted
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat, Segment
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 Overflow = Literal["refuse", "drop"]
 

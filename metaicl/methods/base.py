@@ -24,8 +24,9 @@ from metaicl.methods.options import Options
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.episodes import Episode
+from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Form, Task
+from task_suites.task import Task
 
 EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
 EMPTY: Mapping[str, Any] = MappingProxyType({})

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.tagging import parse_tags
-from task_suites.task import Example
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from metaicl.lm.prompts import Branch, Fitted, Overflow, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat, Segment
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
 Length = Literal["sum", "token_mean", "character_mean"]

@@ -15,7 +15,8 @@ from metaicl.methods.base import Method
 from metaicl.training.config import TrainerConfig, ValidationConfig
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import Episode, EpisodeSampler
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 SECONDS = 5.0  # at most, for looking at examples and episodes ahead
 VALIDATION_SEED = 1_000_000  # meta-validation draws its own support sets

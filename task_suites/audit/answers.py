@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from task_suites.core.errors import counted
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 PARTS = ("train", "test")
 NEARLY_ALL = 0.95  # of a split's answers one and the same: nearly one label

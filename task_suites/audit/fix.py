@@ -9,9 +9,10 @@ from typing import Any
 from task_suites.audit.run import PARTS, AuditReport, Pair, audit_suite
 from task_suites.core.atomic import check_free, new_folder, write_lines
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.export import check
 from task_suites.export.local import write_local
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 LOG = "removed.jsonl"
 ROUNDS = 10  # an example that was removed may have hidden a pair in a crowded bucket

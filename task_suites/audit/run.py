@@ -24,8 +24,9 @@ from typing import Any, Literal
 from task_suites.audit.answers import Notes, answers, note_task
 from task_suites.audit.duplicates import Corpus, permutation_key
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.splits import own_names
-from task_suites.task import META_SPLITS, Example, TaskSuite
+from task_suites.task import META_SPLITS, TaskSuite
 
 Kind = Literal["exact", "permuted", "near", "contained"]
 Ref = tuple[str, str, int]  # task, "train" or "test", index

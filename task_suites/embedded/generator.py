@@ -24,7 +24,8 @@ from itertools import pairwise
 from task_suites.core.errors import UserError
 from task_suites.embedded.attempts import known
 from task_suites.embedded.grammar import captured, finished, tagged
-from task_suites.task import Example, MetaSplit, Metric, Task, TaskType
+from task_suites.example import Example
+from task_suites.task import MetaSplit, Metric, Task, TaskType
 
 SIZES = {"train": 320, "test": 160}
 MIN_WORDS, MAX_WORDS = 8, 30

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from task_suites.core.atomic import write_yaml
+from task_suites.example import Example
 from task_suites.export.writer import (
     PARTS,
     Writer,
@@ -22,7 +23,7 @@ from task_suites.export.writer import (
     suite_header,
     text_problem,
 )
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 
 def _write(suite: TaskSuite, folder: Path) -> str:

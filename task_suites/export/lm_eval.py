@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.core.atomic import write_lines, write_yaml
+from task_suites.example import Example
 from task_suites.export.writer import (
     PARTS,
     Writer,
@@ -19,7 +20,7 @@ from task_suites.export.writer import (
     write_json,
 )
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 
 def _write(suite: TaskSuite, folder: Path) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.core.atomic import write_lines, write_yaml
+from task_suites.example import Example
 from task_suites.export.writer import PARTS, Writer, head, suite_header
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 
 def _problem(task: Task) -> str | None:

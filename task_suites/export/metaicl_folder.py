@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.core.atomic import write_lines
+from task_suites.example import Example
 from task_suites.export.writer import PARTS, Writer, all_examples, has_several_answers, text_problem, write_json
-from task_suites.task import META_SPLITS, Example, Task, TaskSuite
+from task_suites.task import META_SPLITS, Task, TaskSuite
 
 TRAIN_K, TARGET_K = 16384, 16  # MetaICL's defaults for meta-training and target tasks
 SEEDS = (100, 13, 21, 42, 87)  # of MetaICL's target tasks

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from task_suites.example import Example
 from task_suites.sources.layouts import answered
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 PARTS = ("train", "test")
 HEAD = ("instruction", "description", "domain", "source", "licence", "family")

@@ -22,13 +22,14 @@ from typing import Any, ClassVar, Literal
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, Whole, check_ranges
+from task_suites.example import Example
 from task_suites.formats.chat import ChatPieces, ChatTemplate, cut_chat
 from task_suites.formats.choices import CHOICES, letter_names, listed
 from task_suites.formats.instructions import INSTRUCTIONS
 from task_suites.formats.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
 from task_suites.formats.tagging import STOP, TAGGING, list_spans, rename
 from task_suites.formats.templates import Template, choose_template
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 Role = Literal["instruction", "demo_input", "demo_output", "query", "option"]
 

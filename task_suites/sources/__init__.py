@@ -19,7 +19,8 @@ from typing import Any
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, check_ranges
-from task_suites.task import FORMS, Example, Task, TaskSuite
+from task_suites.example import FORMS, Example
+from task_suites.task import Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
 _HERE = "task_suites.sources."

@@ -21,6 +21,7 @@ from typing import Any
 from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing, read_text
 from task_suites.core.json_files import Place, parse_json
+from task_suites.example import Example
 from task_suites.sources.layouts import (
     COMMON,
     Item,
@@ -36,7 +37,7 @@ from task_suites.sources.layouts import (
     texts_field,
 )
 from task_suites.sources.options import split_options
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 Parsed = tuple[dict[str, Any], str]  # a file's object, and its text
 OPTIONS = {"test_share": "0.5", **COMMON}

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing, read_lines
+from task_suites.example import Example
 from task_suites.sources.layouts import COMMON, Item, divided, folder_name, make_suite, sound
 from task_suites.sources.options import one_of, split_options
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 SCHEMES = ("auto", "iob1", "bio", "iobes", "bilou")
 OPTIONS = {"columns": "", "scheme": "auto", "train": "", "test": "", "comment": "", **COMMON}

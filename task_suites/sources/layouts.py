@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example, labels_problem
 from task_suites.sources.options import one_of
-from task_suites.task import META_SPLITS, Example, Illustration, Task, TaskSuite, labels_problem
+from task_suites.task import META_SPLITS, Illustration, Task, TaskSuite
 
 COMMON = {"unsound": "refuse", "licence": ""}  # options and their defaults
 OVERLAP = "The option overlap=allow says that this is meant."

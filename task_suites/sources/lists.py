@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example, Form
 from task_suites.sources.cells import as_text, keys_as_text, mapped, refuse_number
 from task_suites.sources.layouts import answered, divided
-from task_suites.task import DEFAULT_METRICS, Example, Form, Metric, Task, TaskType, default_type
+from task_suites.task import DEFAULT_METRICS, Metric, Task, TaskType, default_type
 
 Item = tuple[Any, Any, Any]
 

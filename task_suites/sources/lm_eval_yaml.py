@@ -20,6 +20,7 @@ from typing import Any
 
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
+from task_suites.example import Example
 from task_suites.sources.cells import as_text
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import (
@@ -38,7 +39,7 @@ from task_suites.sources.options import split_options
 from task_suites.sources.row_template import MAX_TEXT, render
 from task_suites.sources.rows import FileRows, Row, Rows
 from task_suites.sources.table import HEAD_KEYS, checked
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 BUILDERS = {"json": "json", "csv": "csv", "parquet": "parquet", "arrow": "arrow"}  # dataset_path -> format
 DATA_KEYS: dict[str, tuple[type, ...]] = {

@@ -15,8 +15,9 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.yaml_files import read_yaml
+from task_suites.example import Example
 from task_suites.sources.layouts import illustrations, object_of
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
 PARTS = ("train.jsonl", "test.jsonl")

@@ -22,6 +22,7 @@ from typing import Any
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, read_lines
 from task_suites.core.json_files import read_json, read_json_lines
+from task_suites.example import Example
 from task_suites.sources.layouts import (
     COMMON,
     OVERLAP,
@@ -38,7 +39,7 @@ from task_suites.sources.layouts import (
     texts_field,
 )
 from task_suites.sources.options import number, one_of, split_options
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 METAICL = {"setting": "", "k": "16", "seed": "100", "train_k": "16384", "train_seed": "100", "overlap": "refuse"}
 CROSSFIT = {"setting": "", "k": "", "seed": "100", "overlap": "refuse"}

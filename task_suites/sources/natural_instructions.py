@@ -22,6 +22,7 @@ from task_suites.core.components import components
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, open_file, read_lines, read_text
 from task_suites.core.json_files import Place, parse_json, unique
+from task_suites.example import Example, labels_problem
 from task_suites.sources.layouts import (
     COMMON,
     OVERLAP,
@@ -35,7 +36,7 @@ from task_suites.sources.layouts import (
     texts_field,
 )
 from task_suites.sources.options import one_of, split_options
-from task_suites.task import Example, Illustration, Task, TaskSuite, labels_problem
+from task_suites.task import Illustration, Task, TaskSuite
 
 OPTIONS = {"track": "", "form": "text", "overlap": "refuse", **COMMON}
 SIDES = {"train_tasks.txt": "meta_train", "test_tasks.txt": "meta_test"}

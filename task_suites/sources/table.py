@@ -17,6 +17,7 @@ from typing import Any
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
 from task_suites.core.yaml_files import read_yaml
+from task_suites.example import Example, Form, labels_problem
 from task_suites.sources.cells import (
     QUOTES,
     as_text,
@@ -35,18 +36,7 @@ from task_suites.sources.local import CHOSEN
 from task_suites.sources.options import split_options
 from task_suites.sources.row_template import fields_of, is_template
 from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
-from task_suites.task import (
-    DEFAULT_METRICS,
-    META_SPLITS,
-    METRICS,
-    TASK_TYPES,
-    Example,
-    Form,
-    Task,
-    TaskSuite,
-    default_type,
-    labels_problem,
-)
+from task_suites.task import DEFAULT_METRICS, META_SPLITS, METRICS, TASK_TYPES, Task, TaskSuite, default_type
 
 FROM_DATA = "*"  # as `labels`: the outputs that the train rows have
 TEXT = (str,)

@@ -26,8 +26,9 @@ from metaicl.methods.predictor import Predictor
 from metaicl.training.checkpoint import MethodConfig, load_method, save_method
 from metaicl.training.config import TrainRun, ValidationConfig
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 def test_all_methods_meet_the_same_episodes_nested_in_k():

@@ -22,9 +22,10 @@ from eval.report.summary import rows as table_rows
 from eval.results import Cell, Prediction, Refusal, Roles
 from metaicl.cli.main import main
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 def small_task(name: str, size: int) -> Task:

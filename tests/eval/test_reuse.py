@@ -24,9 +24,10 @@ from metaicl.training.checkpoint import CARD, MethodConfig, read_training, save_
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.training.run import inherited_tasks
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
-from task_suites.task import Example, Illustration, Task
+from task_suites.task import Illustration, Task
 
 SIDES = {"meta_train": ["mood", "tone"], "meta_validation": ["taste"], "meta_test": ["topic"]}
 EXCHANGED = SIDES | {"meta_train": ["mood", "topic"], "meta_test": ["tone"]}

@@ -12,7 +12,8 @@ from helpers import REALTASKS
 
 from task_suites import open_suite
 from task_suites.core.errors import UserError
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 
 def write(folder: Path, files: Mapping[str, Any]) -> Path:

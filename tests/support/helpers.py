@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 LABELS = ["good", "bad"]
 REALTASKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "realtasks"

@@ -14,8 +14,9 @@ from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 SHORT = PromptFormat(answer=":", separator="\n")
 CUES, WORDS, LETTERS = ("aaaa", "zzzz"), ("lemon", "cobra"), "mnopqrst"

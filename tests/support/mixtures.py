@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from toys import toy_task
 
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.example import Example
+from task_suites.task import Task, TaskSuite
 
 
 def suite_of(name: str, side: str = "meta_train", **tasks: str) -> TaskSuite:

@@ -19,8 +19,9 @@ from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import Trainer
 from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 def short_tags() -> Task:

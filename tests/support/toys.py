@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.example import Example
+from task_suites.task import Task, TaskSuite
 
 FRUIT = ["apple", "pear", "plum", "fig", "lime", "kiwi", "date", "peach", "grape", "mango"]
 TOOL = ["saw", "axe", "file", "drill", "clamp", "plane", "chisel", "hammer", "wrench", "pliers"]

@@ -19,8 +19,9 @@ from toys import choice_task, tag_task, text_task, toy_task
 
 from task_suites.core.errors import UserError
 from task_suites.episodes import ARBITRARY_WORDS, LARGE, Episode, EpisodeSampler, _lazily_shuffled, fixed_support
+from task_suites.example import Example
 from task_suites.sources import open_suite
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 TASKS = {name: make() for name, make in MAKERS.items()}
 some_task = st.sampled_from(sorted(TASKS)).map(TASKS.__getitem__)

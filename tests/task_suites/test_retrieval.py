@@ -19,9 +19,10 @@ from eval.harness import Comparison, protocol_episode, protocol_episodes
 from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.retrieval import Retriever, retrieved_episodes
 from task_suites.store import open_store, write_store
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 TOPICS = {
     "music": ["the violin sang", "a violin and a cello", "drums and a cello", "an old violin sang"],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from metaicl.cli.main import main
 from task_suites.audit.run import shared_sources
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.splits import (
     KEYS,
@@ -27,7 +28,7 @@ from task_suites.splits import (
     overlaps,
     save_split,
 )
-from task_suites.task import META_SPLITS, Example, Task, TaskSuite
+from task_suites.task import META_SPLITS, Task, TaskSuite
 
 
 def load(part: str) -> list[Example]:

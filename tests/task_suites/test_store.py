@@ -17,9 +17,11 @@ from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from task_suites.core.errors import UserError
 from task_suites.episodes import LARGE, EpisodeSampler
+from task_suites.example import Example
+from task_suites.parts import StoredExamples
 from task_suites.sources import SuiteConfig, open_suite
 from task_suites.store import EXAMPLES, HEADER, StoredPart, open_store, write_store
-from task_suites.task import Example, Illustration, StoredExamples, Task, TaskSuite
+from task_suites.task import Illustration, Task, TaskSuite
 
 PARTS = ("train", "test")
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1, max_size=20)

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
 from task_suites.core.errors import UserError, nearest
-from task_suites.task import Example, StoredExamples, Task, TaskSuite, content_key
+from task_suites.example import Example
+from task_suites.parts import StoredExamples, content_key
+from task_suites.task import Task, TaskSuite
 
 CHOICE = Example("Is it warm?", "yes", ("yes", "no"))
 TEXT = Example("Say hello.", "hello")

@@ -10,7 +10,8 @@ import numpy as np
 
 from metaicl.methods.base import EVERY_FORM, Method, support_keys
 from metaicl.methods.predictor import Predictor
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 
 class RandomPredictor(Predictor):

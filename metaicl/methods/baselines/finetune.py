@@ -24,8 +24,9 @@ from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Range
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 class FineTune(Method):

@@ -22,8 +22,9 @@ from metaicl.methods.in_context.items import class_balanced_subset, item_labels
 from metaicl.methods.metric.embedding import EmbeddingMethod, EmbeddingPredictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Positive
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 class SetFit(EmbeddingMethod):

@@ -30,8 +30,9 @@ from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, Natural, NonNegative, Order
 from task_suites.episodes import Episode
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 class BayesianMAML(GradientMethod):

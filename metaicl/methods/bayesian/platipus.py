@@ -26,8 +26,9 @@ from metaicl.methods.gradient.inner_loop import gradient_step, gradients
 from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, NonNegative, Order, Positive
 from task_suites.episodes import Episode
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 class PLATIPUS(GradientMethod):

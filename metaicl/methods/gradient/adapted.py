@@ -19,8 +19,9 @@ from metaicl.methods.in_context.items import item_labels
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod, EmbeddingPredictor
 from metaicl.methods.metric.protonet import class_means, euclidean
 from metaicl.methods.predictor import Predictor
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 SCALE = 30.0  # of squared distances, as prototypical networks start with
 

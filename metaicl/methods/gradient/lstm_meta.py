@@ -23,8 +23,8 @@ from metaicl.methods.base import RATE, Space, seeded
 from metaicl.methods.gradient.inner_loop import Update, flat, unflatten_like
 from metaicl.methods.gradient.maml import MAML
 from task_suites.core.ranges import Count, Natural, Range
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 
 class LSTMMeta(MAML):

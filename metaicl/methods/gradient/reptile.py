@@ -22,7 +22,7 @@ from metaicl.methods.base import seeded
 from metaicl.methods.gradient.base import GradientMethod, last
 from task_suites.core.ranges import Natural
 from task_suites.episodes import Episode
-from task_suites.task import Example
+from task_suites.example import Example
 
 
 class Reptile(GradientMethod):

@@ -22,8 +22,9 @@ from metaicl.methods.options import ReadUnless
 from metaicl.methods.scoring import Calibration, Length, PromptScorer, check_calibration, length_rule
 from task_suites.core.ranges import Share
 from task_suites.episodes import Episode
+from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat, Segment
-from task_suites.task import Example, Form, Task
+from task_suites.task import Task
 
 Objective = Literal["tokens", "options", "both"]
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.context_length import check_length, quoted
 from task_suites.core.errors import UserError
-from task_suites.task import Example
+from task_suites.example import Example
 
 
 class ItemVectors:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from metaicl.methods.in_context.icl import InContext, Objective
 from metaicl.methods.scoring import Calibration
 from task_suites.core.ranges import Share
-from task_suites.task import Form
+from task_suites.example import Form
 
 
 class MetaICL(InContext):

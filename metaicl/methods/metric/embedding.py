@@ -22,8 +22,9 @@ from metaicl.methods.in_context.items import ItemVectors, class_balanced_subset,
 from metaicl.methods.predictor import Predictor
 from task_suites.core.ranges import Finite, Natural
 from task_suites.episodes import Episode
+from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Form, Task
+from task_suites.task import Task
 
 ABSENT = -1e9  # score of an option that no demonstration has
 SCALE: Space = {**RATE, "options.scale": ("log", 3.0, 100.0)}

@@ -23,8 +23,9 @@ from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import seeded, support_keys
 from metaicl.methods.metric.embedding import EmbeddingMethod, initial_weights
 from task_suites.core.ranges import Count, Range
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 
 class SNAIL(EmbeddingMethod):

@@ -14,8 +14,8 @@ from metaicl.cli.main import main, parse
 from metaicl.inference.opening import user_task
 from metaicl.training.checkpoint import load_method
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.presets import PRESETS, preset
-from task_suites.task import Example
 
 TINY = ["--backbone.model", "tiny-random", "--backbone.device", "cpu", "--progress=false"]
 TOYS = ["--suite", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]

@@ -39,8 +39,9 @@ from metaicl.methods.predictor import Predictor
 from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.core.idle import defaults_of
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
 QUERIES = ["a lime", "a file", "a hammer"]

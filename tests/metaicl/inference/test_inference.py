@@ -17,8 +17,8 @@ from metaicl.inference.files import predict_lines
 from metaicl.inference.opening import open_method, user_task
 from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 TEXTS, LABELS = ["a fig", "a saw", "a pear", "an axe"], ["fruit", "tool", "fruit", "tool"]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from metaicl.cli.main import main
 from metaicl.inference.files import read_questions
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.sources.local import parse_example, parse_query
-from task_suites.task import Example
 
 CLASSES = [{"input": f"thing {i}", "output": ("up", "down")[i % 2]} for i in range(4)]
 CHOICE = [{"input": "sky?", "output": "blue", "options": ["blue", "red"]}]

@@ -14,7 +14,8 @@ from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods import METHODS, method_class
 from task_suites.episodes import EpisodeSampler
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 CONTEXT = 400  # tokens (bytes) of the tiny model in these tests: four demonstrations fit
 LONG = "word " * 200

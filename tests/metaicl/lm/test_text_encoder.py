@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from metaicl.lm.text_encoder import TextEncoder
 from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods.in_context.items import ItemVectors
-from task_suites.task import Example
+from task_suites.example import Example
 
 CORPUS = [
     "The soup was cold and the waiter was rude.\nAnswer: bad\n\n",

@@ -21,8 +21,8 @@ from metaicl.methods.metric.protonet import ProtoNet
 from metaicl.methods.predictor import AveragePredictor, Predictor
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 TAGS = EpisodeSampler(0, 3, 2).draw(tag_task(), "train", 0)
 

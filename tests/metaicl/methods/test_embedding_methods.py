@@ -32,8 +32,8 @@ from metaicl.methods.metric.ridge import LRD2, R2D2, logistic_weights, ridge_wei
 from metaicl.methods.metric.snail import SNAIL, CausalAttention, TemporalBlock
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 FORM = PromptFormat()
 EPISODE = EpisodeSampler(0, 6, 5).draw(toy_task(), "test", 0)

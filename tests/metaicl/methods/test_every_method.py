@@ -29,8 +29,8 @@ from metaicl.training.checkpoint import MethodConfig, load_method, save_method
 from task_suites.core.errors import UserError
 from task_suites.core.idle import defaults_of
 from task_suites.episodes import Episode
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 every_trained_method = pytest.mark.parametrize("name", TRAINED)

@@ -19,8 +19,8 @@ from metaicl.methods.gradient.reptile import Reptile
 from metaicl.methods.in_context.icl import InContext
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from metaicl.methods.metric.embedding import ABSENT
 from metaicl.methods.metric.protonet import ProtoNet
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 
 @pytest.mark.parametrize("calibration", ["none", "pmi", "demonstrations"])

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from metaicl.methods.predictor import AveragePredictor, Predictor, best_tags, log_mean_share, majority_vote
 from task_suites.core.errors import UserError
-from task_suites.task import Example
+from task_suites.example import Example
 
 SCORES = arrays(float, (3, 4), elements=st.floats(-50, 50))
 QUERY = Example("a fig", None, ("fruit", "tool", "bird", "fish"))

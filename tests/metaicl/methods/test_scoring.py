@@ -25,8 +25,8 @@ from metaicl.lm.prompts import Prompt, fit
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.methods.scoring import BLANKS, PromptScorer
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 KINDS = ("contextual", "pmi", "demonstrations")
 FORMATS = [PromptFormat(), PromptFormat(channel=True), PromptFormat(instruction=True)]

@@ -13,7 +13,8 @@ from metaicl.cli.main import main
 from metaicl.lm.backbone import Backbone
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.task import Example, Task
+from task_suites.example import Example
+from task_suites.task import Task
 
 
 def test_lower_k_where_a_task_has_too_few_examples():

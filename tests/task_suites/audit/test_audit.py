@@ -28,8 +28,9 @@ from task_suites.audit.report import page, table
 from task_suites.audit.run import BETWEEN, WITHIN, audit_suite
 from task_suites.core.errors import UserError
 from task_suites.episodes import ARBITRARY_WORDS
+from task_suites.example import Example
 from task_suites.export.local import write_local
-from task_suites.task import Example, Task, TaskSuite
+from task_suites.task import Task, TaskSuite
 
 WORDS = ARBITRARY_WORDS
 

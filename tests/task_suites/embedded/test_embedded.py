@@ -13,8 +13,9 @@ import pytest
 from task_suites.core.errors import UserError
 from task_suites.embedded.generator import Filler, example_at, materialise, parse, side_of
 from task_suites.embedded.grammar import captured, finished, tagged, with_articles
+from task_suites.example import Example
 from task_suites.sources.embedded import FAMILIES, open_embedded
-from task_suites.task import META_SPLITS, TASK_TYPES, Example, Task
+from task_suites.task import META_SPLITS, TASK_TYPES, Task
 
 SUITE = open_embedded()
 BLUEPRINTS = {f"{family.name}_{b.name}": (family, b) for family in FAMILIES for b in family.blueprints}

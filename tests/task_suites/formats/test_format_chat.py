@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from toys import text_task, toy_task
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.chat import cut_chat
 from task_suites.formats.presets import preset
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.task import Example
 
 TASK = toy_task()
 texts = st.text(min_size=1).map(str.strip).filter(bool)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from toys import choice_task, toy_task
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.choices import letter_names
 from task_suites.formats.label_words import LABEL_WORDS
 from task_suites.formats.presets import PRESETS, preset
 from task_suites.formats.prompt_format import PromptFormat, Segment
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 TASK = toy_task()
 DEMO = Example("a fig", "fruit", ("fruit", "tool"))

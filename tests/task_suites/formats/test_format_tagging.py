@@ -8,9 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.tagging import TAGGING, mark_inline, parse_inline, rename, spans
-from task_suites.task import Example, Task
+from task_suites.task import Task
 
 TOKENS = ("Ann", "Lee", "left", "for", "Rome")
 TAGS = ("B-PER", "I-PER", "O", "O", "B-LOC")

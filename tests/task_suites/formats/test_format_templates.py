@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from toys import choice_task, text_task, toy_task
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.templates import GENERAL, compile_template
-from task_suites.task import Example
 
 TASK = toy_task()
 DEMO = Example("a fig", "fruit", ("fruit", "tool"))

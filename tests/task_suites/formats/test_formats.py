@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from sentences import tagged_sentences
 
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.presets import preset
 from task_suites.formats.prompt_format import PromptFormat, Segment
 from task_suites.formats.tagging import parse_tags, spans
 from task_suites.sources import open_suite
-from task_suites.task import Example, Illustration, Task
+from task_suites.task import Illustration, Task
 
 DEMOS = (
     Example("A fine day.", "good", ("good", "bad")),

@@ -18,8 +18,9 @@ from pyarrow import parquet
 
 from task_suites import from_lists
 from task_suites.core.errors import UserError
+from task_suites.example import labels_problem
 from task_suites.sources import open_suite
-from task_suites.task import Task, labels_problem
+from task_suites.task import Task
 
 FILES = ("x.csv", "x.jsonl", "x.json", "x.parquet")
 AWKWARD = [

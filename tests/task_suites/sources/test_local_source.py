@@ -14,9 +14,9 @@ from helpers import LABELS, make_folder, rows, write_task
 
 from task_suites import open_suite
 from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.sources import SuiteConfig, load_named
 from task_suites.sources.local import open_folder, parse_example
-from task_suites.task import Example
 
 GOOD = {"input": "fine day", "output": "good", "options": LABELS}
 TAGGED = {"tokens": ["Zoë", "left"], "tags": ["B-PER", "O"]}
@@ -381,7 +381,7 @@ def test_an_unknown_suite_offers_the_built_in_ones():
 
 
 def test_an_object_is_found_by_its_name():
-    assert load_named("task_suites.task:Example") is Example
+    assert load_named("task_suites.example:Example") is Example
 
 
 def test_sixty_real_tasks_open_sound_and_without_a_leak(realtasks):

@@ -10,7 +10,7 @@ from foreign import error_of, examples, formats, write
 
 from eval.metrics import score
 from task_suites import open_suite
-from task_suites.task import Example
+from task_suites.example import Example
 
 SCORED = [{"input": f"q {i}", "target_scores": {"yes": i % 2, "no": 1 - i % 2}} for i in range(6)]
 FREE = [{"input": f"q {i}", "target": [f"a {i}", f"an a {i}"]} for i in range(6)]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_suites import open_suite
+from task_suites.example import Example
 from task_suites.sources.conll import Sentence, read_sentences, recognised, to_bio
-from task_suites.task import Example
 
 Span = tuple[int, str]  # tokens of a span (or of a gap), its type ("" for a gap)
 

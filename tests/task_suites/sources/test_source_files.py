@@ -13,9 +13,9 @@ from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing, open_file, read_lines, read_text
 from task_suites.core.json_files import Place, parse_json, read_json
 from task_suites.core.yaml_files import read_yaml
+from task_suites.example import Example
 from task_suites.sources.layouts import divided, one_line, sound
 from task_suites.sources.options import number, one_of, split_options
-from task_suites.task import Example
 
 KNOWN = {"k": "16", "setting": ""}
 JSON = st.recursive(

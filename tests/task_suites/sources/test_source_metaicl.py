@@ -10,8 +10,8 @@ from foreign import error_of, examples, formats, write
 
 from task_suites import open_suite
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.sources.metaicl_folder import source_of
-from task_suites.task import Example
 
 LABELS = ["praise", "complaint"]
 

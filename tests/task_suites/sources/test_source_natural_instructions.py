@@ -9,8 +9,9 @@ import pytest
 from foreign import error_of, formats, write
 
 from task_suites import open_suite
+from task_suites.example import Example
 from task_suites.sources import natural_instructions
-from task_suites.task import Example, Illustration
+from task_suites.task import Illustration
 
 SCHEME = "natural-instructions:"
 
