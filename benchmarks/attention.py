@@ -24,7 +24,9 @@ import scoring  # sets the environment, so before torch
 import torch
 from torch import Tensor
 
+from metaicl.lm.attention import plan as plan_module
 from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.plan import plan
 from metaicl.lm.prompt_tree import Packed, PromptTree, pack
 from metaicl.training.run import manifest
 
@@ -65,15 +67,15 @@ def dense(row: Packed, dtype: torch.dtype) -> Callable[[Tensor, Tensor, Tensor],
 
 
 def changed(settings: dict[str, int]) -> AbstractContextManager[Any]:
-    return patch.multiple(tree_attention, **settings) if settings else nullcontext()
+    return patch.multiple(plan_module, **settings) if settings else nullcontext()
 
 
 def tree(row: Packed, settings: dict[str, int]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     with changed(settings):
-        plan = tree_attention.plan(row.leave)
+        tree_plan = plan(row.leave)
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return tree_attention.tree_attention(torch.nn.Identity(), query, key, value, None, tree=plan)[0]
+        return tree_attention.tree_attention(torch.nn.Identity(), query, key, value, None, tree=tree_plan)[0]
 
     return attend
 

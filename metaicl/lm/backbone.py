@@ -24,7 +24,7 @@ from torch.func import functional_call
 from metaicl.lm import choice_cache, output_head
 from metaicl.lm.attention import flex as flex_attention
 from metaicl.lm.attention import selection
-from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.plan import plan
 from metaicl.lm.attention.selection import Attention, Choice, Fallback
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.context_length import check_length
@@ -183,7 +183,7 @@ class Backbone(nn.Module):
             return torch.empty(0, device=self.device)
         places, which = torch.unique(torch.tensor(parents), return_inverse=True)
         before = past.get_seq_length() if past is not None else 0
-        kwargs = {**self._row(row, past), **self._sight(row, before)}
+        kwargs = {**self._row(row, past), **self._attention_inputs(row, before)}
         return self._log_softmax_at(kwargs, params, places, which, targets)
 
     def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
@@ -198,7 +198,7 @@ class Backbone(nn.Module):
         for group in groups:
             if len(group) > 1:
                 row = pack([_chain(sequences[i]) for i in group], leaves=True)
-                kwargs = {**self._row(row, None), **self._sight(row, 0)}
+                kwargs = {**self._row(row, None), **self._attention_inputs(row, 0)}
             else:
                 kwargs = self._alone(sequences[group[0]])
             parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
@@ -241,7 +241,7 @@ class Backbone(nn.Module):
         if same < len(ids):
             row = pack([_chain(ids[same:])], start=same, leaves=True)
             no_logits = self._kept(torch.empty(0, dtype=torch.long))
-            self._call(params, {**self._row(row, cache), **self._sight(row, same), **no_logits})
+            self._call(params, {**self._row(row, cache), **self._attention_inputs(row, same), **no_logits})
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:
@@ -322,11 +322,11 @@ class Backbone(nn.Module):
             "cache": past,
         }
 
-    def _sight(self, row: Packed, prefix: int) -> dict[str, Any]:
+    def _attention_inputs(self, row: Packed, prefix: int) -> dict[str, Any]:
         """What the tokens of a row see, in the words of this attention."""
         if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
-            plan = tree_attention.plan(row.leave, prefix, self._smooth)
-            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": plan}
+            tree = plan(row.leave, prefix, self._smooth)
+            return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": tree}
         if self.attention == "flex":
             return {"attention_mask": flex_attention.block_mask(row, self.device, prefix)}
         return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}

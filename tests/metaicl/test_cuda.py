@@ -56,7 +56,7 @@ def test_a_long_rows_mask_takes_no_token_by_token_memory():
     row = pack(forest)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    mask = backbone._sight(row, 0)["attention_mask"]
+    mask = backbone._attention_inputs(row, 0)["attention_mask"]
     assert mask is not None and torch.cuda.max_memory_allocated() - before < len(row.ids) ** 2 / 100
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.plan import plan
+from metaicl.lm.attention.tree import tree_attention
 from metaicl.lm.machine import least_seconds, measured_once
 from metaicl.lm.prompt_tree import Packed, PromptTree, pack
 
@@ -64,8 +65,7 @@ def _episode(demonstrations: int = 16, queries: int = 8, options: int = 4) -> Pa
 
 
 def _tree(row: Packed, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    plan = tree_attention.plan(row.leave)
-    return tree_attention.tree_attention(torch.nn.Module(), query, key, value, None, tree=plan)[0]
+    return tree_attention(torch.nn.Module(), query, key, value, None, tree=plan(row.leave))[0]
 
 
 def _dense(mask: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from backbones import tiny_config
 from families import FAMILIES, make, own_logprobs, tree, tree_logprobs, wrap
 
+from metaicl.lm import backbone as backbone_module
 from metaicl.lm import output_head
 from metaicl.lm.attention import selection
 from metaicl.lm.attention import tree as tree_attention
@@ -31,7 +32,7 @@ REFUSALS: dict[str, dict[str, str]] = {
 BUGS = [TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError, KeyError]
 PLACES = {
     "tree attention": (tree_attention, "_attend"),
-    "its plan": (tree_attention, "plan"),
+    "its plan": (backbone_module, "plan"),
     "output head": (output_head, "logits"),
     "last network": (LastNetwork, "at"),
     "the questions": (selection, "ask"),

@@ -15,14 +15,16 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from trees import CASES, forests, packed_cases, plant
 
+from metaicl.lm.attention import plan as plan_module
 from metaicl.lm.attention import tree as tree_attention
-from metaicl.lm.attention.tree import Bundles, Span, TreeAttention, TreePlan, plan
+from metaicl.lm.attention.plan import Bundles, Span, TreePlan, plan
+from metaicl.lm.attention.tree import TreeAttention
 from metaicl.lm.prompt_tree import Packed, pack
 from metaicl.lm.refused import Refused
 
 NAMES = ("FILL", "LARGEST", "CHAIN", "BLOCK")
 LITTLE = {"FILL": 3, "LARGEST": 6, "CHAIN": 4, "BLOCK": 5}  # little trees meet all of these
-SIZES = [{name: getattr(tree_attention, name) for name in NAMES}, LITTLE]
+SIZES = [{name: getattr(plan_module, name) for name in NAMES}, LITTLE]
 PREFIX = 70
 
 
@@ -86,7 +88,7 @@ def apart(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
 @given(forests(), st.sampled_from([0, 1, PREFIX]), st.booleans(), st.sampled_from(SIZES))
 def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
     row = pack(forest, start=prefix, leaves=leaves)
-    with patch.multiple(tree_attention, **sizes):
+    with patch.multiple(plan_module, **sizes):
         tree = plan(row.leave, prefix)
         for own, keys in (seen(tree), seen_in_blocks(tree)):
             assert (own == 1).all()
@@ -97,7 +99,7 @@ def test_the_cases_meet_every_kind_of_part():
     """What the tests below are worth: chains cut in two, bundles of one subtree beyond FILL and of many, rows above."""
     plans = [plan(row.leave, PREFIX) for row in packed_cases(PREFIX).values()]
     bundles = [b for p in plans for b in p.own if isinstance(b, Bundles)]
-    assert any(b.rows.shape[1] > tree_attention.FILL for b in bundles) and any(len(b.rows) > 2 for b in bundles)
+    assert any(b.rows.shape[1] > plan_module.FILL for b in bundles) and any(len(b.rows) > 2 for b in bundles)
     assert any(not b.own.all() for b in bundles)
     chains = [c for p in plans for c in p.own if isinstance(c, Span)]
     above = [a for p in plans for a in p.above]
@@ -127,7 +129,7 @@ def test_output_and_gradients_are_those_of_dense_softmax_attention(case, prefix,
 def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest, prefix, leaves, sizes, group):
     row = pack(forest, start=prefix, leaves=leaves)
     inputs = states(row, prefix, group, width=4)
-    with patch.multiple(tree_attention, **sizes):
+    with patch.multiple(plan_module, **sizes):
         out, _ = TreeAttention.apply(*inputs, plan(row.leave, prefix), 0.5)
     expected, _ = dense(*inputs, row, prefix, 0.5)
     found, wanted = (torch.autograd.grad(o.square().sum(), inputs) for o in (out, expected))
@@ -138,7 +140,7 @@ def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest,
 @pytest.mark.parametrize("prefix", [0, 2])
 def test_gradients_pass_gradcheck(prefix, monkeypatch):
     for name, size in LITTLE.items():
-        monkeypatch.setattr(tree_attention, name, size)
+        monkeypatch.setattr(plan_module, name, size)
     row = packed_cases(prefix)["little"]
     tree = plan(row.leave, prefix)
     assert any(not s.causal for s in tree.above) and len({type(p) for p in tree.own}) == 2
@@ -188,7 +190,7 @@ def test_without_gradients_the_output_is_the_same(case, dtype):
 def test_a_smooth_plan_has_the_output_and_both_derivatives_of_dense_attention(forest, prefix, leaves, sizes, group):
     row = pack(forest, start=prefix, leaves=leaves)
     inputs = states(row, prefix, group, width=4)
-    with patch.multiple(tree_attention, **sizes):
+    with patch.multiple(plan_module, **sizes):
         out = interface(inputs, row, prefix, 0.5, smooth=True)
     expected, _ = dense(*inputs, row, prefix, 0.5)
     assert (out - expected).abs().max() < 1e-12
@@ -200,7 +202,7 @@ def test_a_smooth_plan_has_the_output_and_both_derivatives_of_dense_attention(fo
 
 def test_second_derivatives_of_a_smooth_plan_pass_gradgradcheck(monkeypatch):
     for name, size in LITTLE.items():
-        monkeypatch.setattr(tree_attention, name, size)
+        monkeypatch.setattr(plan_module, name, size)
     row = packed_cases(2)["little"]
     inputs = states(row, 2, group=2, width=2)
     assert torch.autograd.gradgradcheck(lambda *qkv: interface(qkv, row, 2, 0.7, smooth=True), inputs, fast_mode=True)
