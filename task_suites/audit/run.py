@@ -26,7 +26,7 @@ from task_suites.audit.duplicates import Corpus, permutation_key
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.splits import own_names
-from task_suites.task import META_SPLITS, TaskSuite
+from task_suites.task import META_SPLITS, Task, TaskSuite
 
 Kind = Literal["exact", "permuted", "near", "contained"]
 Ref = tuple[str, str, int]  # task, "train" or "test", index
@@ -161,26 +161,35 @@ def audit_suite(
     places, texts = _Places(side), _Texts()
     for number, task in enumerate(suite.tasks.values()):
         say(f"reading {task.name} ({number + 1} of {len(suite.tasks)})")
-        for part in PARTS:
-            place = places.add(task.name, part)
-            for index, example in enumerate(task.examples(part)):
-                own = example.options if not task.labels else None
-                texts.add(example.content, permutation_key(example.text, own), place, index, number)
+        _read(task, number, places, texts)
         report.notes[task.name] = note_task(task, context, length, languages)
     report.examples = len(texts.places)
     say("comparing")
     for name, found in _contradictions(suite, texts, places).items():
         report.notes[name].contradictions = found
+    report.pairs = sorted(_pairs(places, texts, near), key=lambda pair: not pair.leak)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _read(task: Task, number: int, places: _Places, texts: _Texts) -> None:
+    """Add the examples of a task, the `number`-th of its suite."""
+    for part in PARTS:
+        place = places.add(task.name, part)
+        for index, example in enumerate(task.examples(part)):
+            own = example.options if not task.labels else None
+            texts.add(example.content, permutation_key(example.text, own), place, index, number)
+
+
+def _pairs(places: _Places, texts: _Texts, near: bool) -> list[Pair]:
+    """All pairs of examples that are alike."""
     finder = _Finder(places, texts)
     finder.groups("exact", texts.copies())
     finder.groups("permuted", texts.permuted())
     if near:
-        corpus = texts.corpus
-        finder.texts("near", corpus.similar())
-        finder.texts("contained", ((a, b, 1.0) for a, b in corpus.contained()))
-    report.pairs = sorted(finder.pairs, key=lambda p: not p.leak)
-    report.seconds = time.monotonic() - started
-    return report
+        finder.texts("near", texts.corpus.similar())
+        finder.texts("contained", ((a, b, 1.0) for a, b in texts.corpus.contained()))
+    return finder.pairs
 
 
 def shared_sources(suite: TaskSuite, allow: Iterable[str] = ()) -> list[SharedSource]:

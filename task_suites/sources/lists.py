@@ -49,15 +49,11 @@ def from_lists(
     Raises:
         UserError: lists that differ in length, fewer than two classes, an unsound item (named by its number).
     """
-    if (test_texts is None) != (test_labels is None) or (test_options is not None and test_texts is None):
-        raise UserError(f"task {name}: test_texts and test_labels belong together")
-    if options is not None and test_texts is not None and test_options is None:
-        raise UserError(f"task {name}: test_options are missing", expected="options for the items for testing too")
     if not 0 < test_share < 1:
         raise UserError(f"task {name}: test_share is out of range", found=test_share, expected="between 0 and 1")
     given = {"train": _items(name, "train", texts, labels, options)}
-    if test_texts is not None and test_labels is not None:
-        given["test"] = _items(name, "test", test_texts, test_labels, test_options)
+    if test := _test_items(name, options is not None, test_texts, test_labels, test_options):
+        given["test"] = test
     tagged = any(not isinstance(text, str) for text, _, _ in given["train"])
     free = type == "generation" and not tagged and options is None
     classes = not (tagged or free or options is not None)
@@ -69,6 +65,23 @@ def from_lists(
     kind = type or default_type(form, bool(words))
     head.setdefault("family", head.get("source", ""))
     return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **head)  # type: ignore[arg-type]
+
+
+def _test_items(
+    name: str,
+    with_options: bool,
+    texts: Sequence[Any] | None,
+    labels: Sequence[Any] | None,
+    options: Sequence[Sequence[Any]] | None,
+) -> list[Item]:
+    """The items for testing; empty where none are given."""
+    if (texts is None) != (labels is None) or (options is not None and texts is None):
+        raise UserError(f"task {name}: test_texts and test_labels belong together")
+    if texts is None or labels is None:
+        return []
+    if with_options and options is None:
+        raise UserError(f"task {name}: test_options are missing", expected="options for the items for testing too")
+    return _items(name, "test", texts, labels, options)
 
 
 def _examples(
