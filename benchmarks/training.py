@@ -113,7 +113,7 @@ class Plain:
         for mine, theirs in zip(self.model.parameters(), backbone.model.parameters(), strict=True):
             mine.data = theirs.data
         self.model.set_attn_implementation("sdpa")
-        self.precision = backbone.dtype
+        self.precision = backbone.precision
         self.tokens_run = 0
 
     def padded(self, rows: Sequence[Row], *, batch: int, width: int, everywhere: bool) -> float:
