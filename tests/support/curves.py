@@ -128,7 +128,7 @@ def train(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | No
 
 def configure(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """The file of a family's training, beside the suite and the model that it names."""
-    places = {"name": "run", "output": str(folder / "runs"), "suite": {"name": str(write_suite(folder / "suite"))}}
+    places = {"name": "run", "output": str(folder / "runs"), "suite": {"names": [str(write_suite(folder / "suite"))]}}
     model = {"backbone": {"model": write_model(folder / "model")}} if dtype == "float64" else {}
     command = places
     for part in (COMMAND, FAMILIES[family], model, changes or {}):
