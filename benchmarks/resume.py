@@ -57,7 +57,7 @@ def small_suite() -> TaskSuite:
 def training(output: Path) -> TrainRun:
     """A training of a second or so with checkpoints, validations and averaged weights."""
     return TrainRun(
-        output=str(output),
+        output_dir=str(output / "metaicl"),
         suite=SuiteConfig(["small"]),
         backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
         trainer=TrainerConfig(

@@ -102,8 +102,8 @@ def main() -> None:
         demos, inputs = write_files(folder)
         predict = ["-m", "metaicl", "predict", "--model", args.model, "--demos", str(demos), "--inputs", str(inputs)]
         plain = ["-c", PLAIN, source]
-        train = ["-m", "metaicl", "train", "--backbone.model", "tiny-random", "--trainer.max_steps", "2"]
-        train += ["--progress=false", "--output"]
+        train = ["-m", "metaicl", "train", "--model", "tiny-random", "--max_steps", "2"]
+        train += ["--no-progress", "--output_dir"]
         sides: dict[str, list[str]] = {"plain": plain, "predict": predict}
         if not args.skip_train:
             sides |= {"training": ["-c", TRAINING], "train": train}

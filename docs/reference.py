@@ -18,6 +18,13 @@ from metaicl.methods import METHODS
 
 FOLDER = Path(__file__).parent / "reference"
 PYTHON = {
+    "Commands as functions": (
+        "metaicl.api.train",
+        "metaicl.api.evaluate",
+        "metaicl.api.predict",
+        "metaicl.api.load_suite",
+    ),
+    "Runs": ("metaicl.training.finished.Run",),
     "Tasks": ("task_suites.example.Example", "task_suites.task.Task", "task_suites.task.TaskSuite"),
     "Episodes": ("task_suites.episodes.Episode", "task_suites.episodes.EpisodeSampler"),
     "Prompts": ("task_suites.formats.prompt_format.PromptFormat",),

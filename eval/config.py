@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from eval.quickstart.sizes import Asked, SizeName
 from metaicl.lm.config import BackboneConfig
-from metaicl.training.config import TrainerConfig, ValidationConfig, run_folder
+from metaicl.training.config import TrainerConfig, ValidationConfig, run_folder, suite_section
 from task_suites.core.errors import UserError
+from task_suites.core.flat import section
 from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
@@ -45,23 +46,21 @@ class Protocol:
     demonstrations: dict[str, list[int | str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_ranges(self, "protocol")
+        check_ranges(self)
         asked = [name for name in ("per_class", "retrieval", "demonstrations") if getattr(self, name)]
         if len(asked) > 1:
-            raise UserError("protocol settings exclude each other", found=" and ".join(asked), expected="one of them")
+            raise UserError("options exclude each other", found=" and ".join(asked), expected="one of them")
         if self.diversity and not self.retrieval:
             raise UserError(
-                f"protocol.diversity is {self.diversity}, but no demonstrations are retrieved",
-                fix="Set protocol.retrieval, or leave protocol.diversity out.",
+                f"diversity is {self.diversity}, but no demonstrations are retrieved",
+                fix="Set retrieval, or leave diversity out.",
             )
         if not self.k:
-            raise UserError("protocol.k is empty", expected="numbers of demonstrations, such as [4, 16]")
+            raise UserError("k is empty", expected="numbers of demonstrations, such as 4 16")
         if len(set(self.k)) < len(self.k):
-            raise UserError("protocol.k names a number twice", found=self.k, expected="different numbers")
+            raise UserError("k names a number twice", found=self.k, expected="different numbers")
         if self.curve_seeds > self.seeds:
-            raise UserError(
-                f"protocol.curve_seeds must be at most protocol.seeds, {self.seeds}, but is {self.curve_seeds}"
-            )
+            raise UserError(f"curve_seeds must be at most seeds, {self.seeds}, but is {self.curve_seeds}")
 
 
 @dataclass(frozen=True)
@@ -69,15 +68,16 @@ class EvaluateRun:
     """Compare methods on the tasks of one meta-split.
 
     Attributes:
-        name: of the run; its folder is output/name.
-        output: folder of runs.
-        suite: which tasks.
+        run_name: the run's name. Unset: the last part of output_dir, else "comparison".
+        output_dir: the run's folder. Unset: runs/NAME.
+        suite: tasks
         split: the meta-split that is evaluated on.
         methods: registry names, `package.module:Name`, or folders of runs (runs/NAME).
         method_options: for each method name, arguments of its class.
-        backbone: the language model of methods that are not loaded from a folder.
-        format: how examples become prompts, for methods that are not loaded from a folder.
-        protocol: shots, support sets and queries.
+        backbone: model, for methods that are not loaded from a folder
+        format: how examples become prompts, for methods that are not loaded from a folder: a name (docs/formats.md),
+            then fields such as chat=true.
+        protocol: evaluation: demonstrations, support sets and queries
         highlight: the method that the report compares with the baseline: its name, or that of a run.
         baseline: the method that it is compared with.
         unknown_provenance: a method whose folder does not say what it was trained on: "refuse" it, or "allow" it, which
@@ -85,14 +85,14 @@ class EvaluateRun:
         progress: draw a progress bar.
     """
 
-    name: str = "comparison"
-    output: str = "runs"
-    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    run_name: str = ""
+    output_dir: str = ""
+    suite: SuiteConfig = suite_section()
     split: Literal["meta_train", "meta_validation", "meta_test"] = "meta_test"
     methods: list[str] = field(default_factory=lambda: ["random", "majority", "zero_shot", "icl"])
     method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    format: PromptFormat = field(default_factory=PromptFormat)
+    format: PromptFormat = section(PromptFormat, whole=True)
     protocol: Protocol = field(default_factory=Protocol)
     highlight: str = "metaicl"
     baseline: str = "icl"
@@ -101,7 +101,7 @@ class EvaluateRun:
 
     @property
     def folder(self) -> Path:
-        return run_folder(self.output, self.name)
+        return run_folder(self.output_dir, self.run_name, "comparison")
 
 
 @dataclass(frozen=True)
@@ -109,38 +109,38 @@ class QuickstartRun:
     """The whole story in minutes: meta-train a language model and compare it on tasks that it has never seen.
 
     Attributes:
-        suite: which tasks; only those with options are taken.
+        suite: tasks, of which only those with options are taken
         full: meta-train six methods and compare eleven (much longer; it says how long).
         json: print one JSON line last.
-        output: folder of runs.
-        name: of the run; empty makes one from the suite's name.
-        backbone: the language model.
+        output_dir: the run's folder. Unset: runs/NAME.
+        run_name: the run's name. Unset: quickstart and the suite's name.
+        backbone: model
         k: demonstrations.
         minutes: end within this time, without the installation and the pull of the model: a few steps are timed, and
             the largest size that fits is chosen. Unset: 10, or no limit where `size` or `full` is given.
         size: how much is done: mini, tiny, small, medium or large. Unset: what fits into the minutes. A run of one size
             has the same numbers on any machine.
-        steps: of meta-training, one episode each. Unset: what the size says, and so for the next four.
+        max_steps: steps of meta-training, one episode each. Unset: what the size says, and so for the next four.
         seeds: support sets a task.
         queries: queries a support set.
-        tasks: the most held-out tasks to compare on, spread over the suite; 0 takes all.
+        max_tasks: the most held-out tasks to compare on, spread over the suite; 0 takes all.
         finetune_cells: pairs of a task and a support set on which fine-tuning runs; 0 leaves it out.
         progress: draw progress bars.
     """
 
-    suite: SuiteConfig = field(default_factory=lambda: SuiteConfig(max_words=40, forms=["options"]))
+    suite: SuiteConfig = suite_section(lambda: SuiteConfig(max_words=40, forms=["options"]))
     full: bool = False
     json: bool = False
-    output: str = "runs"
-    name: str = ""
+    output_dir: str = ""
+    run_name: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=20))
     k: Count = 16
     minutes: Positive | None = None
     size: SizeName | None = None
-    steps: Count | None = None
+    max_steps: Count | None = None
     seeds: Count | None = None
     queries: Count | None = None
-    tasks: Natural | None = None
+    max_tasks: Natural | None = None
     finetune_cells: Natural | None = None
     progress: bool = True
 
@@ -160,7 +160,7 @@ class QuickstartRun:
     @property
     def asked(self) -> Asked:
         """The values of a size that the user gave."""
-        return Asked(self.steps, self.seeds, self.queries, self.tasks, self.finetune_cells)
+        return Asked(self.max_steps, self.seeds, self.queries, self.max_tasks, self.finetune_cells)
 
 
 @dataclass(frozen=True)
@@ -168,37 +168,37 @@ class TuneRun:
     """Find a method's recipe on the meta-validation tasks, by Optuna, every trial recorded.
 
     Attributes:
-        name: of the study; its folder is output/name.
-        output: folder of runs.
-        suite: which tasks.
+        run_name: the study's name. Unset: the last part of output_dir, else "tune".
+        output_dir: the study's folder. Unset: runs/NAME.
+        suite: tasks
         method: a registry name or `package.module:Name`.
         method_options: arguments of its class that stay as they are.
-        backbone: the language model and which of its weights are learned.
-        format: how examples become prompts.
-        trainer: the outer loop, but for what is tuned.
-        validation: how a trial is valued.
+        backbone: model
+        format: how examples become prompts: a name (docs/formats.md), then fields such as chat=true.
+        trainer: training, but for what is tuned
+        validation: validation, by which a trial is valued
         trials: trials in all; a study that was stopped continues.
         budget_seconds: of meta-training in a trial, as measured on this machine before the first; 0 takes
-            trainer.max_steps.
-        space: what is tuned and how far: `trainer.learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
+            max_steps.
+        space: what is tuned and how far: `learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
             `options.NAME: [choice, a, b]`; empty takes the method's own.
-        seed: of the proposals.
+        sampler_seed: seeds the proposals of Optuna's sampler.
         progress: draw progress bars.
     """
 
-    name: str = "tune"
-    output: str = "runs"
-    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    run_name: str = ""
+    output_dir: str = ""
+    suite: SuiteConfig = suite_section()
     method: str = "metaicl"
     method_options: dict[str, Any] = field(default_factory=dict)
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
-    format: PromptFormat = field(default_factory=PromptFormat)
+    format: PromptFormat = section(PromptFormat, whole=True)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    validation: ValidationConfig = section(ValidationConfig, before="validation_")
     trials: Count = 8
     budget_seconds: NonNegative = 0.0
     space: dict[str, list[Any]] = field(default_factory=dict)
-    seed: Whole = 0
+    sampler_seed: Whole = 0
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -208,7 +208,7 @@ class TuneRun:
 
     @property
     def folder(self) -> Path:
-        return run_folder(self.output, self.name)
+        return run_folder(self.output_dir, self.run_name, "tune")
 
 
 @dataclass(frozen=True)
@@ -216,30 +216,32 @@ class MapRun:
     """All methods on held-out tasks of each application, the same budget for each; finished cells are never done again.
 
     Attributes:
-        name: of the map; its folder is output/name.
-        output: folder of runs.
-        suite: which tasks to meta-train on, and where the applications' tasks are.
+        run_name: the map's name. Unset: the last part of output_dir, else "map".
+        output_dir: the map's folder. Unset: runs/NAME.
+        suite: tasks to meta-train on, and the applications' tasks
         applications: application -> its tasks, of the meta-test split.
         methods: registry names; empty takes all.
-        recipes: a folder of studies (`metaicl tune --output FOLDER --name METHOD` writes FOLDER/METHOD/recipe.yaml);
+        recipes: a folder of studies (`metaicl tune --output_dir FOLDER/METHOD` writes FOLDER/METHOD/recipe.yaml);
             empty takes the defaults, and so do methods without one.
-        backbone: the language model and which of its weights are learned.
-        protocol: shots, support sets and queries.
-        trainer: the outer loop; its steps come from the budget.
+        backbone: model
+        protocol: evaluation: demonstrations, support sets and queries
+        trainer: training; its steps come from the budget
         budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
         max_minutes: begin no new method after so long; 0 continues to the end.
         progress: draw progress bars.
     """
 
-    name: str = "map"
-    output: str = "runs"
-    suite: SuiteConfig = field(default_factory=lambda: SuiteConfig(max_words=40))
+    run_name: str = ""
+    output_dir: str = ""
+    suite: SuiteConfig = suite_section(lambda: SuiteConfig(max_words=40))
     applications: dict[str, list[str]] = field(default_factory=dict)
     methods: list[str] = field(default_factory=list)
     recipes: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
     protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
-    trainer: TrainerConfig = field(default_factory=lambda: TrainerConfig(save_steps=20))
+    trainer: TrainerConfig = section(
+        lambda: TrainerConfig(save_steps=20), k="train_k", queries="train_queries", per_class="train_per_class"
+    )
     budget_seconds: Positive = 600.0
     max_minutes: NonNegative = 0.0
     progress: bool = True
@@ -250,17 +252,17 @@ class MapRun:
 
     @property
     def folder(self) -> Path:
-        return run_folder(self.output, self.name)
+        return run_folder(self.output_dir, self.run_name, "map")
 
 
 def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
     """Raise when both the configuration and a budget of seconds say how many steps a training takes.
 
     Raises:
-        UserError: `trainer.max_steps` is set.
+        UserError: max_steps is set.
     """
     if trainer.max_steps is not None:
         raise UserError(
-            f"trainer.max_steps is {trainer.max_steps}, but the steps come from a budget of {seconds:g} s",
-            fix="Leave trainer.max_steps out, here and in a recipe.",
+            f"max_steps is {trainer.max_steps}, but the steps come from a budget of {seconds:g} s",
+            fix="Leave max_steps out, here and in a recipe.",
         )

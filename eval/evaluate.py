@@ -37,6 +37,7 @@ from metaicl.training.run import (
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.files import sha256
+from task_suites.core.flat import flat
 from task_suites.core.idle import refuse_idle
 from task_suites.core.line_store import LineStore
 from task_suites.formats.prompt_format import PromptFormat
@@ -207,7 +208,7 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
 def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> Results:
     """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
     header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
-    results = ran.results(contenders, **header)
+    results = replace(ran.results(contenders, **header), folder=ran.folder)
     write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
         write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
@@ -234,22 +235,26 @@ def check_given(run: EvaluateRun) -> None:
         method_class(name).configured(run.method_options.get(name, {})).check_idle(name)
     if not named:
         needs = "a method that is not loaded from a folder"
-        refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], needs, "backbone")
-        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
+        refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], needs)
+        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format.")
     protocol = run.protocol
-    refuse_idle(protocol, ["curve_seeds"], "several numbers in protocol.k", "protocol", used=len(protocol.k) > 1)
+    refuse_idle(protocol, ["curve_seeds"], "several numbers in k", used=len(protocol.k) > 1)
 
 
 @one_process
-def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Results:
-    """Compare methods on one meta-split and leave predictions, results and report in the run's folder."""
+def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: TaskSuite | None = None) -> Results:
+    """Compare methods on one meta-split and leave predictions, results and report in the run's folder.
+
+    Args:
+        suite: the one that `run.suite` opens, where the caller has it open.
+    """
     started = time.monotonic()
     check_methods(run)
     check_given(run)
     if (run.folder / RUN).is_file():
-        raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --name.")
+        raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --output_dir.")
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
-    suite, note = run.suite.open()
+    suite, note = (suite, None) if suite else run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(tasks)
     check_data(run.folder, data)
@@ -262,7 +267,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Result
         refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
     unknown = _check_provenance(run, contenders, data)
     comparison = Comparison(tasks, run.protocol, run.folder)
-    write_config(run.folder / "config.yaml", asdict(run), data)
+    write_config(run.folder / "config.yaml", flat(run), data)
     say(
         f"{counted(len(contenders), 'method')} on {counted(len(tasks), 'task')} of {suite.name} ({run.split}), "
         f"{counted(run.protocol.seeds, 'support set')} a task, k {run.protocol.k}"
@@ -277,7 +282,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print) -> Result
         comparison,
         contenders,
         run.format,
-        name=run.name,
+        name=run.run_name or run.folder.name,
         seconds=time.monotonic() - started,
         about={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,

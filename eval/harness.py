@@ -29,10 +29,11 @@ from metaicl.methods.base import Method
 from metaicl.methods.predictor import Answer
 from metaicl.training.config import ValidationConfig
 from metaicl.training.preflight import validation_episodes
-from metaicl.training.run import manifest, plain
+from metaicl.training.run import manifest
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
+from task_suites.core.values import plain
 from task_suites.episodes import Episode, EpisodeSampler, fixed_support
 from task_suites.example import Example
 from task_suites.provenance import prompt_fingerprint
@@ -157,10 +158,10 @@ class Comparison:
 
     def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path):
         if not tasks:
-            raise UserError("no task to evaluate on", fix="Look at suite.forms, suite.tasks and split.")
+            raise UserError("no task to evaluate on", fix="Look at forms, tasks and split.")
         for name in protocol.demonstrations:
             if name not in (names := [task.name for task in tasks]):
-                raise UserError(f"protocol.demonstrations: no task {name!r} is evaluated", fix=nearest(name, names))
+                raise UserError(f"demonstrations: no task {name!r} is evaluated", fix=nearest(name, names))
         for task in tasks:
             fixed_support(task, protocol.demonstrations.get(task.name, ()))  # a name that no example has is found now
         self.tasks, self.protocol, self.folder = list(tasks), protocol, folder

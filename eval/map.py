@@ -31,7 +31,7 @@ from eval.metrics import score
 from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator
-from eval.tune import RECIPE
+from eval.tune import RECIPE, TRAINER, trainer_settings
 from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
@@ -39,6 +39,7 @@ from metaicl.training.folders import one_process
 from metaicl.training.run import check_base_model, duration, machine, manifest, write_config
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.flat import flat
 from task_suites.core.json_files import read_json
 from task_suites.core.yaml_files import read_yaml
 from task_suites.formats.prompt_format import PromptFormat
@@ -62,7 +63,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     check_base_model(run.backbone.model, data_record(tasks.values()))
     folder = run.folder
-    write_config(folder / "config.yaml", asdict(run))
+    write_config(folder / "config.yaml", flat(run))
     ledger = Ledger(folder / LEDGER)
     if note:
         say(note)
@@ -91,7 +92,7 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     if not found:
         raise UserError("the map has no cell yet", fix="Raise max_minutes.")
     results = MapResults(
-        name=run.name,
+        name=run.run_name or folder.name,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         command="metaicl " + shlex.join(sys.argv[1:]),
         manifest={**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
@@ -123,7 +124,7 @@ def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k
     if cls.meta_trained:
         parts += [
             learned,
-            asdict(replace(run.trainer, **recipe.get("trainer", {})).resolved()),
+            asdict(replace(run.trainer, **trainer_settings(recipe)).resolved()),
             run.budget_seconds,
         ]
     return hashed(parts)[:24]
@@ -193,9 +194,10 @@ def _contender(
     options = recipe.get("method_options", {})
     if not cls.meta_trained:
         return contender(name, run.backbone, PromptFormat(), backbones, options)
-    trainer = replace(run.trainer, **recipe.get("trainer", {}))
+    trainer = replace(run.trainer, **trainer_settings(recipe))
     backbone = cls.backbone_config(run.backbone, shared=True)
-    training = TrainRun(name, str(folder), run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
+    place = str(folder / name)
+    training = TrainRun(name, place, run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
     print_ = training_print(training, suite, run.budget_seconds)
     shared = backbones(backbone) if cls.weights == "frozen" else None  # and the embeddings that it keeps
     if done := finished_training(training, print_, shared):
@@ -211,8 +213,10 @@ def _recipe(run: MapRun, name: str) -> dict[str, Any]:
     if not run.recipes or not path.is_file():
         return {}
     recipe = read_yaml(path)
-    if not isinstance(recipe, dict) or not set(recipe) <= {"method", "method_options", "trainer"}:
-        raise UserError("no recipe", where=path, expected="method, method_options and trainer (`metaicl tune`)")
+    if not isinstance(recipe, dict) or not set(recipe) <= {"method", "method_options", *TRAINER}:
+        raise UserError(
+            "no recipe", where=path, expected="method, method_options and options of training (`metaicl tune`)"
+        )
     if recipe.get("method") != name:
         raise UserError("the recipe is another method's", where=path, found=recipe.get("method"), expected=name)
     return recipe

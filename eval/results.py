@@ -7,7 +7,7 @@ back. A cell of a comparison is either scored (`Cell`) or refused (`Refusal`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -181,6 +181,7 @@ class Results:
         filtered: the sentence on examples and tasks that were left out, or None.
         comparison: which methods are compared first.
         notes: remarks for the report.
+        folder: where the run lies; no part of `results.json`.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Results:
     filtered: str | None = None
     comparison: Roles = Roles()
     notes: Sequence[str] = field(default_factory=list)
+    folder: Path | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def from_json(cls, value: Any, where: Path | str = "results") -> Results:
@@ -237,11 +239,11 @@ class Results:
         path = Path(folder) / "results.json"
         if not path.is_file():
             raise UserError("no results", where=path, expected="the folder of a finished run", fix="Evaluate first.")
-        return cls.from_json(read_json(path), path)
+        return replace(cls.from_json(read_json(path), path), folder=Path(folder))
 
     def to_json(self) -> dict[str, Any]:
         """The content of `results.json`."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
         own |= {name: [asdict(item) for item in own[name]] for name in ("methods", "tasks")}
         own |= {name: [item.to_json() for item in own[name]] for name in ("cells", "refusals")}
         own["comparison"] = {role: name for role, name in asdict(self.comparison).items() if name is not None}
@@ -256,6 +258,18 @@ class Results:
         both: list[Cell | Refusal] = [*self.cells, *self.refusals]
         rows = [{**item.to_json(), "label": labels.get(item.method)} for item in both]
         return pandas.DataFrame(rows, columns=[columns[0], "label", *columns[1:], "reason", "by_design"])
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report as one page that loads nothing, and return its path.
+
+        Raises:
+            UserError: the run's folder is not known or gone, or the page cannot be written.
+        """
+        from eval.report.page import write_page_of
+
+        if self.folder is None:
+            raise UserError("these results have no folder", fix="Load them from one: Results.load(FOLDER).")
+        return write_page_of(self.folder, Path(path))
 
     def cells_of(self, method: str | None, k: int | None = None) -> list[Cell]:
         """The cells of one method, at one k where it is given."""

@@ -32,7 +32,7 @@ def claim_study(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[A
     """
     now = study_identity(run, training, space, suite)
     folder, path = run.folder, run.folder / STUDY
-    way_out = f"Give this study another --name, or delete {folder}."
+    way_out = f"Give this study another --output_dir, or delete {folder}."
     if path.is_file():
         then = read_json(path)
         if not isinstance(then, dict):
@@ -51,6 +51,6 @@ def study_identity(
     """Return every option that decides what a trial is worth and which trial comes next, by its name on the command
     line."""
     found = identity_of(training, suite, data_record(suite.tasks.values()))
-    found |= {f"validation.{name}": value for name, value in asdict(run.validation).items()}
+    found |= {f"validation_{name}": value for name, value in asdict(run.validation).items()}
     found |= {f"space.{name}": list(limits) for name, limits in space.items()}
-    return found | {"seed": run.seed, "budget_seconds": run.budget_seconds}
+    return found | {"sampler_seed": run.sampler_seed, "budget_seconds": run.budget_seconds}

@@ -35,14 +35,17 @@ from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.estimate import first_episodes, steps_seconds, training_rate, validation_seconds
 from metaicl.training.folders import one_process
 from metaicl.training.preflight import check_episodes, validation_episodes
-from metaicl.training.run import duration, plain, train_run, write_config
+from metaicl.training.run import duration, train_run, write_config
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.flat import flat
 from task_suites.core.idle import refuse_idle
 from task_suites.core.line_store import LineStore
+from task_suites.core.values import plain
 from task_suites.task import TaskSuite
 
 log = logging.getLogger("metaicl")
+TRAINER = tuple(f.name for f in fields(TrainerConfig))
 RECIPE = "recipe.yaml"  # in a study's folder: what it has chosen
 Range = Sequence[Any]  # ("float" | "log" | "int", low, high), or ("choice", value, value, ...)
 
@@ -63,7 +66,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     cls = method_class(run.method)
     space = checked_space(run.space or cls.space or (RATE if cls.meta_trained else {}), run.method)
     if not cls.meta_trained:
-        refuse_idle(run.trainer, [f.name for f in fields(run.trainer)], "a method that is meta-trained", "trainer")
+        refuse_idle(run.trainer, [f.name for f in fields(run.trainer)], "a method that is meta-trained")
         refuse_idle(run, ["budget_seconds"], "a method that is meta-trained")
     suite, note = run.suite.open()
     folder = run.folder
@@ -78,7 +81,7 @@ def tune_run(run: TuneRun, say: Callable[[str], None] = print) -> dict[str, Any]
     backbone = None if learns else Backbone.load(cls.backbone_config(run.backbone))
     _check_validation(run, suite, folder, backbone)
     claim_study(run, _training(run, {}, folder), space, suite)
-    write_config(folder / "config.yaml", asdict(recorded))
+    write_config(folder / "config.yaml", flat(recorded))
     if note:
         say(note)
     storage = JournalStorage(JournalFileBackend(str(folder / "trials.log")))
@@ -148,10 +151,9 @@ def checked_space(space: Mapping[str, Range], method: str) -> dict[str, Range]:
     """The space, its names and ranges checked."""
     if not space:
         raise UserError(f"{method} has nothing to tune", fix="Give a space, such as {options.lr: [log, 1e-4, 1e-2]}.")
-    known = [f"trainer.{f.name}" for f in fields(TrainerConfig)]
     for name, limits in space.items():
-        if name not in known and not name.startswith("options."):
-            raise UserError(f"space: unknown setting {name!r}", fix=f"{nearest(name, known)} Or options.NAME.")
+        if name not in TRAINER and not name.startswith("options."):
+            raise UserError(f"space: unknown setting {name!r}", fix=f"{nearest(name, TRAINER)} Or options.NAME.")
         kind = limits[0] if limits else None
         right = len(limits) >= 2 if kind == "choice" else len(limits) == 3 and limits[1] < limits[2]
         if kind not in ("float", "log", "int", "choice") or not right:
@@ -164,7 +166,7 @@ def _sampler(run: TuneRun, number: int) -> Any:
     """The sampler of one trial: seeded by run and trial, so that a stopped study continues as it would have."""
     from optuna.samplers import TPESampler
 
-    seed = int.from_bytes(hashlib.sha256(f"{run.seed}/{run.method}/{number}".encode()).digest()[:4], "big")
+    seed = int.from_bytes(hashlib.sha256(f"{run.sampler_seed}/{run.method}/{number}".encode()).digest()[:4], "big")
     return TPESampler(seed=seed, n_startup_trials=min(10, max(2, run.trials // 2)))
 
 
@@ -180,7 +182,7 @@ def _suggest(trial: Any, name: str, limits: Range) -> Any:
 def _defaults(run: TuneRun, cls: type[Method], space: Mapping[str, Range]) -> dict[str, Any]:
     """The settings that the method has without tuning, as far as they lie in the space and are known."""
     given = {f"options.{n}": v for n, v in cls.configured(run.method_options).to_dict().items()}
-    given |= {f"trainer.{n}": v for n, v in asdict(run.trainer.resolved()).items()}
+    given |= asdict(run.trainer.resolved())
     found = {}
     for name, (kind, *values) in space.items():
         if name in given and (given[name] in values if kind == "choice" else values[0] <= given[name] <= values[1]):
@@ -225,7 +227,7 @@ def _check_validation(run: TuneRun, suite: TaskSuite, folder: Path, backbone: Ba
             found=counted(len(suite.split("meta_validation")), "meta-validation task"),
             fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.",
         )
-    check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation.k")
+    check_episodes(method, list(validation_episodes(validated, run.validation)), "--validation_k")
 
 
 def _trial_seconds(run: TuneRun, cls: type[Method], suite: TaskSuite, folder: Path, backbone: Backbone | None) -> float:
@@ -255,8 +257,8 @@ def _within_budget(run: TuneRun, folder: Path, suite: TaskSuite, backbone: Backb
 def _training(run: TuneRun, settings: Mapping[str, Any], folder: Path) -> TrainRun:
     trainer, options = _parted(settings)
     return TrainRun(
-        name=folder.name,
-        output=str(folder.parent),
+        run_name=folder.name,
+        output_dir=str(folder),
         suite=run.suite,
         method=run.method,
         method_options={**run.method_options, **options},
@@ -272,16 +274,18 @@ def _recipe(run: TuneRun, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a training configuration that was tuned."""
     trainer, options = _parted(settings)
     recipe: dict[str, Any] = {"method": run.method, "method_options": {**run.method_options, **options}}
-    return plain({**recipe, "trainer": trainer} if trainer else recipe)  # type: ignore[no-any-return]
+    return plain({**recipe, **trainer})  # type: ignore[no-any-return]
 
 
 def _parted(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(the outer loop's settings, the method's options), by their own names."""
-    parts: dict[str, dict[str, Any]] = {"trainer": {}, "options": {}}
-    for name, value in settings.items():
-        part, _, own = name.partition(".")
-        parts[part][own] = value
-    return parts["trainer"], parts["options"]
+    options = {name.partition(".")[2]: v for name, v in settings.items() if name.startswith("options.")}
+    return trainer_settings(settings), options
+
+
+def trainer_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a recipe's settings that are options of training."""
+    return {name: value for name, value in settings.items() if name in TRAINER}
 
 
 def _record(

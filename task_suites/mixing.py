@@ -71,7 +71,7 @@ class Mixing:
         for name in self.weights:
             if name not in known[self.by]:
                 others = [by for by in GROUPS if name in known[by]]
-                what = f"trainer.mixing_weights: no {self.by} {name!r} among the meta-training tasks"
+                what = f"mixing_weights: no {self.by} {name!r} among the meta-training tasks"
                 if others:
                     raise UserError(what, fix=f"It is a {others[0]}: set trainer.mixing_weights_by {others[0]}.")
                 raise UserError(what, fix=nearest(name, known[self.by]))

@@ -55,8 +55,7 @@ def _refuse_clashes(tasks: Mapping[str, Task], more: Iterable[str], suite: str) 
             f"two suites have {counted(len(clashes), 'task')} of one name",
             found="; ".join(shown) + ("; ..." if len(clashes) > SHOWN else ""),
             expected="a name of its own for each task",
-            fix="Leave one of each pair out: --suite.exclude "
-            + " ".join(shlex.quote(f"{suite}/{name}") for name in clashes),
+            fix="Leave one of each pair out: --exclude " + " ".join(shlex.quote(f"{suite}/{name}") for name in clashes),
         )
 
 
@@ -81,8 +80,8 @@ def _refuse_shared(sides: Sides, own: Mapping[str, set[str]], allowed: set[str])
                 f"the suites share the source or family {origin!r} across two sides of the meta-split",
                 found="; ".join(f"{side}: {_listed(tasks)}" for side, tasks in parted.items()),
                 expected="each source and family on one side",
-                fix=f"Leave tasks out: --suite.exclude {' '.join(shlex.quote(task.name) for task in train)}, "
-                f"or allow it: --suite.allow {shlex.quote(origin)}",
+                fix=f"Leave tasks out: --exclude {' '.join(shlex.quote(task.name) for task in train)}, "
+                f"or allow it: --allow {shlex.quote(origin)}",
             )
 
 

@@ -234,7 +234,7 @@ class TaskSuite:
                 f"suite {self.name}: {len(leaks)} examples of held-out tasks also lie in meta-training tasks",
                 found=shown,
                 expected="held-out examples that no meta-training task holds",
-                fix="Remove them from the meta-training tasks, or leave these tasks out: --suite.exclude "
+                fix="Remove them from the meta-training tasks, or leave these tasks out: --exclude "
                 + " ".join(dict.fromkeys(shlex.quote(trained) for trained, _, _ in leaks)),
             )
 

@@ -85,9 +85,9 @@ def test_the_installed_wheel_answers(python: Path, tmp_path: Path):
 def test_the_installed_wheel_trains_and_reports(python: Path, tmp_path: Path):
     command = python.parent / "metaicl"
     run(
-        *(command, "quickstart", "--backbone.model", "tiny-random", "--backbone.dtype", "float32"),
-        *("--steps", "4", "--tasks", "2", "--seeds", "1", "--queries", "2", "--k", "4", "--suite.max_words", "12"),
-        *("--finetune_cells", "1", "--progress", "false", "--output", tmp_path),
+        *(command, "quickstart", "--model", "tiny-random", "--dtype", "float32"),
+        *("--max_steps", "4", "--max_tasks", "2", "--seeds", "1", "--queries", "2", "--k", "4", "--max_words", "12"),
+        *("--finetune_cells", "1", "--no-progress", "--output_dir", tmp_path / "quick"),
         cwd=tmp_path,
     )
-    assert (tmp_path / "quickstart-embedded" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "quick" / "report.html").stat().st_size > 10_000

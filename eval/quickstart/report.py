@@ -17,12 +17,13 @@ from eval.quickstart.work import CALIBRATED, Work
 from eval.report.page import table
 from eval.results import Results, Roles
 from eval.statistics import Gain, gain_interval
-from metaicl.training.run import duration, plain
+from metaicl.training.run import duration
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import counted
+from task_suites.core.values import plain
 from task_suites.formats.prompt_format import PromptFormat
 
-REPLACED = ("--minutes", "--size", "--steps", "--finetune_cells", "--backbone.dtype")
+REPLACED = ("--minutes", "--size", "--max_steps", "--finetune_cells", "--dtype")
 
 
 def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> Results:
@@ -58,9 +59,9 @@ def repeating(run: QuickstartRun, words: Sequence[str]) -> str:
         skip = not skip and word in REPLACED
     values = {
         "--size": run.size,
-        "--steps": run.steps,
+        "--max_steps": run.max_steps,
         "--finetune_cells": run.finetune_cells,
-        "--backbone.dtype": run.backbone.dtype,
+        "--dtype": run.backbone.dtype,
     }
     return "metaicl " + shlex.join([*kept, *(part for name, value in values.items() for part in (name, str(value)))])
 

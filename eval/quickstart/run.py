@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -33,6 +33,7 @@ from metaicl.training.config import TrainRun
 from metaicl.training.folders import held
 from metaicl.training.run import check_base_model, duration, write_config
 from task_suites.core.errors import counted
+from task_suites.core.flat import flat
 from task_suites.provenance import data_record
 
 
@@ -66,7 +67,7 @@ def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
     choice = chosen(setting, clock, kept)
     kept.size = choice.work.name
     kept.write(setting.folder)
-    write_config(setting.folder / "config.yaml", asdict(choice.work.run))
+    write_config(setting.folder / "config.yaml", flat(choice.work.run))
     _announce(choice, clock)
     kept.final = True
     kept.write(setting.folder)
@@ -74,7 +75,7 @@ def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
     work = _compared(choice, clock, [*setting.untrained, *trained], kept.evaluated)
     tuned = _finetuned(choice, work, clock)
     work = replace(work, size=replace(work.size, finetune_cells=sum(made.cells for made in tuned)))
-    write_config(setting.folder / "config.yaml", asdict(work.run))
+    write_config(setting.folder / "config.yaml", flat(work.run))
     with choice.timings.part("report"):
         results = finished(work, [*setting.untrained, *tuned, *trained], clock, note)
         summary = concluded(choice, work, results, clock)

@@ -46,6 +46,7 @@ SIZES: dict[SizeName, Size] = {
     "large": Size(80, 3, 16, 10, 2, True),
 }
 LARGEST: SizeName = "large"
+OPTIONS = {"steps": "max_steps", "tasks": "max_tasks"}  # fields whose option has another name
 FIELDS = ("steps", "seeds", "queries", "tasks", "finetune_cells")  # those that a user can give
 
 

@@ -12,7 +12,7 @@ from eval.config import Protocol, QuickstartRun
 from eval.evaluate import Backbones, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison, Contender
-from eval.quickstart.sizes import FIELDS, LARGEST, SIZES, Size, SizeName
+from eval.quickstart.sizes import FIELDS, LARGEST, OPTIONS, SIZES, Size, SizeName
 from metaicl.methods import method_class
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder
 from task_suites.formats.prompt_format import PromptFormat
@@ -38,7 +38,7 @@ class Setting:
     @property
     def folder(self) -> Path:
         slug = re.sub("[^a-z0-9]+", "-", self.suite.name.lower())
-        return run_folder(self.run.output, self.run.name or f"quickstart-{slug}")
+        return run_folder(self.run.output_dir, self.run.run_name, f"quickstart-{slug}")
 
     def works(self) -> list[Work]:
         """Return the work of each size that may be chosen, the largest first."""
@@ -75,7 +75,8 @@ class Work:
     @property
     def run(self) -> QuickstartRun:
         """The configuration that repeats this work's numbers on any machine."""
-        return replace(self.setting.run, size=self.name, minutes=None, **{n: getattr(self.size, n) for n in FIELDS})
+        given = {OPTIONS.get(name, name): getattr(self.size, name) for name in FIELDS}
+        return replace(self.setting.run, size=self.name, minutes=None, **given)
 
     @property
     def label(self) -> str:
@@ -114,7 +115,7 @@ class Work:
         trainer = TrainerConfig(k=run.k, queries=queries, arbitrary_labels=arbitrary, logging_steps=5, save_steps=10)
         return TrainRun(
             name,
-            str(setting.folder),
+            str(setting.folder / name),
             run.suite,
             name,
             backbone=method_class(name).backbone_config(run.backbone, shared=True),

@@ -51,6 +51,16 @@ def write_report(run_dir: Path) -> Path:
     return page
 
 
+def write_page_of(run_dir: Path, page: Path) -> Path:
+    """Write the page of a run to a place of its own, and return it.
+
+    Raises:
+        UserError: see `write_report`.
+    """
+    write_page(page, _page(run_dir, Results.load(run_dir)))
+    return page
+
+
 def table(results: Results) -> str:
     """The headline table as plain text with aligned columns, for the terminal."""
     made = rows(results)

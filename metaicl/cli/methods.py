@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metaicl.cli.actions import check_action
+from metaicl.cli.parser import Command
 from task_suites.core.errors import UserError
 
 
@@ -32,7 +33,7 @@ class Methods:
             raise UserError(f"metaicl methods {self.action}", found=found, fix=fix)
 
 
-def run_methods(config: Methods) -> None:
+def run(config: Methods) -> None:
     """Print what was requested."""
     lines = listed() if config.action == "list" else shown(config.name)
     print("\n".join(lines))
@@ -71,8 +72,8 @@ def shown(name: str) -> Iterator[str]:
     yield f"  class:    {method.__module__}:{method.__qualname__}"
     options = option_types(method.Config)
     if options:
-        given = '{"OPTION": VALUE}' if method.meta_trained else f'{{"{name}": {{"OPTION": VALUE}}}}'
-        yield f"\nOptions (`metaicl {'train' if method.meta_trained else 'evaluate'} --method_options '{given}'`):"
+        given = "OPTION=VALUE" if method.meta_trained else f"{name}='{{OPTION: VALUE}}'"
+        yield f"\nOptions (`metaicl {'train' if method.meta_trained else 'evaluate'} --method_options {given}`):"
     defaults = defaults_of(method.Config)
     for option, kind in options.items():
         default = f" = {json.dumps(defaults[option], default=repr)}" if option in defaults else ""
@@ -87,5 +88,7 @@ LEARNED = {
     "frozen": "nothing of the model's own weights",
     "lora": "adapters (LoRA)",
     "full": "all weights of the model",
-    None: "adapters (LoRA) or all weights of the model: backbone.weights",
+    None: "adapters (LoRA) or all weights of the model: --weights",
 }
+
+COMMAND = Command(Methods, run, "metaicl methods show fomaml", ("action", "name"))

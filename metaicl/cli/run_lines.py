@@ -23,7 +23,7 @@ def listed(output: Path) -> Iterator[str]:
     """
     folders = sorted(_runs_below(output))
     if not folders:
-        raise UserError("no runs", where=output, fix="Name their folder: --output FOLDER.")
+        raise UserError("no runs", where=output, fix="Name their folder: --folder FOLDER.")
     names = [str(folder.relative_to(output)) for folder in folders]
     width = max(map(len, names))
     for name, folder in zip(names, folders, strict=True):
@@ -109,7 +109,7 @@ def _in_short(record: RunRecord | None, results: Results | None) -> str:
         )
     if record is None:
         return "no run"
-    what = f"training of {record.identity['method']} on {Path(record.identity['backbone.model']).name}"
+    what = f"training of {record.identity['method']} on {Path(record.identity['model']).name}"
     if record.finished is None:
         return f"{what}, not finished; the same command continues it"
     best = record.finished.best_value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metaicl.cli.actions import check_action
+from metaicl.cli.parser import Command
 from task_suites.core.errors import UserError, counted
 
 ACTIONS = {"list": 0, "show": 1, "compare": 2}  # how many runs each names
@@ -17,15 +18,15 @@ class Runs:
 
     Attributes:
         action: list the runs of a folder; show what one was and how it ended; compare the options of two trainings.
-        run: a run's name below --output, or its folder.
+        run: a run's name in --folder, or its path.
         other: the second one, to compare.
-        output: the folder of runs.
+        folder: where the runs lie.
     """
 
     action: str
     run: str = ""
     other: str = ""
-    output: Path = Path("runs")
+    folder: Path = Path("runs")
 
     def __post_init__(self) -> None:
         check_action(self.action, ACTIONS)
@@ -35,14 +36,17 @@ class Runs:
             raise UserError(f"metaicl runs {self.action}", found=counted(given, "run"), fix=fix)
 
 
-def run_runs(config: Runs) -> None:
+def run(config: Runs) -> None:
     """Print what was requested."""
     from metaicl.cli.run_lines import compared, find, listed, shown
 
     if config.action == "list":
-        lines = listed(config.output)
+        lines = listed(config.folder)
     elif config.action == "show":
-        lines = shown(find(config.output, config.run))
+        lines = shown(find(config.folder, config.run))
     else:
-        lines = compared(find(config.output, config.run), find(config.output, config.other))
+        lines = compared(find(config.folder, config.run), find(config.folder, config.other))
     print("\n".join(lines))
+
+
+COMMAND = Command(Runs, run, "metaicl runs compare first second", ("action", "run", "other"))

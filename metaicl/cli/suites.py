@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metaicl.cli.actions import check_action
+from metaicl.cli.parser import Command
+from metaicl.training.config import suite_section
 from task_suites.core.errors import UserError, counted
+from task_suites.core.flat import section
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, NonNegative, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
@@ -26,10 +29,10 @@ class Suites:
         action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
             (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
         task: the task to show, or in place of --suite a suite.
-        suite: which suites, and which of their tasks.
+        suite: tasks
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
-        format: how the prompt is made: `--format NAME` (docs/formats.md), or field by field.
+        format: how the prompt is made: a name (docs/formats.md), then fields such as chat=true.
         model: the model whose tokenizer is meant, for --tokens and for a chat format.
         to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
         output: the new folder to export into; the file (or folder, for folds) to write a split to.
@@ -47,10 +50,10 @@ class Suites:
 
     action: str
     task: str = ""
-    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    suite: SuiteConfig = suite_section()
     k: Natural = 4
     seed: Whole = 0
-    format: PromptFormat = field(default_factory=PromptFormat)
+    format: PromptFormat = section(PromptFormat, whole=True)
     model: str = "smollm2-135m"
     to: str = ""
     output: Path | None = None
@@ -71,7 +74,7 @@ class Suites:
         check_ranges(self)
 
 
-def run_suites(config: Suites) -> None:
+def run(config: Suites) -> None:
     actions = {"list": run_list, "show": run_show, "audit": run_audit, "split": run_split, "export": run_export}
     check_action(config.action, actions)
     refuse_idle_of_action(config)
@@ -103,7 +106,7 @@ def refuse_idle_of_action(config: Suites) -> None:
     reads_model = config.tokens or (config.action == "show" and config.format.chat)
     refuse_idle(config, ["model"], "--tokens or a chat format", used=bool(reads_model))
     several = len(config.suite.names) > 1 or bool(config.suite.split) or config.action in ("audit", "split")
-    refuse_idle(config.suite, ["allow"], "suite.split, several suites, or an audit or split", "suite", used=several)
+    refuse_idle(config.suite, ["allow"], "split_file, several suites, or an audit or split", used=several)
     refuse_idle(config, ["shares"], "one split (leave --folds out)", used=not config.folds)
 
 
@@ -150,7 +153,7 @@ def run_split(config: Suites, suite: TaskSuite) -> None:
     from task_suites.splits import divide, nested, write_splits
 
     if len(config.folds) not in (0, 2):
-        raise UserError("--folds", found=config.folds, expected="[outer folds, inner folds], as [5, 4]")
+        raise UserError("--folds", found=config.folds, expected="outer folds, inner folds, as --folds 5 4")
     how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.suite.allow}
     if config.folds:
         outer, inner = config.folds
@@ -236,3 +239,6 @@ def _tokenizer(model: str) -> Any:
         return AutoTokenizer.from_pretrained(resolve(model))
     except (OSError, ValueError) as error:
         raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
+
+
+COMMAND = Command(Suites, run, "metaicl suites show kitchen_taste --k 4 --format letters", ("action", "task"))

@@ -275,7 +275,7 @@ class Backbone(nn.Module):
         way to a dense mask, and SDPA to its plain mathematics.
 
         Raises:
-            UserError: `backbone.attn_implementation` asks for a fused kernel by name, or the model takes no dense mask.
+            UserError: `attn_implementation` asks for a fused kernel by name, or the model takes no dense mask.
         """
         from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -283,7 +283,7 @@ class Backbone(nn.Module):
         if before in ("tree", "flex") and self.config.attn_implementation == before:
             raise UserError(
                 "second derivatives are requested, and a fused attention has none",
-                found=f"backbone.attn_implementation {before}",
+                found=f"attn_implementation {before}",
                 expected="auto, dense or plain",
             )
         if before == "flex":
@@ -291,7 +291,7 @@ class Backbone(nn.Module):
                 raise UserError(
                     f"{self.config.model} takes no dense mask, so it has no second derivatives here",
                     found=self._dense_refusal,
-                    fix="Run it with --backbone.attn_implementation plain, or choose a first-order method.",
+                    fix="Run it with --attn_implementation plain, or choose a first-order method.",
                 )
             self.run_with("dense")
         if before in ("tree", "flex") and not self._said:

@@ -44,7 +44,7 @@ class BackboneConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_ranges(self, "backbone")
+        check_ranges(self)
 
     def adapters(self) -> Adapters:
         """The adapters' settings, each with a value."""

@@ -36,7 +36,7 @@ def _refuse_absent(device: str) -> None:
     here += ["mps"] if torch.backends.mps.is_available() else []
     here += ["xpu"] if torch.xpu.is_available() else []
     if device.removesuffix(":0") not in here:
-        raise UserError(f"backbone.device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
+        raise UserError(f"device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
 
 
 def precision_for(device: str) -> Precision:

@@ -103,7 +103,7 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
     except ValueError as error:
         raise UserError(
             f"{config.model} takes no adapters at target_modules {given.targets!r}: {error}",
-            fix="Name modules that take them (backbone.target_modules), or learn all weights (backbone.weights full).",
+            fix="Name modules that take them (target_modules), or learn all weights (weights full).",
         ) from None
     module: Any
     for module in adapted.modules():  # autocast casts the adapters' inputs anyway; peft's cast to float32 comes on top
@@ -157,7 +157,7 @@ def _refuse_unknown(targets: list[str], model: Any, config: BackboneConfig) -> N
     for target in targets:
         if not target or not any(f".{name}".endswith(f".{target}") for name in names):
             raise UserError(
-                f"{config.model} has no module {target!r} (backbone.target_modules)",
+                f"{config.model} has no module {target!r} (target_modules)",
                 expected="names of modules joined by commas, all-linear or query-value",
                 fix=nearest(target, _linear_names(model)),
             )
@@ -172,5 +172,5 @@ def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
     raise UserError(
         f"{config.model} has no query and value projections of a known name",
         found=sorted(names),
-        fix="Name modules in backbone.target_modules.",
+        fix="Name modules in target_modules.",
     )

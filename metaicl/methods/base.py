@@ -33,7 +33,7 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 Built = TypeVar("Built", bound="Method")
 Weights = Literal["frozen", "lora", "full"]
 Space = Mapping[str, Sequence[Any]]
-RATE: Space = {"trainer.learning_rate": ("log", 1e-4, 3e-3)}
+RATE: Space = {"learning_rate": ("log", 1e-4, 3e-3)}
 
 
 class Method(nn.Module, ABC):
@@ -119,8 +119,8 @@ class Method(nn.Module, ABC):
                 else ("some", "set it to lora or full")
             )
             raise UserError(
-                f"backbone.weights is {config.weights}, but {name_of(cls)} learns {learns} of the model's weights",
-                fix=f"Leave backbone.weights out, or {way}.",
+                f"weights is {config.weights}, but {name_of(cls)} learns {learns} of the model's weights",
+                fix=f"Leave weights out, or {way}.",
             )
         own = {"weights": cls.weights, **cls.adapters}
         return replace(config, **{n: v for n, v in own.items() if getattr(config, n) is None}).resolved()

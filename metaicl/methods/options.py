@@ -50,7 +50,7 @@ class Options:
             if not fits(value := getattr(self, name), kind):
                 wrong = f"{owner}.{name} must be {described(kind)}, but is {value!r}"
                 raise UserError(wrong, fix=what_it_means(self, name))
-        check_ranges(self, owner)
+        check_ranges(self, f"{owner}.")
 
     @classmethod
     def given(cls: type[Given], method: str, options: Mapping[str, Any]) -> Given:

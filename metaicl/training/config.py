@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from metaicl.lm.config import BackboneConfig
 from task_suites.core.errors import UserError
+from task_suites.core.flat import section
 from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.mixing import Mixing
 from task_suites.sources import SuiteConfig
 
-OUTPUT = "Give the folder of runs as --output."
+RUNS = "runs"  # where runs lie whose folder is not given
 
 
-def run_folder(output: str, name: str) -> Path:
-    """The folder of a run: `name`, perhaps with folders before it, below `output`.
+def run_folder(output_dir: str, run_name: str, default: str) -> Path:
+    """Return the folder of a run: `output_dir`, else one in `runs` by the run's name.
+
+    Args:
+        default: the name of a run that is given none.
 
     Raises:
-        UserError: the name leads to `output` itself or out of it, where other things lie.
+        UserError: the folder is the working folder or one that holds it; or the name leads out of `runs`.
     """
-    path = Path(name)
+    if output_dir:
+        folder, here = Path(output_dir), Path.cwd()
+        if folder.resolve() in (here, *here.parents):
+            fix = "Give a folder of the run's own, such as --output_dir runs/first-try."
+            raise UserError("output_dir holds other things than a run", found=output_dir, fix=fix)
+        return folder
+    path = Path(run_name or default)
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise UserError("name leads out of the folder of runs", found=name, expected="such as first-try", fix=OUTPUT)
-    return Path(output) / path
+        fix = "Give the run's folder as --output_dir."
+        raise UserError(
+            "run_name leads out of the folder of runs", found=run_name, expected="such as first-try", fix=fix
+        )
+    return Path(RUNS) / path
 
 
 @dataclass(frozen=True)
@@ -93,9 +107,9 @@ class TrainerConfig:
     logging_steps: Count = 5
 
     def __post_init__(self) -> None:
-        check_ranges(self, "trainer")
+        check_ranges(self)
         if self.k_min > self.k:
-            raise UserError("trainer.k_min exceeds trainer.k", found=f"{self.k_min} > {self.k}")
+            raise UserError("k_min exceeds k", found=f"{self.k_min} > {self.k}")
         self.task_mixing()  # its settings are checked now, not at the first step
 
     def task_mixing(self) -> Mixing:
@@ -153,7 +167,12 @@ class ValidationConfig:
     queries: Count = 32
 
     def __post_init__(self) -> None:
-        check_ranges(self, "validation")
+        check_ranges(self, "validation_")
+
+
+def suite_section(default: Callable[[], SuiteConfig] = SuiteConfig) -> Any:
+    """Return the field of a command's configuration that says which tasks it uses."""
+    return section(default, names="suite", split="split_file")
 
 
 @dataclass(frozen=True)
@@ -161,32 +180,32 @@ class TrainRun:
     """Meta-train one method on a suite's meta-training tasks.
 
     Attributes:
-        name: of the run; its folder is output/name. Empty takes the method's name.
-        output: folder of runs.
-        suite: which tasks.
+        run_name: the run's name. Unset: the last part of output_dir, else the method's name.
+        output_dir: the run's folder. Unset: runs/NAME.
+        suite: tasks
         method: a registry name (see docs/methods.md) or `package.module:Name`.
-        method_options: arguments of the method's class.
-        backbone: the language model and which of its weights are learned.
-        format: how examples become prompts.
-        trainer: the outer loop.
-        validation: how meta-validation is measured (when trainer.eval_steps is set).
-        resume: continue from the newest checkpoint in the run's folder; another run is an error. With false the run
+        method_options: options of the method (`metaicl methods show NAME`).
+        backbone: model
+        format: how examples become prompts: a name (docs/formats.md), then fields such as chat=true.
+        trainer: training
+        validation: validation during training (with eval_steps)
+        resume: continue from the newest checkpoint of the run's folder; another run in it is an error. Without, the run
             begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
     """
 
-    name: str = ""
-    output: str = "runs"
-    suite: SuiteConfig = field(default_factory=SuiteConfig)
+    run_name: str = ""
+    output_dir: str = ""
+    suite: SuiteConfig = suite_section()
     method: str = "metaicl"
     method_options: dict[str, Any] = field(default_factory=dict)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    format: PromptFormat = field(default_factory=PromptFormat)
+    format: PromptFormat = section(PromptFormat, whole=True)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    validation: ValidationConfig = section(ValidationConfig, before="validation_")
     resume: bool = True
     progress: bool = True
 
     @property
     def folder(self) -> Path:
-        return run_folder(self.output, self.name or self.method.rpartition(":")[2])
+        return run_folder(self.output_dir, self.run_name, self.method.rpartition(":")[2])

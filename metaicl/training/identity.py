@@ -31,8 +31,8 @@ RUN = "run.json"
 OF_A_RUN = (RUN, "config.yaml", "metrics.jsonl", "checkpoints", "best")  # a folder with one of them is not free
 # These change speed, memory or what is written, but not the run: a step is the same up to the rounding of its sums.
 FREE = (
-    *("trainer.logging_steps", "trainer.save_steps", "trainer.row_tokens"),
-    *("backbone.attn_implementation", "backbone.gradient_checkpointing", "backbone.device"),
+    *("logging_steps", "save_steps", "row_tokens"),
+    *("attn_implementation", "gradient_checkpointing", "device"),
 )
 SHOWN = 8  # options that the table of a refusal shows
 WIDTH = 48  # characters of a value in that table
@@ -97,28 +97,27 @@ def read_record(folder: Path) -> RunRecord | None:
             raise TypeError("not an object")
         ended = values.pop("finished")
         record = RunRecord(**values, finished=Finished(**ended) if ended else None)
-        record.identity["trainer.max_steps"]  # what every record must have
+        record.identity["max_steps"]  # what every record must have
         return record
     except (ValueError, KeyError, TypeError) as error:
-        fix = "Give the run another --name, or delete the folder."
+        fix = "Give the run another --output_dir, or delete the folder."
         raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None
 
 
 def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
     """Every option that decides a run's result, resolved, by its name on the command line."""
     run, base = resolved(run), models.lasting_name(run.backbone.model)
+    backbone = settled(run.backbone, device_for(run.backbone))
     parts: dict[str, Mapping[str, Any]] = {
-        "method_options": run.method_options,
-        "format": asdict(run.format),
-        "backbone": asdict(replace(settled(run.backbone, device_for(run.backbone)), model=base)),
-        "model": model_identity(run.backbone),
-        "trainer": _outer_loop(run.trainer, suite),
-        "validation": asdict(run.validation) if run.trainer.eval_steps else {},
-        "suite": {"max_words": run.suite.max_words},
-        "task": _tasks(suite, data),
+        "method_options.": run.method_options,
+        "format.": asdict(run.format),
+        "": asdict(replace(backbone, model=base)) | _outer_loop(run.trainer, suite),
+        "model.": model_identity(run.backbone),
+        "validation_": asdict(run.validation) if run.trainer.eval_steps else {},
+        "task.": _tasks(suite, data),
     }
-    flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING}
-    flat |= {f"{part}.{name}": v for part, of in parts.items() for name, v in of.items()}
+    flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING, "max_words": run.suite.max_words}
+    flat |= {f"{before}{name}": v for before, of in parts.items() for name, v in of.items()}
     return json.loads(json.dumps(flat, default=_name_of))  # type: ignore[no-any-return]
 
 
@@ -204,12 +203,12 @@ def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
 
     They are where no rate, mean or validation of theirs depended on the number of steps.
     """
-    steps, every = then["trainer.max_steps"], now["trainer.eval_steps"]
+    steps, every = then["max_steps"], now["eval_steps"]
     return (
-        list(differing) == ["trainer.max_steps"]
-        and now["trainer.max_steps"] > steps
-        and now["trainer.lr_scheduler_type"] == "constant"
-        and now["trainer.weight_averaging"] == 0
+        list(differing) == ["max_steps"]
+        and now["max_steps"] > steps
+        and now["lr_scheduler_type"] == "constant"
+        and now["weight_averaging"] == 0
         and (not every or steps % every == 0)
     )
 
@@ -239,15 +238,15 @@ def _cut(then: str, now: str) -> tuple[str, str]:
 
 def _hint(differing: Mapping[str, tuple[Any, Any]], folder: Path) -> str:
     more = (
-        "A run takes more steps where trainer.lr_scheduler_type is constant, trainer.weight_averaging is 0, and the "
-        "steps that it has are a multiple of trainer.eval_steps. "
+        "A run takes more steps where lr_scheduler_type is constant, weight_averaging is 0, and the "
+        "steps that it has are a multiple of eval_steps. "
     )
-    return (more if list(differing) == ["trainer.max_steps"] else "") + _ways_out(folder)
+    return (more if list(differing) == ["max_steps"] else "") + _ways_out(folder)
 
 
 def _ways_out(folder: Path) -> str:
     return (
-        f"Give this run another --name, or delete {folder}, or add --resume false: "
+        f"Give this run another --output_dir, or delete {folder}, or add --no-resume: "
         "that moves the folder aside and trains from the first step."
     )
 

@@ -33,14 +33,14 @@ def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
         return {n: v for n in names if (v := getattr(given, n)) not in (None, getattr(own, n))}
 
     if built.weights != "lora":
-        refuse_values(by_the_user(*ADAPTERS), "a method that learns adapters", "backbone.")
+        refuse_values(by_the_user(*ADAPTERS), "a method that learns adapters")
     if built.weights == "frozen":
         learned = "a method that learns weights of the model"
-        refuse_idle(given, ["gradient_checkpointing"], learned, "backbone")
-        refuse_values(by_the_user("weights"), learned, "backbone.")
+        refuse_idle(given, ["gradient_checkpointing"], learned)
+        refuse_values(by_the_user("weights"), learned)
     if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.model)):
         raise UserError(
-            f"backbone.lora_layers is {given.lora_layers}, but {given.model} has {counted(layers, 'layer')}",
+            f"lora_layers is {given.lora_layers}, but {given.model} has {counted(layers, 'layer')}",
             expected=f"from 0 (all) to {layers}",
             fix="Leave it out, or give fewer.",
         )
@@ -50,23 +50,20 @@ def refuse_idle_training(run: TrainRun) -> None:
     """Raise where an option of a training was given that nothing of it reads."""
     trainer = run.trainer
     validated = bool(trainer.eval_steps)
-    refuse_idle(run.validation, ["k", "seeds", "queries"], "trainer.eval_steps", "validation", validated)
-    refuse_idle(trainer, ["early_stopping_patience"], "trainer.eval_steps", "trainer", validated)
-    refuse_idle(
-        trainer, ["mixing_temperature"], "trainer.mixing temperature", "trainer", used=trainer.mixing == "temperature"
-    )
-    weighs = trainer.mixing == "weights"
-    refuse_idle(trainer, ["mixing_weights_by"], "trainer.mixing weights", "trainer", used=weighs)
+    refuse_idle(run.validation, ["k", "seeds", "queries"], "eval_steps", "validation_", validated)
+    refuse_idle(trainer, ["early_stopping_patience"], "eval_steps", used=validated)
+    refuse_idle(trainer, ["mixing_temperature"], "mixing temperature", used=trainer.mixing == "temperature")
+    refuse_idle(trainer, ["mixing_weights_by"], "mixing weights", used=trainer.mixing == "weights")
     grows = trainer.k > (trainer.k_min or 1)
-    refuse_idle(trainer, ["curriculum_steps"], "a trainer.k above its least", "trainer", grows)
+    refuse_idle(trainer, ["curriculum_steps"], "a k above its least", used=grows)
     method = method_class(run.method)
     method.configured(run.method_options).check_idle(run.method)
     method.prompt_format(run.format).check_idle()
     refuse_idle_backbone(run.backbone, method)
     if not method.reads_prompts:
         needs = "a method that reads prompts"
-        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format")
-        refuse_idle(run.trainer, ["arbitrary_labels"], needs, "trainer")
+        refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format.")
+        refuse_idle(run.trainer, ["arbitrary_labels"], needs)
 
 
 def layers_of(name: str) -> int:

@@ -48,9 +48,9 @@ def check_training(
     validated = [task for task in held_out if config.eval_steps and method.refusal(task) is None]
     if config.eval_steps and not validated:
         raise UserError(
-            "trainer.eval_steps is set, and there is no meta-validation task that the method takes",
+            "eval_steps is set, and there is no meta-validation task that the method takes",
             found=f"{counted(len(held_out), 'meta-validation task')}",
-            fix="Set --trainer.eval_steps 0, or put tasks under meta_validation in suite.yaml.",
+            fix="Set --eval_steps 0, or put tasks under meta_validation in suite.yaml.",
         )
     sampler = EpisodeSampler(
         config.seed,
@@ -60,9 +60,9 @@ def check_training(
         max_classes=config.max_classes,
     )
     for task in tasks:
-        _drawn(sampler, task, "train", "--trainer.k")
+        _drawn(sampler, task, "train", "--k")
     check_examples(method, _examples(tasks, validated), until)
-    check_episodes(method, list(validation_episodes(validated, validation)), "--validation.k")
+    check_episodes(method, list(validation_episodes(validated, validation)), "--validation_k")
     for step in range(config.resolved().max_steps if tasks else 0):
         check_episodes(method, training_episodes(tasks, config, step))
         if time.monotonic() > until:
@@ -72,7 +72,7 @@ def check_training(
 def validation_episodes(tasks: Sequence[Task], config: ValidationConfig) -> Iterator[Episode]:
     """The episodes by which a method is valued during meta-training: for each task, each of its support sets."""
     samplers = [EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries) for seed in range(config.seeds)]
-    return (_drawn(sampler, task, "test", "--validation.k") for task in tasks for sampler in samplers)
+    return (_drawn(sampler, task, "test", "--validation_k") for task in tasks for sampler in samplers)
 
 
 def _drawn(sampler: EpisodeSampler, task: Task, role: str, option: str) -> Episode:
@@ -114,11 +114,11 @@ def check_examples(method: Method, examples: Iterable[tuple[Task, str, int, Exam
 def _way_out(examples: Sequence[Example], length: int, context: int) -> str:
     words = [len(example.text.split()) for example in examples]
     limit = min(min(words) - 1, words[0] * context // length * 9 // 10)
-    remove = "Remove it from the data, or use a model with a longer context (--backbone.model)."
-    return f"Leave it out with --suite.max_words {limit}. {remove}" if limit >= 20 else remove
+    remove = "Remove it from the data, or use a model with a longer context (--model)."
+    return f"Leave it out with --max_words {limit}. {remove}" if limit >= 20 else remove
 
 
-def check_episodes(method: Method, episodes: Iterable[Episode], option: str = "--trainer.k") -> None:
+def check_episodes(method: Method, episodes: Iterable[Episode], option: str = "--k") -> None:
     """Check that the prompts of episodes fit into the model's context.
 
     Raises:
@@ -141,7 +141,7 @@ def check_episodes(method: Method, episodes: Iterable[Episode], option: str = "-
             where=_place(e.task, longest),
             found=f"{length} tokens",
             expected=f"at most {context}",
-            fix=f"{lower} out long examples with --suite.max_words (its longest has {words + 1} words).",
+            fix=f"{lower} out long examples with --max_words (its longest has {words + 1} words).",
         )
 
 

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from metaicl.training.resolved import resolved
 from metaicl.training.trainer import Trained, Trainer, sound_checkpoint
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
+from task_suites.core.flat import flat
+from task_suites.core.values import plain
 from task_suites.provenance import Record, check_unchanged, data_record, fingerprint_of
 from task_suites.task import Task, TaskSuite
 
@@ -74,7 +76,7 @@ def train_run(
     before = _to_continue(run, record, other_aside)
     if before and _is_done(before, record, run.folder):
         if os.environ.get("RANK", "0") == "0":
-            say(f"The run in {run.folder} is finished; --resume false trains it again.")
+            say(f"The run in {run.folder} is finished; --no-resume trains it again.")
         return load_method(run.folder / "best", backbone), _trained(run, before)
     if before:
         sound_checkpoint(run.folder)
@@ -90,7 +92,7 @@ def train_run(
         if before is None and run.folder.exists() and any((run.folder / name).exists() for name in OF_A_RUN):
             say(f"What was in {run.folder} lies in {set_aside(run.folder)} now")
         record.write(run.folder)
-        write_config(run.folder / "config.yaml", asdict(replace(resolved(run), name=run.folder.name)))
+        write_config(run.folder / "config.yaml", flat(replace(resolved(run), run_name=run.run_name or run.folder.name)))
         if note:
             say(note)
         weights = sum(p.numel() for p in method.learned().values())
@@ -203,7 +205,7 @@ def check_base_model(name: str, now: Record) -> None:
         return
     check_held_out(folder, now)
     if read_training(folder) is None:
-        fix = "Train it again, or give another base model as --backbone.model."
+        fix = "Train it again, or give another base model as --model."
         raise unknown_training(f"the base model {name}", folder, fix)
 
 
@@ -225,15 +227,6 @@ def write_config(path: Path, config: dict[str, Any], data: Record | None = None)
     about = manifest() | ({"tasks": data} if data is not None else {})
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
-
-
-def plain(value: Any) -> Any:
-    """Tuples to lists and paths to text, all the way down, so that YAML and JSON take it."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def manifest() -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Trainer:
         world = self.accelerator.num_processes
         if config.episodes_per_step % world:
             raise UserError(
-                "trainer.episodes_per_step is not a multiple of the number of processes",
+                "episodes_per_step is not a multiple of the number of processes",
                 found=f"{config.episodes_per_step} episodes, {world} processes",
                 fix="Every process must have a share of each step: change one of the two.",
             )
@@ -140,7 +140,7 @@ class Trainer:
         if not math.isfinite(total):
             raise UserError(
                 f"the loss is {total} at step {self.step + 1}",
-                fix="Lower trainer.learning_rate, or use --backbone.dtype float32.",
+                fix="Lower learning_rate, or use --dtype float32.",
             )
         learned = list(self.method.learned().values())
         for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight

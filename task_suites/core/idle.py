@@ -21,13 +21,13 @@ def defaults_of(config: Any) -> dict[str, Any]:
     }
 
 
-def refuse_idle(config: Any, names: Iterable[str], needs: str, section: str = "", used: bool = False) -> None:
+def refuse_idle(config: Any, names: Iterable[str], needs: str, before: str = "", used: bool = False) -> None:
     """Raise where one of a dataclass's fields differs from its default and nothing reads it.
 
     Args:
         names: the fields.
         needs: what would have to be given for them to be read.
-        section: what stands before a field's name in a configuration, without the dot.
+        before: what the names of its options begin with, where they differ from those of its fields.
         used: whether they are read.
 
     Raises:
@@ -39,7 +39,7 @@ def refuse_idle(config: Any, names: Iterable[str], needs: str, section: str = ""
         refuse_values(
             {n: v for n, v in given.items() if v != default[n] and (v or default[n])},
             needs,
-            f"{section}." if section else "",
+            before,
         )
 
 

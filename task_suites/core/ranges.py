@@ -7,7 +7,7 @@
         share: Share | None = None     # between 0 and 1, or unset
 
         def __post_init__(self) -> None:
-            check_ranges(self, "trainer")
+            check_ranges(self)
 
 NaN and the infinities are in no range.
 """
@@ -71,16 +71,15 @@ def ranges_of(hint: Any) -> Iterator[tuple[type, Range]]:
             yield from ranges_of(part)
 
 
-def check_ranges(config: Any, section: str = "") -> None:
+def check_ranges(config: Any, before: str = "") -> None:
     """Raise unless every numeric field of a dataclass is in its range.
 
     Args:
-        section: what stands before a field's name in a configuration, without the dot.
+        before: what the names of its options begin with, where they differ from those of its fields.
 
     Raises:
         UserError: names the option, its value, its range and what it means.
     """
-    before = f"{section}." if section else ""
     for name, declared in _declared_ranges(type(config)).items():  # type: ignore[arg-type]
         for kind, allowed in declared:
             for value in _numbers(getattr(config, name)):

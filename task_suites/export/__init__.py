@@ -65,7 +65,7 @@ def check(suite: TaskSuite, to: str) -> None:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(
             f"the layout {to} cannot hold {'; '.join(problems[:5])}{more}",
-            fix="Choose another layout, or leave them out (--suite.exclude, --suite.forms).",
+            fix="Choose another layout, or leave them out (--exclude, --forms).",
         )
     for name in suite.tasks if writer.folders else ():
         if not _FILE_NAME.fullmatch(name):

@@ -29,12 +29,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset(name: str, **changes: Any) -> PromptFormat:
-    """The format of a name in `PRESETS`, with fields changed.
+def fields_of(name: str) -> dict[str, Any]:
+    """Return the fields of the format of a name in `PRESETS`.
 
     Raises:
         UserError: an unknown name.
     """
     if name not in PRESETS:
         raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
-    return PromptFormat(**{**PRESETS[name], **changes})
+    return PRESETS[name]
+
+
+def preset(name: str, **changes: Any) -> PromptFormat:
+    """Return the format of a name in `PRESETS`, with fields changed.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    return PromptFormat(**{**fields_of(name), **changes})

@@ -111,8 +111,19 @@ class PromptFormat:
     # Set by `of` on a copy; not a field, so that it is not part of a config, a checkpoint's card or a comparison.
     bound: ClassVar[Bound | None] = None
 
+    @classmethod
+    def named(cls, name: str) -> Mapping[str, Any]:
+        """Return the fields of the format of a name in `task_suites.formats.presets`.
+
+        Raises:
+            UserError: an unknown name.
+        """
+        from task_suites.formats.presets import fields_of  # which is made from this class
+
+        return fields_of(name)
+
     def __post_init__(self) -> None:
-        check_ranges(self, "format")
+        check_ranges(self, "format.")
         for name, known in (
             ("instruction_style", INSTRUCTIONS),
             ("choices", CHOICES),
@@ -151,7 +162,7 @@ class PromptFormat:
             (["answer"], "the direct format (no channel, template or chat)", direct),
             (["seed"], "drawn label words or templates", drawn or bool(self.target)),
         ):
-            refuse_idle(self, names, needs, "format", used)
+            refuse_idle(self, names, needs, "format.", used)
 
     def subclassed(self) -> PromptFormat:
         """The format itself, or the one that `target` names.

@@ -121,15 +121,15 @@ class SuiteConfig:
     allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        check_ranges(self, "suite")
+        check_ranges(self)
         if isinstance(self.names, str) or not self.names:
-            raise UserError("suite.names must be a list of suites", found=repr(self.names), expected="as ['embedded']")
+            raise UserError("suite must be a list of suites", found=repr(self.names), expected="as ['embedded']")
         labels = [_label(name) for name in self.names]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise UserError("a suite is named twice", found=twice[0], fix="Name it once.")
         for form in self.forms:
             if form not in FORMS:
-                raise UserError(f"suite.forms: unknown form {form!r}", fix=nearest(form, FORMS))
+                raise UserError(f"forms: unknown form {form!r}", fix=nearest(form, FORMS))
 
     def open(self) -> tuple[TaskSuite, str | None]:
         """Return the tasks as one suite, checked for leaks across the meta-split, and a sentence on what was left out.
@@ -138,7 +138,7 @@ class SuiteConfig:
             UserError: see `choose`; or held-out examples lie in meta-training tasks; or no task is left.
         """
         several = len(self.names) > 1
-        refuse_idle(self, ["allow"], "suite.split or several suites", "suite", used=bool(self.split) or several)
+        refuse_idle(self, ["allow"], "split_file or several suites", used=bool(self.split) or several)
         suite = self.choose()
         suite.assert_no_leak()
         return self.shorten(suite)
@@ -171,7 +171,7 @@ class SuiteConfig:
         if set(self.forms) != set(FORMS):
             suite = suite.replace_tasks(lambda task: task if task.form in self.forms else None)
         if not suite.tasks:
-            fix = "Widen suite.forms or suite.tasks, or leave out fewer by suite.exclude."
+            fix = "Widen forms or tasks, or leave out fewer by exclude."
             raise UserError(f"suite {suite.name}: no task is left", fix=fix)
         return suite
 
@@ -216,7 +216,7 @@ def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | 
         raise UserError(
             f"suite {suite.name}: no task has enough examples of at most {config.max_words} words",
             expected=f"{config.min_train} for train and {config.min_test} for test",
-            fix="Raise suite.max_words, or lower suite.min_train and suite.min_test.",
+            fix="Raise max_words, or lower min_train and min_test.",
         )
     gone = sorted(set(suite.tasks) - set(kept.tasks))
     before = sum(len(t.examples(s)) for t in kept.tasks.values() for s in ("train", "test"))

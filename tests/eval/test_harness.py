@@ -151,7 +151,7 @@ def test_what_is_finished_is_not_taken_for_a_method_whose_defaults_changed(tmp_p
     def prints() -> list[str]:
         return [
             contender("finetune", tiny_config(), PromptFormat(), Backbones()).fingerprint,
-            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl"), toy_suite()),
+            training_print(TrainRun("run", str(tmp_path / "run"), TOYS, "metaicl"), toy_suite()),
         ]
 
     before, saved = prints(), trained_contender(tmp_path / "best").fingerprint
@@ -169,13 +169,13 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
     backbone = tiny_config(model=str(base))
     config = MethodConfig("metaicl", {}, backbone, PromptFormat())
     save_method(config.build(), config, tmp_path / "best")
-    map_ = MapRun("map", str(tmp_path), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
+    map_ = MapRun("map", str(tmp_path / "map"), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
 
     def prints() -> list[str]:
         return [
             contender("icl", backbone, PromptFormat(), Backbones()).fingerprint,
             trained_contender(tmp_path / "best").fingerprint,
-            training_print(TrainRun("run", str(tmp_path), TOYS, "metaicl", backbone=backbone), toy_suite()),
+            training_print(TrainRun("run", str(tmp_path / "run"), TOYS, "metaicl", backbone=backbone), toy_suite()),
             place_key(map_, "icl", {}, "a task", 4, ""),
         ]
 
@@ -193,7 +193,7 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
 def test_evaluate_leaves_results_a_report_and_the_config_that_makes_it_again(tmp_path):
     run = EvaluateRun(
         "toys",
-        str(tmp_path),
+        str(tmp_path / "toys"),
         TOYS,
         methods=["random", "majority", "icl"],
         backbone=tiny_config(weights="frozen"),
@@ -240,7 +240,7 @@ def test_an_accepted_answer_counts_as_the_output_does_and_is_the_recorded_truth(
 
 
 def test_methods_named_twice_are_refused(tmp_path):
-    run = EvaluateRun("x", str(tmp_path), TOYS, methods=["random", "random"], progress=False)
+    run = EvaluateRun("x", str(tmp_path / "x"), TOYS, methods=["random", "random"], progress=False)
     with pytest.raises(UserError, match="named twice"):
         evaluate_run(run, lambda message: None)
 

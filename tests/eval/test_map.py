@@ -30,7 +30,7 @@ from task_suites.sources import SuiteConfig
 @pytest.fixture
 def run(tmp_path) -> MapRun:
     return MapRun(
-        output=str(tmp_path),
+        output_dir=str(tmp_path / "map"),
         suite=SuiteConfig(["toys:toy_suite"]),
         applications={"fruit": ["test0"], "tools": ["test1"]},
         methods=["random", "icl", "protonet"],
@@ -111,7 +111,7 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
 def test_a_method_that_diverges_leaves_its_places_empty_and_the_others_go_on(run, tmp_path):
     study = tmp_path / "recipes" / "fomaml" / "recipe.yaml"
     study.parent.mkdir(parents=True)
-    study.write_text("method: fomaml\nmethod_options: {inner_lr: 1.0e+30, clip: 1.0e+30}\ntrainer: {}\n")
+    study.write_text("method: fomaml\nmethod_options: {inner_lr: 1.0e+30, clip: 1.0e+30}\n")
     said: list[str] = []
     wild = replace(run, recipes=str(tmp_path / "recipes"), methods=["fomaml", "random", "protonet"])
     assert {c.method for c in map_run(wild, said.append).cells} == {"random", "protonet"}
@@ -166,7 +166,7 @@ def test_a_recipe_changes_the_training_and_a_wrong_one_is_refused(run, tmp_path)
     recipes = tmp_path / "recipes"
     study = recipes / "protonet" / "recipe.yaml"
     study.parent.mkdir(parents=True)
-    study.write_text("method: protonet\nmethod_options: {layer: 1}\ntrainer: {learning_rate: 0.01}\n")
+    study.write_text("method: protonet\nmethod_options: {layer: 1}\nlearning_rate: 0.01\n")
     map_run(replace(run, recipes=str(recipes), methods=["protonet"]), quiet)
     config, _ = read_card(tmp_path / "map" / "protonet" / "best")
     assert config.options == {**defaults_of(method_class("protonet").Config), "layer": 1}
@@ -179,9 +179,7 @@ def test_a_recipe_that_says_the_defaults_is_none(run, tmp_path, monkeypatch):
     first = map_run(replace(run, methods=["protonet"]), quiet)
     study = tmp_path / "studies" / "protonet" / "recipe.yaml"
     study.parent.mkdir(parents=True)
-    study.write_text(
-        f"method: protonet\nmethod_options: {{scale: 30.0}}\ntrainer: {{learning_rate: {run.trainer.learning_rate}}}\n"
-    )
+    study.write_text(f"method: protonet\nmethod_options: {{scale: 30.0}}\nlearning_rate: {run.trainer.learning_rate}\n")
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
     tuned = replace(run, methods=["protonet"], recipes=str(tmp_path / "studies"))
     assert map_run(tuned, quiet).cells == first.cells

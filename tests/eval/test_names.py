@@ -26,7 +26,7 @@ TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 
 def a_training(output: Path, name: str, lr: float = 1e-3, **backbone) -> Path:
     trainer = TrainerConfig(max_steps=1, k=2, queries=2, learning_rate=lr, warmup_steps=0)
-    run = TrainRun(name, str(output), TOYS, trainer=trainer, backbone=tiny_config(**backbone), progress=False)
+    run = TrainRun(name, str(output / name), TOYS, trainer=trainer, backbone=tiny_config(**backbone), progress=False)
     return train_run(run, make_validate, lambda text: None)[1].folder
 
 
@@ -40,7 +40,7 @@ def runs(tmp_path_factory) -> Path:
 
 
 def comparison(output: Path, *methods: Path | str, **changes) -> EvaluateRun:
-    run = EvaluateRun("compared", str(output), TOYS, methods=list(map(str, methods)), progress=False)
+    run = EvaluateRun("compared", str(output / "compared"), TOYS, methods=list(map(str, methods)), progress=False)
     run = replace(run, backbone=tiny_config(weights="frozen"), protocol=Protocol([2], 1, 3))
     return replace(run, **changes)
 
@@ -138,7 +138,7 @@ def test_a_copied_method_is_guarded_as_its_run_is(runs, tmp_path):
     run = comparison(tmp_path, "icl", tmp_path / "copied")
     assert evaluated(run).methods[1].provenance == "known"
     with pytest.raises(UserError, match=r"copied/method.json: 1 task .*meta-trained on them; found train1"):
-        evaluated(replace(run, suite=swapped, name="other"))
+        evaluated(replace(run, suite=swapped, output_dir=str(tmp_path / "other")))
 
 
 def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_path, capsys):
@@ -147,10 +147,10 @@ def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_pat
     known = json.loads(card.read_text())
     for training in ({}, {"training": None}):
         card.write_text(json.dumps({name: v for name, v in known.items() if name != "training"} | training))
-        words = ["evaluate", "--methods", f"[icl, {tmp_path / 'strange'}]", "--name", "x", "--output", str(tmp_path)]
-        words += ["--suite", "toys:toy_suite", "--suite.min_train", "1", "--suite.min_test", "1"]
-        words += ["--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress=false"]
-        words += ["--backbone.model", "tiny-random"]
+        words = ["evaluate", "--methods", "icl", str(tmp_path / "strange"), "--output_dir", str(tmp_path / "x")]
+        words += ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
+        words += ["--k", "2", "--seeds", "1", "--queries", "2", "--no-progress"]
+        words += ["--model", "tiny-random"]
         with pytest.raises(SystemExit):
             main(words)
         assert "add --unknown_provenance allow" in capsys.readouterr().err
@@ -176,8 +176,8 @@ def test_a_trained_base_model_is_guarded_too(tmp_path):
 
 def test_a_comparison_does_not_write_into_the_folder_of_a_training(runs):
     before = (runs / "slow" / "config.yaml").read_text()
-    with pytest.raises(UserError, match=r"slow holds a training.*another --name"):
-        evaluated(comparison(runs, "random", name="slow"))
+    with pytest.raises(UserError, match=r"slow holds a training.*another --output_dir"):
+        evaluated(comparison(runs, "random", output_dir=str(runs / "slow")))
     assert (runs / "slow" / "config.yaml").read_text() == before
 
 

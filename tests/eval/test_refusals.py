@@ -119,7 +119,7 @@ def test_the_headline_is_for_the_largest_k_that_could_be_run_and_says_so(tmp_pat
 def test_more_options_than_letters_refuse_that_task_only(tmp_path):
     run = EvaluateRun(
         "letters",
-        str(tmp_path),
+        str(tmp_path / "letters"),
         SuiteConfig([f"{__name__}:wide_suite"]),
         methods=["random", "icl"],
         backbone=tiny_config(weights="frozen"),
@@ -150,26 +150,23 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
     suite = tmp_path / "suite"
     write_task(suite, "mood", train=rows("mood", "train", 20))
     write_task(suite, "few", train=rows("few", "train", 4))
-    words = ["evaluate", "--suite", str(suite), "--methods", "[random, majority]", "--protocol.seeds", "1"]
+    words = ["evaluate", "--suite", str(suite), "--methods", "random", "majority", "--seeds", "1"]
     words += [
-        "--backbone.model",
+        "--model",
         "tiny-random",
-        "--output",
-        str(tmp_path),
         "--baseline",
         "majority",
-        "--progress",
-        "false",
-        "--protocol.k",
+        "--no-progress",
+        "--k",
     ]
     with pytest.raises(SystemExit) as stop:
-        main([*words, "8", "--name", "gaps"])
+        main([*words, "8", "--output_dir", str(tmp_path / "gaps")])
     assert stop.value.code == GAPS and "2 of 4 cells were refused." in capsys.readouterr().out
     page = (tmp_path / "gaps" / "report.html").read_text()
     assert "2 of 4 cells were refused." in page and "every method" in page
     kept = json.loads((tmp_path / "gaps" / "results.json").read_text())["refusals"]
     assert {(r["method"], r["task"], r["k"]) for r in kept} == {("random", "few", 8), ("majority", "few", 8)}
-    main([*words, "4", "--name", "whole"])  # the advice: lower k
+    main([*words, "4", "--output_dir", str(tmp_path / "whole")])  # the advice: lower k
 
 
 def test_a_cell_of_the_map_counts_what_was_answered_and_names_what_was_refused():
@@ -191,18 +188,18 @@ def test_a_cell_of_the_map_counts_what_was_answered_and_names_what_was_refused()
 )
 def test_what_is_missing_is_named_before_anything_is_opened(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        evaluate_run(EvaluateRun("x", str(tmp_path), TOYS, progress=False, **changes))
+        evaluate_run(EvaluateRun("x", str(tmp_path / "x"), TOYS, progress=False, **changes))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"k": []}, "protocol.k is empty"),
+        ({"k": []}, "k is empty"),
         ({"seeds": 0}, "at least 1"),
         ({"queries": 0}, "at least 1"),
         ({"k": [4, 4]}, "names a number twice"),
-        ({"curve_seeds": 5}, "curve_seeds must be at most protocol.seeds, 3, but is 5"),
+        ({"curve_seeds": 5}, "curve_seeds must be at most seeds, 3, but is 5"),
     ],
 )
 def test_a_protocol_that_asks_for_nothing_or_twice_is_refused(changes, message):

@@ -65,16 +65,9 @@ def trained_on(best: Path) -> set[str]:
 
 
 def test_a_quickstart_whose_sides_changed_trains_again_and_tests_on_nothing_that_was_trained_on(folder, capsys):
-    few = {"steps": 8, "k": 2, "seeds": 1, "queries": 2, "tasks": 1, "finetune_cells": 0, "progress": False}
+    few = {"max_steps": 8, "k": 2, "seeds": 1, "queries": 2, "max_tasks": 1, "finetune_cells": 0, "progress": False}
     output = folder.parent / "runs"
-    run = QuickstartRun(
-        quick_suite(folder),
-        output=str(output),
-        name="q",
-        backbone=tiny_config(),
-        size="mini",
-        **few,
-    )
+    run = QuickstartRun(quick_suite(folder), output_dir=str(output / "q"), backbone=tiny_config(), size="mini", **few)
     for sides in (SIDES, EXCHANGED):
         write_sides(folder, sides)
         quickstart(run)
@@ -86,7 +79,7 @@ def test_a_quickstart_whose_sides_changed_trains_again_and_tests_on_nothing_that
 
 def map_of(folder: Path, task: str) -> MapRun:
     return MapRun(
-        *("map", str(folder.parent / "runs"), suite_of(folder), {"a": [task]}, ["protonet"]),
+        *("map", str(folder.parent / "runs" / "map"), suite_of(folder), {"a": [task]}, ["protonet"]),
         backbone=tiny_config(),
         protocol=Protocol([2], 1, 2),
         trainer=TrainerConfig(k=2, queries=2),
@@ -120,7 +113,7 @@ def changed(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("change", ["an example", "an instruction", "a side", "a task less", "validation"])
 def test_a_training_counts_as_another_where_its_tasks_changed(folder, change):
-    run = TrainRun("run", str(folder.parent), suite_of(folder), "metaicl", backbone=tiny_config())
+    run = TrainRun("run", str(folder.parent / "run"), suite_of(folder), "metaicl", backbone=tiny_config())
 
     def now() -> str:
         return training_print(run, run.suite.open()[0])
@@ -132,7 +125,7 @@ def test_a_training_counts_as_another_where_its_tasks_changed(folder, change):
 
 
 def test_a_training_stays_the_same_where_only_a_held_out_task_changed(folder):
-    run = TrainRun("run", str(folder.parent), suite_of(folder), "metaicl", backbone=tiny_config())
+    run = TrainRun("run", str(folder.parent / "run"), suite_of(folder), "metaicl", backbone=tiny_config())
     before = training_print(run, run.suite.open()[0])
     write_task(folder, "topic", train=rows("topic", "other", 40))
     assert training_print(run, run.suite.open()[0]) == before
@@ -140,10 +133,10 @@ def test_a_training_stays_the_same_where_only_a_held_out_task_changed(folder):
 
 OTHER_STUDIES = {
     "method_options": {"method_options": {"objective": "tokens"}},
-    "trainer": {"trainer": TrainerConfig(max_steps=2, k=1, queries=2, warmup_steps=1)},
+    "k": {"trainer": TrainerConfig(max_steps=2, k=1, queries=2, warmup_steps=1)},
     "validation": {"validation": ValidationConfig(k=1, queries=2)},
-    "space": {"space": {"trainer.learning_rate": ["log", 0.1, 0.2]}},
-    "seed": {"seed": 1},
+    "space": {"space": {"learning_rate": ["log", 0.1, 0.2]}},
+    "sampler_seed": {"sampler_seed": 1},
     "method": {"method": "protonet"},
     "format": {"format": PromptFormat(answer="\nLabel:")},
 }
@@ -153,7 +146,7 @@ OTHER_STUDIES = {
 def study(folder) -> TuneRun:
     trainer, validation = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1), ValidationConfig(k=2, queries=2)
     common = {"backbone": tiny_config(), "trainer": trainer, "validation": validation, "trials": 1, "progress": False}
-    return TuneRun("tune", str(folder.parent / "runs"), suite_of(folder), **common)
+    return TuneRun("tune", str(folder.parent / "runs" / "tune"), suite_of(folder), **common)
 
 
 def test_a_study_is_continued_only_where_it_is_the_same(study, folder):
@@ -161,13 +154,15 @@ def test_a_study_is_continued_only_where_it_is_the_same(study, folder):
     place = study.folder
     before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
     for option, change in OTHER_STUDIES.items():
-        with pytest.raises(UserError, match=rf"holds another study.*\n.*then +now\n.*{option}(.|\n)*--name, or delete"):
+        with pytest.raises(
+            UserError, match=rf"holds another study.*\n.*then +now\n.*{option}(.|\n)*--output_dir, or delete"
+        ):
             tune_run(replace(study, **change), quiet)
     write_task(folder, "taste", train=rows("taste", "other", 40))
     with pytest.raises(UserError, match=r"holds another study(.|\n)*task.taste"):
         tune_run(study, quiet)
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
-    tune_run(replace(study, name="other"), quiet)  # the way out
+    tune_run(replace(study, output_dir=f"{study.output_dir}-other"), quiet)  # the way out
     write_task(folder, "taste", train=rows("taste", "train", 40), test=rows("taste", "test", 8))
     tune_run(replace(study, trials=2), quiet)
     assert len((place / "trials.jsonl").read_text().splitlines()) == 2
@@ -219,7 +214,7 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
     one = {"source": "", "licence": "", "fingerprint": suite["topic"].fingerprint()}
     known = {"run": {}, "data": {}, "trained_on": {"renamed": one}}
     quick = QuickstartRun(
-        quick_suite(folder), output=str(tmp_path), backbone=tiny_config(model=str(base)), progress=False
+        quick_suite(folder), output_dir=str(tmp_path / "quick"), backbone=tiny_config(model=str(base)), progress=False
     )
     mapped = replace(map_of(folder, "topic"), backbone=tiny_config(model=str(base)))
     for training, said in ((known, "1 task of this comparison"), (None, "nothing says what the base model")):
@@ -227,5 +222,5 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
         for start in (lambda: quickstart(quick), lambda: map_run(mapped, quiet)):
             with pytest.raises(UserError, match=rf"{CARD}: .*{said}"):
                 start()
-    run = TrainRun("run", str(tmp_path), suite_of(folder), backbone=tiny_config(model=str(base)))
+    run = TrainRun("run", str(tmp_path / "run"), suite_of(folder), backbone=tiny_config(model=str(base)))
     assert inherited_tasks(run) is None

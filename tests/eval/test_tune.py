@@ -24,7 +24,7 @@ TRAINER = TrainerConfig(max_steps=2, k=2, queries=2, warmup_steps=1)
 @pytest.fixture
 def run(tmp_path) -> TuneRun:
     return TuneRun(
-        output=str(tmp_path),
+        output_dir=str(tmp_path / "tune"),
         suite=SuiteConfig(["toys:toy_suite"]),
         backbone=tiny_config(),
         trainer=TRAINER,
@@ -35,23 +35,21 @@ def run(tmp_path) -> TuneRun:
 
 
 def trials(run: TuneRun) -> list[dict]:
-    from pathlib import Path
-
-    return [json.loads(line) for line in (Path(run.output) / run.name / "trials.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (run.folder / "trials.jsonl").read_text().splitlines()]
 
 
 def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_path):
     recipe = tune_run(run, say=lambda text: None)
     lines = trials(run)
     assert [line["trial"] for line in lines] == [0, 1, 2]
-    assert lines[0]["settings"] == {"trainer.learning_rate": TRAINER.learning_rate}
-    assert len({line["settings"]["trainer.learning_rate"] for line in lines}) == 3
+    assert lines[0]["settings"] == {"learning_rate": TRAINER.learning_rate}
+    assert len({line["settings"]["learning_rate"] for line in lines}) == 3
     best = max(lines, key=lambda line: (line["value"], -line["trial"]))
     assert all(line["value"] == pytest.approx(fmean(line["scores"].values())) for line in lines)
     gains = [best["scores"][task] - score for task, score in lines[0]["scores"].items()]
     by_chance = len(gains) > 1 and fmean(gains) <= stdev(gains) / len(gains) ** 0.5
     chosen = lines[0] if by_chance else best
-    assert recipe["trainer"]["learning_rate"] == chosen["settings"]["trainer.learning_rate"]
+    assert recipe["learning_rate"] == chosen["settings"]["learning_rate"]
     assert yaml.safe_load((tmp_path / "tune" / "recipe.yaml").read_text()) == recipe
 
 
@@ -68,7 +66,7 @@ def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypa
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.2}, {"a": 0.4, "b": 0.4}])
     monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
     said: list[str] = []
-    assert tune_run(run, said.append)["trainer"]["learning_rate"] == TRAINER.learning_rate
+    assert tune_run(run, said.append)["learning_rate"] == TRAINER.learning_rate
     assert "the defaults, 50.0 on meta-validation, within one standard error of trial 2, 55.0" in said[-1]
 
 
@@ -76,8 +74,8 @@ def test_a_trial_that_is_better_on_every_task_becomes_the_recipe(run, monkeypatc
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.8}, {"a": 0.4, "b": 0.4}])
     monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
     recipe = tune_run(run, say=lambda text: None)
-    better = trials(run)[1]["settings"]["trainer.learning_rate"]
-    assert recipe["trainer"]["learning_rate"] == better != TRAINER.learning_rate
+    better = trials(run)[1]["settings"]["learning_rate"]
+    assert recipe["learning_rate"] == better != TRAINER.learning_rate
 
 
 def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
@@ -88,7 +86,7 @@ def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
     assert steps >= 1 and any(f"A trial trains {steps} steps" in text for text in said)
     for trial in ("trial-000", "trial-001"):
         config = next(yaml.safe_load_all((tmp_path / "tune" / trial / "config.yaml").read_text()))
-        assert config["trainer"]["max_steps"] == steps
+        assert config["max_steps"] == steps
     plan = tmp_path / "tune" / "plan.json"
     plan.write_text(plan.read_text().replace(f'"steps": {steps}', '"steps": 3'))
     tune_run(replace(run, trials=3), said.append)
@@ -96,7 +94,7 @@ def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
 
 
 def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):
-    whole = replace(run, name="whole")
+    whole = replace(run, output_dir=f"{run.output_dir}-whole")
     tune_run(whole, say=lambda text: None)
     tune_run(replace(run, trials=2), say=lambda text: None)
     tune_run(run, say=lambda text: None)
@@ -118,8 +116,8 @@ def test_trials_on_a_frozen_backbone_share_it_and_come_to_what_each_alone_does(r
     assert len(loaded) == 1
     second = trials(shared)[1]
     options = {"scale": second["settings"]["options.scale"]}
-    space = {"trainer.learning_rate": ["choice", second["settings"]["trainer.learning_rate"]]}
-    alone = replace(shared, name="alone", method_options=options, space=space, trials=1)
+    space = {"learning_rate": ["choice", second["settings"]["learning_rate"]]}
+    alone = replace(shared, output_dir=f"{shared.output_dir}-alone", method_options=options, space=space, trials=1)
     tune_run(alone, say=lambda text: None)
     assert trials(alone)[0]["value"] == second["value"]
 
@@ -137,8 +135,8 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
     ("changes", "message"),
     [
         ({"method": "icl"}, "icl has nothing to tune"),
-        ({"space": {"trainer.learning_rat": ["log", 1, 2]}}, "unknown setting 'trainer.learning_rat'.*learning_rate"),
-        ({"space": {"trainer.learning_rate": ["log", 1e-3, 1e-4]}}, "trainer.learning_rate is not a range"),
+        ({"space": {"learning_rat": ["log", 1, 2]}}, "unknown setting 'learning_rat'.*learning_rate"),
+        ({"space": {"learning_rate": ["log", 1e-3, 1e-4]}}, "learning_rate is not a range"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):
@@ -148,7 +146,7 @@ def test_a_space_that_makes_no_sense_is_one_clear_error(run, changes, message):
 
 def test_a_validation_that_cannot_be_served_is_named_before_the_first_trial(run, tmp_path):
     too_many = replace(run, validation=ValidationConfig(k=400, queries=6))
-    with pytest.raises(UserError, match=r"--validation\.k|demonstrations"):
+    with pytest.raises(UserError, match=r"--validation_k|demonstrations"):
         tune_run(too_many)
-    assert not (tmp_path / run.name).exists()
+    assert not run.folder.exists()
     tune_run(run)

@@ -31,25 +31,23 @@ ALONE = {"episodes_per_step": 1, "learning_rate": 2e-3}
 FAMILIES: dict[str, dict[str, Any]] = {
     "in_context": {"method": "metaicl"},
     "channel": {"method": "metaicl_channel"},
-    "first_order": {"method": "fomaml", "method_options": INNER, "trainer": ALONE},
-    "second_order": {"method": "maml", "method_options": INNER, "trainer": ALONE},
-    "metric": {"method": "protonet", "backbone": {"lora_r": None}, "trainer": {"episodes_per_step": 2}},
+    "first_order": {"method": "fomaml", "method_options": INNER, **ALONE},
+    "second_order": {"method": "maml", "method_options": INNER, **ALONE},
+    "metric": {"method": "protonet", "lora_r": None, "episodes_per_step": 2},
     "bayesian": {
         "method": "bmaml",
         "method_options": {**INNER, "inner_steps": 1, "particles": 2},
-        "trainer": ALONE,
+        **ALONE,
     },
 }
 DTYPES = ("float64", "float32")
 DIGITS = {"float64": 12, "float32": 9}
 TASKS = {"mood": ("good", "awful"), "size": ("big", "small", "tiny"), "place": ("inside", "out")}  # unequal in length
 COMMAND: dict[str, Any] = yaml.safe_load("""
-backbone: {model: tiny-random, device: cpu, dtype: float32, lora_r: 4}
-trainer:
-  {max_steps: 50, warmup_steps: 5, lr_scheduler_type: cosine, learning_rate: 0.005, weight_decay: 0.01,
+{model: tiny-random, device: cpu, dtype: float32, lora_r: 4,
+   max_steps: 50, warmup_steps: 5, lr_scheduler_type: cosine, learning_rate: 0.005, weight_decay: 0.01,
    logging_steps: 1, mixing: temperature,
-   episodes_per_step: 4, row_tokens: 100000, k: 4, k_min: 2, queries: 2, arbitrary_labels: 0.25}
-progress: false
+   episodes_per_step: 4, row_tokens: 100000, k: 4, k_min: 2, queries: 2, arbitrary_labels: 0.25, progress: false}
 """)
 
 
@@ -121,18 +119,16 @@ def reference(family: str, dtype: str) -> tuple[Curve, Bound]:
 
 
 def train(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | None = None) -> Curve:
-    """The curve of a family; `changes` are made to sections of its configuration."""
+    """The curve of a family; `changes` are made to its options."""
     run(configure(family, dtype, folder, changes), dtype)
     return read(folder / "runs" / "run")
 
 
 def configure(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """The file of a family's training, beside the suite and the model that it names."""
-    places = {"name": "run", "output": str(folder / "runs"), "suite": {"names": [str(write_suite(folder / "suite"))]}}
-    model = {"backbone": {"model": write_model(folder / "model")}} if dtype == "float64" else {}
-    command = places
-    for part in (COMMAND, FAMILIES[family], model, changes or {}):
-        command = merged(command, part)
+    places = {"output_dir": str(folder / "runs" / "run"), "suite": str(write_suite(folder / "suite"))}
+    model = {"model": write_model(folder / "model")} if dtype == "float64" else {}
+    command = {**places, **COMMAND, **FAMILIES[family], **model, **(changes or {})}
     config = folder / "train.yaml"
     config.write_text(yaml.safe_dump(command), encoding="utf-8")
     return config
@@ -142,14 +138,6 @@ def run(config: Path, dtype: str) -> None:
     """`metaicl train`."""
     with in_float64() if dtype == "float64" else nullcontext():
         main(["train", "--config", str(config)])
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `base` with the values of `over` in their sections."""
-    result = {**base}
-    for key, value in over.items():
-        result[key] = merged(base.get(key, {}), value) if isinstance(value, Mapping) else value
-    return result
 
 
 def read(run: Path) -> Curve:

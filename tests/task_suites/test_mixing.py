@@ -151,7 +151,7 @@ def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
 def test_wrong_trainer_settings_are_refused_before_any_step():
     with pytest.raises(UserError, match="mixing weights with 0 weights"):
         TrainerConfig(mixing="weights")
-    with pytest.raises(UserError, match=r"trainer\.curriculum_steps must be at least 0, but is -1"):
+    with pytest.raises(UserError, match=r"curriculum_steps must be at least 0, but is -1"):
         TrainerConfig(curriculum_steps=-1)
     with pytest.raises(UserError, match="no task has a weight above 0"):
         Mixing("weights", weights={"else": 1}).chances(TASKS)
@@ -162,7 +162,7 @@ def test_wrong_trainer_settings_are_refused_before_any_step():
 
 def test_a_weight_of_an_unknown_task_is_refused_by_the_trainer(tmp_path):
     config = replace(TRAINER, mixing="weights", mixing_weights={"train0": 1.0, "trian1": 1.0})
-    with pytest.raises(UserError, match=r"trainer.mixing_weights: no task 'trian1' among .* Did you mean train1"):
+    with pytest.raises(UserError, match=r"mixing_weights: no task 'trian1' among .* Did you mean train1"):
         make(tmp_path, config=config)
 
 

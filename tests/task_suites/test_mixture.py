@@ -37,7 +37,7 @@ def mixed(*names: str, **settings: object) -> TaskSuite:
 
 def way_out(error: UserError) -> dict[str, list[str]]:
     """The tasks that an error's last sentence leaves out, as the shell reads them."""
-    (words,) = re.findall(r"--suite\.exclude ([^;,]+?)(?:, or allow.*)?$", str(error))
+    (words,) = re.findall(r"--exclude ([^;,]+?)(?:, or allow.*)?$", str(error))
     return {"exclude": shlex.split(words)}
 
 
@@ -87,7 +87,7 @@ def test_the_same_suite_twice_or_none_is_refused():
     with pytest.raises(UserError, match="a suite is named twice; found embedded"):
         SuiteConfig(["embedded", "toys:toy_suite", "embedded/"])
     for names in ([], "embedded"):
-        with pytest.raises(UserError, match=r"suite\.names must be a list of suites"):
+        with pytest.raises(UserError, match=r"suite must be a list of suites"):
             SuiteConfig(names)  # type: ignore[arg-type]
 
 
@@ -115,7 +115,7 @@ def test_a_source_or_family_on_two_sides_of_two_suites_is_refused_and_both_ways_
     with pytest.raises(UserError, match="share the source or family 'sst' across two sides") as raised:
         merge(suites)
     assert f"meta_train: t1 of here, t3 of here; {side}: u1 of there" in str(raised.value)
-    assert way_out(raised.value)["exclude"] == ["t1", "t3"] and str(raised.value).endswith("--suite.allow sst")
+    assert way_out(raised.value)["exclude"] == ["t1", "t3"] and str(raised.value).endswith("--allow sst")
     allowed = merge(suites, allow=["Sst"])
     assert set(allowed.splits["meta_train"]) == {"t1", "t2", "t3"}
     assert allowed["t3"].family == "sst (meta_train)" and allowed["u1"].family == f"sst ({side})"
@@ -177,7 +177,7 @@ def test_a_split_puts_a_mixture_on_other_sides(tmp_path, two):
 
 
 def test_allow_is_refused_where_nothing_can_lie_on_two_sides():
-    with pytest.raises(UserError, match=r"suite\.allow is .* changes nothing without suite\.split or several suites"):
+    with pytest.raises(UserError, match=r"allow is .* changes nothing without split_file or several suites"):
         mixed("toys:toy_suite", allow=["x"])
 
 

@@ -31,8 +31,8 @@ def folder(tmp_path):
 
 def evaluation(folder, tmp_path, **changes) -> EvaluateRun:
     run = EvaluateRun(
-        name="compared",
-        output=str(tmp_path / "runs"),
+        run_name="compared",
+        output_dir=str(tmp_path / "runs" / "compared"),
         suite=SuiteConfig([str(folder)]),
         methods=["random", "majority"],
         protocol=Protocol(k=[2], seeds=1, queries=2),
@@ -87,7 +87,7 @@ def test_a_comparison_records_its_data_and_refuses_to_go_on_with_other_data(fold
     change(folder)
     with pytest.raises(UserError, match=r"compared/config.yaml: the data of 1 task changed since the run: topic"):
         evaluate_run(run, say=lambda text: None)
-    evaluate_run(replace(run, name="afresh"), say=lambda text: None)
+    evaluate_run(replace(run, output_dir=str(tmp_path / "runs" / "afresh")), say=lambda text: None)
 
 
 def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
@@ -99,8 +99,8 @@ def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
 
 def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_training(folder, tmp_path):
     run = TrainRun(
-        name="trained",
-        output=str(tmp_path / "runs"),
+        run_name="trained",
+        output_dir=str(tmp_path / "runs" / "trained"),
         suite=SuiteConfig([str(folder)]),
         method="metaicl",
         backbone=BackboneConfig(model="tiny-random", dtype="float32", device="cpu", lora_r=4),
@@ -117,15 +117,22 @@ def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_traini
     other = tmp_path / "sides.json"  # the same tasks, the trained one now held out
     other.write_text('{"name": "other", "meta_train": ["topic"], "meta_test": ["mood"]}')
     swapped = evaluation(
-        folder, tmp_path, methods=methods, name="other", suite=SuiteConfig([str(folder)], split=str(other))
+        folder,
+        tmp_path,
+        methods=methods,
+        output_dir=str(tmp_path / "runs" / "other"),
+        suite=SuiteConfig([str(folder)], split=str(other)),
     )
     with pytest.raises(UserError, match=r"best/method.json: 1 task of .*meta-trained on them; found mood"):
         evaluate_run(swapped, say=lambda text: None)
-    own = evaluation(folder, tmp_path, methods=methods, name="own")
+    own = evaluation(folder, tmp_path, methods=methods, output_dir=str(tmp_path / "runs" / "own"))
     evaluate_run(replace(own, split="meta_train"), say=lambda text: None)
     change(folder)
     with pytest.raises(UserError, match=r"best/method.json: the data of 1 task changed since the run: topic"):
-        evaluate_run(evaluation(folder, tmp_path, methods=methods, name="again"), say=lambda text: None)
+        evaluate_run(
+            evaluation(folder, tmp_path, methods=methods, output_dir=str(tmp_path / "runs" / "again")),
+            say=lambda text: None,
+        )
     change(folder, "mood")
     with pytest.raises(UserError, match=r"(?s)another run than this one.*task.mood .*task.topic "):
         train_run(run, lambda tasks, config: lambda method: 0.0, say=lambda text: None)

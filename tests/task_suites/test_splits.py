@@ -164,7 +164,7 @@ def test_the_command_prints_a_split_and_writes_files_that_suites_open_with(tmp_p
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'mine.json'}: {len(split.meta_train)} meta_train, ")
     suite, _ = SuiteConfig(split=str(tmp_path / "mine.json"), forms=["options"]).open()
     assert {t.name for t in suite.split("meta_test")} <= set(split.meta_test) and suite.split("meta_train")
-    main(["suites", "list", "--suite.split", str(tmp_path / "mine.json")])
+    main(["suites", "list", "--split_file", str(tmp_path / "mine.json")])
     assert capsys.readouterr().out.startswith("embedded/by_domain_3: 78 tasks\n")
 
 

@@ -77,7 +77,7 @@ def choose(backbone: Backbone) -> Choice:
     """The quickest ways that the model takes; the backbone is left in them.
 
     Raises:
-        UserError: `backbone.attn_implementation` asks for an attention that the model does not take.
+        UserError: `attn_implementation` asks for an attention that the model does not take.
     """
     fallbacks = []
     if reason := _head_refusal(backbone):
@@ -95,7 +95,7 @@ def choose(backbone: Backbone) -> Choice:
     raise UserError(
         f"{backbone.config.model} does not run with the attention {asked!r} on {backbone.device.type}",
         found=fallbacks[-1].reason,
-        fix="Leave backbone.attention at auto.",
+        fix="Leave attn_implementation at auto.",
     )
 
 

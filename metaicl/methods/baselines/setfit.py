@@ -64,7 +64,7 @@ class SetFit(EmbeddingMethod):
             raise UserError(
                 "SetFit's vectors come from below all adapters",
                 found=f"layer {self.embed.layer}, adapters from layer {backbone.lower.count + 1} on",
-                fix="Raise layer or backbone.lora_layers.",
+                fix="Raise layer or lora_layers.",
             )
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:

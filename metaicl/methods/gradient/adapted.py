@@ -84,7 +84,7 @@ class WordClasses(EmbeddingMethod):
         lowest = self.backbone.lower.count
         if self.embed.layer > lowest:
             return None
-        return f"words are read at layer {self.embed.layer}, adapters begin at {lowest + 1}; raise backbone.lora_layers"
+        return f"words are read at layer {self.embed.layer}, adapters begin at {lowest + 1}; raise lora_layers"
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         return -SCALE * euclidean(queries, class_means(shots, labels, classes))

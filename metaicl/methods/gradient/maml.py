@@ -7,7 +7,7 @@ outer gradient at theta is the query gradient at theta'.
 
 Three options of MAML++ (Antoniou et al. 2019, arXiv 1810.09502): the outer loss after every inner step rather than the
 last one only, its weights annealed towards the last; and rates learned for each step and each weight tensor. A fourth,
-cosine annealing of the outer rate, is `trainer.lr_scheduler_type: cosine`.
+cosine annealing of the outer rate, is `lr_scheduler_type: cosine`.
 """
 
 from __future__ import annotations

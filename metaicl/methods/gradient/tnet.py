@@ -65,9 +65,7 @@ class TNet(MAML):
         super().__init__(backbone, form, config)
         outputs = {n: p for n, p in self.start().items() if ".lora_B." in n}
         if not outputs:
-            raise UserError(
-                "T-net transforms the output of adapters", found="no LoRA weights", expected="backbone.weights lora"
-            )
+            raise UserError("T-net transforms the output of adapters", found="no LoRA weights", expected="weights lora")
         self.places = {n: i for i, n in enumerate(outputs)}
         self.transforms = nn.ParameterList(torch.eye(len(p), dtype=p.dtype, device=p.device) for p in outputs.values())
         logit = math.log(config.moving / (1 - config.moving))

@@ -22,12 +22,12 @@ from metaicl.training import trainer
 from task_suites.sources import SuiteConfig
 
 QUICK = SuiteConfig(["toys:toy_suite"], 40, forms=["options"])
-SMALL = {"steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
+SMALL = {"max_steps": 3, "k": 4, "seeds": 2, "queries": 3, "finetune_cells": 1, "json": True, "progress": False}
 TIMES = {"seconds", "estimated_seconds", "estimate_error"}
 
 
 def made(output: Path) -> QuickstartRun:
-    return QuickstartRun(QUICK, output=str(output), name="q", backbone=tiny_config(), **SMALL)
+    return QuickstartRun(QUICK, output_dir=str(output / "q"), run_name="q", backbone=tiny_config(), **SMALL)
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_a_second_run_repeats_no_finished_step_and_says_the_same(told, tmp_path,
 
 
 def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tmp_path):
-    first = quickstart(replace(run, seeds=None, steps=2, finetune_cells=0))
+    first = quickstart(replace(run, seeds=None, max_steps=2, finetune_cells=0))
     written = tmp_path / "q" / "config.yaml"
-    _, again = parse(["quickstart", "--config", str(written), "--output", str(tmp_path / "elsewhere")])
+    _, again = parse(["quickstart", "--config", str(written), "--output_dir", str(tmp_path / "elsewhere" / "q")])
     assert again.size == first["size"] and again.minutes is None and again.backbone.dtype == "float32"
     assert numbers(quickstart(again)) == numbers(first)
     one, other = (tmp_path / p / "q" / "predictions" / "metaicl.jsonl" for p in (".", "elsewhere"))
@@ -90,28 +90,28 @@ def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tm
         [],
         ["--json", "--minutes", "4"],
         ["--minutes=4", "--size=tiny", "--k", "4"],
-        ["--steps", "9", "--suite", "a b", "--backbone.dtype", "bfloat16", "--finetune_cells=7"],
+        ["--max_steps", "9", "--suite", "a b", "--dtype", "bfloat16", "--finetune_cells=7"],
     ],
 )
 def test_the_command_in_the_report_asks_for_the_size_that_ran(given):
-    run = QuickstartRun(size="medium", steps=48, finetune_cells=1, backbone=tiny_config(dtype="float32"))
+    run = QuickstartRun(size="medium", max_steps=48, finetune_cells=1, backbone=tiny_config(dtype="float32"))
     words = repeating(run, ["quickstart", *given])
     assert repeating(run, given) == repeating(run, [])  # called from elsewhere: the words are not ours
     import shlex
 
     _, parsed = parse(shlex.split(words)[1:])
-    assert (parsed.size, parsed.steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
+    assert (parsed.size, parsed.max_steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
     assert parsed.backbone.dtype == "float32"
     assert "--suite" not in given or parsed.suite.names == ["a b"]
 
 
 def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
-    quickstart(replace(run, backbone=tiny_config(dtype="auto"), steps=1, seeds=1, finetune_cells=0))
+    quickstart(replace(run, backbone=tiny_config(dtype="auto"), max_steps=1, seeds=1, finetune_cells=0))
     results = json.loads((tmp_path / "q" / "results.json").read_text())
     config = next(yaml.safe_load_all((tmp_path / "q" / "config.yaml").read_text()))
     training = json.loads((tmp_path / "q" / "metaicl" / "run.json").read_text())["identity"]
-    precision = config["backbone"]["dtype"]
-    assert precision in ("float32", "bfloat16") and training["backbone.dtype"] == precision
+    precision = config["dtype"]
+    assert precision in ("float32", "bfloat16") and training["dtype"] == precision
     assert results["manifest"]["backbone"]["dtype"] == precision
     size = {"name": "large", "steps": 1, "seeds": 1, "queries": 3, "tasks": 10, "finetune_cells": 0, "curve": True}
     assert results["manifest"]["size"] == size
@@ -120,5 +120,5 @@ def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
 
 @pytest.mark.slow
 def test_the_full_story_compares_nine_methods_with_random_and_majority(run, capsys):
-    summary = quickstart(replace(run, full=True, steps=2))
+    summary = quickstart(replace(run, full=True, max_steps=2))
     assert set(summary["methods"]) == {*FULL, *UNTRAINED, "finetune"} and len(summary["methods"]) == 12

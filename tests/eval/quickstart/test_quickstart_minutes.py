@@ -77,16 +77,23 @@ def machine(monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     def make(**more):
-        settings = {"k": 2, "output": str(tmp_path), "name": "q", "progress": False, "minutes": 5.0, **more}
+        settings = {
+            "k": 2,
+            "output_dir": str(tmp_path / "q"),
+            "run_name": "q",
+            "progress": False,
+            "minutes": 5.0,
+            **more,
+        }
         return QuickstartRun(QUICK, backbone=tiny_config(), **settings)
 
     return make
 
 
-def test_the_estimate_is_what_a_steady_machine_takes(machine, run):
+def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
     for seconds in (0.25, 1.0):
         machine.step, machine.cell = seconds, 2 * seconds
-        summary = quickstart(run(name=f"q{seconds}"))
+        summary = quickstart(run(output_dir=str(tmp_path / f"q{seconds}")))
         assert summary["size"] == "large" and summary["cut"] == []
         assert summary["estimate_error"] <= 0.05  # one cell by itself tells no fixed part from one that grows
 
@@ -118,7 +125,7 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
     assert "The time left does not suffice for the size" in out and f"Size {summary['size']} with steps 4" in out
     assert any("instead of 3" in clause for clause in summary["cut"])
     machine.cell = 0.0
-    again = quickstart(run(name="again", minutes=None, size=summary["size"], steps=4))
+    again = quickstart(run(output_dir=str(tmp_path / "again"), minutes=None, size=summary["size"], max_steps=4))
     assert again["gain_points"] == summary["gain_points"] and again["cut"] == summary["cut"]
     second = quickstart(run(minutes=2.5))  # the finished run stays as it is, though there is time now
     assert second["size"] == summary["size"] and second["gain_points"] == summary["gain_points"]
@@ -138,14 +145,14 @@ def test_a_machine_that_stalls_within_a_comparison_leaves_the_last_one_that_is_c
     assert summary["size"] in ("small", "medium") and summary["seconds"] <= 180
 
 
-def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_out_that_work(machine, run):
+def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_out_that_work(machine, run, tmp_path):
     machine.step, machine.cell = 5.0, 5.0
-    asked = {"steps": 4, "seeds": 3, "tasks": 2, "queries": 2, "finetune_cells": 0}
+    asked = {"max_steps": 4, "seeds": 3, "max_tasks": 2, "queries": 2, "finetune_cells": 0}
     with pytest.raises(UserError, match=r"takes too long for the budget.*--minutes (\d+).*--size large") as error:
         quickstart(run(minutes=2.0, **asked))
     more = float(str(error.value).partition("--minutes ")[2].partition(")")[0])
     for name, way in (("longer", {"minutes": more}), ("named", {"minutes": None, "size": "large"})):
-        summary = quickstart(run(name=name, **{**asked, **way}))
+        summary = quickstart(run(output_dir=str(tmp_path / name), **{**asked, **way}))
         assert summary["steps"] == 4 and summary["cut"] == []
 
 
@@ -164,7 +171,7 @@ def killed_at(moment):
 @pytest.mark.parametrize("moment", ["before the training", "in the training", "in the comparison"])
 def test_an_interrupted_run_goes_on_with_the_minutes_that_are_left(machine, run, tmp_path, monkeypatch, moment):
     machine.step, machine.cell = 2.0, 1.0
-    whole = quickstart(run(name="whole", minutes=4.0))
+    whole = quickstart(run(output_dir=str(tmp_path / "whole"), minutes=4.0))
     machine.now = 0.0
     with monkeypatch.context() as patched:
         if moment == "before the training":

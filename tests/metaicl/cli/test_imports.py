@@ -41,13 +41,13 @@ def test_predict_by_a_plain_model_imports_no_library_of_training_or_evaluation(f
 @pytest.mark.slow
 def test_training_imports_no_library_of_evaluation(tmp_path):
     words = [
-        "--backbone.model",
+        "--model",
         "tiny-random",
-        "--trainer.max_steps",
+        "--max_steps",
         "1",
-        "--progress=false",
-        "--output",
-        str(tmp_path),
+        "--no-progress",
+        "--output_dir",
+        str(tmp_path / "run"),
     ]
-    names = ["--suite.tasks", '["farm_alive", "farm_deal"]']
+    names = ["--tasks", '["farm_alive", "farm_deal"]']
     assert loaded(LARGE, "train", *words, *names) == []

@@ -21,8 +21,8 @@ from toys import toy_suite
 """
 EVALUATE = [
     *("evaluate", "--methods", "[random, mine.methods:Mine]", "--suite", "mine.suite:toy_suite"),
-    *("--suite.min_train", "1", "--suite.min_test", "1", "--backbone.model", "tiny-random", "--progress=false"),
-    *("--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2"),
+    *("--min_train", "1", "--min_test", "1", "--model", "tiny-random", "--no-progress"),
+    *("--k", "2", "--seeds", "1", "--queries", "2"),
 ]
 
 

@@ -13,29 +13,26 @@ from metaicl.training.identity import RUN
 
 TRAIN = [
     "train",
-    "--backbone.model",
+    "--model",
     "tiny-random",
-    "--trainer.max_steps",
+    "--max_steps",
     "1",
-    "--progress",
-    "false",
-    "--output",
-    "runs",
+    "--no-progress",
 ]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--name", ".."], "name leads out of the folder of runs"),
-        (["--name", "."], "name leads out of the folder of runs"),
-        (["--name", "a/../.."], "name leads out of the folder of runs"),
-        (["--name", "/elsewhere"], "name leads out of the folder of runs"),
-        (["--backbone.device", "gpu"], "no device 'gpu' here"),
-        (["--backbone.device", "cuda:99"], "no device 'cuda:99' here"),
-        (["--backbone.target_modules", "q_proj,nope"], "has no module 'nope'"),
-        (["--backbone.target_modules", ""], "has no module ''"),
-        (["--trainer.seed", "99999999999999999999"], "trainer.seed must be between"),
+        (["--run_name", ".."], "run_name leads out of the folder of runs"),
+        (["--run_name", "."], "run_name leads out of the folder of runs"),
+        (["--run_name", "a/../.."], "run_name leads out of the folder of runs"),
+        (["--run_name", "/elsewhere"], "run_name leads out of the folder of runs"),
+        (["--device", "gpu"], "no device 'gpu' here"),
+        (["--device", "cuda:99"], "no device 'cuda:99' here"),
+        (["--target_modules", "q_proj,nope"], "has no module 'nope'"),
+        (["--target_modules", ""], "has no module ''"),
+        (["--seed", "99999999999999999999"], "seed must be between"),
         (["--method", "icl"], "method icl is not meta-trained"),
         (["--method", "knn"], "method knn is not meta-trained"),
         (["--method", "os.path:join"], "os.path:join is not a metaicl.methods.base.Method"),
@@ -64,6 +61,6 @@ def test_a_record_that_is_none_is_refused_with_its_file(tmp_path, monkeypatch, c
     path = tmp_path / "runs" / "a" / RUN
     path.write_text(json.dumps(whole) if record == "RECORD" else record)
     with pytest.raises(SystemExit) as stop:
-        main([*TRAIN, "--name", "a"])
+        main([*TRAIN, "--run_name", "a"])
     assert stop.value.code == 2
     assert "runs/a/run.json: not the record of a run" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_adapters_above_the_layer_of_words_are_refused_for_tags_alone(method):
     backbone = double_backbone(layers=6)  # words are read at layer 5, the adapter is in layer 6
     made = method(backbone, PromptFormat(), method.Config())
     assert made.refusal(toy_task()) is None
-    with pytest.raises(UserError, match=r"words are read at layer 5, adapters begin at 6; raise backbone.lora_layers"):
+    with pytest.raises(UserError, match=r"words are read at layer 5, adapters begin at 6; raise lora_layers"):
         made.adapt(TAGS.task, TAGS.support)
 
 

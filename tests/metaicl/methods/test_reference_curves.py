@@ -12,16 +12,16 @@ from helpers import launch_two
 LATE = ("in_context", "channel")
 # Ways of computing the same steps: what is changed, families that are trained so, families of slow tests
 SAME: dict[str, tuple[dict, tuple[str, ...], tuple[str, ...]]] = {
-    "episodes accumulated one by one": ({"trainer": {"row_tokens": 1}}, (), ("in_context", "channel")),
-    "two episodes a row": ({"trainer": {"row_tokens": 420}}, ("in_context",), ()),
+    "episodes accumulated one by one": ({"row_tokens": 1}, (), ("in_context", "channel")),
+    "two episodes a row": ({"row_tokens": 420}, ("in_context",), ()),
     "each prompt in a row of its own": (
-        {"backbone": {"attn_implementation": "plain"}},
+        {"attn_implementation": "plain"},
         ("metric",),
         ("in_context", "channel"),
     ),
-    "a dense mask": ({"backbone": {"attn_implementation": "dense"}}, (), ("in_context", "metric")),
+    "a dense mask": ({"attn_implementation": "dense"}, (), ("in_context", "metric")),
     "layers computed again in the backward pass": (
-        {"backbone": {"gradient_checkpointing": True}},
+        {"gradient_checkpointing": True},
         (),
         ("in_context", "channel"),
     ),
@@ -32,9 +32,9 @@ WAYS = [
 ]
 # Another training, however little: each has to leave the curve.
 OTHER = {
-    "schedule": {"trainer": {"lr_scheduler_type": "linear"}},
-    "draws": {"trainer": {"seed": 1}},
-    "decay": {"trainer": {"weight_decay": 0.011}},
+    "schedule": {"lr_scheduler_type": "linear"},
+    "draws": {"seed": 1},
+    "decay": {"weight_decay": 0.011},
 }
 
 

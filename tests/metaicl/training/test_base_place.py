@@ -19,12 +19,11 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
 TRAINING = [
-    *("train", "--method", "metaicl", "--trainer.max_steps", "1", "--trainer.k", "2", "--trainer.queries", "2"),
-    *("--suite", "../suite", "--backbone.model", "base", "--backbone.device", "cpu", "--progress", "false"),
+    *("train", "--method", "metaicl", "--max_steps", "1", "--k", "2", "--queries", "2"),
+    *("--suite", "../suite", "--model", "base", "--device", "cpu", "--no-progress"),
 ]
 COMPARING = [
-    *("evaluate", "--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2", "--progress", "false"),
-    *("--protocol.per_class", "false"),
+    *("evaluate", "--k", "2", "--seeds", "1", "--queries", "2", "--no-progress"),
 ]
 LINES = '{"input": "a b", "output": "x"}\n{"input": "c d", "output": "y"}\n{"input": "e f", "output": "x"}\n'
 
@@ -48,20 +47,20 @@ def predict(best: str, demos: Path) -> None:
 
 @pytest.mark.parametrize("weights", ["lora", "full"])
 def test_a_method_over_a_base_model_of_a_relative_path_is_used_from_any_folder(here, monkeypatch, capsys, weights):
-    main([*TRAINING, "--backbone.weights", weights])
+    main([*TRAINING, "--weights", weights])
     (here.parent / "other").mkdir()
     monkeypatch.chdir(here.parent / "other")
     capsys.readouterr()
     predict("../work/runs/metaicl/best", here.parent)
     assert '"answer"' in capsys.readouterr().out
-    main([*COMPARING, "--methods", '["../work/runs/metaicl/best"]', "--suite", "../suite"])
-    main([*TRAINING, "--backbone.model", "../work/base", "--backbone.weights", weights, "--output", "../work/runs"])
+    main([*COMPARING, "--methods", "../work/runs/metaicl/best", "--suite", "../suite"])
+    main([*TRAINING, "--model", "../work/base", "--weights", weights, "--output_dir", "../work/runs/metaicl"])
     assert "is finished" in capsys.readouterr().out  # the same run, by another relative path
 
 
 @pytest.mark.parametrize("weights", ["lora", "full"])
 def test_a_method_and_its_base_model_may_be_moved_together(here, monkeypatch, capsys, weights):
-    main([*TRAINING, "--backbone.weights", weights])
+    main([*TRAINING, "--weights", weights])
     monkeypatch.chdir(here.parent)
     here.rename(here.parent / "moved")
     capsys.readouterr()
@@ -70,7 +69,7 @@ def test_a_method_and_its_base_model_may_be_moved_together(here, monkeypatch, ca
 
 
 def test_a_fully_trained_model_needs_its_base_no_more(here, capsys):
-    main([*TRAINING, "--backbone.weights", "full"])
+    main([*TRAINING, "--weights", "full"])
     shutil.rmtree("base")
     predict("runs/metaicl", here.parent)
     main([*COMPARING, "--methods", '["runs/metaicl/best"]', "--suite", "../suite"])
@@ -82,7 +81,7 @@ def test_a_base_model_that_is_gone_is_named_with_its_places_and_the_way_out_work
     shutil.move("base", "elsewhere")
     shutil.copytree("runs/metaicl/best", "deep/er/copy/of/best")
     capsys.readouterr()
-    for command in (["--methods", '["deep/er/copy/of/best"]'], None):
+    for command in (["--methods", "deep/er/copy/of/best"], None):
         with pytest.raises(SystemExit) as stop:
             main([*COMPARING, *command, "--suite", "../suite"]) if command else predict(
                 "deep/er/copy/of/best", here.parent
@@ -122,4 +121,4 @@ def test_a_relative_path_that_leads_nowhere_is_answered_with_the_place_that_was_
 def test_a_run_records_the_place_of_its_base_model_for_any_working_directory(here):
     main(TRAINING)
     record = read_record(here / "runs" / "metaicl")
-    assert record is not None and record.identity["backbone.model"] == str(here / "base")
+    assert record is not None and record.identity["model"] == str(here / "base")

@@ -112,10 +112,10 @@ def another_process_in(folder: Path) -> Iterator[subprocess.Popen]:
 def test_a_folder_that_another_process_writes_into_is_refused_and_one_that_was_killed_leaves_it_free(tmp_path):
     target = tmp_path / "runs" / "one"
     starts = {
-        "train": lambda: train_run(TrainRun("one", str(target.parent)), make_validate=None),
-        "evaluate": lambda: evaluate_run(EvaluateRun("one", str(target.parent))),
-        "tune": lambda: tune_run(TuneRun("one", str(target.parent))),
-        "map": lambda: map_run(MapRun("one", str(target.parent))),
+        "train": lambda: train_run(TrainRun("one", str(target.parent / "one")), make_validate=None),
+        "evaluate": lambda: evaluate_run(EvaluateRun("one", str(target.parent / "one"))),
+        "tune": lambda: tune_run(TuneRun("one", str(target.parent / "one"))),
+        "map": lambda: map_run(MapRun("one", str(target.parent / "one"))),
     }
     with another_process_in(target) as process:
         for start in starts.values():

@@ -33,8 +33,9 @@ TOYS = SuiteConfig(["toys:toy_suite"], min_train=1, min_test=1)
 
 def a_run(output: Path, **changes: Any) -> TrainRun:
     validation = ValidationConfig(k=2, queries=2)
-    run = TrainRun(output=str(output), suite=TOYS, backbone=tiny_config(), trainer=SMALL, validation=validation)
-    return replace(run, progress=False, **changes)
+    method, place = changes.get("method", "metaicl"), changes.pop("place", "")
+    run = TrainRun(suite=TOYS, backbone=tiny_config(), trainer=SMALL, validation=validation, progress=False)
+    return replace(run, output_dir=str(output / (place or method)), **changes)
 
 
 def trained(run: TrainRun, **more: Any) -> Trained:
@@ -84,7 +85,7 @@ OTHER = {
 }
 PAIRED = {
     "format.template": {"templates": OTHER["templates"], "template": "mine"},
-    "trainer.mixing_weights": {"mixing": "weights", "mixing_weights": {"train0": 1.0}},
+    "mixing_weights": {"mixing": "weights", "mixing_weights": {"train0": 1.0}},
 }
 ELSEWHERE = {"model", "target", "seed_of", "mixing_weights_by"}  # changed in tests of their own
 
@@ -113,10 +114,11 @@ def single_changes() -> Iterator[Any]:
 def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, name):
     run = resolved(a_run(Path()))
     whole = getattr(run, part)
-    new = PAIRED.get(f"{part}.{name}") or {name: changed(getattr(whole, name), name)}
+    before = {"format": "format.", "validation": "validation_"}.get(part, "")
+    new = PAIRED.get(f"{before}{name}") or {name: changed(getattr(whole, name), name)}
     other = replace(run, **{part: replace(whole, **new)})
     found = differences(identity(run), identity(other))
-    assert set(found) == (set() if f"{part}.{name}" in FREE else {f"{part}.{n}" for n in new})
+    assert set(found) == (set() if f"{before}{name}" in FREE else {f"{before}{n}" for n in new})
 
 
 def test_method_options_model_and_tasks_are_part_of_the_run(tmp_path):
@@ -160,7 +162,7 @@ def test_the_weights_of_the_base_model_are_part_of_the_run_under_one_name(tmp_pa
 # -- another run is refused ------------------------------------------------------------------------------------------
 
 OTHERS = [
-    {"method": "ict", "name": "metaicl"},
+    {"method": "ict", "place": "metaicl"},
     {"trainer": replace(SMALL, learning_rate=0.5)},
     {"trainer": replace(SMALL, max_steps=4)},
     {"trainer": replace(SMALL, seed=1)},
@@ -176,15 +178,15 @@ def test_a_refused_run_leaves_the_folder_as_it_was(finished, changes):
     with pytest.raises(UserError, match="holds another run than this one") as refused:
         trained(a_run(finished, **changes))
     assert contents(finished) == before
-    assert "--name" in str(refused.value) and "--resume false" in str(refused.value)
+    assert "--output_dir" in str(refused.value) and "--no-resume" in str(refused.value)
 
 
 def test_the_refusal_is_a_table_of_what_differs(finished):
     with pytest.raises(UserError) as refused:
-        trained(a_run(finished, name="metaicl", method="ict", trainer=replace(SMALL, learning_rate=0.5)))
+        trained(a_run(finished, place="metaicl", method="ict", trainer=replace(SMALL, learning_rate=0.5)))
     cells = [line.split() for line in str(refused.value).splitlines()]
     assert ["option", "then", "now"] in cells
-    assert ["method", "metaicl", "ict"] in cells and ["trainer.learning_rate", "0.001", "0.5"] in cells
+    assert ["method", "metaicl", "ict"] in cells and ["learning_rate", "0.001", "0.5"] in cells
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 12))
@@ -201,15 +203,15 @@ def test_the_ways_out_work(finished, tmp_path):
     shutil.copytree(finished, output)
     before = contents(output / "metaicl")
     other = a_run(output, trainer=replace(SMALL, learning_rate=0.5))
-    trained(replace(other, name="another"))
+    trained(replace(other, output_dir=str(output / "another")))
     assert contents(output / "metaicl") == before
     trained(replace(other, resume=False))
     moved = contents(output / "metaicl.earlier-1")
     assert {name: data for name, (data, _) in moved.items()} == {name: data for name, (data, _) in before.items()}
-    assert read_record(output / "metaicl").identity["trainer.learning_rate"] == 0.5
+    assert read_record(output / "metaicl").identity["learning_rate"] == 0.5
     shutil.rmtree(output / "metaicl")
     trained(a_run(output))
-    assert read_record(output / "metaicl").identity["trainer.learning_rate"] == SMALL.learning_rate
+    assert read_record(output / "metaicl").identity["learning_rate"] == SMALL.learning_rate
 
 
 @pytest.mark.parametrize("held", ["config.yaml", "best", "checkpoints", "metrics.jsonl"])
@@ -217,7 +219,7 @@ def test_a_folder_that_does_not_say_what_it_holds_is_not_written_into(tmp_path, 
     (tmp_path / "metaicl").mkdir()
     (tmp_path / "metaicl" / held).write_text("mine")
     before = contents(tmp_path)
-    with pytest.raises(UserError, match=rf"holds {held}, but no run.json.*--name"):
+    with pytest.raises(UserError, match=rf"holds {held}, but no run.json.*--output_dir"):
         trained(a_run(tmp_path))
     assert contents(tmp_path) == before
     trained(a_run(tmp_path), other_aside=True)
@@ -227,19 +229,23 @@ def test_a_folder_that_does_not_say_what_it_holds_is_not_written_into(tmp_path, 
 def test_a_record_that_cannot_be_read_is_one_clear_error(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "runs")
     (tmp_path / "runs" / "metaicl" / "run.json").write_text("{")
-    with pytest.raises(UserError, match=r"run.json: not the record of a run.*another --name"):
+    with pytest.raises(UserError, match=r"run.json: not the record of a run.*another --output_dir"):
         trained(a_run(tmp_path / "runs"))
 
 
-def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys):
-    words = ["train", "--output", str(tmp_path), "--suite", "toys:toy_suite", "--trainer.max_steps", "1"]
-    words += ["--trainer.k", "2", "--trainer.queries", "2", "--backbone.model", "tiny-random", "--progress=false"]
+def test_two_methods_train_side_by_side_under_their_own_names(tmp_path, capsys, monkeypatch):
+    words = ["train", "--suite", "toys:toy_suite", "--max_steps", "1"]
+    words += ["--k", "2", "--queries", "2", "--model", "tiny-random", "--no-progress"]
+    monkeypatch.chdir(tmp_path)
     main(words)
     main([*words, "--method", "ict"])
-    assert [read_record(tmp_path / name).identity["method"] for name in ("metaicl", "ict")] == ["metaicl", "ict"]
+    assert [read_record(tmp_path / "runs" / name).identity["method"] for name in ("metaicl", "ict")] == [
+        "metaicl",
+        "ict",
+    ]
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        main([*words, "--method", "ict", "--name", "metaicl"])
+        main([*words, "--method", "ict", "--run_name", "metaicl"])
     assert "holds another run than this one" in capsys.readouterr().err
     assert TrainRun(method="package.module:Mine").folder == Path("runs/Mine")
 
@@ -291,7 +297,7 @@ def test_more_steps_of_one_run_end_where_the_longer_run_does(tmp_path):
         for name in ("straight", "twice")
     )
     cards = [json.loads(files.pop("method.json")) for files in (one, other)]
-    assert cards[0]["training"]["run"]["trainer.max_steps"] == 4 and one == other
+    assert cards[0]["training"]["run"]["max_steps"] == 4 and one == other
 
 
 @pytest.mark.parametrize(
@@ -328,9 +334,9 @@ def test_a_trained_method_says_what_it_was_trained_on(finished):
 
 
 def test_a_method_on_a_trained_base_says_what_both_were_trained_on(tmp_path):
-    first = a_run(tmp_path, name="base", backbone=tiny_config(weights="full"))
+    first = a_run(tmp_path, place="base", backbone=tiny_config(weights="full"))
     trained(replace(first, suite=replace(TOYS, tasks=["train0", "val", "test0"])))
     base = tmp_path / "base" / "best"
-    second = a_run(tmp_path, name="second", backbone=tiny_config(model=str(base)))
+    second = a_run(tmp_path, place="second", backbone=tiny_config(model=str(base)))
     trained(replace(second, suite=replace(TOYS, tasks=["train1", "val", "test0"])))
     assert set(read_training(tmp_path / "second" / "best").trained_on) == {"train0", "train1"}

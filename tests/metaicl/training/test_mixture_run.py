@@ -17,10 +17,10 @@ from metaicl.training.identity import RUN, identity_of
 from task_suites.core.errors import UserError
 from task_suites.provenance import data_record
 
-SMALL = ["--backbone.model", "tiny-random", "--backbone.device", "cpu"]
-STEPS = ["--trainer.max_steps", "2", "--trainer.k", "2", "--trainer.queries", "2", "--trainer.eval_steps", "2"]
-STEPS += ["--validation.k", "2", "--validation.queries", "2"]
-BY_SUITE = ["--trainer.mixing", "weights", "--trainer.mixing_weights_by", "suite"]
+SMALL = ["--model", "tiny-random", "--device", "cpu"]
+STEPS = ["--max_steps", "2", "--k", "2", "--queries", "2", "--eval_steps", "2"]
+STEPS += ["--validation_k", "2", "--validation_queries", "2"]
+BY_SUITE = ["--mixing", "weights", "--mixing_weights_by", "suite"]
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ def identity(*words: str) -> dict[str, Any]:
 
 def test_a_mixture_is_trained_on_evaluated_on_and_shown(two, capsys):
     names = ["--suite", *two]
-    main(["train", *names, *SMALL, *STEPS, *BY_SUITE, "--trainer.mixing_weights", "{one/suite: 1, two/suite: 3}"])
+    main(["train", *names, *SMALL, *STEPS, *BY_SUITE, "--mixing_weights", "{one/suite: 1, two/suite: 3}"])
     record = json.loads(Path("runs/metaicl", RUN).read_text())
     assert {name: of["suite"] for name, of in record["data"].items() if name in ("mood", "tone")} == {
         "mood": "one/suite",
         "tone": "two/suite",
     }
-    assert record["identity"]["trainer.mixing_weights"] == {"age": 0.75, "mood": 0.25}
+    assert record["identity"]["mixing_weights"] == {"age": 0.75, "mood": 0.25}
     card = json.loads(Path("runs/metaicl/best/method.json").read_text())
     assert set(card["training"]["trained_on"]) == {"age", "mood"}
-    evaluating = ["evaluate", *SMALL, "--protocol.k", "2", "--protocol.seeds", "1", "--protocol.queries", "2"]
+    evaluating = ["evaluate", *SMALL, "--k", "2", "--seeds", "1", "--queries", "2"]
     main([*evaluating, *names[:1], *names[:0:-1], "--methods", "random", "runs/metaicl/best"])
     results = json.loads(Path("runs/comparison/results.json").read_text())
     assert {task["name"] for task in results["tasks"]} == {"topic", "tone"}
@@ -61,40 +61,40 @@ def test_a_mixture_is_trained_on_evaluated_on_and_shown(two, capsys):
     main(["runs", "show", "metaicl"])
     assert "  suites: one/suite, two/suite\n" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main([*evaluating, *names, "--name", "seen", "--split", "meta_train", "--methods", "runs/none/best"])
+        main([*evaluating, *names, "--run_name", "seen", "--split", "meta_train", "--methods", "runs/none/best"])
 
 
 def test_the_order_and_the_place_of_the_suites_are_no_part_of_the_run(two):
-    weights = [*BY_SUITE, "--trainer.mixing_weights", "{one/suite: 1, two/suite: 3}"]
+    weights = [*BY_SUITE, "--mixing_weights", "{one/suite: 1, two/suite: 3}"]
     first = identity("--suite", *two, *weights)
     assert first == identity("--suite", *two[::-1], *weights)
-    assert first == identity("--suite", *two, *BY_SUITE[:2], "--trainer.mixing_weights", "{mood: 0.25, age: 0.75}")
+    assert first == identity("--suite", *two, *BY_SUITE[:2], "--mixing_weights", "{mood: 0.25, age: 0.75}")
     shutil.copytree("two", "three")
-    moved = [*BY_SUITE, "--trainer.mixing_weights", "{one/suite: 2, three/suite: 6}"]
+    moved = [*BY_SUITE, "--mixing_weights", "{one/suite: 2, three/suite: 6}"]
     assert first == identity("--suite", "three/suite", two[0], *moved)
-    assert first != identity("--suite", *two, *BY_SUITE, "--trainer.mixing_weights", "{one/suite: 1, two/suite: 2}")
-    assert first != identity("--suite", two[1], *BY_SUITE, "--trainer.mixing_weights", "{two/suite: 3}")
+    assert first != identity("--suite", *two, *BY_SUITE, "--mixing_weights", "{one/suite: 1, two/suite: 2}")
+    assert first != identity("--suite", two[1], *BY_SUITE, "--mixing_weights", "{two/suite: 3}")
 
 
 def test_a_weight_of_a_suite_that_is_not_there_is_refused_before_anything_is_written(two, capsys):
     with pytest.raises(SystemExit):
-        main(["train", "--suite", *two, *SMALL, *STEPS, *BY_SUITE, "--trainer.mixing_weights", "{one/suites: 1}"])
+        main(["train", "--suite", *two, *SMALL, *STEPS, *BY_SUITE, "--mixing_weights", "{one/suites: 1}"])
     error = "no suite 'one/suites' among the meta-training tasks. Did you mean one/suite"
     assert error in capsys.readouterr().err and not Path("runs").exists()
 
 
-@pytest.mark.parametrize("written", ["one/suite", ["one/suite", "two/suite"], {"names": ["one/suite"], "max_words": 9}])
-def test_a_configuration_names_suites_in_three_ways(two, written):
-    Path("run.yaml").write_text(yaml.safe_dump({"suite": written, "name": "x"}))
-    _, config = parse(["train", "--config", "run.yaml", "--suite.min_train", "3"])
-    names = written["names"] if isinstance(written, dict) else [written] if isinstance(written, str) else written
+@pytest.mark.parametrize("written", ["one/suite", ["one/suite", "two/suite"]])
+def test_a_configuration_names_one_suite_or_several(two, written):
+    Path("run.yaml").write_text(yaml.safe_dump({"suite": written}))
+    _, config = parse(["train", "--config", "run.yaml", "--min_train", "3"])
+    names = [written] if isinstance(written, str) else written
     assert (config.suite.names, config.suite.min_train) == (names, 3)
     assert parse(["train", "--config", "run.yaml", "--suite", "embedded"])[1].suite.names == ["embedded"]
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "tune", "map", "quickstart", "suites list"])
 def test_each_command_takes_several_suites_after_one_flag(command):
-    for words in (["--suite", "a", "b:c", "--suite.max_words", "3"], ["--suite.max_words=3", "--suite=[a, b:c]"]):
+    for words in (["--suite", "a", "b:c", "--max_words", "3"], ["--max_words=3", "--suite=[a, b:c]"]):
         _, config = parse([*command.split(), *words])
         assert (config.suite.names, config.suite.max_words) == (["a", "b:c"], 3)
     with pytest.raises(UserError, match=r"unknown option --suite.name. Did you mean suite"):

@@ -33,7 +33,7 @@ def short_context(monkeypatch):
 
 def train(suite, folder, method="metaicl", trainer=SHORT, validation=None, **changes):
     config = SuiteConfig([str(suite)], min_train=1, min_test=1, **changes)
-    run = TrainRun("run", str(folder), config, method, backbone=tiny_config(), trainer=trainer, progress=False)
+    run = TrainRun("run", str(folder / "run"), config, method, backbone=tiny_config(), trainer=trainer, progress=False)
     return train_run(replace(run, validation=validation or ValidationConfig(2, 1, 2)), make_validate, lambda _: None)
 
 
@@ -55,7 +55,7 @@ def test_an_example_that_cannot_fit_is_named_by_file_and_line_and_the_advice_hel
     assert message.startswith(f"{suite / 'mood' / 'train.jsonl'}:2: task mood: train example 2 is too long")
     assert re.search(r"found 1[56]\d\d tokens; expected at most 1000", message)
     assert not (tmp_path / "run" / "best").exists()
-    words = int(re.search(r"--suite\.max_words (\d+)", message).group(1))
+    words = int(re.search(r"--max_words (\d+)", message).group(1))
     assert words < 300
     _, trained = train(suite, tmp_path, method, max_words=words)
     assert trained.steps == 2
@@ -64,21 +64,21 @@ def test_an_example_that_cannot_fit_is_named_by_file_and_line_and_the_advice_hel
 def test_a_task_with_fewer_examples_than_k_is_found_before_the_first_step_and_a_lower_k_helps(tmp_path):
     suite = make_folder(tmp_path, {"meta_train": ["mood", "taste"], "meta_validation": ["topic"], "meta_test": []})
     write_task(suite, "mood", train=rows("mood", "train", 40))
-    with pytest.raises(UserError, match=r"task taste: k=8 .*; found 6 examples.* k is set by --trainer.k"):
+    with pytest.raises(UserError, match=r"task taste: k=8 .*; found 6 examples.* k is set by --k"):
         train(suite, tmp_path, trainer=replace(SHORT, k=8))
     assert train(suite, tmp_path, trainer=replace(SHORT, k=4))[1].steps == 2
 
 
 def test_a_validation_task_with_fewer_examples_than_its_k_is_found_before_the_first_step(tmp_path):
     suite, trainer = make_folder(tmp_path), replace(SHORT, eval_steps=2)
-    with pytest.raises(UserError, match=r"task taste: k=8 .* k is set by --validation.k"):
+    with pytest.raises(UserError, match=r"task taste: k=8 .* k is set by --validation_k"):
         train(suite, tmp_path, trainer=trainer, validation=ValidationConfig(8, 1, 2))
     assert train(suite, tmp_path, trainer=trainer)[1].best_value is not None
 
 
 def test_validation_without_tasks_is_refused_and_both_ways_out_help(tmp_path):
     suite, trainer = make_folder(tmp_path, {"meta_train": ["mood"]}), replace(SHORT, eval_steps=2)
-    with pytest.raises(UserError, match=r"no meta-validation task .* Set --trainer.eval_steps 0, or put"):
+    with pytest.raises(UserError, match=r"no meta-validation task .* Set --eval_steps 0, or put"):
         train(suite, tmp_path, trainer=trainer)
     assert train(suite, tmp_path / "a", trainer=replace(trainer, eval_steps=0))[1].steps == 2
     make_folder(tmp_path, {"meta_train": ["mood"], "meta_validation": ["taste"]})
@@ -92,7 +92,7 @@ def test_an_episode_beyond_the_context_is_found_ahead_and_the_k_that_it_names_fi
     )
     with pytest.raises(TooLong, match=r"an episode with 16 demonstrations does not fit") as raised:
         train(suite, tmp_path, trainer=replace(SHORT, k=16))
-    fits = int(re.search(r"Lower --trainer.k \(this one fits with (\d+)\)", str(raised.value)).group(1))
+    fits = int(re.search(r"Lower --k \(this one fits with (\d+)\)", str(raised.value)).group(1))
     assert 1 <= fits < 16 and train(suite, tmp_path, trainer=replace(SHORT, k=fits - 1))[1].steps == 2
 
 
@@ -124,5 +124,5 @@ def test_the_long_text_of_the_shared_case_is_named_before_the_first_step(tmp_pat
         pytest.skip("the folder of cases is not here")
     with pytest.raises(TooLong) as raised:
         train(LONG_SUITE, tmp_path)
-    words = int(re.search(r"train\.jsonl:38: .*--suite\.max_words (\d+)", str(raised.value)).group(1))
+    words = int(re.search(r"train\.jsonl:38: .*--max_words (\d+)", str(raised.value)).group(1))
     assert train(LONG_SUITE, tmp_path, max_words=words)[1].steps == 2

@@ -95,7 +95,7 @@ def test_a_given_option_of_the_trainer_is_kept(given, max_steps, warmup, budget)
 
 
 def test_rank_16_is_rank_16_also_where_it_is_the_general_default():
-    _, run = parse(["train", "--method", "maml", "--backbone.lora_r", "16", "--backbone.target_modules", "all-linear"])
+    _, run = parse(["train", "--method", "maml", "--lora_r", "16", "--target_modules", "all-linear"])
     found = resolved(run).backbone.adapters()
     assert (found.r, found.alpha, found.targets, found.layers) == (16, 32, "all-linear", 10)
     _, run = parse(["train", "--method", "maml"])
@@ -117,14 +117,14 @@ def test_every_method_is_built_from_its_resolved_options_alone(name):
 @pytest.mark.parametrize(
     ("method", "weights", "way"),
     [
-        ("protonet", "lora", "protonet learns none of the model's weights. Leave backbone.weights out"),
+        ("protonet", "lora", "protonet learns none of the model's weights. Leave weights out"),
         ("icl", "full", "icl learns none of the model's weights"),
         (
             "metaicl",
             "frozen",
-            "metaicl learns some of the model's weights. Leave backbone.weights out, or set it to lora",
+            "metaicl learns some of the model's weights. Leave weights out, or set it to lora",
         ),
-        ("finetune", "frozen", "backbone.weights is frozen, but finetune learns some"),
+        ("finetune", "frozen", "weights is frozen, but finetune learns some"),
     ],
 )
 def test_weights_that_contradict_the_method_are_refused(method, weights, way):
@@ -143,18 +143,19 @@ def test_weights_shared_by_several_methods_speak_of_those_that_learn_any():
 
 @pytest.mark.parametrize(("method", "field"), [("ict", "instruction"), ("metaicl_channel", "channel")])
 def test_a_format_that_contradicts_the_method_is_refused(method, field):
-    _, run = parse(["train", "--method", method, f"--format.{field}", "false"])
+    _, run = parse(["train", "--method", method, "--format", f"{field}=false"])
     with pytest.raises(UserError, match=rf"format.{field} is false, but {method} needs true. Leave format.{field} out"):
         resolved(run)
-    for words in ([], [f"--format.{field}"]):
+    for words in ([], ["--format", f"{field}=true"]):
         _, run = parse(["train", "--method", method, *words])
         assert getattr(resolved(run).format, field) is True
     assert getattr(resolved(TrainRun(method="metaicl")).format, field) is False
 
 
 def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
+    toys = SuiteConfig(["toys:toy_suite"])
     run = EvaluateRun(
-        "one", str(tmp_path), SuiteConfig(["toys:toy_suite"]), methods=["icl", "setfit"], backbone=tiny_config(),
+        "one", str(tmp_path / "one"), toys, methods=["icl", "setfit"], backbone=tiny_config(),
         protocol=Protocol([2], 1, 2), method_options={"setfit": {"steps": 1}}, highlight="setfit", progress=False,
     )  # fmt: skip
     evaluate_run(run, lambda text: None)
@@ -169,26 +170,27 @@ def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
 
 def test_steps_and_a_budget_exclude_each_other():
     for words in (
-        ["map", "--trainer.max_steps", "100"],
-        ["tune", "--budget_seconds", "5", "--trainer.max_steps", "100"],
+        ["map", "--max_steps", "100"],
+        ["tune", "--budget_seconds", "5", "--max_steps", "100"],
     ):
-        with pytest.raises(UserError, match=r"trainer.max_steps is 100, but .*budget.*Leave trainer.max_steps out"):
+        with pytest.raises(UserError, match=r"max_steps is 100, but .*budget.*Leave max_steps out"):
             parse(words)
-    assert parse(["tune", "--trainer.max_steps", "100"])[1].trainer.max_steps == 100
+    assert parse(["tune", "--max_steps", "100"])[1].trainer.max_steps == 100
     assert MapRun().trainer.max_steps is TuneRun(budget_seconds=5).trainer.max_steps is None
 
 
 def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):
+    toys = SuiteConfig(["toys:toy_suite"])
     run = TrainRun(
-        "one", str(tmp_path), SuiteConfig(["toys:toy_suite"]), "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
+        "one", str(tmp_path / "one"), toys, "maml", {"inner_lr": 0.5}, tiny_config(lora_r=16),
         trainer=TrainerConfig(max_steps=1, k=2, queries=2), progress=False, resume=False,
     )  # fmt: skip
     train_run(run, lambda tasks, config: lambda method: 0.0, lambda text: None, toy_suite())
     recorded = next(yaml.safe_load_all((run.folder / "config.yaml").read_text(encoding="utf-8")))
-    backbone, card = recorded["backbone"], read_card(run.folder / "best")[0]
-    assert (backbone["lora_r"], backbone["lora_alpha"], backbone["target_modules"]) == (16, 32, "query-value")
+    card = read_card(run.folder / "best")[0]
+    assert (recorded["lora_r"], recorded["lora_alpha"], recorded["target_modules"]) == (16, 32, "query-value")
     assert recorded["method_options"]["test_steps"] == 30 and recorded["method_options"]["inner_lr"] == 0.5
-    assert recorded["trainer"]["warmup_steps"] == 10
-    assert None not in (*backbone.values(), *recorded["trainer"].values(), *recorded["format"].values())
+    assert recorded["warmup_steps"] == 10
+    assert None not in (*recorded.values(), *recorded["format"].values())
     assert card.options == recorded["method_options"]
     assert card.resolved() == card and card.backbone.lora_r == 16

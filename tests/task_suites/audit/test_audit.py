@@ -334,7 +334,7 @@ def test_the_exit_code_says_whether_something_leaks(tmp_path, leaking, capsys):
 
 
 def test_near_duplicates_can_be_left_out(leaking, capsys):
-    assert run("--suite", str(leaking), "--near=false", "--json") == 1
+    assert run("--suite", str(leaking), "--no-near", "--json") == 1
     assert json.loads(capsys.readouterr().out)["counts"] == {"meta_train and meta_validation": {"exact": 1}}
 
 

@@ -127,14 +127,12 @@ def test_a_value_is_taken_if_and_only_if_it_is_in_the_range(value):
 def test_the_error_says_what_is_allowed_and_what_the_option_is():
     with pytest.raises(UserError) as error:
         TrainerConfig(weight_averaging=1.5)
-    assert str(error.value).startswith(
-        "trainer.weight_averaging must be between 0 and 1, but is 1.5. It means: the fraction"
-    )
-    with pytest.raises(UserError, match=r"trainer.max_steps must be a whole number, at least 1, but is 2.5"):
+    assert str(error.value).startswith("weight_averaging must be between 0 and 1, but is 1.5. It means: the fraction")
+    with pytest.raises(UserError, match=r"max_steps must be a whole number, at least 1, but is 2.5"):
         TrainerConfig(max_steps=2.5)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"protocol.k must be at least 1, but is 0"):
+    with pytest.raises(UserError, match=r"k must be at least 1, but is 0"):
         Protocol(k=[4, 0])
-    with pytest.raises(UserError, match=r"trainer.mixing_weights must be at least 0, but is nan"):
+    with pytest.raises(UserError, match=r"mixing_weights must be at least 0, but is nan"):
         TrainerConfig(mixing="weights", mixing_weights={"a": 1.0, "b": math.nan})
     assert str(Range(above=0, most=2)) == "above 0 and at most 2"
 
@@ -142,11 +140,11 @@ def test_the_error_says_what_is_allowed_and_what_the_option_is():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--trainer.learning_rate", "-0.1"], "trainer.learning_rate must be above 0, but is -0.1"),
-        (["train", "--trainer.learning_rate", ".nan"], "trainer.learning_rate must be above 0, but is nan"),
-        (["train", "--backbone.lora_r", "0"], "backbone.lora_r must be at least 1, but is 0"),
-        (["evaluate", "--protocol.k", "[-4]"], "protocol.k must be at least 1, but is -4"),
-        (["train", "--suite.max_words", "-1"], "suite.max_words must be at least 0, but is -1"),
+        (["train", "--learning_rate", "-0.1"], "learning_rate must be above 0, but is -0.1"),
+        (["train", "--learning_rate", ".nan"], "learning_rate must be above 0, but is nan"),
+        (["train", "--lora_r", "0"], "lora_r must be at least 1, but is 0"),
+        (["evaluate", "--k", "[-4]"], "k must be at least 1, but is -4"),
+        (["train", "--max_words", "-1"], "max_words must be at least 0, but is -1"),
         (["map", "--budget_seconds", "0"], "budget_seconds must be above 0, but is 0.0"),
         (["tune", "--trials", "0"], "trials must be at least 1, but is 0"),
     ],

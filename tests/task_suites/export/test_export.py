@@ -271,9 +271,9 @@ def test_the_command_exports_and_says_how_the_folder_opens(tmp_path, capsys):
             "export",
             "--to",
             "metaicl",
-            "--suite.tasks",
+            "--tasks",
             "[kitchen_taste, farm_fields]",
-            "--suite.forms",
+            "--forms",
             "[options]",
             "--output",
             str(out),
@@ -290,8 +290,8 @@ def test_the_command_exports_and_says_how_the_folder_opens(tmp_path, capsys):
     [
         (["--to", "metaicl"], "suites export wants a folder"),
         (["--to", "x", "--output", "out"], "unknown layout 'x'"),
-        (["--to", "metaicl", "--output", "out", "--suite.tasks", "[nothing]"], "has no task 'nothing'"),
-        (["--to", "metaicl", "--output", "out", "--suite.forms", "[tgas]"], "unknown form 'tgas'. Did you mean tags"),
+        (["--to", "metaicl", "--output", "out", "--tasks", "[nothing]"], "has no task 'nothing'"),
+        (["--to", "metaicl", "--output", "out", "--forms", "[tgas]"], "unknown form 'tgas'. Did you mean tags"),
     ],
 )
 def test_the_command_names_a_mistake(tmp_path, monkeypatch, capsys, words, message):

@@ -293,7 +293,7 @@ def test_a_task_with_too_few_short_examples_is_left_out_by_name(tmp_path):
     assert list(suite.tasks) == ["mood"] and note.endswith(
         "so were the tasks taste, topic, of which too few examples remained."
     )
-    with pytest.raises(UserError, match=r"no task has enough examples of at most 9 words; .* Raise suite.max_words"):
+    with pytest.raises(UserError, match=r"no task has enough examples of at most 9 words; .* Raise max_words"):
         SuiteConfig([str(folder)], max_words=9).open()
 
 
@@ -308,9 +308,9 @@ def test_forms_and_tasks_choose(tmp_path):
     assert list(SuiteConfig([str(folder)], forms=["tags"]).open()[0].tasks) == ["topic"]
     suite, _ = SuiteConfig([str(folder)], tasks=["topic", "mood"], forms=["options"]).open()
     assert list(suite.tasks) == ["mood"] and suite.splits["meta_test"] == ()
-    with pytest.raises(UserError, match=r"no task is left. Widen suite.forms"):
+    with pytest.raises(UserError, match=r"no task is left. Widen forms"):
         SuiteConfig([str(folder)], forms=["text"]).open()
-    with pytest.raises(UserError, match=r"suite.forms: unknown form 'tag'. Did you mean tags"):
+    with pytest.raises(UserError, match=r"forms: unknown form 'tag'. Did you mean tags"):
         SuiteConfig([str(folder)], forms=["tag"]).open()
     with pytest.raises(UserError, match=r"no task 'moods'. Did you mean mood"):
         SuiteConfig([str(folder)], tasks=["moods"]).open()

@@ -1,0 +1,184 @@
+"""The commands as functions: what `metaicl train` does with flags, `metaicl.train` does with arguments.
+
+    suite = metaicl.load_suite("embedded")
+    run = metaicl.train(suite, method="metaicl", max_steps=100, output_dir="runs/mine")
+    results = metaicl.evaluate(suite, methods=["icl", "finetune", run], k=[4, 16])
+
+Names, defaults and errors are those of the command line: both come from one configuration (`task_suites.core.flat`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from metaicl.inference.config import PredictRun
+from metaicl.training.config import TrainRun, suite_section
+from task_suites.core.flat import build, options_of
+from task_suites.sources import SuiteConfig
+from task_suites.task import TaskSuite
+
+if TYPE_CHECKING:
+    from eval.config import EvaluateRun
+    from eval.results import Results
+    from metaicl.training.finished import Run
+
+Config = TypeVar("Config")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _with_options_of(config: Callable[[], type]) -> Callable[[Function], Function]:
+    """Show a configuration's options in a function's signature; they are its keyword arguments."""
+
+    def shown(function: Function) -> Function:
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        named = {p.name for p in own}
+        more = [
+            inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=o.hint)
+            for o in options_of(config()).values()
+            if o.name not in named
+        ]
+        function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        return function
+
+    return shown
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """The options that say which tasks a command uses.
+
+    Attributes:
+        suite: tasks
+    """
+
+    suite: SuiteConfig = suite_section()
+
+
+@_with_options_of(lambda: _Tasks)
+def load_suite(suite: str | Sequence[str] = "embedded", **options: Any) -> TaskSuite:
+    """Return a suite of tasks, or several joined, checked for leaks across its sides.
+
+    Args:
+        suite: a built-in suite ("embedded"), a folder (docs/data.md), SOURCE:PLACE, `package.module:function`, or
+            several of them.
+        options: `max_words`, `forms`, `tasks`, `exclude`, `split_file` and the others of the command line.
+
+    Raises:
+        UserError: there is no such suite, it cannot be read, or held-out examples lie in meta-training tasks.
+    """
+    names = [suite] if isinstance(suite, str) else list(suite)
+    return build(_Tasks, {"suite": names, **options}).suite.open()[0]
+
+
+@_with_options_of(lambda: TrainRun)
+def train(
+    suite: str | Sequence[str] | TaskSuite = "embedded",
+    *,
+    method: str = "metaicl",
+    model: str = "smollm2-135m",
+    output_dir: str | os.PathLike[str] = "",
+    **options: Any,
+) -> Run:
+    """Meta-train one method on a suite's meta-training tasks and return the run.
+
+    Args:
+        suite: a suite, or its name. One that is given as an object is recorded by its name and its fingerprints.
+        method: a name of `metaicl methods list`, or `package.module:Name`.
+        model: a base model: a name of `metaicl models list`, a local folder or a hub name.
+        output_dir: the run's folder. Unset: runs/NAME.
+        options: every other option of `metaicl train`, by its name.
+
+    Raises:
+        UserError: an option is unknown or wrong, or the folder holds another run.
+    """
+    given = {"method": method, "model": model, "output_dir": os.fspath(output_dir), **options}
+    return run_training(*_configured(TrainRun, suite, given))
+
+
+def run_training(config: TrainRun, suite: TaskSuite | None = None) -> Run:
+    """Meta-train by a configuration; `suite` is the one that it names, where it is open."""
+    from eval.harness import make_validate
+    from metaicl.training.finished import Run
+    from metaicl.training.idle_options import refuse_idle_training
+    from metaicl.training.run import train_run
+
+    refuse_idle_training(config)
+    train_run(config, make_validate, suite=suite)
+    return Run(config.folder)
+
+
+def _evaluation() -> type:
+    from eval.config import EvaluateRun
+
+    return EvaluateRun
+
+
+@_with_options_of(_evaluation)
+def evaluate(
+    suite: str | Sequence[str] | TaskSuite = "embedded",
+    *,
+    methods: Sequence[str | os.PathLike[str]] = ("random", "majority", "zero_shot", "icl"),
+    **options: Any,
+) -> Results:
+    """Compare methods on the tasks of one meta-split and return the results.
+
+    Args:
+        suite: a suite, or its name.
+        methods: names of methods that need no meta-training, `package.module:Name`, runs or their folders.
+        options: every other option of `metaicl evaluate`, by its name.
+
+    Raises:
+        UserError: an option is unknown or wrong, or a method was trained on the tasks.
+    """
+    given = {"methods": [os.fspath(method) for method in methods], **options}
+    return run_evaluation(*_configured(_evaluation(), suite, given))
+
+
+def run_evaluation(config: EvaluateRun, suite: TaskSuite | None = None) -> Results:
+    """Compare by a configuration; `suite` is the one that it names, where it is open."""
+    from eval.evaluate import evaluate_run
+
+    return evaluate_run(config, suite=suite)
+
+
+@_with_options_of(lambda: PredictRun)
+def predict(demos: str | os.PathLike[str], inputs: str | os.PathLike[str], **options: Any) -> Iterator[dict[str, Any]]:
+    """Answer a file of inputs from a file of demonstrations: yield each input with its `answer` and `scores`.
+
+    Args:
+        demos: JSON lines with answers (docs/python.md).
+        inputs: JSON lines without answers.
+        options: every other option of `metaicl predict`, by its name.
+
+    Raises:
+        UserError: a line of a file or an option is wrong.
+    """
+    return run_prediction(build(PredictRun, {"demos": Path(demos), "inputs": Path(inputs), **options}))
+
+
+def run_prediction(config: PredictRun, note: Callable[[str], None] = lambda text: None) -> Iterator[dict[str, Any]]:
+    """Answer by a configuration; `note` is told what the demonstrations were taken for, where that is not plain."""
+    from metaicl.inference.files import answer_questions, read_questions
+
+    questions = read_questions(config.demos, config.inputs)  # before a model is loaded
+    if questions.note:
+        note(questions.note)
+    from metaicl.inference.opening import open_method
+
+    method = open_method(config.model, config.method, bool(config.instruction))
+    yield from answer_questions(method, questions, config.instruction)
+
+
+def _configured(
+    cls: type[Config], suite: str | Sequence[str] | TaskSuite, given: Mapping[str, Any]
+) -> tuple[Config, TaskSuite | None]:
+    """(the configuration, the suite where it is an object)."""
+    opened = suite if isinstance(suite, TaskSuite) else None
+    named = {name: value for name, value in given.items() if value is not MISSING}
+    names = [opened.name] if opened else [suite] if isinstance(suite, str) else suite
+    return build(cls, {"suite": names, **named}), opened

@@ -1,0 +1,40 @@
+"""`metaicl models`: base models that need no hub."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from metaicl.cli.actions import check_action
+from metaicl.cli.parser import Command
+
+
+@dataclass(frozen=True)
+class Models:
+    """Base models that need no hub: list, pull NAME, show NAME.
+
+    Attributes:
+        action: list, pull or show.
+        name: the model's name.
+    """
+
+    action: str
+    name: str = "smollm2-135m"
+
+
+def run(config: Models) -> None:
+    """Print what was asked for, or fetch a model."""
+    from metaicl.lm import models
+
+    check_action(config.action, ("list", "pull", "show"))
+    if config.action == "list":
+        for model in models.MODELS.values():
+            state = "pulled" if models.local_folder(model.name) else "not pulled"
+            print(f"{model.name}  {state}  {model.licence}  {model.description}")
+    elif config.action == "pull":
+        print(models.pull(config.name, say=lambda message: print(message, file=sys.stderr)))
+    else:
+        print(models.describe(config.name))
+
+
+COMMAND = Command(Models, run, "metaicl models pull smollm2-135m", ("action", "name"))

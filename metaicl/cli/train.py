@@ -1,0 +1,15 @@
+"""`metaicl train`: meta-train one method."""
+
+from __future__ import annotations
+
+from metaicl.api import run_training
+from metaicl.cli.parser import Command
+from metaicl.training.config import TrainRun
+
+
+def run(config: TrainRun) -> None:
+    """Train."""
+    run_training(config)
+
+
+COMMAND = Command(TrainRun, run, "metaicl train --method metaicl --max_steps 100 --output_dir runs/mine")
