@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path):
     trainer = make(tmp_path)
     with torch.no_grad():
         next(iter(trainer.method.learned().values())).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the loss is nan at step 1.*Lower trainer.learning_rate"):
+    with pytest.raises(UserError, match=r"the loss is nan at step 1.*Lower learning_rate"):
         trainer.take_step()
 
 
