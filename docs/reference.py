@@ -31,6 +31,7 @@ PYTHON = {
     "Methods": ("metaicl.methods.base.Method", "metaicl.methods.predictor.Predictor"),
     "Inference": ("metaicl.inference.classifier.FewShotClassifier",),
     "Results": ("eval.results.Results", "eval.results.MethodResult", "eval.results.Cell", "eval.results.Refusal"),
+    "Testing": ("metaicl.testing.check_method", "metaicl.testing.check_source", "metaicl.testing.ScriptedMethod"),
     "Errors": ("task_suites.core.errors.UserError",),
 }
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (  # from the ground up; what is in one package may import from its own floor and those below
     *("task_suites.core", "task_suites"),
-    *("metaicl.lm", "metaicl.methods", "metaicl.training", "metaicl.inference"),
+    *("metaicl.lm", "metaicl.methods", "metaicl.training", "metaicl.inference", "metaicl.testing"),
     # metaicl.api is the one module of metaicl that names eval: the commands as functions, imported when first used
     *("eval", "metaicl.api", "metaicl.cli"),
 )

@@ -37,7 +37,9 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of these commands."""
     from metaicl import __version__
 
-    parser = Parser(prog="metaicl", description=sys.modules["metaicl"].__doc__, allow_abbrev=False)
+    parser = Parser(
+        prog="metaicl", description=(sys.modules["metaicl"].__doc__ or "").split("\n\n")[0], allow_abbrev=False
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=__version__)
     below = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from draws import CALLS, MAKERS, drawn
-from examples import examples
 from helpers import in_fresh_process, sized_task
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_task
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.episodes import ARBITRARY_WORDS, LARGE, Episode, EpisodeSampler, _lazily_shuffled, fixed_support
 from task_suites.example import Example

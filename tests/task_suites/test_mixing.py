@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from examples import examples
 from helpers import in_fresh_process, sized_task
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from scipy.stats import chisquare
 from training import CONFIG as TRAINER
 from training import equal, make, weights
 
+from examples import examples
 from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import training_episodes
 from task_suites.core.errors import UserError

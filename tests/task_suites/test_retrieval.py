@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 from draws import KINDS, letters, retrieved
-from examples import examples
 from helpers import in_fresh_process
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from toys import choice_task, tag_task, text_task, toy_task
 
 from eval.config import Protocol
 from eval.harness import Comparison, protocol_episode, protocol_episodes
+from examples import examples
 from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler

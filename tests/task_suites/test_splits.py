@@ -6,10 +6,10 @@ import json
 import random
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from metaicl.cli.main import main
 from task_suites.audit.run import shared_sources
 from task_suites.core.errors import UserError

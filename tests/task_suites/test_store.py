@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from examples import examples
 from helpers import sized_task
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.episodes import LARGE, EpisodeSampler
 from task_suites.example import Example

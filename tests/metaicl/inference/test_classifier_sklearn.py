@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from backbones import tiny_config
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -31,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import validate_data
 
+from examples import examples
 from metaicl import FewShotClassifier
 from metaicl.inference import opening
 from metaicl.methods import METHODS, method_class

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from metaicl.cli.main import main
 from metaicl.inference.files import read_questions
 from task_suites.core.errors import UserError

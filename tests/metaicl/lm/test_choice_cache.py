@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from backbones import tiny_config
-from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from metaicl.lm import choice_cache
 from metaicl.lm.attention import selection
 from metaicl.lm.attention.selection import Choice, Fallback

@@ -7,11 +7,11 @@ from itertools import pairwise
 import pytest
 import torch
 from backbones import make_learnable
-from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trees import forests, plant
 
+from examples import examples
 from metaicl.lm.attention.flex import block_mask
 from metaicl.lm.prompt_tree import PromptTree, additive_mask, best_fit, pack
 

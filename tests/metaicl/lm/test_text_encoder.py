@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from examples import examples
 from metaicl.lm.text_encoder import TextEncoder
 from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods.in_context.items import ItemVectors

@@ -8,13 +8,13 @@ from unittest.mock import patch
 import pytest
 import torch
 from backbones import make_learnable
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from trees import CASES, forests, packed_cases, plant
 
+from examples import examples
 from metaicl.lm.attention import plan as plan_module
 from metaicl.lm.attention import tree as tree_attention
 from metaicl.lm.attention.plan import Bundles, Span, TreePlan, plan

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from backbones import tiny_config
-from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from training import CONFIG, make
 
+from examples import examples
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.models import resolve
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer

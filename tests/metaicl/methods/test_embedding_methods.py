@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, make_learnable, tiny_config
-from examples import examples
 from gradients import gradient_error
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from scipy.special import softmax
 from torch import nn
 from toys import tag_task, toy_task
 
+from examples import examples
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
 from metaicl.methods.baselines.setfit import SetFit, contrastive_loss, pairs

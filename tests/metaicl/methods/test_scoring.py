@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, tiny_config
-from examples import examples
 from families import make_talkative, wrap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from plain_scores import episode, plain_logprobs, plain_score, plain_scores
 from scipy.special import logsumexp, softmax
 from toys import choice_task, text_task, toy_task
 
+from examples import examples
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Prompt, fit

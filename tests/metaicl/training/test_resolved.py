@@ -9,13 +9,13 @@ from typing import Any, get_args
 import pytest
 import yaml
 from backbones import tiny_config
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_suite
 
 from eval.config import EvaluateRun, MapRun, Protocol, TuneRun
 from eval.evaluate import evaluate_run
+from examples import examples
 from metaicl.cli.main import parse
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from examples import examples
 from helpers import LABELS, make_folder, rows, write_task
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from metaicl.cli.main import main
 from task_suites import open_suite
 from task_suites.audit import duplicates as audit_duplicates

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from task_suites.core.components import components
 
 names = st.sampled_from("abcdefgh")

@@ -6,10 +6,10 @@ import json
 import math
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.line_store import LineStore, json_line

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import datasets
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from metaicl.cli.main import main
 from task_suites import EpisodeSampler, Example, Task, TaskSuite, UserError, open_suite
 from task_suites.export import WRITERS, export

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jinja2
 import pytest
 from chat_templates import CHATML, INSIDE, SOUND
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import text_task, toy_task
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.chat import cut_chat

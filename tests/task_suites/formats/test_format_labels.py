@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import choice_task, toy_task
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.choices import letter_names

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from examples import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
+from examples import examples
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.tagging import TAGGING, mark_inline, parse_inline, rename, spans

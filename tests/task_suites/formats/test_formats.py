@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from examples import examples
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sentences import tagged_sentences
 
+from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.presets import preset

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import yaml
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from examples import examples
 from task_suites import from_lists
 from task_suites.core.errors import UserError
 from task_suites.example import labels_problem

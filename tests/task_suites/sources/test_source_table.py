@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
-from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from examples import examples
 from task_suites import Example, UserError, open_suite
 from task_suites.sources.layouts import divided
 from task_suites.sources.row_template import render
