@@ -16,6 +16,7 @@ from toys import choice_task, tag_task, text_task, toy_task
 from eval.config import Protocol
 from eval.harness import Comparison, protocol_episode, protocol_episodes
 from examples import examples
+from metaicl.cli.main import parse
 from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
@@ -237,13 +238,9 @@ def test_fixed_demonstrations_of_a_task_that_is_not_there_are_refused(tmp_path):
 
 
 def test_demonstrations_of_a_protocol_can_be_written_in_yaml(tmp_path):
-    from jsonargparse import ArgumentParser
-
-    parser = ArgumentParser()
-    parser.add_class_arguments(Protocol, "protocol")
-    (tmp_path / "a.yaml").write_text("protocol:\n  k: [2]\n  demonstrations:\n    toy: [3, 'train 7: the saw']\n")
-    parsed = parser.instantiate_classes(parser.parse_path(str(tmp_path / "a.yaml"))).protocol
-    assert parsed == Protocol([2], demonstrations={"toy": [3, "train 7: the saw"]})
+    (tmp_path / "a.yaml").write_text("k: [2]\ndemonstrations:\n  toy: [3, 'train 7: the saw']\n")
+    _, run = parse(["evaluate", "--config", str(tmp_path / "a.yaml")])
+    assert run.protocol == Protocol([2], demonstrations={"toy": [3, "train 7: the saw"]})
 
 
 def test_answers_of_several_episodes_keep_their_order():

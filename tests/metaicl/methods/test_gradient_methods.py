@@ -281,7 +281,7 @@ def test_rates_are_learned_at_first_order_as_products_of_gradients():
     ).double()
     found = gradients(method)
     slopes = dict(zip(method.start(), _support_gradient(method), strict=True))
-    expected = torch.stack([-(found[f"model.{n}"] * g).sum() for n, g in slopes.items()])
+    expected = torch.stack([-(found[f"backbone.model.{n}"] * g).sum() for n, g in slopes.items()])
     assert torch.allclose(found["rates"][0], expected, rtol=1e-9, atol=1e-12)
 
 
