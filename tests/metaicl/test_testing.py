@@ -24,7 +24,7 @@ OPTIONS = {
     **dict.fromkeys(GRADIENT, STEPS),
     "lstm_meta": {"inner_steps": 1},
     "platipus": {**STEPS, "members": 2},
-    "bmaml": {**STEPS, "particles": 2},
+    "bmaml": {**STEPS, "particles": 2, "inner_lr": 0.1},
 }
 
 
