@@ -20,7 +20,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method
@@ -99,7 +98,7 @@ def _words(size: int) -> list[str]:
     return [(FRUIT, TOOL)[i % 2][i // 2 % 8] for i in range(size)]
 
 
-def draw(task: Task, k: int = 4, queries: int = 3, role: str = "test", index: int = 0) -> Episode:
+def draw(task: Task, k: int = 4, queries: int = 5, role: str = "test", index: int = 0) -> Episode:
     """Return an episode of a task: k demonstrations and some queries."""
     return EpisodeSampler(0, k, queries).draw(task, role, index)  # type: ignore[arg-type]
 
@@ -155,7 +154,8 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
         AssertionError: says which promise is broken.
         UserError: there is no such method, or an option is wrong.
     """
-    method = _built(name, options)
+    config = _config(name, options)
+    method = config.build()
     tasks = [options_task(), choice_task(), text_task(), tags_task()]
     served = [task for task in tasks if method.refusal(task) is None]
     assert served, "it serves none of the four forms of example: see Method.serves and Method.refusal"
@@ -164,19 +164,19 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
             _check_refusal(method, task)
     before = {key: value.detach().clone() for key, value in method.state_dict().items()}
     for task in served:
-        _check_answers(method, draw(task))
+        _check_answers(method, draw(task, queries=3))
     changed = [key for key, value in method.state_dict().items() if not torch.equal(before[key], value)]
     assert not changed, f"adapt or its predictor changes what is meta-learned: {changed[:5]}"
     if method.meta_trained:
-        episodes = [draw(task, role="train", index=i) for task in served for i in range(2)]
+        episodes = [draw(task, queries=3, role="train", index=i) for task in served for i in range(2)]
         _check_loss(method, episodes)
-        _check_saved(name, options, draw(served[0]))
+        _check_saved(config, draw(served[0]))
 
 
-def _built(name: str, options: Mapping[str, Any]) -> Method:
-    cls = method_class(name)
-    config = cls.backbone_config(BackboneConfig("tiny-random", dtype="float32", device="cpu"))
-    return cls.build(Backbone.load(config), PromptFormat(), options)
+def _config(name: str, options: Mapping[str, Any]) -> MethodConfig:
+    """The method on the small random model."""
+    backbone = method_class(name).backbone_config(BackboneConfig("tiny-random", dtype="float32", device="cpu"))
+    return MethodConfig(name, dict(options), backbone, PromptFormat())
 
 
 def _check_refusal(method: Method, task: Task) -> None:
@@ -255,10 +255,7 @@ def _check_loss(method: Method, episodes: Sequence[Episode]) -> None:
     method.zero_grad(set_to_none=True)
 
 
-def _check_saved(name: str, options: Mapping[str, Any], episode: Episode) -> None:
-    cls = method_class(name)
-    backbone = cls.backbone_config(BackboneConfig("tiny-random", dtype="float32", device="cpu"))
-    config = MethodConfig(name, dict(options), backbone, PromptFormat())
+def _check_saved(config: MethodConfig, episode: Episode) -> None:
     method = config.build()
     with torch.no_grad():
         for number, p in enumerate(method.learned().values()):

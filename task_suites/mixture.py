@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 from task_suites.core.errors import UserError, counted
-from task_suites.splits import own_names
+from task_suites.splits import origins, own_names
 from task_suites.task import META_SPLITS, Task, TaskSuite
 
 SHOWN = 5  # names of tasks that an error lists for each side
@@ -69,8 +69,9 @@ def _refuse_shared(sides: Sides, own: Mapping[str, set[str]], allowed: set[str])
     found: dict[str, Sides] = {}
     for side, tasks in sides.items():
         for task in tasks:
-            names = {task.source.casefold(), task.family.casefold()} - own[task.suite] - allowed - {""}
-            for origin in names if task.name.casefold() not in allowed else ():
+            if task.name.casefold() in allowed:
+                continue
+            for origin in origins(task, own[task.suite] | allowed):
                 found.setdefault(origin, {}).setdefault(side, []).append(task)
     for origin, parted in sorted(found.items()):
         places = [(side, task.suite) for side, tasks in parted.items() for task in tasks]

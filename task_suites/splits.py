@@ -182,7 +182,7 @@ def grouped(tasks: TaskSuite | Iterable[Task], by: By, allow: Iterable[str] = ()
     pairs: list[tuple[str, str]] = []
     for task in tasks:
         ties = [f"{by} {KEYS[by](task)}"]
-        ties += [f"origin {o}" for o in (task.source.casefold(), task.family.casefold()) if o and o not in allowed]
+        ties += [f"origin {origin}" for origin in origins(task, allowed)]
         if by in ("source", "family") and KEYS[by](task).casefold() in allowed:
             ties[0] = f"task {task.name}"
         pairs += [(f"name {task.name}", tie) for tie in ties]
@@ -276,9 +276,8 @@ def overlaps(split: Split, source: Callable[[str], Sequence[str]] | None = None)
     Args:
         source: the origins of a task, by its name; without one, the data set that a name of MetaICL's stands for.
     """
-    origins = source or (lambda name: [data_set(name)])
     found = []
-    for what, of in (("task", lambda name: [name]), ("source", origins)):
+    for what, of in (("task", lambda name: [name]), ("source", source or (lambda name: [data_set(name)]))):
         places: dict[str, dict[str, list[str]]] = {}
         for side, names in split.sides().items():
             for name in names:
@@ -304,6 +303,12 @@ def own_names(suite: TaskSuite) -> set[str]:
     return {name, base, *name.split("+"), *base.split("+")} - {""}
 
 
+def origins(task: Task, without: Collection[str] = ()) -> list[str]:
+    """Return the names by which a task is tied to others: its source and its family, casefolded, but for some names."""
+    named = dict.fromkeys((task.source.casefold(), task.family.casefold()))
+    return [name for name in named if name and name not in without]
+
+
 def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuite:
     """The suite's tasks on the sides of a split; tasks that the split does not name are left out.
 
@@ -319,13 +324,8 @@ def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuit
             suite[name]  # an unknown name is an error with its nearest neighbours
 
     own = own_names(suite)
-
-    def origins(name: str) -> list[str]:
-        named = dict.fromkeys((suite[name].source.casefold(), suite[name].family.casefold()))
-        return [origin for origin in named if origin and origin not in own]
-
     allowed = {name.casefold() for name in allow}
-    shared = overlaps(split, origins)
+    shared = overlaps(split, lambda name: origins(suite[name], own))
     for overlap in shared:
         tied = {overlap.name.casefold(), *(t.casefold() for names in overlap.sides.values() for t in names)}
         if not (overlap.name.casefold() in allowed or (len(tied - {overlap.name.casefold()}) == 1 and tied & allowed)):

@@ -58,8 +58,8 @@ def shown(name: str) -> Iterator[str]:
     """
     from metaicl.methods import method_class
     from metaicl.methods.options import described, option_types
+    from task_suites.core.docstrings import documented
     from task_suites.core.idle import defaults_of
-    from task_suites.core.ranges import documented
 
     method = method_class(name)
     yield f"{name} ({method.label})"
@@ -74,11 +74,11 @@ def shown(name: str) -> Iterator[str]:
     if options:
         given = "OPTION=VALUE" if method.meta_trained else f"{name}='{{OPTION: VALUE}}'"
         yield f"\nOptions (`metaicl {'train' if method.meta_trained else 'evaluate'} --method_options {given}`):"
-    defaults = defaults_of(method.Config)
+    defaults, about_option = defaults_of(method.Config), documented(method.Config)
     for option, kind in options.items():
         default = f" = {json.dumps(defaults[option], default=repr)}" if option in defaults else ""
         yield f"  {option}: {described(kind)}{default}"
-        if text := documented(method.Config, option):
+        if text := about_option.get(option):
             yield f"      {text}"
     if about := inspect.getdoc(sys.modules[method.__module__]):
         yield f"\n{about}"

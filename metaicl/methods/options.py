@@ -20,18 +20,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, 
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.idle import defaults_of, refuse_values
 from task_suites.core.ranges import Range, check_ranges, what_it_means
+from task_suites.core.values import PLAIN
 
 ReadUnless = Mapping[str, tuple[str, Any]]
 Given = TypeVar("Given", bound="Options")
-WORDS: Mapping[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    NoneType: "null",
-    list: "a list",
-    dict: "a mapping",
-}
+WORDS: Mapping[Any, str] = {**PLAIN, NoneType: "null", list: "a list", dict: "a mapping"}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar, cast, get_type_hints
 
+from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError, nearest
+from task_suites.core.idle import defaults_of
 from task_suites.core.values import value_of
 
 Config = TypeVar("Config")
@@ -69,11 +71,10 @@ def options_of(cls: type) -> dict[str, Option]:
 
 def _options_of(cls: Any) -> dict[str, Option]:
     hints = get_type_hints(cls, include_extras=True)
-    about = documented(cls)
+    about, defaults = documented(cls), defaults_of(cls)
     own, below = [], []
     for f in fields(cls):
-        hint = hints[f.name]
-        default = f.default_factory() if f.default_factory is not MISSING else f.default
+        hint, default = hints[f.name], defaults.get(f.name, MISSING)
         if not is_dataclass(hint) or f.metadata.get("whole"):
             own.append(Option(f.name, (f.name,), hint, default, about.get(f.name, "")))
             continue
@@ -140,13 +141,4 @@ def flat(config: Any) -> dict[str, Any]:
         for part in option.path:
             value = getattr(value, part)
         found[name] = value
-    return found
-
-
-def documented(cls: type) -> dict[str, str]:
-    """Return what a class's docstring, or those of its parents, say of each attribute."""
-    found: dict[str, str] = {}
-    for parent in reversed(cls.__mro__):
-        for name, text in re.findall(r"^ {8}(\w+): (.+(?:\n {12,}.+)*)", parent.__doc__ or "", re.M):
-            found[name] = " ".join(text.split())
     return found

@@ -15,14 +15,13 @@ NaN and the infinities are in no range.
 from __future__ import annotations
 
 import functools
-import inspect
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError
 
 
@@ -111,14 +110,5 @@ def _numbers(value: Any) -> Iterator[Any]:
 
 def what_it_means(config: Any, name: str) -> str | None:
     """Return the ending of an error about a field of a dataclass: what the field means; None where nothing says so."""
-    text = documented(type(config), name)
+    text = documented(type(config)).get(name)
     return f"It means: {text.rstrip('.')}." if text else None
-
-
-def documented(config: type, name: str) -> str:
-    """Return what the docstring of a dataclass, or of one that it inherits from, says of a field."""
-    for cls in config.__mro__:
-        lines = inspect.cleandoc(vars(cls).get("__doc__") or "")
-        if found := re.search(rf"^    {name}: (.+(?:\n {{8,}}.+)*)", lines, re.M):
-            return " ".join(found[1].split())
-    return ""

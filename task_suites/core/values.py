@@ -34,7 +34,7 @@ Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
-PLAIN: Mapping[type, str] = {
+PLAIN: Mapping[type, str] = {  # types in words
     bool: "true or false",
     int: "a whole number",
     float: "a number",

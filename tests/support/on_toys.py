@@ -14,11 +14,12 @@ from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
+from metaicl.testing import draw
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import Trainer
 from task_suites.core.idle import defaults_of
-from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.episodes import Episode
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Task
@@ -41,10 +42,6 @@ FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
-
-
-def draw(task, k=4, queries=5, role="test", index=0) -> Episode:
-    return EpisodeSampler(0, k, queries).draw(task, role, index)
 
 
 def build(name: str, **options):

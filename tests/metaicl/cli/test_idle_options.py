@@ -71,7 +71,7 @@ def test_the_same_option_is_taken_where_something_reads_it(command, option, need
     words = needed if needed[0] == option[0] == "--format" else [*option, *needed]  # a format is given whole
     _, run = parse([*command, *words])
     refuse_idle_training(run)
-    resolved(run)
+    assert resolved(resolved(run)) == resolved(run)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if method_class(name).meta_trained])

@@ -12,7 +12,7 @@ import torch
 from backbones import double_backbone, tiny_config
 from helpers import launch_two
 from learning_toys import SHORT, certainty, copy_episode, cue_episode, meta_train, recipe, share_right
-from on_toys import FAST, INNER, TASKS, TRAINED, answers, draw, fast, fresh_backbone, scores, trained
+from on_toys import FAST, INNER, TASKS, TRAINED, answers, fast, fresh_backbone, scores, trained
 from scipy.special import softmax
 
 from eval import harness
@@ -25,6 +25,7 @@ from metaicl.methods.gradient.base import GradientMethod
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod
 from metaicl.methods.predictor import Predictor
+from metaicl.testing import draw
 from metaicl.training.checkpoint import MethodConfig, load_method, save_method
 from task_suites.core.errors import UserError
 from task_suites.core.idle import defaults_of

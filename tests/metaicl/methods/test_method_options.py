@@ -13,8 +13,9 @@ from metaicl.methods import METHODS, method_class, name_of
 from metaicl.methods.base import Method
 from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.options import Options, described, fits, option_types
+from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError, UserTypeError
-from task_suites.core.ranges import Count, Range, documented
+from task_suites.core.ranges import Count, Range
 from task_suites.formats.prompt_format import PromptFormat
 
 
@@ -118,7 +119,7 @@ def test_a_method_of_the_registry_says_what_it_is_and_what_each_option_may_be(na
     method = method_class(name)
     assert name_of(method) == name and method.label and method.note
     for option, kind in option_types(method.Config).items():
-        assert documented(method.Config, option), option
+        assert documented(method.Config).get(option), option
         assert kind is bool or kind not in (int, float, str), f"{option}: any {kind} is allowed"
     with pytest.raises(UserError, match=f"method {name} has no option 'no_such'"):
         method.configured({"no_such": 1})

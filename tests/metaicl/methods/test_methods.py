@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from backbones import double_backbone
-from on_toys import TASKS, answers, build, draw
+from on_toys import TASKS, answers, build
 
 from metaicl.methods import method_class
 from metaicl.methods.baselines.chance import MajorityAnswer
@@ -18,6 +18,7 @@ from metaicl.methods.gradient.reptile import Reptile
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.metric.embedding import ABSENT
 from metaicl.methods.metric.protonet import ProtoNet
+from metaicl.testing import draw
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
 from task_suites.example import Example

@@ -125,7 +125,7 @@ def test_a_method_without_a_record_of_its_files_is_refused(best, tmp_path):
 def test_the_text_for_people_may_be_edited(best, tmp_path):
     folder = shutil.copytree(best, tmp_path / "edited")
     (folder / "README.md").write_text("mine")
-    load_method(folder)
+    assert load_method(folder).learned().keys() == load_method(best).learned().keys()
 
 
 def test_a_folder_with_a_card_holds_a_method(best):
