@@ -72,7 +72,7 @@ def changed(settings: dict[str, int]) -> AbstractContextManager[Any]:
 
 def tree(row: Packed, settings: dict[str, int]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     with changed(settings):
-        tree_plan = plan(row.leave)
+        tree_plan = plan(row.subtree_end)
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return tree_attention.tree_attention(torch.nn.Identity(), query, key, value, None, tree=tree_plan)[0]

@@ -31,7 +31,7 @@ class WordOverlap(Method):
 
     def __init__(self, backbone, form, config):
         super().__init__(backbone, form, config)
-        self.importance = torch.nn.Parameter(torch.full((backbone.shape.vocab_size,), config.start))
+        self.importance = torch.nn.Parameter(torch.full((backbone.model_config.vocab_size,), config.start))
 
     def logits(self, support, query):
         """`[options]`: the weight of the tokens that the query shares with each option's demonstrations."""

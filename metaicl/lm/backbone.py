@@ -58,13 +58,14 @@ class Backbone(nn.Module):
         self.texts = TextEncoder(tokenizer)
         if config.gradient_checkpointing:
             checkpoint_layers(self.model)
-        self.shape: Any = self.model.config
+        self.model_config: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
         self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
         self.lower = LowerLayers(self.model)
         self.last = LastNetwork(self.lower.layers)
-        self.window = selection.shared_depth(self.shape)
-        found = str(getattr(self.shape, "_attn_implementation", None))  # one of ours, where a backbone had it before
+        self.window = selection.shared_depth(self.model_config)
+        # one of ours, where the model belonged to another backbone before
+        found = str(getattr(self.model_config, "_attn_implementation", None))
         ours = [implementation.NAME for implementation in selection.OURS.values()]
         self.own_implementation = "sdpa" if found in ours else found
         self.head: nn.Linear | None = None
@@ -89,7 +90,7 @@ class Backbone(nn.Module):
         name = ours.NAME if ours else self.own_implementation
         if ours:
             ours.register()
-        if str(getattr(self.shape, "_attn_implementation", None)) != name:
+        if str(getattr(self.model_config, "_attn_implementation", None)) != name:
             self.model.set_attn_implementation(name)  # type: ignore[operator]
         self.attention = attention
 
@@ -126,7 +127,7 @@ class Backbone(nn.Module):
     @property
     def context(self) -> int:
         """The longest sequence, in tokens, that the model takes."""
-        return int(getattr(self.shape, "max_position_embeddings", 1 << 30))
+        return int(getattr(self.model_config, "max_position_embeddings", 1 << 30))
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text by itself, without special tokens around it."""
@@ -200,7 +201,7 @@ class Backbone(nn.Module):
                 row = pack([_chain(sequences[i]) for i in group], leaves=True)
                 kwargs = {**self._row(row, None), **self._attention_inputs(row, 0)}
             else:
-                kwargs = self._alone(sequences[group[0]])
+                kwargs = self._single_sequence_inputs(sequences[group[0]])
             parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
             found.update(zip(group, parts, strict=True))
         return [found[i] for i in range(len(sequences))]
@@ -251,7 +252,7 @@ class Backbone(nn.Module):
 
     def plain_logits(self, ids: Sequence[int], params: Params | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits `[length, vocabulary]` (float32) of one plain sequence, or those at the positions `keep`."""
-        return self._logits(self._alone(ids), params, keep)
+        return self._logits(self._single_sequence_inputs(ids), params, keep)
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
         """The slow way: one forward pass for each leaf's path."""
@@ -262,7 +263,7 @@ class Backbone(nn.Module):
             path = tree.path(node)
             ids = [tree.tokens[n] for n in path]
             lp = self._log_softmax_at(
-                self._alone(ids[:-1]), params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:])
+                self._single_sequence_inputs(ids[:-1]), params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:])
             )
             found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
@@ -306,16 +307,16 @@ class Backbone(nn.Module):
             if before == "flex":
                 self.run_with("flex")
 
-    def _alone(self, ids: Sequence[int]) -> dict[str, Any]:
-        """The model's arguments for a plain sequence."""
+    def _single_sequence_inputs(self, ids: Sequence[int]) -> dict[str, Any]:
+        """Return the model's arguments for a plain sequence."""
         check_length(len(ids), self.context)
         return {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
 
     def _row(self, row: Packed, past: Any) -> dict[str, Any]:
-        """The model's arguments for a packed row, all but what its tokens see."""
+        """Return the model's arguments for a packed row, all but its attention mask."""
         check_length(int(row.positions.max()) + 1 if len(row.positions) else 0, self.context)
         return {
-            "leave": row.leave,
+            "subtree_end": row.subtree_end,
             "input_ids": row.ids[None].to(self.device),
             "position_ids": row.positions[None].to(self.device),
             "use_cache": past is not None,
@@ -323,9 +324,9 @@ class Backbone(nn.Module):
         }
 
     def _attention_inputs(self, row: Packed, prefix: int) -> dict[str, Any]:
-        """What the tokens of a row see, in the words of this attention."""
+        """Return the arguments that say which tokens each token of a row sees, as this attention reads them."""
         if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
-            tree = plan(row.leave, prefix, self._smooth)
+            tree = plan(row.subtree_end, prefix, self._smooth)
             return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": tree}
         if self.attention == "flex":
             return {"attention_mask": flex_attention.block_mask(row, self.device, prefix)}
@@ -357,12 +358,12 @@ class Backbone(nn.Module):
         return tap
 
     def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
-        if keep is None or not self._takes_logits_to_keep:
+        if keep is None or not self._accepts_logits_to_keep:
             return {}
         return {"logits_to_keep": keep.to(self.device)}
 
     @cached_property
-    def _takes_logits_to_keep(self) -> bool:
+    def _accepts_logits_to_keep(self) -> bool:
         """Where it does not, all logits are computed; only hidden states can be requested of such a model."""
         return "logits_to_keep" in selection.arguments(self.base_model)
 
@@ -374,9 +375,9 @@ class Backbone(nn.Module):
         """One forward pass; without `share` also the lower layers of a row that is kept."""
         kwargs = dict(kwargs)
         self.tokens_run += kwargs["input_ids"].numel()
-        leave = kwargs.pop("leave", None)
+        subtree_end = kwargs.pop("subtree_end", None)
         share = share and kwargs.get("cache") is None
-        row = (kwargs["input_ids"], kwargs.get("position_ids"), leave) if share else None
+        row = (kwargs["input_ids"], kwargs.get("position_ids"), subtree_end) if share else None
         asked = None if kwargs.get("output_hidden_states") else kwargs.get("logits_to_keep")
         with self.precision(), self.lower.of(row), self.last.at(asked):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)

@@ -4,13 +4,13 @@ Words: a *node* is one token; its *path* is the sequence from the root to it; a 
 one candidate answer. Two branches with the same first tokens share those nodes, so each distinct token prefix is
 stored, and computed, once. For demonstration tokens `a b`, queries `c` and `d e`, and options `x y`, `x z` below `c`:
 
-    a - b -+- c - x -+- y          row        a  b  c  x  y  z  d  e
-           |         +- z          position   0  1  2  3  4  4  2  3
-           +- d - e                leave      8  8  6  6  5  6  8  8        (y, z and e are leaves)
+    a - b -+- c - x -+- y          row           a  b  c  x  y  z  d  e
+           |         +- z          position      0  1  2  3  4  4  2  3
+           +- d - e                subtree_end   8  8  6  6  5  6  8  8        (y, z and e are leaves)
 
-A row lists nodes in pre-order. `leave[k]` is the end (exclusive) of the rows below node k, so that node q sees node k
-exactly when `k <= q < leave[k]`: two comparisons, and no token-by-token matrix is stored. Several trees in one row (a
-forest) do not see each other by the same rule.
+A row lists nodes in pre-order. `subtree_end[k]` is the end (exclusive) of the rows below node k, so that node q sees
+node k exactly when `k <= q < subtree_end[k]`: two comparisons, and no token-by-token matrix is stored. Several trees in
+one row (a forest) do not see each other by the same rule.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ class Packed:
     Attributes:
         ids: `[length]` token ids in pre-order.
         positions: `[length]` depth of each token below its root, counted on from the prefix where there is one.
-        leave: `[length]` end (exclusive, in row coordinates) of what lies below each token.
+        subtree_end: `[length]` end (exclusive, in row coordinates) of what lies below each token.
         row: for each tree, the place in the row of each of its nodes.
     """
 
     ids: Tensor
     positions: Tensor
-    leave: Tensor
+    subtree_end: Tensor
     row: tuple[list[int], ...]
 
     @property
@@ -90,7 +90,7 @@ class Packed:
         """
         place = torch.arange(len(self.ids))
         q, k = place[:, None], place[None, :]
-        sees = (k <= q) & (q < self.leave[None, :])
+        sees = (k <= q) & (q < self.subtree_end[None, :])
         return additive_mask(torch.cat([torch.ones(len(place), prefix, dtype=torch.bool), sees], 1), dtype)[None, None]
 
 
@@ -107,7 +107,7 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
     """
     ids: list[int] = []
     positions: list[int] = []
-    leave: list[int] = []
+    subtree_end: list[int] = []
     rows: list[list[int]] = []
     for tree in forest:
         children: dict[int, list[int]] = {}
@@ -120,7 +120,7 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
         while stack:
             node = stack.pop()
             if node < 0:  # everything below the node opened last has been laid out
-                leave[opened.pop()] = len(ids)
+                subtree_end[opened.pop()] = len(ids)
                 continue
             if node not in children and not leaves:
                 continue
@@ -128,12 +128,12 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
             depth[node] = depth[tree.parent[node]] + 1
             ids.append(tree.tokens[node])
             positions.append(depth[node])
-            leave.append(0)
+            subtree_end.append(0)
             opened.append(row[node])
             stack.append(-1)
             stack.extend(reversed(children.get(node, ())))
         rows.append(row)
-    return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(leave), tuple(rows))
+    return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(subtree_end), tuple(rows))
 
 
 def best_fit(sizes: Sequence[int], budget: int) -> list[list[int]]:

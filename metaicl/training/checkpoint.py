@@ -265,4 +265,4 @@ def load_weights(method: Method, folder: Path) -> None:
 
 def _base_shape(backbone: Backbone) -> dict[str, Any]:
     names = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
-    return {name: getattr(backbone.shape, name, None) for name in names}
+    return {name: getattr(backbone.model_config, name, None) for name in names}

@@ -22,13 +22,13 @@ BLOCK = 128  # rows and keys of a block: FlexAttention's own
 def block_mask(row: Packed, device: torch.device, prefix: int = 0) -> Any:
     """Which of `prefix + length` keys each of the row's tokens sees, as FlexAttention's block mask.
 
-    All rows see the whole prefix, and row q sees row k where `k <= q < leave[k]`.
+    All rows see the whole prefix, and row q sees row k where `k <= q < subtree_end[k]`.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
     length = len(row.ids)
     first = torch.cat([torch.zeros(prefix, dtype=torch.long), torch.arange(length)])  # the rows that see a key
-    stop = torch.cat([torch.full((prefix,), length), row.leave])
+    stop = torch.cat([torch.full((prefix,), length), row.subtree_end])
     some, whole = _blocks(first, stop, length)
     first, stop = first.to(device), stop.to(device)
 

@@ -82,14 +82,14 @@ class TreePlan:
     """How the attention of one packed row falls into parts (backward) and blocks (forward).
 
     Attributes:
-        leave: `[rows]` ends of what lies below each row.
+        subtree_end: `[rows]` ends of what lies below each row.
         prefix: cached tokens before them, which all rows see.
         own: causal chains and bundles: each row is in exactly one of them.
         above: what rows see of their ancestors beyond that.
         smooth: no fused kernels, so that there are second derivatives.
     """
 
-    leave: Tensor
+    subtree_end: Tensor
     prefix: int
     own: tuple[Span | Bundles, ...]
     above: tuple[Span, ...]
@@ -98,13 +98,13 @@ class TreePlan:
     @cached_property
     def blocks(self) -> list[list[Block]]:
         """All rows, in lists of blocks that see the same `[first, last)` whole; made once for all layers."""
-        length = len(self.leave)
-        ends = torch.cat([torch.full((self.prefix,), length), self.leave])
+        length = len(self.subtree_end)
+        ends = torch.cat([torch.full((self.prefix,), length), self.subtree_end])
         blocks = [self._block(ends, start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
         return [list(alike) for _, alike in groupby(blocks, key=lambda b: (b.first, b.last))]
 
     def _block(self, ends: Tensor, start: int, stop: int) -> Block:
-        """`ends` are the `leave` of all keys, those of the prefix included."""
+        """`ends` are the `subtree_end` of all keys, those of the prefix included."""
         here = torch.arange(self.prefix + start, self.prefix + stop)
         before = torch.nonzero(ends[: self.prefix + start] > start)[:, 0]
         whole = (ends[before] >= stop) & (before == before[:1] + torch.arange(len(before)))
@@ -115,9 +115,9 @@ class TreePlan:
         return Block(start, stop, first, first + count, rest, additive_mask(sees, torch.float32)[:, None])
 
 
-def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
-    """The plan of a packed row from its ancestor intervals (`Packed.leave`) after a cached prefix."""
-    ends = leave.tolist()
+def plan(subtree_end: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
+    """The plan of a packed row from its ancestor intervals (`Packed.subtree_end`) after a cached prefix."""
+    ends = subtree_end.tolist()
     above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
     chains: list[tuple[int, int]] = []
     bundles: list[list[int]] = []
@@ -143,7 +143,7 @@ def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
             start = end
         if bundle:
             bundles.append(bundle)
-    own: list[Span | Bundles] = [*_batched(bundles, leave)]
+    own: list[Span | Bundles] = [*_batched(bundles, subtree_end)]
     while chains:
         start, stop = chains.pop()
         if stop - start <= CHAIN:
@@ -152,10 +152,10 @@ def plan(leave: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
             middle = (start + stop) // 2
             chains += [(start, middle), (middle, stop)]
             above.append(Span(middle, stop, prefix + start, prefix + middle, causal=False))
-    return TreePlan(leave, prefix, tuple(own), tuple(above), smooth)
+    return TreePlan(subtree_end, prefix, tuple(own), tuple(above), smooth)
 
 
-def _batched(bundles: list[list[int]], leave: Tensor) -> list[Bundles]:
+def _batched(bundles: list[list[int]], subtree_end: Tensor) -> list[Bundles]:
     """Bundles of like size (to the next 32) together."""
     by_size: dict[int, list[list[int]]] = {}
     for bundle in bundles:
@@ -166,6 +166,6 @@ def _batched(bundles: list[list[int]], leave: Tensor) -> list[Bundles]:
         rows = torch.tensor([bundle + bundle[:1] * (size - len(bundle)) for bundle in group])
         own = torch.arange(size) < torch.tensor([len(bundle) for bundle in group])[:, None]
         query, key = rows[:, :, None], rows[:, None, :]
-        sees = (key <= query) & (query < leave[key]) & own[:, None, :]
+        sees = (key <= query) & (query < subtree_end[key]) & own[:, None, :]
         found.append(Bundles(rows, own, sees))
     return found

@@ -143,7 +143,7 @@ def ask(backbone: Backbone, kind: Attention) -> None:
     Raises:
         Refused: the model cannot have it.
     """
-    model, config = backbone.base_model, backbone.shape
+    model, config = backbone.base_model, backbone.model_config
     if getattr(model, "_is_stateful", False):
         raise Refused("it keeps a running state, in which every token sees all tokens before it")
     if missing := [name for name in NEEDED if name not in arguments(model)]:
@@ -240,4 +240,4 @@ def _check_alike(backbone: Backbone, found: Tensor, plain: Tensor) -> None:
 
 def _some_ids(backbone: Backbone, count: int, number: int) -> list[int]:
     """Token ids for self-checks."""
-    return [(31 * i * i + 17 * number * (i + 1)) % min(97, int(backbone.shape.vocab_size)) for i in range(count)]
+    return [(31 * i * i + 17 * number * (i + 1)) % min(97, int(backbone.model_config.vocab_size)) for i in range(count)]

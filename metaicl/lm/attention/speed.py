@@ -65,7 +65,7 @@ def _episode(demonstrations: int = 16, queries: int = 8, options: int = 4) -> Pa
 
 
 def _tree(row: Packed, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return tree_attention(torch.nn.Module(), query, key, value, None, tree=plan(row.leave))[0]
+    return tree_attention(torch.nn.Module(), query, key, value, None, tree=plan(row.subtree_end))[0]
 
 
 def _dense(mask: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -36,14 +36,14 @@ class ItemVectors:
 
     def __init__(self, backbone: Backbone, layer: float, twice: bool):
         self.backbone, self.twice = backbone, twice
-        depth = int(backbone.shape.num_hidden_layers)
+        depth = int(backbone.model_config.num_hidden_layers)
         index = round(layer * depth) if 0 < layer < 1 else int(layer)
         self.layer = index + depth + 1 if index < 0 else index
         if not 0 <= self.layer <= depth:
             raise UserError(
                 "the model has no such layer", found=f"layer {layer}", expected=f"a share of 1, or {-depth} to {depth}"
             )
-        self.width = int(backbone.shape.hidden_size)
+        self.width = int(backbone.model_config.hidden_size)
         special = [i for i in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id) if i is not None]
         self.first = tuple(special[:1]) or backbone.encode("\n")[:1]
 

@@ -117,10 +117,10 @@ def test_a_model_that_takes_every_quick_way_reports_nothing(caplog):
 
 def test_a_refused_attention_leaves_the_model_as_it_was():
     backbone = wrap(make("gemma2"))
-    before = backbone.attention, backbone.shape._attn_implementation
+    before = backbone.attention, backbone.model_config._attn_implementation
     assert selection.refusal(backbone, "tree") is not None
     assert selection.refusal(backbone, "dense") is None
-    assert (backbone.attention, backbone.shape._attn_implementation) == before
+    assert (backbone.attention, backbone.model_config._attn_implementation) == before
 
 
 @pytest.mark.parametrize("family", ["llama", "bloom"])
@@ -181,7 +181,7 @@ def test_flex_attention_gives_way_to_a_dense_mask_for_second_derivatives_where_t
             pass
     else:
         with backbone.twice_differentiable():
-            assert backbone.attention == "dense" and backbone.shape._attn_implementation == "sdpa"
+            assert backbone.attention == "dense" and backbone.model_config._attn_implementation == "sdpa"
             found = tree_logprobs(backbone, tree())
         assert (found - own_logprobs(make("llama"), tree())).abs().max() < 1e-4
-    assert backbone.attention == "flex" and backbone.shape._attn_implementation == "prompt_flex"
+    assert backbone.attention == "flex" and backbone.model_config._attn_implementation == "prompt_flex"

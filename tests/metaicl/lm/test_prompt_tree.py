@@ -37,7 +37,7 @@ def test_the_docstring_example_packs_as_drawn():
     row = pack([tree], leaves=True)
     assert row.ids.tolist() == [1, 2, 3, 10, 11, 12, 4, 5]
     assert row.positions.tolist() == [0, 1, 2, 3, 4, 4, 2, 3]
-    assert row.leave.tolist() == [8, 8, 6, 6, 5, 6, 8, 8]
+    assert row.subtree_end.tolist() == [8, 8, 6, 6, 5, 6, 8, 8]
 
 
 def test_a_tree_shows_its_tokens_and_parents_and_not_its_index():
@@ -90,8 +90,8 @@ def test_the_depth_of_a_row_is_the_length_of_its_longest_sequence(trunk, branche
 def test_arrays_of_a_row_are_whole_numbers_even_where_it_is_empty():
     for forest in ([], [PromptTree()], [grow([1, 2], [[3], [4]])[0]]):
         row = pack(forest)
-        assert len(row.row) == len(forest) and len(row.ids) == len(row.positions) == len(row.leave)
-    assert {t.dtype for t in (row.ids, row.positions, row.leave)} == {torch.int64}
+        assert len(row.row) == len(forest) and len(row.ids) == len(row.positions) == len(row.subtree_end)
+    assert {t.dtype for t in (row.ids, row.positions, row.subtree_end)} == {torch.int64}
 
 
 SIZES = st.lists(st.integers(0, 30), max_size=12)

@@ -29,7 +29,7 @@ PREFIX = 70
 
 
 def none_seen(tree: TreePlan) -> tuple[Tensor, Tensor]:
-    length = len(tree.leave)
+    length = len(tree.subtree_end)
     return torch.zeros(length, dtype=torch.int), torch.zeros(length, tree.prefix + length, dtype=torch.int)
 
 
@@ -89,7 +89,7 @@ def apart(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
 def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, prefix, leaves, sizes):
     row = pack(forest, start=prefix, leaves=leaves)
     with patch.multiple(plan_module, **sizes):
-        tree = plan(row.leave, prefix)
+        tree = plan(row.subtree_end, prefix)
         for own, keys in (seen(tree), seen_in_blocks(tree)):
             assert (own == 1).all()
             assert torch.equal(keys, (row.mask(torch.float32, prefix)[0, 0] == 0).int())
@@ -97,14 +97,14 @@ def test_the_parts_show_each_row_what_the_mask_shows_it_exactly_once(forest, pre
 
 def test_the_cases_meet_every_kind_of_part():
     """What the tests below are worth: chains cut in two, bundles of one subtree beyond FILL and of many, rows above."""
-    plans = [plan(row.leave, PREFIX) for row in packed_cases(PREFIX).values()]
+    plans = [plan(row.subtree_end, PREFIX) for row in packed_cases(PREFIX).values()]
     bundles = [b for p in plans for b in p.own if isinstance(b, Bundles)]
     assert any(b.rows.shape[1] > plan_module.FILL for b in bundles) and any(len(b.rows) > 2 for b in bundles)
     assert any(not b.own.all() for b in bundles)
     chains = [c for p in plans for c in p.own if isinstance(c, Span)]
     above = [a for p in plans for a in p.above]
     assert any(a.last == c.first and a.start == c.start and a.stop == c.stop for c in chains for a in above)
-    groups = [g for p in (*plans, *(plan(row.leave) for row in packed_cases(0).values())) for g in p.blocks]
+    groups = [g for p in (*plans, *(plan(row.subtree_end) for row in packed_cases(0).values())) for g in p.blocks]
     assert any(len(g) > 1 for g in groups) and any(g[0].first == g[0].last for g in groups)
     assert any(0 < g[0].first < g[0].last for g in groups)
     assert any(len(block.rest) > block.stop - block.start for g in groups for block in g)
@@ -116,7 +116,7 @@ def test_the_cases_meet_every_kind_of_part():
 def test_output_and_gradients_are_those_of_dense_softmax_attention(case, prefix, group):
     row = packed_cases(prefix)[case]
     inputs = states(row, prefix, group)
-    out, lse = TreeAttention.apply(*inputs, plan(row.leave, prefix), 0.3)
+    out, lse = TreeAttention.apply(*inputs, plan(row.subtree_end, prefix), 0.3)
     expected, expected_lse = dense(*inputs, row, prefix, 0.3)
     assert (out - expected).abs().max() < 1e-12 and (lse - expected_lse).abs().max() < 1e-12
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
@@ -130,7 +130,7 @@ def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest,
     row = pack(forest, start=prefix, leaves=leaves)
     inputs = states(row, prefix, group, width=4)
     with patch.multiple(plan_module, **sizes):
-        out, _ = TreeAttention.apply(*inputs, plan(row.leave, prefix), 0.5)
+        out, _ = TreeAttention.apply(*inputs, plan(row.subtree_end, prefix), 0.5)
     expected, _ = dense(*inputs, row, prefix, 0.5)
     found, wanted = (torch.autograd.grad(o.square().sum(), inputs) for o in (out, expected))
     assert (out - expected).abs().max() < 1e-12
@@ -142,7 +142,7 @@ def test_gradients_pass_gradcheck(prefix, monkeypatch):
     for name, size in LITTLE.items():
         monkeypatch.setattr(plan_module, name, size)
     row = packed_cases(prefix)["little"]
-    tree = plan(row.leave, prefix)
+    tree = plan(row.subtree_end, prefix)
     assert any(not s.causal for s in tree.above) and len({type(p) for p in tree.own}) == 2
     inputs = states(row, prefix, group=2, width=2)
     assert torch.autograd.gradcheck(lambda q, k, v: TreeAttention.apply(q, k, v, tree, 0.7)[0], inputs)
@@ -151,7 +151,7 @@ def test_gradients_pass_gradcheck(prefix, monkeypatch):
 def interface(inputs: Sequence[Tensor], row: Packed, prefix: int, scale: float, smooth: bool = False) -> Tensor:
     """What a model calls, on states as `TreeAttention` takes them."""
     query, key, value = (t.transpose(0, 1)[None] for t in inputs)
-    tree = plan(row.leave, prefix, smooth)
+    tree = plan(row.subtree_end, prefix, smooth)
     return tree_attention.tree_attention(torch.nn.Module(), query, key, value, None, scaling=scale, tree=tree)[0][0]
 
 
@@ -211,7 +211,7 @@ def test_second_derivatives_of_a_smooth_plan_pass_gradgradcheck(monkeypatch):
 def test_a_second_backward_pass_is_refused():
     row = packed_cases(0)["subtrees"]
     inputs = states(row, 0, group=1)
-    out, _ = TreeAttention.apply(*inputs, plan(row.leave), 1.0)
+    out, _ = TreeAttention.apply(*inputs, plan(row.subtree_end), 1.0)
     with pytest.raises(RuntimeError, match="first derivatives only"):
         torch.autograd.grad(out.square().sum(), inputs[:1], create_graph=True)
 
@@ -232,7 +232,7 @@ def test_other_states_in_one_branch_leave_all_rows_outside_it_bit_identical(case
     inputs = [t.detach() for t in states(row, PREFIX, group=2, dtype=dtype)]
     before = interface(inputs, row, PREFIX, 0.3)
     for top in (len(row.ids) // 3, len(row.ids) // 2, len(row.ids) - 1):
-        branch = slice(top, int(row.leave[top]))
+        branch = slice(top, int(row.subtree_end[top]))
         changed = [t.clone() for t in inputs]
         changed[0][branch] = 3.0
         for t in changed[1:]:
@@ -262,7 +262,9 @@ def test_what_tree_attention_does_not_compute_is_refused(asked):
     row = packed_cases(0)["little"]
     q, k, v = (t.transpose(0, 1)[None] for t in states(row, 0, group=1))
     with pytest.raises(Refused, match="which tree attention does not have"):
-        tree_attention.tree_attention(torch.nn.Module(), q, k, v, None, tree=plan(row.leave), **{asked: REFUSED[asked]})
+        tree_attention.tree_attention(
+            torch.nn.Module(), q, k, v, None, tree=plan(row.subtree_end), **{asked: REFUSED[asked]}
+        )
 
 
 def test_a_log_sum_exp_of_another_layout_is_refused():

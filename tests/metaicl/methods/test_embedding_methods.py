@@ -76,7 +76,7 @@ def items(
 
 @pytest.fixture
 def width(frozen) -> int:
-    return int(frozen.shape.hidden_size)
+    return int(frozen.model_config.hidden_size)
 
 
 def perturb(method: nn.Module) -> nn.Module:
@@ -453,7 +453,7 @@ def test_items_are_kept_class_by_class_in_turn_whatever_their_order(most, seed):
 
 
 def test_a_layer_is_a_share_of_the_depth_or_a_number_and_must_exist(frozen):
-    depth = frozen.shape.num_hidden_layers
+    depth = frozen.model_config.num_hidden_layers
     for layer, expected in ((0.8, round(0.8 * depth)), (-1, depth), (1, 1), (0, 0), (-depth - 1, 0)):
         assert ProtoNet(frozen, FORM, ProtoNet.Config(layer=layer)).embed.layer == expected
     with pytest.raises(UserError, match="no such layer"):
