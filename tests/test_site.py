@@ -39,3 +39,14 @@ def test_every_name_of_the_python_reference_is_one():
         for name in names:
             module, _, cls = name.rpartition(".")
             assert callable(load_named(f"{module}:{cls}"))
+
+
+def test_the_log_is_newest_first_a_paragraph_each_and_has_its_full_records():
+    short, full = (
+        re.split(r"^## ", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+        for page in ("docs/experiments.md", "results/log/experiments.md")
+    )
+    dates = [entry[: len("2026-11-29")] for entry in short]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in dates) and dates == sorted(dates, reverse=True)
+    assert [entry.strip().count("\n\n") for entry in short] == [1] * len(short)
+    assert [entry.splitlines()[0] for entry in short] == [entry.splitlines()[0] for entry in full]
