@@ -11,6 +11,7 @@ from metaicl.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = runpy.run_path(str(ROOT / "docs" / "reference.py"))
+RESULTS = runpy.run_path(str(ROOT / "docs" / "results.py"))
 
 
 def test_every_page_has_one_place_in_the_navigation():
@@ -50,3 +51,15 @@ def test_the_log_is_newest_first_a_paragraph_each_and_has_its_full_records():
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for date in dates) and dates == sorted(dates, reverse=True)
     assert [entry.strip().count("\n\n") for entry in short] == [1] * len(short)
     assert [entry.splitlines()[0] for entry in short] == [entry.splitlines()[0] for entry in full]
+
+
+def test_the_tables_of_results_are_those_of_the_files():
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
+    assert [path.name for path, text in pages.items() if RESULTS["rewritten"](text) != text] == []
+    shown = [name for text in pages.values() for _, name, *_ in RESULTS["BLOCK"].findall(text)]
+    assert sorted(shown) == sorted(RESULTS["MADE"])
+
+
+def test_a_changed_number_of_a_table_is_found():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "+14.1 [" in page and RESULTS["rewritten"](page.replace("+14.1 [", "+14.2 [")) == page

@@ -1,0 +1,163 @@
+"""Write the tables of the documentation from what was measured, so that they cannot differ from it.
+
+    python docs/results.py
+
+reads `results/` and writes each block between `<!-- made by docs/results.py: NAME -->` and `<!-- end -->` again, in
+every page of docs/ that has one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "results"
+BLOCK = re.compile(r"(<!-- made by docs/results\.py: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+FAMILIES = {  # the columns of the table of families, and the methods of each
+    "plain model": ("icl",),
+    "calibrated": ("icl_contextual", "icl_pmi"),
+    "in context, meta-trained": ("metaicl", "metaicl_channel", "ict", "multitask"),
+    "gradients, meta-trained": (
+        *("fomaml", "maml", "reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta", "fomaml_icl", "maml_icl"),
+        *("platipus", "bmaml"),
+    ),
+    "embeddings": (
+        *("protonet", "protonet_cosine", "matching", "matching_fce", "relation", "r2d2", "lrd2", "snail"),
+        *("knn", "setfit"),
+    ),
+    "fine-tuning": ("finetune",),
+    "transfer": ("transfer",),
+}
+HEADLINE_K = 16
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def interval(value: Sequence[float] | None, sign: str = "") -> str:
+    """A mean with its interval: `53.3 [42.0, 64.7]`; nothing where there is no value."""
+    return "" if value is None else f"{value[0]:{sign}.1f} [{value[1]:.1f}, {value[2]:.1f}]"
+
+
+def comparisons(name: str) -> str:
+    """The recorded comparisons of one table: what was run, what came out, and the commands."""
+    runs = [run for run in yaml.safe_load((RESULTS / "comparisons.yaml").read_text("utf-8")) if run["table"] == name]
+    rows = [
+        [
+            str(run["date"]),
+            run.get("size", ""),
+            *(str(run[key]) for key in ("steps", "tasks", "seeds")),
+            f"{run['seconds']:,}" if "seconds" in run else "",
+            *(interval(run.get(key)) for key in ("metaicl", "raw", "calibrated")),
+            *(interval(run.get(key), "+") for key in ("gain", "gain_over_calibrated")),
+            str(run.get("p", "")),
+            run.get("win_tie_loss", ""),
+            run["machine"],
+        ]
+        for run in runs
+    ]
+    head = ["date", "size", "steps", "tasks", "support sets", "seconds", "MetaICL", "raw ICL", "raw ICL, calibrated"]
+    head += ["gain over raw ICL", "gain over calibrated", "p", "win/tie/loss over tasks", "machine"]
+    used = [i for i in range(len(head)) if any(row[i] for row in rows)]
+    commands = "\n".join(dict.fromkeys(run["command"] for run in runs))
+    text = f"```sh\n{commands}\n```\n\n" + table([head[i] for i in used], [[row[i] for i in used] for row in rows])
+    for run in runs:
+        if "by_task" in run:
+            by_task = [[task, *map(str, scores)] for task, scores in run["by_task"].items()]
+            text += "\n\n" + table(["task", "raw ICL", "MetaICL"], by_task)
+    return text
+
+
+def benchmark() -> tuple[list[str], list[str], dict[tuple[str, str], float | None]]:
+    """(methods, tasks, the score of each pair at the headline k; None where the method refused) of the benchmark."""
+    found = json.loads((RESULTS / "map" / "map.json").read_text("utf-8"))
+    lines = map(json.loads, (RESULTS / "map" / "map.jsonl").read_text("utf-8").splitlines())
+    wanted = set(found["cells"])
+    scores = {
+        (line["method"], line["task"]): line.get("score")
+        for line in lines
+        if line["key"] in wanted and line["k"] == HEADLINE_K
+    }
+    return found["methods"], [task for tasks in found["applications"].values() for task in tasks], scores
+
+
+def families() -> str:
+    """The best score of each family of methods on each task."""
+    _, tasks, scores = benchmark()
+    rows = []
+    for task in tasks:
+        best = [[s for m in methods if (s := scores.get((m, task))) is not None] for methods in FAMILIES.values()]
+        rows.append([task, *(f"{max(found):.0f}" if found else "" for found in best)])
+    return table(["task", *FAMILIES], rows)
+
+
+def methods() -> str:
+    """Every method's score on every task."""
+    names, tasks, scores = benchmark()
+    cells = [[scores.get((name, task), -1.0) for task in tasks] for name in names]
+    rows = [
+        [f"`{name}`", *("" if s is None else "·" if s < 0 else f"{s:.0f}" for s in row)]
+        for name, row in zip(names, cells, strict=True)
+    ]
+    return table(["method", *tasks], rows)
+
+
+def overfitting() -> str:
+    """How much training on few tasks gains on these and on unseen ones."""
+    rows = []
+    for name in ("protonet", "metaicl"):
+        for curve in json.loads((RESULTS / "pitfalls" / f"{name}.json").read_text("utf-8"))["overfitting"]:
+            first, last = curve["points"][0], curve["points"][-1]
+            gains = (f"{last[side] - first[side]:+.1f}" for side in ("seen", "unseen"))
+            rows.append([f"`{name}`", str(curve["tasks"]), *gains])
+    return table(["method", "training tasks", "gain on seen tasks", "gain on unseen tasks"], rows)
+
+
+def studies() -> str:
+    """What each search of hyperparameters tried and chose."""
+    rows = []
+    for folder in sorted((RESULTS / "tune").iterdir()):
+        trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text("utf-8").splitlines()]
+        chosen: Mapping[str, Any] = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+        options = {**chosen.get("method_options", {}), **{k: chosen[k] for k in ("learning_rate",) if k in chosen}}
+        rows.append(
+            [
+                f"`{folder.name}`",
+                ", ".join(f"{100 * t['value']:.1f}" if t.get("value") is not None else "diverged" for t in trials),
+                ", ".join(f"`{key}` {value:.3g}" for key, value in options.items()),
+            ]
+        )
+    return table(["method", "mean score of each trial (the first has the defaults)", "chosen"], rows)
+
+
+MADE: Mapping[str, Callable[[], str]] = {
+    "embedded": lambda: comparisons("embedded"),
+    "realtasks": lambda: comparisons("realtasks"),
+    "configs": lambda: comparisons("configs"),
+    "families": families,
+    "methods": methods,
+    "overfitting": overfitting,
+    "studies": studies,
+}
+
+
+def rewritten(text: str) -> str:
+    """A page with each of its blocks made again."""
+    return BLOCK.sub(lambda found: f"{found[1]}\n{MADE[found[2]]()}\n\n{found[4]}", text)
+
+
+if __name__ == "__main__":
+    for path in sorted(DOCS.glob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        if (after := rewritten(before)) != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"{path.name} written")
