@@ -48,6 +48,7 @@ lint: install
 docs: install
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[docs]"
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/notebook.py
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
 
 model: install
