@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12   which Python makes .venv
 #   ARGS="--json"       options of the quickstart
-#   PIP_...             pip's own settings (README.md, "Installation"), such as PIP_EXTRA_INDEX_URL
+#   PIP_...             pip's own settings (docs/installation.md), such as PIP_EXTRA_INDEX_URL
 
 PYTHON ?= python3
 ARGS ?=
@@ -69,7 +69,7 @@ $(VENV)/made:
 $(VENV)/installed: $(VENV)/made pyproject.toml
 	@echo "Installing into $(VENV) (some minutes; done once) ..."
 	@if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1 && ! $(BIN)/python -c 'import torch' 2>/dev/null; then \
-	  echo "No GPU found: where pip is told of no CPU build of PyTorch, it takes the CUDA build of some GB (README.md, \"Installation\")."; fi
+	  echo "No GPU found: where pip is told of no CPU build of PyTorch, it takes the CUDA build of some GB (docs/installation.md)."; fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check "pip>=21.3"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable ".[dev]"
 	@touch $@

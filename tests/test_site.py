@@ -64,3 +64,13 @@ def test_the_tables_of_results_are_those_of_the_files():
 def test_a_changed_number_of_a_table_is_found():
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert "+14.1 [" in page and RESULTS["rewritten"](page.replace("+14.1 [", "+14.2 [")) == page
+
+
+def test_the_first_page_shows_a_recorded_result():
+    import yaml
+
+    run = yaml.safe_load((ROOT / "results" / "comparisons.yaml").read_text(encoding="utf-8"))[0]
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("metaicl", "raw", "calibrated", "gain", "gain_over_calibrated"):
+        mean, low, high = run[name]
+        assert f"{mean} [{low}, {high}]" in page or f"{mean} points [{low}, {high}]" in page, name
