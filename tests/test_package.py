@@ -66,10 +66,11 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_every_python_file_of_the_packages_is_in_the_wheel(wheel: Path):
+def test_every_python_file_and_every_family_of_tasks_is_in_the_wheel(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
-    here = {str(p.relative_to(ROOT)) for top in ("metaicl", "task_suites", "eval") for p in (ROOT / top).rglob("*.py")}
-    assert here - names == set()
+    paths = [p for top in ("metaicl", "task_suites", "eval") for p in (ROOT / top).rglob("*.py")]
+    paths += (ROOT / "task_suites" / "embedded" / "families").glob("*.yaml")
+    assert {str(path.relative_to(ROOT)) for path in paths} - names == set()
 
 
 def test_the_installed_wheel_answers(python: Path, tmp_path: Path):

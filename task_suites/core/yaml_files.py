@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,31 @@ def read_yaml(path: Path) -> Any:
     """The value in a YAML file, read without running anything; aliases are taken as far as they stay small.
 
     Raises:
+        UserError: see `compose`.
+    """
+    return _read(path, lambda loader, node: None if node is None else loader.construct_document(node))
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """The node at the root of a YAML file, whose values are not made yet; None for an empty file.
+
+    Raises:
         UserError: see `read_text`; or not YAML, a key twice, several documents, or aliases that grow beyond
             `MAX_NODES` or into a circle.
     """
+    node: yaml.Node | None = _read(path, lambda loader, node: node)
+    return node
+
+
+def _read(path: Path, made: Callable[[Any, yaml.Node | None], Any]) -> Any:
+    """What `made` gives for the loader and the root, which is checked; its mistakes are a `UserError`."""
     text = read_text(path, MAX_YAML)
     loader = _yaml_loader()(io.StringIO(text))
     try:
         node = loader.get_single_node()
-        if node is None:
-            return None
-        if _size(node, {}, ()) > MAX_NODES:
+        if node is not None and _size(node, {}, ()) > MAX_NODES:
             raise UserError("the aliases make the file too large", where=path, expected=f"at most {MAX_NODES} values")
-        return loader.construct_document(node)
+        return made(loader, node)
     except UserError:
         raise
     except _YAML_MISTAKES as error:
@@ -61,17 +74,24 @@ def _size(node: Any, known: dict[int, float], above: tuple[int, ...]) -> float:
     Raises:
         yaml.constructor.ConstructorError: a key twice in one mapping.
     """
+    if isinstance(node, yaml.ScalarNode):
+        return 1.0
     if id(node) in above:
         return math.inf
     if id(node) not in known:
-        below = [node.value] if isinstance(node, yaml.ScalarNode) else node.value
+        below = node.value
         if isinstance(node, yaml.MappingNode):
-            keys = [(key.tag, key.value) for key, _ in below if isinstance(key, yaml.ScalarNode)]
-            if len(set(keys)) != len(keys):
-                (_, twice), _ = Counter(keys).most_common(1)[0]
-                problem = f"key {twice!r} occurs twice in one mapping"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        children = [child for item in below for child in (item if isinstance(item, tuple) else (item,))]
+            _refuse_repeated([key for key, _ in below if isinstance(key, yaml.ScalarNode)])
+            below = [child for pair in below for child in pair]
         above = (*above, id(node))
-        known[id(node)] = 1.0 + sum(_size(c, known, above) for c in children if isinstance(c, yaml.Node))
+        known[id(node)] = 1.0 + sum(_size(child, known, above) for child in below)
     return known[id(node)]
+
+
+def _refuse_repeated(keys: list[yaml.ScalarNode]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for key in keys:
+        if (key.tag, key.value) in seen:
+            problem = f"key {key.value!r} occurs twice in one mapping"
+            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        seen.add((key.tag, key.value))

@@ -1,5 +1,6 @@
-"""The built-in suite: 14 small worlds, each with its own lexicon, templates and tasks; no file, no network, no model.
+"""The built-in suite: small worlds, each with its own lexicon, templates and tasks; no network, no model.
 
-`grammar` holds the surface rules of English, `generator` turns a lexicon and templates into a `Task`, and each other
-module holds one family. `task_suites.sources.embedded.open_embedded` puts them together.
+A family is a YAML file in the folder `families`, which `family_files` reads and whose format it describes. `templates`
+fills slots from a lexicon, `grammar` holds the surface rules of English, `kinds` draws an example of each kind of task,
+and `generator` makes a `Task` with its splits. `task_suites.sources.embedded.open_embedded` puts the families together.
 """

@@ -1,8 +1,8 @@
 """Which attempt gave each example of the built-in suite, so that those before it need not be drawn to be rejected.
 
-Three attempts in four are rejected (their text is too long or short, or falls on the other side). `attempts.json` holds
-the number of the one that is not, for each example, and a hash of the modules of this folder: where these have changed,
-it is ignored, and the examples are found attempt by attempt, as they were when it was made.
+Three attempts in four are rejected: their text is too long or too short, or belongs to the other split. For each
+example, `attempts.json` holds the number of the attempt that is not rejected. It holds them by family, with a hash of
+the family's file and of the modules of this folder. Where that hash differs, the examples are found attempt by attempt.
 
     python -m task_suites.embedded.attempts      # write it again, after a change of this folder; about ten seconds
 """
@@ -14,46 +14,63 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 HERE = Path(__file__).resolve().parent
 FILE = HERE / "attempts.json"
 
 
-def sources() -> str:
-    """SHA-256 over the modules of this folder, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in sorted(HERE.glob("*.py")):
-        digest.update(f"{path.name}\n".encode() + path.read_bytes().replace(b"\r\n", b"\n"))
+class Kept(TypedDict):
+    """What the file holds for a family: a hash, and the attempts of each `task/split`, a byte each, in hexadecimal."""
+
+    sources: str
+    attempts: dict[str, str]
+
+
+def sources(family: Path) -> str:
+    """SHA-256 over the modules of this folder and the file of a family, in hexadecimal."""
+    digest = hashlib.sha256(_modules())
+    digest.update(_unix(family.read_bytes()))
     return digest.hexdigest()
 
 
 @cache
-def _known() -> Mapping[str, str]:
-    if not FILE.is_file():
-        return {}
-    kept: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
-    return kept["attempts"] if kept["sources"] == sources() else {}
+def _modules() -> bytes:
+    return b"".join(f"{path.name}\n".encode() + _unix(path.read_bytes()) for path in sorted(HERE.glob("*.py")))
 
 
-def known(task: str, split: str) -> Sequence[int]:
-    """The attempts of the examples number 0, 1, ... of a split; none where they are not known."""
-    return bytes.fromhex(_known().get(f"{task}/{split}", ""))
+def _unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
+
+
+@cache
+def _kept() -> Mapping[str, Kept]:
+    kept: dict[str, Kept] = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    return kept
+
+
+def known(family: str, sources: str, task: str, split: str) -> Sequence[int]:
+    """The attempts of the examples number 0, 1, ... of a split; none where they are not known for these sources."""
+    kept = _kept().get(family)
+    return bytes.fromhex(kept["attempts"].get(f"{task}/{split}", "")) if kept and kept["sources"] == sources else b""
 
 
 def write() -> None:
     """Find the attempts of all examples of the built-in suite from the beginning, and write the file."""
     from task_suites.core.atomic import write_text
+    from task_suites.embedded.family_files import read_families
     from task_suites.embedded.generator import SIZES, attempts_of
-    from task_suites.sources.embedded import FAMILIES
 
-    found = {
-        f"{family.name}_{blueprint.name}/{split}": bytes(attempts_of(family, blueprint, split)).hex()
-        for family in FAMILIES
-        for blueprint in family.blueprints
-        for split in SIZES
-    }
-    write_text(FILE, json.dumps({"sources": sources(), "attempts": found}, indent=0) + "\n")
+    kept: dict[str, Kept] = {}
+    for family in read_families():
+        names = {f"{family.name}_{blueprint.name}": blueprint.draw for blueprint in family.blueprints}
+        attempts = {
+            f"{name}/{split}": bytes(attempts_of(name, split, draw)).hex()
+            for name, draw in names.items()
+            for split in SIZES
+        }
+        kept[family.name] = {"sources": family.sources, "attempts": attempts}
+    write_text(FILE, json.dumps(kept, indent=0) + "\n")
 
 
 if __name__ == "__main__":

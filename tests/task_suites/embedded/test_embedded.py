@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import random
+import json
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 
 from task_suites.core.errors import UserError
-from task_suites.embedded.generator import Filler, example_at, materialise, parse, side_of
-from task_suites.embedded.grammar import captured, finished, tagged, with_articles
+from task_suites.embedded.family_files import read_families
+from task_suites.embedded.generator import example_at, materialise, side_of
+from task_suites.embedded.templates import parse
 from task_suites.example import Example
-from task_suites.sources.embedded import FAMILIES, open_embedded
+from task_suites.sources.embedded import open_embedded
 from task_suites.task import META_SPLITS, TASK_TYPES, Task
 
+STORED = Path(__file__).parents[2] / "fixtures" / "embedded.json"
 SUITE = open_embedded()
-BLUEPRINTS = {f"{family.name}_{b.name}": (family, b) for family in FAMILIES for b in family.blueprints}
+FAMILIES = read_families()
+BLUEPRINTS = {f"{family.name}_{blueprint.name}": blueprint for family in FAMILIES for blueprint in family.blueprints}
 TASKS = list(SUITE.tasks.values())
 every_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
@@ -28,8 +32,7 @@ def all_examples(task: Task) -> list[Example]:
 
 
 def draw_at(name: str, split: str, index: int) -> Example:
-    family, blueprint = BLUEPRINTS[name]
-    return example_at(name, split, index, lambda rng: blueprint.draw(rng, family.lexicon))
+    return example_at(name, split, index, BLUEPRINTS[name].draw)
 
 
 def apart(items: dict[str, set[str]]) -> list[str]:
@@ -95,7 +98,7 @@ def test_held_out_examples_do_not_leak_into_meta_training():
 
 @every_task
 def test_every_task_uses_at_least_eight_templates(task):
-    assert len(set(BLUEPRINTS[task.name][1].templates)) >= 8
+    assert len(set(BLUEPRINTS[task.name].templates)) >= 8
 
 
 @every_task
@@ -171,7 +174,7 @@ def test_the_english_is_sound_on_the_surface(task):
         assert not re.search(r"[.?!] [a-z]", plain), text
 
 
-def test_examples_depend_on_task_split_and_index_alone():
+def test_examples_depend_on_task_split_and_index_only():
     names = [TASKS[0].name, TASKS[-1].name]
     expected = [draw_at(name, split, 7) for name in names for split in ("test", "train")]
     for index in range(5):
@@ -205,37 +208,14 @@ def test_a_generator_that_repeats_itself_is_refused():
         example_at("tiny", "train", 0, lambda rng: Example(input="too short"))
 
 
-def test_templates_nest_and_do_not_repeat_a_phrase():
-    lexicon = {"who": ("Ann", "Bob"), "mood": {"glad": ("smiles {at {who}|}",), "sad": ("weeps",)}}
-    filler = Filler(random.Random(0), lexicon, {"mood": "sad"})
-    assert filler.fill("{mood}") == "weeps"
-    assert set(filler.fill("{who} {who}").split()) == {"Ann", "Bob"}
-    with pytest.raises(ValueError, match="braces"):
-        parse("{who")
+def published() -> dict[str, dict[str, object]]:
+    """What must never change: the fingerprint of each task, and the tasks of each side in their order."""
+    return {
+        "fingerprints": {task.name: task.fingerprint() for task in TASKS},
+        "sides": {side: [task.name for task in SUITE.split(side)] for side in META_SPLITS},
+    }
 
 
-def test_grammar_sets_articles_capitals_tokens_and_spans():
-    assert (
-        with_articles("a [E1] apple [/E1], an <X:unicorn> and a hour")
-        == "an [E1] apple [/E1], a <X:unicorn> and an hour"
-    )
-    assert finished('he said: "go . now!." then  left') == 'He said: "Go. Now!" then left'
-    assert tagged("The <A:old saw> broke.") == (("The", "old", "saw", "broke", "."), ("O", "B-A", "I-A", "O", "O"))
-    assert captured("a <X:b c> d") == ("a b c d", "b c")
-
-
-def test_the_data_are_those_of_the_golden_sample():
-    assert {name: SUITE[name].fingerprint()[:16] for name in GOLDEN} == GOLDEN
-
-
-GOLDEN = {  # printed by Task.fingerprint(); a change here is a change of the data and belongs in the change log
-    "household_trade": "a22373c53fc95ed6",
-    "harbour_log": "d1eec2b30249ba44",
-    "school_advice": "87ca8a4269ce042f",
-    "kitchen_recipe": "cc96e86bdc1807f8",
-    "office_repairs": "b4524c681b693718",
-    "weather_wind": "4890b1559a53cc52",
-    "museum_origin": "5faa420e6565f2d3",
-    "court_testimony": "cccaf4c1996e0397",
-    "travel_goal": "33bb5e3567197cf0",
-}
+def test_the_data_are_those_that_were_published():
+    """Where it fails, data have changed; `published()` is the new file. Say so in the change log."""
+    assert json.loads(STORED.read_text(encoding="utf-8")) == published()

@@ -165,7 +165,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3", ":1: not readable as YAML: key 'a' occurs twice in one mapping"),
+        ("a: 1\nb: 2\na: 3", ":3: not readable as YAML: key 'a' occurs twice in one mapping"),
         ("- {a: {a: 1, a: 2}}", ":1: not readable as YAML: key 'a' occurs twice"),
         (BOMB, ": the aliases make the file too large"),
         ("a: &x [*x]", ": the aliases make the file too large"),
