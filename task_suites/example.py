@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import ClassVar, Literal, get_args
+from dataclasses import InitVar, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Literal, get_args
 
 Form = Literal["options", "text", "tags"]
 FORMS: tuple[str, ...] = get_args(Form)
@@ -27,6 +27,7 @@ class Example:
     Attributes:
         accepted: right answers besides `output`, in the ``options`` form further options, in the ``tags`` form none; a
             metric takes the best of them.
+        place: file and line that the example was read from, where its reader knows them.
     """
 
     input: str = ""
@@ -35,8 +36,11 @@ class Example:
     tokens: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     accepted: tuple[str, ...] = ()
-    _content: ClassVar[str | None] = None  # kept, as draws ask for it several times; no field, so equality is the same
-    _place: ClassVar[str | None] = None  # no field either: where an example stands is not part of it
+    place: InitVar[str | None] = None  # no field, since equality and hashes do not depend on it
+
+    def __post_init__(self, place: str | None) -> None:
+        if place is not None:
+            object.__setattr__(self, "place", place)
 
     @property
     def form(self) -> Form:
@@ -50,33 +54,18 @@ class Example:
         """The input as one line of text (tokens joined by blanks for the ``tags`` form)."""
         return self.input if self.tokens is None else " ".join(self.tokens)
 
-    @property
+    @cached_property
     def content(self) -> str:
-        """What makes two examples the same item: the input, case and white space aside.
+        """What makes two examples the same item: the input, without regard to case and white space.
 
         Neither the answer nor the options take part, so that a relabelled duplicate is still found.
         """
-        kept = self._content
-        if kept is None:
-            kept = self.text.casefold()
-            # in most texts the only white space is single blanks inside, and seeing that is quicker than splitting
-            if not kept.isprintable() or "  " in kept or kept != kept.strip():
-                kept = " ".join(kept.split())
-            self.__dict__["_content"] = kept
-        return kept
-
-    @property
-    def place(self) -> str | None:
-        """File and line that the example was read from, where its reader knows them."""
-        return self._place
-
-    def placed(self, where: object) -> Example:
-        """The same object, which remembers where it was read from (file:line)."""
-        self.__dict__["_place"] = None if where is None else str(where)
-        return self
+        text = self.text.casefold()
+        # in most texts the only white space is single blanks inside, and seeing that is quicker than splitting
+        return text if text.isprintable() and "  " not in text and text == text.strip() else " ".join(text.split())
 
     def hidden(self) -> Example:
-        """The same example without its answer."""
+        """Return the same example without its answer."""
         return replace(self, output=None, tags=None, accepted=())
 
     def problem(self, labels: Sequence[str] = (), answered: bool = True) -> tuple[str, object, object] | None:

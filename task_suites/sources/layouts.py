@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def sound(
                 continue
             found = f"{example.form} after {examples[0].form}"
             raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
-        examples.append(example.placed(place))
+        examples.append(example if place is None else replace(example, place=str(place)))
     if not examples:
         raise UserError("no example", where=where, expected="at least one that is sound")
     return examples

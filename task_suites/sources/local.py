@@ -6,7 +6,7 @@ docs/data.md says what the files hold. Every error names file and line.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -191,7 +191,7 @@ def checked_example(example: Example, labels: tuple[str, ...], where: object, an
     """
     if wrong := example.problem(labels, answered):
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
-    return example.placed(where)
+    return example if where is None else replace(example, place=str(where))
 
 
 def _typed(row: dict[str, Any], where: object) -> dict[str, Any]:
