@@ -15,14 +15,16 @@ from pathlib import Path
 from statistics import fmean
 
 from metaicl.methods.base import Method
+from metaicl.training.checkpoints import checkpoints_in, step_of
 from metaicl.training.config import TrainerConfig, ValidationConfig
 from metaicl.training.preflight import validation_episodes
-from metaicl.training.trainer import Trainer, checkpoints_in, step_of, training_episodes
+from metaicl.training.trainer import Trainer, training_episodes
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
 from task_suites.task import Task, TaskSuite
 
 SAMPLES = 2  # jobs that are timed of each kind
+REPEATS = 2  # how often a training step is timed; the shortest time counts
 STEPS = 64  # steps whose episodes are looked at; longer trainings are like their first steps
 
 
@@ -60,20 +62,34 @@ def spread(sizes: Sequence[int], count: int = SAMPLES) -> list[int]:
     return [order[int((part + 0.5) * len(order) / count)] for part in range(count)]
 
 
-def timed(jobs: Sequence[tuple[int, Callable[[], object]]]) -> Rate:
-    """Return the rate of (size, job) pairs, each of which is run. A job that returns False says that it did not do its
-    work, and is not counted."""
+def timed(jobs: Sequence[tuple[int, Callable[[], object]]], repeats: int = 1) -> Rate:
+    """Return the rate of (size, job) pairs, each of which is run. A job that returns False has not done its work,
+    and is not counted.
+
+    Args:
+        repeats: how often a job is run. Its shortest time counts, since other work on the machine only lengthens it.
+    """
     samples = []
     for size, job in jobs:
-        started = time.monotonic()
-        if job() is not False:
-            samples.append((size, time.monotonic() - started))
+        seconds = [_seconds(job) for _ in range(repeats)]
+        done = [one for one in seconds if one is not None]
+        if done:
+            samples.append((size, min(done)))
     return fitted(samples)
 
 
+def _seconds(job: Callable[[], object]) -> float | None:
+    """Return how long a job takes; None where it has not done its work."""
+    started = time.monotonic()
+    return None if job() is False else time.monotonic() - started
+
+
 def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = True) -> Rate:
-    """Return the rate of forward and backward passes over training episodes, of which `SAMPLES` are run (and the
-    shortest before, to warm up). Nothing that is kept between tasks is used, and the method stays as it was."""
+    """Return the rate of forward and backward passes over training episodes.
+
+    `SAMPLES` of them are run `REPEATS` times, and the shortest before, to warm up. Nothing that is cached between tasks
+    is used, and the method stays as it was.
+    """
     sizes, dropped = [method.tokens(episode) for episode in episodes], method.dropped
 
     def passes(episode: Episode) -> None:
@@ -83,7 +99,7 @@ def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = T
 
     if warm_up and episodes:
         passes(episodes[min(range(len(sizes)), key=sizes.__getitem__)])
-    rate = timed([(sizes[i], partial(passes, episodes[i])) for i in spread(sizes)])
+    rate = timed([(sizes[i], partial(passes, episodes[i])) for i in spread(sizes)], REPEATS)
     method.zero_grad()
     method.dropped = dropped
     return rate
