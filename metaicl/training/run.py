@@ -21,13 +21,14 @@ from metaicl.lm.machine import processor
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_training
+from metaicl.training.checkpoints import sound_checkpoint
 from metaicl.training.config import TrainRun, ValidationConfig
 from metaicl.training.estimate import training_seconds
 from metaicl.training.folders import one_process, set_aside
 from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
-from metaicl.training.trainer import Trained, Trainer, sound_checkpoint
+from metaicl.training.trainer import Trained, Trainer
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.core.flat import flat
@@ -80,22 +81,13 @@ def train_run(
         return load_method(run.folder / "best", backbone), _trained(run, before)
     if before:
         sound_checkpoint(run.folder)
-    config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
-    method = config.build(backbone, run.trainer.seed)
-    check_training(method, suite.split("meta_train"), suite.split("meta_validation"), run.trainer, run.validation)
-    validated = suite.split("meta_validation") if run.trainer.eval_steps else []
-    held_out = [task for task in validated if method.refusal(task) is None]
-    validate = make_validate(held_out, run.validation) if held_out else None
-    tasks = suite.split("meta_train")
-    trainer = Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record)
-    if trainer.accelerator.is_main_process:
-        if before is None and run.folder.exists() and any((run.folder / name).exists() for name in OF_A_RUN):
-            say(f"What was in {run.folder} lies in {set_aside(run.folder)} now")
-        record.write(run.folder)
-        write_config(run.folder / "config.yaml", flat(replace(resolved(run), run_name=run.run_name or run.folder.name)))
+    trainer, held_out = _ready(run, record, suite, make_validate, backbone)
+    main = trainer.accelerator.is_main_process
+    if main:
+        _write_record(run, record, new=before is None, say=say)
         if note:
             say(note)
-        weights = sum(p.numel() for p in method.learned().values())
+        weights = sum(p.numel() for p in trainer.method.learned().values())
         say(
             f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
             f"{trainer.config.max_steps} steps, {weights:,} weights"
@@ -104,11 +96,32 @@ def train_run(
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     trained = trainer.run(resume=before is not None)
-    if trainer.accelerator.is_main_process:
+    if main:
         finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
         replace(record, finished=finished).write(run.folder)
         say(f"Best weights (step {trained.best_step}): {trained.folder}")
-    return method, trained
+    return trainer.method, trained
+
+
+def _ready(
+    run: TrainRun, record: RunRecord, suite: TaskSuite, make_validate: MakeValidate, backbone: Backbone | None
+) -> tuple[Trainer, list[Task]]:
+    """Return the trainer of a run whose episodes have been checked, and the tasks that it validates on."""
+    config = MethodConfig(run.method, run.method_options, run.backbone, run.format)
+    method = config.build(backbone, run.trainer.seed)
+    tasks, validated = suite.split("meta_train"), suite.split("meta_validation")
+    check_training(method, tasks, validated, run.trainer, run.validation)
+    held_out = [task for task in validated if run.trainer.eval_steps and method.refusal(task) is None]
+    validate = make_validate(held_out, run.validation) if held_out else None
+    return Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record), held_out
+
+
+def _write_record(run: TrainRun, record: RunRecord, new: bool, say: Callable[[str], None]) -> None:
+    """Write which run the folder holds; another run in it is moved aside before a new one begins."""
+    if new and run.folder.exists() and any((run.folder / name).exists() for name in OF_A_RUN):
+        say(f"The earlier content of {run.folder} is now in {set_aside(run.folder)}")
+    record.write(run.folder)
+    write_config(run.folder / "config.yaml", flat(replace(resolved(run), run_name=run.run_name or run.folder.name)))
 
 
 def _to_continue(run: TrainRun, now: RunRecord, other_aside: bool) -> RunRecord | None:

@@ -15,7 +15,6 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,16 @@ from metaicl.lm.prompt_tree import best_fit
 from metaicl.lm.weights import check_weights, read_pickled
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
+from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
-from metaicl.training.folders import recover, whole_folder
 from metaicl.training.identity import RunRecord
 from metaicl.training.preflight import check_episodes
-from metaicl.training.seals import check_seal, seal
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
-METRICS = "metrics.jsonl"
 Validate = Callable[[Method], float]
 
 
@@ -117,6 +114,7 @@ class Trainer:
         learned = list(method.learned().values())
         optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        self.checkpoints = Checkpoints(run_dir, self.accelerator)
         self.accelerator.register_save_state_pre_hook(self._save_learned)
         self.accelerator.register_load_state_pre_hook(self._load_learned)
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
@@ -202,7 +200,7 @@ class Trainer:
             if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
             if self._due(self.config.save_steps):
-                self._checkpoint()
+                self.save_checkpoint()
         if self._out_of_patience():
             log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
         bar.close()
@@ -217,7 +215,7 @@ class Trainer:
         """Save a checkpoint of the last whole step, since the next one cannot be taken. With several processes the
         others may wait elsewhere, so that only the checkpoints so far are kept."""
         if self.step and self.accelerator.num_processes == 1:
-            self._checkpoint()
+            self.save_checkpoint()
             log.warning("Step %d cannot be taken; the state after step %d is kept", self.step + 1, self.step)
 
     def _take_average(self) -> None:
@@ -283,7 +281,7 @@ class Trainer:
         main = self.accelerator.is_main_process
         if main:
             self.run_dir.mkdir(parents=True, exist_ok=True)
-            self._tidy()
+            self.checkpoints.tidy()
         self.accelerator.wait_for_everyone()
         checkpoint = self._to_continue() if resume else None
         if checkpoint:
@@ -296,59 +294,28 @@ class Trainer:
             write_text(self.run_dir / METRICS, "")
 
     def _to_continue(self) -> Path | None:
-        """The newest checkpoint; None where there is none, or the best weights that it speaks of are gone.
+        """Return the newest checkpoint; None where there is none, or where its best weights are gone.
 
         Raises:
             UserError: a file of the checkpoint is missing or changed.
         """
         newest = sound_checkpoint(self.run_dir)
-        if newest and _state_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
+        if newest and counts_of(newest)["best"] and not (self.run_dir / "best" / CARD).is_file():
             log.warning("the best weights so far are gone from %s: the training begins at its first step", self.run_dir)
             return None
         return newest
 
-    def _tidy(self) -> None:
-        """Finish or undo what a killed process was saving."""
-        recover(self.run_dir / "best")
-        for left_over in (self.run_dir / "checkpoints").glob(".step-*"):
-            recover(left_over.with_name(left_over.stem.removeprefix(".")))
-        self._take_older_away()
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint of the last step. All processes take part."""
+        self.checkpoints.save(self.step, self._counts())
 
-    def _take_older_away(self) -> None:
-        newest = self._checkpoints()[-1:]
-        for folder in (self.run_dir / "checkpoints").glob("step-*"):
-            if folder not in newest and step_of(folder) is not None:
-                shutil.rmtree(folder)
-
-    def _checkpoints(self) -> list[Path]:
-        """The whole checkpoints, the newest last."""
-        return checkpoints_in(self.run_dir)
-
-    def _checkpoint(self) -> None:
-        """Write checkpoints/step-N whole, then take away the older ones. All processes take part in the saving."""
-        from accelerate.utils import broadcast_object_list
-
-        folder, main = self.run_dir / "checkpoints", self.accelerator.is_main_process
-        with whole_folder(folder / f"step-{self.step:06d}") if main else nullcontext() as scratch:
-            scratch = broadcast_object_list([str(scratch)])[0]
-            self.accelerator.save_state(scratch)
-            if main:
-                logged = self.run_dir / METRICS
-                text = logged.read_text(encoding="utf-8") if logged.exists() else ""
-                (Path(scratch) / METRICS).write_text(text, encoding="utf-8")
-                (Path(scratch) / "trainer.json").write_text(json.dumps(self._state()) + "\n")
-            self.accelerator.wait_for_everyone()
-            if main:
-                seal(Path(scratch))
-        if main:
-            self._take_older_away()
-
-    def _state(self) -> dict[str, Any]:
+    def _counts(self) -> dict[str, Any]:
+        """Return what the loop has counted, for a checkpoint."""
         names = ("step", "best", "stale", "seconds")
         return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped}
 
     def _load(self, folder: Path) -> None:
-        state = _state_of(folder)
+        state = counts_of(folder)
         self.accelerator.load_state(str(folder))
         self.step, self.stale, self.seconds = state["step"], state["stale"], state["seconds"]
         self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
@@ -373,32 +340,3 @@ class Trainer:
             for name, p in learned.items():
                 p.copy_(saved["learned"][name])
         self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
-
-
-def checkpoints_in(run_dir: Path) -> list[Path]:
-    """Return the whole checkpoints in a training's folder, the newest last; folders of other names are the user's."""
-    found = [path.parent for path in (run_dir / "checkpoints").glob("step-*/trainer.json")]
-    return sorted((folder for folder in found if step_of(folder) is not None), key=lambda folder: step_of(folder) or 0)
-
-
-def sound_checkpoint(run_dir: Path) -> Path | None:
-    """Return the newest checkpoint in a training's folder; None where there is none.
-
-    Raises:
-        UserError: a file of it is missing or changed.
-    """
-    newest = next(reversed(checkpoints_in(run_dir)), None)
-    if newest:
-        check_seal(newest, f"Delete {newest} and give the same command, which begins again.")
-    return newest
-
-
-def step_of(checkpoint: Path) -> int | None:
-    """Return the step of a checkpoint's folder by its name; None where the name is not one of ours."""
-    digits = checkpoint.name.removeprefix("step-")
-    return int(digits) if digits.isascii() and digits.isdigit() else None
-
-
-def _state_of(checkpoint: Path) -> dict[str, Any]:
-    """What the loop had counted at a checkpoint."""
-    return json.loads((checkpoint / "trainer.json").read_text())  # type: ignore[no-any-return]

@@ -174,7 +174,7 @@ def test_a_mixed_run_on_a_curriculum_resumes_to_the_same_weights(tmp_path):
     broken = make(tmp_path / "broken", config=config)
     for _ in range(2):
         broken.take_step()
-    broken._checkpoint()
+    broken.save_checkpoint()
     resumed = make(tmp_path / "broken", config=config)
     resumed.run()
     assert resumed.step == 4 and equal(weights(straight), weights(resumed))

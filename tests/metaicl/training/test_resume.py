@@ -18,6 +18,7 @@ from backbones import tiny_config
 from toys import toy_suite
 
 from metaicl.training.checkpoint import MethodConfig
+from metaicl.training.checkpoints import checkpoints_in
 from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import Trained, Trainer
 from task_suites.formats.prompt_format import PromptFormat
@@ -139,7 +140,7 @@ def test_the_count_of_dropped_demonstrations_goes_on(tmp_path):
     first = trainer()
     first.take_step()
     first.method.dropped = 7
-    first._checkpoint()
+    first.save_checkpoint()
     again = trainer()
     again._begin(resume=True)
     assert again.method.dropped == 7 and again.step == 1
@@ -150,8 +151,8 @@ def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path, steps):
     method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
     trainer = Trainer(method_config.build(), method_config, TASKS, CONFIG, tmp_path, progress=False)
     for trainer.step in steps:
-        trainer._checkpoint()
-    assert [p.name for p in trainer._checkpoints()] == [f"step-{steps[1]:06d}"]
+        trainer.save_checkpoint()
+    assert [p.name for p in checkpoints_in(trainer.run_dir)] == [f"step-{steps[1]:06d}"]
 
 
 def test_a_run_that_begins_again_takes_no_checkpoint_of_before(tmp_path):

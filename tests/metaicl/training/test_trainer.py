@@ -83,7 +83,7 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(tmp_path, name):
     broken = make(tmp_path / "broken", name, config)
     for _ in range(2):
         broken.take_step()
-    broken._checkpoint()
+    broken.save_checkpoint()
     broken.take_step()  # lost: it lies after the checkpoint
     resumed = make(tmp_path / "broken", name, config)
     resumed.run()
@@ -238,9 +238,9 @@ def test_a_disk_that_fills_up_during_a_checkpoint_is_one_clear_error(tmp_path, f
     trainer.take_step()
     with pytest.raises(UserError, match=r"saving failed: .*Free space"):
         save_method(trainer.method, trainer.method_config, full_disk / "best")
-    trainer.run_dir = full_disk
+    trainer.checkpoints.run_dir = full_disk
     with pytest.raises(UserError, match=r"saving failed: .*Free space"):
-        trainer._checkpoint()
+        trainer.save_checkpoint()
     assert not [p for p in full_disk.rglob("*") if p.is_file()]
 
 
@@ -253,7 +253,7 @@ from training import CONFIG, make
 trainer = make(Path(sys.argv[1]) / "run", "ict")  # Adam magnifies the rounding of small gradients
 world = trainer.accelerator.num_processes
 losses = [trainer.take_step()["loss"] for _ in range(2)]
-trainer._checkpoint()
+trainer.save_checkpoint()
 losses.append(trainer.take_step()["loss"])
 if trainer.accelerator.is_main_process:
     values = {n: p.detach() for n, p in trainer.method.learned().items()}
