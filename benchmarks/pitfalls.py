@@ -36,7 +36,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/ma
 import torch
 from scipy.stats import spearmanr
 
-from eval.harness import answer_episode, truth
+from eval.answering import answer_episode, truth
 from eval.metrics import score
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig

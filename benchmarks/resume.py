@@ -27,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; a child that is f
 
 import torch
 
-from eval.harness import make_validate
+from eval.answering import make_validate
 from metaicl.lm.config import BackboneConfig
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.training.identity import read_record

@@ -1,10 +1,10 @@
-"""`metaicl map`: every method on held-out tasks of each application that it serves, with equal budgets of training.
+"""`metaicl benchmark`: every method on held-out tasks of each application that it serves, with equal training budgets.
 
-The map grows over many runs. A place of it is one (method, task, k); as soon as it is filled it is appended to
-`map.jsonl` and never computed again, even where the trained weights are gone. Its key is a hash of the method's own
-settings, the protocol, the task's content and, for a meta-trained method, that of the tasks it learns from. So methods
-and held-out tasks may be added at any time; delete a line where our code that made it has changed. Places that are not
-there yet are shown empty.
+The benchmark grows over many runs. An entry is one method on one task at one k. As soon as it is known, it is appended
+to `benchmark.jsonl`; it is never computed again, even where the trained weights are gone. Its key is a hash of the
+method's own settings, the protocol, the task's content and, for a meta-trained method, the content of the tasks that it
+learns from. So methods and held-out tasks may be added at any time. Delete a line whose method has changed in this
+program itself. Entries that are not known yet are shown empty.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from eval.benchmark_results import ENTRIES, RESULTS, BenchmarkResults, Entry, RefusedEntry, entry_store
 from eval.calibration import calibration
-from eval.config import MapRun
-from eval.evaluate import DONE, Backbones, contender, finished_training, train_once
+from eval.config import BenchmarkRun
+from eval.contenders import DONE, Backbones, Contender, contender, finished_training, train_once
 from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
-from eval.harness import Comparison, Contender
-from eval.map_results import LEDGER, Ledger, MapResults, Place, RefusedPlace
+from eval.harness import Comparison
+from eval.hyperparameters import FILE, Hyperparameters
 from eval.metrics import score
 from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator
-from eval.tune import RECIPE, TRAINER, trainer_settings
+from eval.store import Store
 from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
@@ -41,19 +43,22 @@ from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.flat import flat
 from task_suites.core.json_files import read_json
-from task_suites.core.yaml_files import read_yaml
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import data_record, prompt_fingerprint
 from task_suites.task import Task, TaskSuite
 
 RESAMPLES = 300
-Asked = tuple[str, int]  # task, k
+Say = Callable[[str], None]
 
 
 @one_process
-def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
-    """Do what is missing of the map, as far as `max_minutes` allows, and write map.json, the page and the pictures."""
-    from eval.report.map import write_map
+def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
+    """Compute the missing entries, as far as `max_minutes` allows; write `benchmark.json`, the page and the pictures.
+
+    Raises:
+        UserError: an unknown method or task, or no entry is known at the end.
+    """
+    from eval.report.benchmark import write_benchmark
 
     started = time.monotonic()
     names = run.methods or list(METHODS)
@@ -62,97 +67,153 @@ def map_run(run: MapRun, say: Callable[[str], None] = print) -> MapResults:
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     check_base_model(run.backbone.model, data_record(tasks.values()))
-    folder = run.folder
-    write_config(folder / "config.yaml", flat(run))
-    ledger = Ledger(folder / LEDGER)
+    write_config(run.folder / "config.yaml", flat(run))
+    benchmark = Benchmark(run, suite, tasks, {n: _hyperparameters(run, n) for n in names}, Backbones(), say)
     if note:
         say(note)
-    prints = {t: prompt_fingerprint(task) for t, task in tasks.items()}
-    learned = hashed(training_tasks(suite))
-    places = [(t, k) for t in tasks for k in run.protocol.k]
-    recipes = {name: _recipe(run, name) for name in names}
-    keys = {(n, t, k): place_key(run, n, recipes[n], prints[t], k, learned) for n in names for t, k in places}
-    backbones = Backbones()
     for name in sorted(names, key=lambda n: (method_class(n).meta_trained, names.index(n))):
-        missing = [place for place in places if keys[(name, *place)] not in ledger.places]
-        if not missing:
-            continue
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
-        if late:
-            say(f"{name}: {counted(len(missing), 'place')} left empty")
-            continue
-        say(f"{name}: {counted(len(missing), 'place')}")
-        try:
-            made = _contender(run, name, recipes[name], suite, backbones, folder, say)
-            for one in filled(run, made, {t: tasks[t] for t, _ in missing}, missing, folder):
-                ledger.append(replace(one, key=keys[name, one.task, one.k], machine=machine()))
-        except UserError as error:  # an inner loop that diverges, say: the other methods continue
-            say(f"{name}: {counted(len(missing), 'place')} left empty: {error}")
-    found = [ledger.places[key] for key in keys.values() if key in ledger.places]
-    if not found:
-        raise UserError("the map has no cell yet", fix="Raise max_minutes.")
-    results = MapResults(
-        name=run.run_name or folder.name,
-        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        command="metaicl " + shlex.join(sys.argv[1:]),
-        manifest={**manifest(), "suite": suite.name, "backbone": asdict(run.backbone)},
-        protocol=asdict(run.protocol),
-        applications=run.applications,
-        budget_seconds=run.budget_seconds,
-        methods=names,
-        cells=tuple(found),
-        filtered=note,
-    )
-    write_text(folder / "map.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
-    say(f"Map: {write_map(folder)}   ({duration(time.monotonic() - started)})")
+        benchmark.fill(name, late)
+    results = benchmark.results(names, note)
+    write_text(run.folder / RESULTS, json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
+    say(f"Benchmark: {write_benchmark(run.folder)}   ({duration(time.monotonic() - started)})")
     return results
 
 
-def place_key(run: MapRun, name: str, recipe: dict[str, Any], task_print: str, k: int, learned: str) -> str:
-    """Return a hash of what a place of the map depends on. A recipe that states the defaults counts as none.
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark that is being filled.
+
+    Attributes:
+        run: its configuration.
+        suite: the tasks that methods are meta-trained on.
+        tasks: the held-out tasks of all applications, by name.
+        chosen: the hyperparameters of each method, by its name.
+        backbones: the models that are loaded.
+        say: takes a line for the user.
+    """
+
+    run: BenchmarkRun
+    suite: TaskSuite
+    tasks: Mapping[str, Task]
+    chosen: Mapping[str, Hyperparameters]
+    backbones: Backbones
+    say: Say
+
+    @cached_property
+    def store(self) -> Store[Entry | RefusedEntry]:
+        """The entries that are known."""
+        return entry_store(self.run.folder / ENTRIES)
+
+    @cached_property
+    def keys(self) -> dict[tuple[str, str, int], str]:
+        """The key of each (method, task, k)."""
+        prints = {name: prompt_fingerprint(task) for name, task in self.tasks.items()}
+        learned = hashed(training_tasks(self.suite))
+        return {
+            (method, task, k): entry_key(self.run, method, chosen, prints[task], k, learned)
+            for method, chosen in self.chosen.items()
+            for task in self.tasks
+            for k in self.run.protocol.k
+        }
+
+    def fill(self, name: str, late: bool) -> None:
+        """Compute the missing entries of a method, or report that they stay empty: because it is `late`, or because the
+        method fails (its inner loop diverges, for example)."""
+        missing = [(task, k) for (n, task, k), key in self.keys.items() if n == name and key not in self.store]
+        if not missing:
+            return
+        many = counted(len(missing), "score")
+        if late:
+            self.say(f"{name}: {many} left empty")
+            return
+        self.say(f"{name}: {many} missing")
+        try:
+            for entry in self._entries(self._contender(name), missing):
+                self.store.add(replace(entry, key=self.keys[name, entry.task, entry.k], machine=machine()))
+        except UserError as error:
+            self.say(f"{name}: {many} left empty: {error}")
+
+    def _entries(self, made: Contender, missing: Sequence[tuple[str, int]]) -> list[Entry | RefusedEntry]:
+        """Run the cells of some entries, each of which is stored in the folder's `cells.jsonl`, and sum them up."""
+        tasks = [self.tasks[name] for name in dict.fromkeys(task for task, _ in missing)]
+        comparison = Comparison(tasks, self.run.protocol, self.run.folder)
+        comparison.run(made)
+        finished = comparison.finished(made)
+        steps = read_json(self.run.folder / made.name / DONE)["steps"] if made.trained else None
+        return [
+            replace(summary(made, t, k, [c for c in finished if (c.task, c.k) == (t, k)]), steps=steps)
+            for t, k in missing
+        ]
+
+    def _contender(self, name: str) -> Contender:
+        """Return the method ready to be compared. It is meta-trained now if it has to be and is not."""
+        run, cls, chosen = self.run, method_class(name), self.chosen[name]
+        if not cls.meta_trained:
+            return contender(name, run.backbone, PromptFormat(), self.backbones, dict(chosen.options))
+        trainer = chosen.trainer(run.trainer)
+        backbone = cls.backbone_config(run.backbone, shared=True)
+        folder, options = str(run.folder / name), dict(chosen.options)
+        training = TrainRun(name, folder, run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
+        print_ = training_print(training, self.suite, run.budget_seconds)
+        shared = self.backbones(backbone) if cls.weights == "frozen" else None  # and the embeddings that it caches
+        if done := finished_training(training, print_, shared):
+            return done
+        plan, config = run.folder / "plans" / f"{name}.json", MethodConfig(name, options, backbone, PromptFormat())
+        trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(shared), self.suite, trainer)
+        return train_once(replace(training, trainer=trainer), print_, self.suite, self.say, shared)
+
+    def results(self, names: Sequence[str], note: str | None) -> BenchmarkResults:
+        """Return all entries that are known.
+
+        Raises:
+            UserError: there is none.
+        """
+        found = [self.store[key] for key in self.keys.values() if key in self.store]
+        if not found:
+            raise UserError("the benchmark has no entry yet", fix="Raise max_minutes.")
+        run = self.run
+        return BenchmarkResults(
+            name=run.run_name or run.folder.name,
+            created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            command="metaicl " + shlex.join(sys.argv[1:]),
+            manifest={**manifest(), "suite": self.suite.name, "backbone": asdict(run.backbone)},
+            protocol=asdict(run.protocol),
+            applications=run.applications,
+            budget_seconds=run.budget_seconds,
+            methods=names,
+            entries=tuple(found),
+            filtered=note,
+        )
+
+
+def entry_key(run: BenchmarkRun, name: str, chosen: Hyperparameters, task_print: str, k: int, learned: str) -> str:
+    """Return a hash of what an entry depends on. Hyperparameters equal to the defaults do not change it.
 
     Args:
         task_print: the fingerprint of the task's prompts.
-        learned: that of the tasks that methods are meta-trained on.
+        learned: the fingerprint of the tasks that methods are meta-trained on.
     """
     cls = method_class(name)
-    options = cls.configured(recipe.get("method_options", {})).to_dict()
+    options = cls.configured(chosen.options).to_dict()
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
     backbone = cls.backbone_config(run.backbone, shared=True)
     parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
     parts += source_prints(name)
     if cls.meta_trained:
-        parts += [
-            learned,
-            asdict(replace(run.trainer, **trainer_settings(recipe)).resolved()),
-            run.budget_seconds,
-        ]
+        parts += [learned, asdict(chosen.trainer(run.trainer).resolved()), run.budget_seconds]
     return hashed(parts)[:24]
 
 
-def filled(
-    run: MapRun, made: Contender, tasks: Mapping[str, Task], missing: Sequence[Asked], folder: Path
-) -> list[Place | RefusedPlace]:
-    """The missing places of a method: its cells are run (they are kept one by one in the folder's cells.jsonl)."""
-    comparison = Comparison(list(tasks.values()), run.protocol, folder)
-    comparison.run(made)
-    finished = comparison.finished(made)
-    done = folder / made.name / DONE
-    steps = read_json(done)["steps"] if made.trained else None
-    places = [summary(made, t, k, [c for c in finished if (c.task, c.k) == (t, k)]) for t, k in missing]
-    return [replace(one, steps=steps) for one in places]
-
-
-def summary(made: Contender, task: str, k: int, cells: Sequence[Cell | Refusal]) -> Place | RefusedPlace:
-    """A place's numbers: score and interval in points, seconds of adapting and of one query (means over support sets),
-    calibration where its answers have scores, the support sets that were refused and why; or, where all were, why."""
+def summary(made: Contender, task: str, k: int, cells: Sequence[Cell | Refusal]) -> Entry | RefusedEntry:
+    """Return an entry of the benchmark, made from its cells; a refused one where every cell was refused."""
     refused = [cell for cell in cells if isinstance(cell, Refusal)]
     scored = [cell for cell in cells if isinstance(cell, Cell)]
     if not scored:
-        return RefusedPlace(made.name, task, k, refused[0].reason)
+        return RefusedEntry(made.name, task, k, refused[0].reason)
     found = query_interval(scored)
     trusted = calibration(one for cell in scored for one in cell.predictions)
-    return Place(
+    return Entry(
         made.name,
         task,
         k,
@@ -171,59 +232,23 @@ def summary(made: Contender, task: str, k: int, cells: Sequence[Cell | Refusal])
 
 
 def _held_out_task(suite: TaskSuite, application: str, name: str) -> Task:
-    """The task, which must be in the meta-test split."""
+    """Return the task of this name, which must be in the meta-test split."""
     held_out = [task.name for task in suite.split("meta_test")]
     if name not in held_out:
         raise UserError(
-            f"applications: {application} wants a task of the meta-test split", found=name, fix=nearest(name, held_out)
+            f"applications: {application} needs a task of the meta-test split", found=name, fix=nearest(name, held_out)
         )
     return suite[name]
 
 
-def _contender(
-    run: MapRun,
-    name: str,
-    recipe: dict[str, Any],
-    suite: TaskSuite,
-    backbones: Backbones,
-    folder: Path,
-    say: Callable[[str], None],
-) -> Contender:
-    """The method ready to be compared, meta-trained now where it has to be and is not."""
-    cls = method_class(name)
-    options = recipe.get("method_options", {})
-    if not cls.meta_trained:
-        return contender(name, run.backbone, PromptFormat(), backbones, options)
-    trainer = replace(run.trainer, **trainer_settings(recipe))
-    backbone = cls.backbone_config(run.backbone, shared=True)
-    place = str(folder / name)
-    training = TrainRun(name, place, run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
-    print_ = training_print(training, suite, run.budget_seconds)
-    shared = backbones(backbone) if cls.weights == "frozen" else None  # and the embeddings that it keeps
-    if done := finished_training(training, print_, shared):
-        return done
-    plan, config = folder / "plans" / f"{name}.json", MethodConfig(name, options, backbone, PromptFormat())
-    trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(shared), suite, trainer)
-    return train_once(replace(training, trainer=trainer), print_, suite, say, shared)
-
-
-def _recipe(run: MapRun, name: str) -> dict[str, Any]:
-    """The tuned settings of a method, where the folder of recipes has them."""
-    path = Path(run.recipes) / name / RECIPE
-    if not run.recipes or not path.is_file():
-        return {}
-    recipe = read_yaml(path)
-    if not isinstance(recipe, dict) or not set(recipe) <= {"method", "method_options", *TRAINER}:
-        raise UserError(
-            "no recipe", where=path, expected="method, method_options and options of training (`metaicl tune`)"
-        )
-    if recipe.get("method") != name:
-        raise UserError("the recipe is another method's", where=path, found=recipe.get("method"), expected=name)
-    return recipe
+def _hyperparameters(run: BenchmarkRun, name: str) -> Hyperparameters:
+    """Return the tuned hyperparameters of a method; none where the folder of studies lacks them."""
+    path = Path(run.hyperparameters) / name / FILE
+    return Hyperparameters.read(path, name) if run.hyperparameters and path.is_file() else Hyperparameters()
 
 
 def query_interval(cells: Sequence[Cell]) -> Interval:
-    """The mean score of one task's cells in points with a 95 % bootstrap interval.
+    """Return the mean score of one task's cells, in points, with a 95 % bootstrap interval.
 
     Support sets are drawn with replacement, then queries inside each, and the metric is computed again: 300 resamples,
     seeded by the cells' keys.

@@ -1,4 +1,5 @@
-"""What the map of methods found, as objects: a `Place` is a method on a task at one k; `MapResults` are all of them."""
+"""What the benchmark of methods found, as objects. An `Entry` is one method on one task at one k; `BenchmarkResults`
+holds all of them."""
 
 from __future__ import annotations
 
@@ -8,25 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from eval.results import as_object, read_object
+from eval.store import Store
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
-from task_suites.core.line_store import LOST, LineStore
+from task_suites.core.line_store import LOST
 
-SCHEMA = 3  # of map.json
-LEDGER = "map.jsonl"  # in a map's folder: one line for each place that is filled
+SCHEMA = 3  # of benchmark.json
+RESULTS = "benchmark.json"  # in a benchmark's folder: what was compared, and the key of each entry
+ENTRIES = "benchmark.jsonl"  # in a benchmark's folder: one line for each entry
+AGAIN = "Run metaicl benchmark again; entries that are known are kept."
 
 
 @dataclass(frozen=True)
-class Place:
+class Entry:
     """One method on one task at one k, over all support sets that could be answered.
 
     Attributes:
-        method, task, k: which place.
+        method, task, k: what was measured.
         score, low, high: mean score in points with its 95 % interval.
-        seeds: support sets that were answered.
-        key: a hash of what it depends on.
-        queries: answered over all of them.
-        adapt_seconds, query_seconds: of adapting to a support set and of one query; None where not known.
+        seeds: the number of support sets that were answered.
+        key: a hash of what the entry depends on.
+        queries: the number of queries over all support sets.
+        adapt_seconds: mean seconds of adapting to a support set; None where not known.
+        query_seconds: mean seconds of one query; None where not known.
         ece, brier: calibration, where the answers have scores.
         train_seconds, steps: of the meta-training.
         machine: what it was measured on.
@@ -52,14 +57,18 @@ class Place:
     refused_seeds: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The place as a JSON object, without what is None."""
+        """Return the entry as a JSON object, without fields that are None."""
         return as_object(self)
 
 
 @dataclass(frozen=True)
-class RefusedPlace:
-    """One method on one task at one k, where every support set was refused; `refused` is the reason, `steps`
-    are those of the meta-training."""
+class RefusedEntry:
+    """One method on one task at one k, where every support set was refused.
+
+    Attributes:
+        method, task, k, key, steps, machine: as in `Entry`.
+        refused: the reason.
+    """
 
     method: str
     task: str
@@ -70,48 +79,38 @@ class RefusedPlace:
     machine: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The place as a JSON object."""
+        """Return the entry as a JSON object."""
         return as_object(self)
 
 
-def place(value: Any, where: Path | str) -> Place | RefusedPlace:
-    """Return the place that a JSON object holds.
+def entry_store(path: Path) -> Store[Entry | RefusedEntry]:
+    """Return the store of the entries in a file.
 
     Raises:
-        UserError: it lacks a field.
+        UserError: a line lacks a field.
     """
-    refused = isinstance(value, dict) and "refused" in value
-    if refused:
-        return RefusedPlace(**read_object(RefusedPlace, value, where, "the place"))
-    return Place(**read_object(Place, value, where, "the place"))
+    return Store(path, _entry, lambda entry: entry.to_json())
 
 
-class Ledger:
-    """The file of filled places, one JSON line each, by key."""
-
-    def __init__(self, path: Path):
-        self.store = LineStore(path)
-        self.places: dict[str, Place | RefusedPlace] = {}
-        for where, line in self.store.read():
-            if "key" not in line:
-                raise UserError("not a line of a map", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
-            self.places[line["key"]] = place(line, where)
-
-    def append(self, one: Place | RefusedPlace) -> None:
-        self.places[one.key] = one
-        self.store.append(one.to_json())
+def _entry(line: Mapping[str, Any], where: str) -> Entry | RefusedEntry:
+    """Return the entry that a line holds."""
+    if "key" not in line:
+        raise UserError("not an entry of a benchmark", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
+    if "refused" in line:
+        return RefusedEntry(**read_object(RefusedEntry, line, where, "the entry"))
+    return Entry(**read_object(Entry, line, where, "the entry"))
 
 
 @dataclass(frozen=True)
-class MapResults:
-    """All filled places of a map.
+class BenchmarkResults:
+    """All entries of a benchmark that are known.
 
     Attributes:
         name, created, command, manifest, protocol, filtered, notes: as in `eval.results.Results`.
         applications: the tasks of each application, by its name.
-        budget_seconds: what each meta-training was allowed.
-        methods: the rows, by name.
-        cells: the filled places, those that were refused among them.
+        budget_seconds: the seconds that each meta-training may take.
+        methods: the names of the methods, in the order of the rows.
+        entries: the entries, refused ones among them.
     """
 
     name: str
@@ -122,34 +121,34 @@ class MapResults:
     applications: Mapping[str, Sequence[str]]
     budget_seconds: float
     methods: Sequence[str]
-    cells: tuple[Place | RefusedPlace, ...]
+    entries: tuple[Entry | RefusedEntry, ...]
     filtered: str | None = None
     notes: Sequence[str] = field(default=())
 
     @classmethod
-    def load(cls, path: Path) -> MapResults:
-        """Return the map in a file, with the places that it names by their keys; these lie in the ledger beside it.
+    def load(cls, path: Path) -> BenchmarkResults:
+        """Return the benchmark in a file. The file names entries by their keys; the entries lie in `benchmark.jsonl`
+        beside it.
 
         Raises:
-            UserError: there is no such file, it is of another version, or a place is not in the ledger.
+            UserError: there is no such file, it is of another version, or an entry is missing.
         """
         if not path.is_file():
-            raise UserError("no map", where=path, fix="Run metaicl map first.")
+            raise UserError("no benchmark", where=path, fix="Run metaicl benchmark first.")
         value = read_json(path)
         own = read_object(cls, value, path, "the top level", "schema")
         if value["schema"] != SCHEMA:
-            fix = "Run metaicl map again; what is filled is kept."
-            raise UserError("a map of another version", where=path, fix=fix)
-        places = Ledger(path.with_name(LEDGER)).places
-        if lost := [key for key in own["cells"] if key not in places]:
-            fix = "Run metaicl map again; what is filled is kept."
-            raise UserError(f"{len(lost)} of the map's places are not in {LEDGER}", where=path, found=lost[0], fix=fix)
-        return cls(**{**own, "cells": tuple(places[key] for key in own["cells"])})
+            raise UserError("a benchmark of another version", where=path, fix=AGAIN)
+        entries = entry_store(path.with_name(ENTRIES))
+        if lost := [key for key in own["entries"] if key not in entries]:
+            what = f"{len(lost)} of the benchmark's entries are not in {ENTRIES}"
+            raise UserError(what, where=path, found=lost[0], fix=AGAIN)
+        return cls(**{**own, "entries": tuple(entries[key] for key in own["entries"])})
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `map.json`: of each place the key by which the ledger has it."""
+        """Return the content of `benchmark.json`, which has the key of each entry."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {"schema": SCHEMA, **own, "cells": [one.key for one in self.cells]}
+        return {"schema": SCHEMA, **own, "entries": [one.key for one in self.entries]}
 
     @property
     def headline_k(self) -> int:
@@ -157,12 +156,12 @@ class MapResults:
         return int(max(self.protocol["k"]))
 
     @property
-    def scored(self) -> list[Place]:
-        """The places that have a score."""
-        return [one for one in self.cells if isinstance(one, Place)]
+    def scored(self) -> list[Entry]:
+        """The entries that have a score."""
+        return [one for one in self.entries if isinstance(one, Entry)]
 
     @property
     def not_served(self) -> set[tuple[str, str]]:
         """The (method, task) pairs that were refused at every k."""
-        refused = {(one.method, one.task) for one in self.cells if isinstance(one, RefusedPlace)}
+        refused = {(one.method, one.task) for one in self.entries if isinstance(one, RefusedEntry)}
         return refused - {(one.method, one.task) for one in self.scored}

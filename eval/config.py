@@ -165,7 +165,7 @@ class QuickstartRun:
 
 @dataclass(frozen=True)
 class TuneRun:
-    """Find a method's recipe on the meta-validation tasks, by Optuna, every trial recorded.
+    """Find a method's hyperparameters on the meta-validation tasks, by Optuna, every trial recorded.
 
     Attributes:
         run_name: the study's name. Unset: the last part of output_dir, else "tune".
@@ -212,22 +212,23 @@ class TuneRun:
 
 
 @dataclass(frozen=True)
-class MapRun:
+class BenchmarkRun:
     """All methods on held-out tasks of each application, the same budget for each; finished cells are never done again.
 
     Attributes:
-        run_name: the map's name. Unset: the last part of output_dir, else "map".
-        output_dir: the map's folder. Unset: runs/NAME.
+        run_name: the benchmark's name. Unset: the last part of output_dir, else "benchmark".
+        output_dir: the benchmark's folder. Unset: runs/NAME.
         suite: tasks to meta-train on, and the applications' tasks
         applications: application -> its tasks, of the meta-test split.
         methods: registry names; empty takes all.
-        recipes: a folder of studies (`metaicl tune --output_dir FOLDER/METHOD` writes FOLDER/METHOD/recipe.yaml);
-            empty takes the defaults, and so do methods without one.
+        hyperparameters: a folder of studies (`metaicl tune --output_dir FOLDER/METHOD` writes
+            FOLDER/METHOD/hyperparameters.yaml). Methods without such a file have their defaults, and so have all
+            methods where it is unset.
         backbone: model
         protocol: evaluation: demonstrations, support sets and queries
         trainer: training; its steps come from the budget
         budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
-        max_minutes: begin no new method after so long; 0 continues to the end.
+        max_minutes: begin no new method after this many minutes; 0 continues to the end.
         progress: draw progress bars.
     """
 
@@ -236,7 +237,7 @@ class MapRun:
     suite: SuiteConfig = suite_section(lambda: SuiteConfig(max_words=40))
     applications: dict[str, list[str]] = field(default_factory=dict)
     methods: list[str] = field(default_factory=list)
-    recipes: str = ""
+    hyperparameters: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
     protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
     trainer: TrainerConfig = section(
@@ -252,7 +253,7 @@ class MapRun:
 
     @property
     def folder(self) -> Path:
-        return run_folder(self.output_dir, self.run_name, "map")
+        return run_folder(self.output_dir, self.run_name, "benchmark")
 
 
 def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
@@ -264,5 +265,5 @@ def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
     if trainer.max_steps is not None:
         raise UserError(
             f"max_steps is {trainer.max_steps}, but the steps come from a budget of {seconds:g} s",
-            fix="Leave max_steps out, here and in a recipe.",
+            fix="Leave max_steps out, here and in the hyperparameters.",
         )

@@ -13,144 +13,28 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from eval.answering import Answered, answer_episodes, answered_cell, protocol_episodes
 from eval.calibration import calibration
 from eval.config import Protocol
-from eval.metrics import closest, score
+from eval.contenders import Contender
 from eval.refusals import reasons
-from eval.results import Cell, MethodResult, Prediction, Refusal, Results, TaskResult
-from eval.store import CellStore
+from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
+from eval.store import cell_store
 from metaicl.methods.base import Method
-from metaicl.methods.predictor import Answer
-from metaicl.training.config import ValidationConfig
-from metaicl.training.preflight import validation_episodes
 from metaicl.training.run import manifest
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
 from task_suites.core.values import plain
-from task_suites.episodes import Episode, EpisodeSampler, fixed_support
-from task_suites.example import Example
+from task_suites.episodes import Episode, fixed_support
 from task_suites.provenance import prompt_fingerprint
-from task_suites.retrieval import Retriever, retrieved_episodes
+from task_suites.retrieval import Retriever
 from task_suites.task import Task
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A method in the comparison.
-
-    Attributes:
-        name: its key in the results: the method's name, or that of the run which trained it.
-        label: its name in tables.
-        build: makes the method, when its turn comes.
-        fingerprint: of everything that its answers depend on besides the episode.
-        cells: the number of (task, seed) cells that it runs at each k, evenly spread; 0 runs all.
-        curve: whether it is run at ks below the largest too.
-        train_seconds: what its meta-training took.
-        method: the method's registry name, where `name` is another.
-        folder: of the trained method.
-        unknown: nothing says what it was trained on, so that its tasks may not be new to it.
-        settings: the value of every option: the method's, the model's and the prompt format's.
-    """
-
-    name: str
-    label: str
-    build: Callable[[], Method]
-    fingerprint: str
-    note: str = ""
-    trained: bool = False
-    cells: int = 0
-    curve: bool = True
-    train_seconds: float | None = None
-    method: str = ""
-    folder: Path | None = None
-    unknown: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-
-def protocol_episodes(
-    protocol: Protocol, task: Task, seed: int, k: int, retriever: Retriever | None = None
-) -> list[Episode]:
-    """The episodes of one cell, the same for every method: one, or one for each query where demonstrations are
-    retrieved (by `retriever`, which is made where none is given)."""
-    sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class, stratified=protocol.stratified)
-    if protocol.retrieval:
-        retriever = retriever or Retriever(task, protocol.retrieval, protocol.diversity)
-        return retrieved_episodes(sampler, task, "test", 0, retriever)
-    fixed = protocol.demonstrations.get(task.name)
-    return [sampler.draw(task, "test", 0, None if fixed is None else fixed_support(task, fixed, k))]
-
-
-def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episode:
-    """The episode of one cell, or its first one."""
-    return protocol_episodes(protocol, task, seed, k)[0]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a method did with one episode: its answers, their score in [0, 1] by the task's metric, the demonstrations
-    that it dropped, and the seconds of learning from the support set and of answering all queries afterwards."""
-
-    answers: list[Answer]
-    score: float
-    dropped: int
-    adapt_seconds: float
-    query_seconds: float
-
-
-def answer_episode(method: Method, episode: Episode) -> Answered:
-    """Adapt to the support set and answer the queries, which go in without their answers."""
-    started = time.monotonic()
-    predictor = method.adapt(episode.task, episode.support)
-    predictor.prepare()
-    adapted = time.monotonic()
-    answers = predictor.answers([q.hidden() for q in episode.queries])
-    ended = time.monotonic()
-    value = _score(episode.task, answers, episode.queries)
-    return Answered(answers, value, predictor.dropped, adapted - started, ended - adapted)
-
-
-def answer_episodes(method: Method, episodes: Sequence[Episode]) -> Answered:
-    """`answer_episode` for each of a cell's episodes, put together: one score over all queries, times added up."""
-    done = [answer_episode(method, episode) for episode in episodes]
-    if len(done) == 1:
-        return done[0]
-    answers = [a for part in done for a in part.answers]
-    value = _score(episodes[0].task, answers, [q for episode in episodes for q in episode.queries])
-    dropped = sum(part.dropped for part in done)
-    return Answered(answers, value, dropped, sum(p.adapt_seconds for p in done), sum(p.query_seconds for p in done))
-
-
-def truth(query: Example) -> str | tuple[str, ...]:
-    """The right answer of a query: its output, or its tags. Others may be in `accepted`."""
-    return (query.tags if query.form == "tags" else query.output) or ""
-
-
-def _score(task: Task, answers: Sequence[Answer], queries: Sequence[Example]) -> float:
-    accepted = [q.accepted for q in queries]
-    return score(task.metric, [a.text for a in answers], [truth(q) for q in queries], accepted)
-
-
-def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], float]:
-    """The mean score over (task, seed) cells, for the trainer's early stopping."""
-    scores = make_scores(tasks, config)
-    return lambda method: fmean(scores(method).values())
-
-
-def make_scores(tasks: Sequence[Task], config: ValidationConfig) -> Callable[[Method], dict[str, float]]:
-    """Each task's mean score over its support sets, by name."""
-    episodes = {task.name: list(validation_episodes([task], config)) for task in tasks}
-
-    def scores(method: Method) -> dict[str, float]:
-        return {name: fmean(answer_episode(method, e).score for e in drawn) for name, drawn in episodes.items()}
-
-    return scores
 
 
 class Comparison:
@@ -170,7 +54,7 @@ class Comparison:
         self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
-        self.store = CellStore(folder / "cells.jsonl")
+        self.store = cell_store(folder / "cells.jsonl")
 
     def part(self, tasks: Sequence[Task], seeds: int, ks: Sequence[int]) -> Comparison:
         """The comparison on some of its tasks and ks, and its first support sets; both share their finished cells."""
@@ -279,21 +163,7 @@ class Comparison:
                 done = answer_episodes(method, episodes)
         except UserError as error:
             return refused(error)
-        queries = [q for episode in episodes for q in episode.queries]
-        return Cell(
-            contender.name,
-            task.name,
-            seed,
-            k,
-            score=done.score,
-            metric=task.metric,
-            n=len(queries),
-            seconds=done.adapt_seconds + done.query_seconds,
-            adapt_seconds=done.adapt_seconds,
-            dropped=done.dropped,
-            predictions=tuple(_predicted(task, q, a) for q, a in zip(queries, done.answers, strict=True)),
-            key=key,
-        )
+        return answered_cell(contender.name, episodes, seed, k, done, key)
 
     def _write_predictions(self, contender: Contender) -> None:
         lines = []
@@ -357,16 +227,6 @@ class Comparison:
             cells_done=len(done),
             cells_all=len(self.plan(replace(contender, cells=0))),
         )
-
-
-def _predicted(task: Task, query: Example, answer: Answer) -> Prediction:
-    return Prediction(
-        input=query.text,
-        options=list(query.options) if query.options else None,
-        scores=None if answer.scores is None else [round(float(s), 5) for s in answer.scores],
-        answer=plain(answer.text),
-        truth=plain(closest(task.metric, answer.text, truth(query), query.accepted)),
-    )
 
 
 def _recorded(cell: Cell) -> Cell:

@@ -1,45 +1,71 @@
-"""The finished cells of a comparison, kept in a file that only grows: what is finished is never computed again."""
+"""The store of finished work: a file of JSON lines that only grows. What is finished is never computed again.
+
+`metaicl evaluate`, `tune`, the quickstart and `metaicl benchmark` store cells in it (`cell_store`), and the benchmark
+its entries too (`eval/benchmark_results.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from eval.results import Cell, Refusal, prediction
 from task_suites.core.errors import UserError
 from task_suites.core.line_store import LOST, LineStore
 
 
-class CellStore:
-    """Finished cells by their keys, each appended to a file of JSON lines as soon as it is finished.
+class Keyed(Protocol):
+    """What can be stored: an object with a key."""
+
+    @property
+    def key(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Keyed)
+
+
+class Store(Generic[Item]):
+    """Finished objects by their keys, each appended to the file as soon as it is finished.
+
+    Args:
+        path: the file; it need not exist.
+        read: makes an object from a line and from where the line stands.
+        line: gives an object's line.
 
     Raises:
-        UserError: a line of the file is not a finished cell.
+        UserError: a line of the file is not such an object.
     """
 
-    def __init__(self, path: Path):
-        self._lines = LineStore(path)
-        self._cells: dict[str, Cell | Refusal] = {}
-        for where, line in self._lines.read():
-            cell = _cell(line, where)
-            self._cells[cell.key] = cell
+    def __init__(
+        self, path: Path, read: Callable[[Mapping[str, Any], str], Item], line: Callable[[Item], Mapping[str, Any]]
+    ):
+        self._lines, self._line = LineStore(path), line
+        self._items: dict[str, Item] = {}
+        for where, row in self._lines.read():
+            item = read(row, where)
+            self._items[item.key] = item
 
     def __contains__(self, key: str) -> bool:
-        return key in self._cells
+        return key in self._items
 
-    def __getitem__(self, key: str) -> Cell | Refusal:
-        return self._cells[key]
+    def __getitem__(self, key: str) -> Item:
+        return self._items[key]
 
-    def add(self, cell: Cell | Refusal) -> None:
-        """Keep a finished cell."""
-        self._lines.append(_line(cell))
-        self._cells[cell.key] = cell
+    def add(self, item: Item) -> None:
+        """Store a finished object."""
+        self._lines.append(self._line(item))
+        self._items[item.key] = item
+
+
+def cell_store(path: Path) -> Store[Cell | Refusal]:
+    """Return the store of the cells in a file, each with its predictions."""
+    return Store(path, _cell, _line)
 
 
 def _line(cell: Cell | Refusal) -> dict[str, Any]:
-    """A finished cell as a line of the file."""
+    """Return a finished cell as a line of the file."""
     head = {"method": cell.method, "task": cell.task, "seed": cell.seed, "k": cell.k, "key": cell.key}
     if isinstance(cell, Refusal):
         return {**head, "refused": cell.reason, "by_design": cell.by_design}
@@ -47,7 +73,7 @@ def _line(cell: Cell | Refusal) -> dict[str, Any]:
 
 
 def _cell(line: Mapping[str, Any], where: str) -> Cell | Refusal:
-    """The finished cell that a line holds."""
+    """Return the finished cell that a line holds."""
     own = {f.name: line[f.name] for f in fields(Cell) if f.name in line and f.name != "predictions"}
     head: dict[str, Any] = {name: own.get(name) for name in ("method", "task", "seed", "k", "key")}
     refused = "refused" in line

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from eval.config import TuneRun
+from eval.hyperparameters import FILE
 from metaicl.training.config import TrainRun
 from metaicl.training.identity import differences, identity_of, table
 from task_suites.core.atomic import write_text
@@ -17,7 +18,7 @@ from task_suites.provenance import data_record
 from task_suites.task import TaskSuite
 
 STUDY = "study.json"  # in a study's folder: what all of its trials share
-OF_A_STUDY = (STUDY, "trials.log", "trials.jsonl", "recipe.yaml")  # a folder with one of them is not free
+OF_A_STUDY = (STUDY, "trials.log", "trials.jsonl", FILE)  # a folder with one of them is not free
 
 
 def claim_study(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[Any]], suite: TaskSuite) -> None:

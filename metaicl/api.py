@@ -102,7 +102,7 @@ def train(
 
 def run_training(config: TrainRun, suite: TaskSuite | None = None) -> Run:
     """Meta-train by a configuration; `suite` is the one that it names, where it is open."""
-    from eval.harness import make_validate
+    from eval.answering import make_validate
     from metaicl.training.finished import Run
     from metaicl.training.idle_options import refuse_idle_training
     from metaicl.training.run import train_run

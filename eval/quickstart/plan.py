@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from eval.config import QuickstartRun
+from eval.contenders import Contender
 from eval.fingerprints import hashed
-from eval.harness import Contender
 from eval.quickstart.rates import REPORT_SECONDS, Rates, measure_finetune, measured, need, parts
 from eval.quickstart.sizes import SAFETY, SIZES, Need, SizeName, fitting
 from eval.quickstart.work import Setting, Work

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from eval.answering import protocol_episode
+from eval.contenders import Contender
 from eval.estimate import cells_seconds, kept_rate
-from eval.harness import Comparison, Contender, protocol_episode
+from eval.harness import Comparison
 from eval.quickstart.sizes import Need
 from eval.quickstart.work import FREE, Setting, Work
 from metaicl.methods import method_class

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from eval.config import QuickstartRun
+from eval.contenders import Contender
 from eval.evaluate import finish
-from eval.harness import Contender
 from eval.quickstart.plan import Choice, Clock
 from eval.quickstart.work import CALIBRATED, Work
 from eval.report.page import table

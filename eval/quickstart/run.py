@@ -19,9 +19,9 @@ from typing import Any
 from tqdm import tqdm
 
 from eval.config import QuickstartRun
-from eval.evaluate import run_all, train_once
+from eval.contenders import Contender, train_once
+from eval.evaluate import run_all
 from eval.fingerprints import training_print
-from eval.harness import Contender
 from eval.quickstart.plan import RESERVE, Choice, Clock, chosen, kept_plan
 from eval.quickstart.report import concluded, finished
 from eval.quickstart.sizes import SAFETY

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from eval.config import Protocol, QuickstartRun
-from eval.evaluate import Backbones, contender, finished_training
+from eval.contenders import Backbones, Contender, contender, finished_training
 from eval.fingerprints import training_print
-from eval.harness import Comparison, Contender
+from eval.harness import Comparison
 from eval.quickstart.sizes import FIELDS, LARGEST, OPTIONS, SIZES, Size, SizeName
 from metaicl.methods import method_class
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder

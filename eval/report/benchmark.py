@@ -1,6 +1,6 @@
-"""The map of methods as a page and as Markdown, from its `map.json`: one table for each k, and score against cost.
+"""The benchmark of methods as a page and as Markdown: a table for each k, and score against cost.
 
-A place of the table that no cell fills is shown empty; it says so where the method does not serve the application.
+A cell of a table is empty where the benchmark has no entry; it says so where the method does not serve the application.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from eval.map_results import MapResults, Place
+from eval.benchmark_results import RESULTS, BenchmarkResults, Entry
 from eval.report.figures import Panel, pareto, pareto_panel, standalone
 from eval.report.page import colours, render, write_page
 from eval.report.summary import duration
@@ -21,7 +21,7 @@ EMPTY, REFUSED = "·", "not served"
 
 @dataclass(frozen=True)
 class Shown:
-    """A place in a table: its value, what stands beside and below it, and whether it is the best of its column."""
+    """A cell of a table: its value, what stands beside and below it, and whether it is the best of its column."""
 
     value: str
     beside: str
@@ -41,7 +41,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the map: methods by tasks, the tasks by application."""
+    """A table of the benchmark: methods by tasks, the tasks by application."""
 
     title: str
     legend: str
@@ -50,21 +50,21 @@ class Table:
     rows: Sequence[TableRow]
 
 
-def write_map(folder: Path) -> Path:
-    """Writes `map.html`, `map.md` and a picture for each application into a map's folder; returns the page's path.
+def write_benchmark(folder: Path) -> Path:
+    """Write the page, its Markdown and a picture for each task into a benchmark's folder; return the page's path.
 
     Raises:
-        UserError: no map in the folder.
+        UserError: the folder holds no benchmark.
     """
     from markupsafe import Markup
 
-    results = MapResults.load(folder / "map.json")
+    results = BenchmarkResults.load(folder / RESULTS)
     tables = [_scores(results, k) for k in sorted(results.protocol["k"], reverse=True)]
     if calibration := _calibration(results):
         tables.append(calibration)
     panels = _panels(results)
     page = render(
-        "map.html.jinja",
+        "benchmark.html.jinja",
         results=results,
         headline=results.headline_k,
         tables=tables,
@@ -75,10 +75,10 @@ def write_map(folder: Path) -> Path:
         notes=_notes(results),
     )
     for task, panel in panels.items():
-        write_page(folder / f"map-{task}.svg", standalone(panel, colours()))
-    write_page(folder / "map.html", page)
-    write_page(folder / "map.md", _markdown(results, tables))
-    return folder / "map.html"
+        write_page(folder / f"benchmark-{task}.svg", standalone(panel, colours()))
+    write_page(folder / "benchmark.html", page)
+    write_page(folder / "benchmark.md", _markdown(results, tables))
+    return folder / "benchmark.html"
 
 
 def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
@@ -86,7 +86,7 @@ def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
     return list(chain.from_iterable(applications.values()))
 
 
-def _scores(results: MapResults, k: int) -> Table:
+def _scores(results: BenchmarkResults, k: int) -> Table:
     """Scores with intervals, what a new task costs below them."""
     cells = {(c.method, c.task): c for c in results.scored if c.k == k}
     seeds = sorted({c.seeds for c in cells.values()})
@@ -100,7 +100,7 @@ def _scores(results: MapResults, k: int) -> Table:
         for t in _tasks(results.applications)
     }
 
-    def shown(cell: Place) -> Shown:
+    def shown(cell: Entry) -> Shown:
         interval = f"[{cell.low:.1f}, {cell.high:.1f}]"
         return Shown(f"{cell.score:.1f}", interval, _cost(cell), cell.score == best[cell.task])
 
@@ -109,7 +109,7 @@ def _scores(results: MapResults, k: int) -> Table:
     return Table(f"k = {k}", legend, below, results.applications, rows)
 
 
-def _calibration(results: MapResults) -> Table | None:
+def _calibration(results: BenchmarkResults) -> Table | None:
     """Calibration at the headline k, on the tasks whose answers have options."""
     k = results.headline_k
     cells = {(c.method, c.task): c for c in results.scored if c.k == k and c.brier is not None}
@@ -117,7 +117,7 @@ def _calibration(results: MapResults) -> Table | None:
     applications = {a: kept for a, tasks in results.applications.items() if (kept := [t for t in tasks if t in scored])}
     least = {t: min(c.brier or 0.0 for (_, task), c in cells.items() if task == t) for t in scored}
 
-    def shown(cell: Place) -> Shown:
+    def shown(cell: Entry) -> Shown:
         return Shown(f"{cell.brier:.2f}", f"{cell.ece:.2f}", "", cell.brier == least[cell.task])
 
     if not cells:
@@ -131,10 +131,10 @@ def _calibration(results: MapResults) -> Table | None:
 
 
 def _rows(
-    results: MapResults,
+    results: BenchmarkResults,
     applications: Mapping[str, Sequence[str]],
-    cells: Mapping[tuple[str, str], Place],
-    shown: Callable[[Place], Shown],
+    cells: Mapping[tuple[str, str], Entry],
+    shown: Callable[[Entry], Shown],
 ) -> list[TableRow]:
     """A row of shown cells for each method."""
     seconds = {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
@@ -151,14 +151,14 @@ def _rows(
     return rows
 
 
-def _cost(cell: Place) -> str:
-    """Empty where the times of a place are not known."""
+def _cost(cell: Entry) -> str:
+    """Return what a new task costs; nothing where the times are not known."""
     if cell.adapt_seconds is None or cell.query_seconds is None:
         return ""
     return f"{duration(cell.adapt_seconds)} + {1000 * cell.query_seconds:.0f} ms"
 
 
-def _lead(results: MapResults) -> str:
+def _lead(results: BenchmarkResults) -> str:
     k = results.headline_k
     winners = []
     for task in _tasks(results.applications):
@@ -169,13 +169,13 @@ def _lead(results: MapResults) -> str:
     return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
 
 
-def _possible(results: MapResults) -> int:
-    """Places of all tables, those aside that a method is known not to serve."""
-    places = len(results.methods) * len(_tasks(results.applications)) - len(results.not_served)
-    return places * len(results.protocol["k"])
+def _possible(results: BenchmarkResults) -> int:
+    """Return the number of entries of all tables, without those that a method is known not to serve."""
+    pairs = len(results.methods) * len(_tasks(results.applications)) - len(results.not_served)
+    return pairs * len(results.protocol["k"])
 
 
-def _panels(results: MapResults) -> dict[str, str]:
+def _panels(results: BenchmarkResults) -> dict[str, str]:
     """For each task with cells: score against the cost of adapting to it and answering its queries."""
     panels, k, queries = {}, results.headline_k, results.protocol["queries"]
     for task in _tasks(results.applications):
@@ -191,13 +191,13 @@ def _panels(results: MapResults) -> dict[str, str]:
     return panels
 
 
-def _notes(results: MapResults) -> list[str]:
+def _notes(results: BenchmarkResults) -> list[str]:
     notes = [
         "A few tasks stand for an application: differences between neighbours say little about other tasks.",
         "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
         f"Meta-training had the steps that {duration(results.budget_seconds)} allow by the method's first episodes, "
         "with nothing kept from other methods; what it took is in the last column.",
-        "Seconds are those of the run that filled the place; they depend on what else the machine did.",
+        "Seconds are those of the run that computed the entry; they depend on what else the machine did.",
     ]
     machines = sorted({c.machine for c in results.scored if c.machine})
     if len(machines) > 1:
@@ -205,7 +205,7 @@ def _notes(results: MapResults) -> list[str]:
     return [*notes, *([str(results.filtered)] if results.filtered else []), *results.notes]
 
 
-def _markdown(results: MapResults, tables: Sequence[Table]) -> str:
+def _markdown(results: BenchmarkResults, tables: Sequence[Table]) -> str:
     parts = [f"# {results.name}", _lead(results)]
     for table in tables:
         tasks = _tasks(table.applications)

@@ -152,7 +152,7 @@ def score_by_k(lines: Sequence[Line], title: str) -> str:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task of the map: (seconds, points, label) of each method, and which of them none other beats."""
+    """One task of the benchmark: (seconds, points, label) of each method, and which of them none other beats."""
 
     name: str
     points: Sequence[tuple[float, float, str]]

@@ -1,16 +1,16 @@
-"""`metaicl map`: every method on tasks of each application."""
+"""`metaicl benchmark`: every method on tasks of each application."""
 
 from __future__ import annotations
 
-from eval.config import MapRun
+from eval.config import BenchmarkRun
 from metaicl.cli.parser import Command
 
 
-def run(config: MapRun) -> None:
-    """Fill what is missing of the map."""
-    from eval.map import map_run
+def run(config: BenchmarkRun) -> None:
+    """Compute what is missing of the benchmark."""
+    from eval.benchmark import benchmark_run
 
-    map_run(config)
+    benchmark_run(config)
 
 
-COMMAND = Command(MapRun, run, "metaicl map --config configs/map.yaml")
+COMMAND = Command(BenchmarkRun, run, "metaicl benchmark --config configs/benchmark.yaml")

@@ -22,7 +22,19 @@ from task_suites.core.flat import build, flat, options_of
 from task_suites.core.values import Word, plain, value_of
 
 COMMANDS = (
-    *("quickstart", "suites", "models", "methods", "train", "evaluate", "tune", "map", "predict", "runs", "report"),
+    *(
+        "quickstart",
+        "suites",
+        "models",
+        "methods",
+        "train",
+        "evaluate",
+        "tune",
+        "benchmark",
+        "predict",
+        "runs",
+        "report",
+    ),
     "completion",
 )
 GENERAL = ("command", "config", "print_config", "debug")  # words of the parser that are no options of a command

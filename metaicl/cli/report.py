@@ -10,7 +10,7 @@ from metaicl.cli.parser import Command
 
 @dataclass(frozen=True)
 class Report:
-    """Write a finished run's report (or a map's page) again.
+    """Write a finished run's report (or a benchmark's page) again.
 
     Attributes:
         run: the run's folder.
@@ -21,10 +21,10 @@ class Report:
 
 def run(config: Report) -> None:
     """Write the page and print its path."""
-    from eval.report.map import write_map
+    from eval.report.benchmark import write_benchmark
     from eval.report.page import write_report
 
-    print(write_map(config.run) if (config.run / "map.json").is_file() else write_report(config.run))
+    print(write_benchmark(config.run) if (config.run / "benchmark.json").is_file() else write_report(config.run))
 
 
 COMMAND = Command(Report, run, "metaicl report runs/comparison", ("run",))

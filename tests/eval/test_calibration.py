@@ -107,7 +107,7 @@ def test_results_carry_the_calibration_of_cells_with_options_and_of_no_others(tm
 def test_tagging_has_no_calibration(tmp_path):
     from backbones import tiny_config
 
-    from eval.evaluate import Backbones, contender
+    from eval.contenders import Backbones, contender
     from task_suites.formats.prompt_format import PromptFormat
 
     comparison = Comparison([tag_task()], PROTOCOL, tmp_path)

@@ -13,8 +13,9 @@ from scripted import PROTOCOL, Scripted, scripted
 from toys import choice_task, toy_suite
 
 import metaicl.training.estimate
+from eval.contenders import Contender
 from eval.estimate import cells_seconds, comparison_seconds, kept_rate
-from eval.harness import Comparison, Contender
+from eval.harness import Comparison
 from metaicl.training.config import TrainerConfig, ValidationConfig
 from metaicl.training.estimate import (
     SAMPLES,

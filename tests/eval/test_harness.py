@@ -11,11 +11,14 @@ from backbones import tiny_config
 from scripted import PROTOCOL, TOYS, Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from eval.config import EvaluateRun, MapRun, Protocol
-from eval.evaluate import Backbones, contender, evaluate_run, finish, run_all, trained_contender
+from eval.answering import make_validate, protocol_episode
+from eval.benchmark import entry_key
+from eval.config import BenchmarkRun, EvaluateRun, Protocol
+from eval.contenders import Backbones, Contender, contender, trained_contender
+from eval.evaluate import evaluate_run, finish, run_all
 from eval.fingerprints import training_print
-from eval.harness import Comparison, Contender, make_validate, protocol_episode
-from eval.map import place_key
+from eval.harness import Comparison
+from eval.hyperparameters import Hyperparameters
 from eval.results import Roles
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.methods import METHODS
@@ -169,14 +172,14 @@ def test_what_is_finished_is_not_taken_for_another_base_model_precision_or_encod
     backbone = tiny_config(model=str(base))
     config = MethodConfig("metaicl", {}, backbone, PromptFormat())
     save_method(config.build(), config, tmp_path / "best")
-    map_ = MapRun("map", str(tmp_path / "map"), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
+    benchmark = BenchmarkRun("run", str(tmp_path / "run"), TOYS, {"toys": ["toy"]}, ["icl"], backbone=backbone)
 
     def prints() -> list[str]:
         return [
             contender("icl", backbone, PromptFormat(), Backbones()).fingerprint,
             trained_contender(tmp_path / "best").fingerprint,
             training_print(TrainRun("run", str(tmp_path / "run"), TOYS, "metaicl", backbone=backbone), toy_suite()),
-            place_key(map_, "icl", {}, "a task", 4, ""),
+            entry_key(benchmark, "icl", Hyperparameters(), "a task", 4, ""),
         ]
 
     seen = prints()

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from backbones import tiny_config
 
+from eval.answering import make_validate
 from eval.config import EvaluateRun, Protocol
-from eval.evaluate import distinct, evaluate_run, name_meant, named_after
-from eval.harness import Contender, make_validate
+from eval.contenders import Contender, distinct, name_meant, named_after
+from eval.evaluate import evaluate_run
 from eval.results import Roles
 from metaicl.cli.main import main
 from metaicl.inference.opening import open_method

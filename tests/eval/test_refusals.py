@@ -10,11 +10,12 @@ from helpers import rows, write_task
 from scripted import TOYS, Scripted, scripted
 from toys import toy_task
 
+from eval.benchmark import summary
+from eval.benchmark_results import RefusedEntry
 from eval.config import EvaluateRun, Protocol
+from eval.contenders import Contender
 from eval.evaluate import evaluate_run, run_all
-from eval.harness import Comparison, Contender
-from eval.map import summary
-from eval.map_results import RefusedPlace
+from eval.harness import Comparison
 from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
 from eval.report.page import markdown, table
 from eval.report.summary import headline
@@ -169,14 +170,14 @@ def test_the_command_ends_with_a_status_of_its_own_where_cells_were_refused(tmp_
     main([*words, "4", "--output_dir", str(tmp_path / "whole")])  # the advice: lower k
 
 
-def test_a_cell_of_the_map_counts_what_was_answered_and_names_what_was_refused():
+def test_an_entry_of_the_benchmark_counts_what_was_answered_and_names_what_was_refused():
     answers = (Prediction(answer="a", truth="a"),) * 2
     whole = Cell("m", "t", 0, 4, 1.0, "accuracy", 2, 1.0, 0.5, predictions=answers, key="x")
     refused = Refusal("m", "t", 1, 4, "too long", by_design=False)
     made = Contender("m", "M", lambda: None, "m")  # type: ignore[arg-type, return-value]
     found = summary(made, "t", 4, [refused, whole])
     assert found.seeds == 1 and found.refused_seeds == {"1": "too long"}
-    assert summary(made, "t", 4, [refused]) == RefusedPlace("m", "t", 4, "too long")
+    assert summary(made, "t", 4, [refused]) == RefusedEntry("m", "t", 4, "too long")
 
 
 @pytest.mark.parametrize(

@@ -5,62 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pages import make
 from scripted import PROTOCOL, scripted
 from toys import choice_task, toy_task
 
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.results import Cell, Prediction, Refusal, Results, Roles, predictions_at
-from eval.store import CellStore
+from eval.results import Results, Roles, predictions_at
 from task_suites.core.errors import UserError
-
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-numbers = st.floats(allow_nan=False, allow_infinity=False)
-predictions = st.builds(
-    Prediction,
-    input=texts,
-    options=st.none() | st.lists(texts, max_size=3),
-    scores=st.none() | st.lists(numbers, max_size=3),
-    answer=texts | st.lists(texts, max_size=3),
-    truth=texts,
-)
-head = {"method": texts, "task": texts, "seed": st.integers(0), "k": st.integers(0)}
-cells = st.builds(
-    Cell,
-    **head,
-    score=st.floats(0, 1),
-    metric=texts,
-    n=st.integers(0),
-    seconds=numbers,
-    adapt_seconds=numbers,
-    dropped=st.integers(0),
-    ece=st.none() | numbers,
-    brier=st.none() | numbers,
-    predictions=st.lists(predictions, max_size=3).map(tuple),
-    key=texts.filter(bool),
-)
-refusals = st.builds(Refusal, **head, reason=texts, by_design=st.booleans(), key=texts.filter(bool))
-
-
-@given(st.lists(cells | refusals, max_size=4, unique_by=lambda cell: cell.key))
-def test_finished_cells_come_back_from_their_file_as_they_were(tmp_path_factory, kept):
-    path = tmp_path_factory.mktemp("store") / "cells.jsonl"
-    store = CellStore(path)
-    for cell in kept:
-        assert cell.key not in store
-        store.add(cell)
-    again = CellStore(path)
-    assert [again[cell.key] for cell in kept] == kept == [store[cell.key] for cell in kept]
-
-
-@pytest.mark.parametrize("line", ['{"key": "x"}', '{"method": "m", "task": "t", "seed": 0, "k": 1, "score": 0.5}'])
-def test_a_line_that_is_no_finished_cell_is_named_with_its_place(tmp_path, line):
-    (tmp_path / "cells.jsonl").write_text(line + "\n")
-    with pytest.raises(UserError, match=r"cells\.jsonl:1: not a finished cell.*Delete the line"):
-        CellStore(tmp_path / "cells.jsonl")
 
 
 @pytest.fixture

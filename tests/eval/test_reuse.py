@@ -13,11 +13,11 @@ from backbones import tiny_config
 from helpers import rows, write_task
 from scripted import PROTOCOL, Scripted
 
-from eval.config import MapRun, Protocol, QuickstartRun, TuneRun
-from eval.evaluate import Backbones, contender
+from eval.benchmark import benchmark_run
+from eval.config import BenchmarkRun, Protocol, QuickstartRun, TuneRun
+from eval.contenders import Backbones, Contender, contender
 from eval.fingerprints import training_print
-from eval.harness import Comparison, Contender
-from eval.map import map_run
+from eval.harness import Comparison
 from eval.quickstart.run import quickstart
 from eval.tune import tune_run
 from metaicl.training.checkpoint import CARD, MethodConfig, read_training, save_method
@@ -77,9 +77,9 @@ def test_a_quickstart_whose_sides_changed_trains_again_and_tests_on_nothing_that
         assert tested == set(sides["meta_test"])
 
 
-def map_of(folder: Path, task: str) -> MapRun:
-    return MapRun(
-        *("map", str(folder.parent / "runs" / "map"), suite_of(folder), {"a": [task]}, ["protonet"]),
+def benchmark_of(folder: Path, task: str) -> BenchmarkRun:
+    return BenchmarkRun(
+        *("benchmark", str(folder.parent / "runs" / "benchmark"), suite_of(folder), {"a": [task]}, ["protonet"]),
         backbone=tiny_config(),
         protocol=Protocol([2], 1, 2),
         trainer=TrainerConfig(k=2, queries=2),
@@ -88,14 +88,14 @@ def map_of(folder: Path, task: str) -> MapRun:
     )
 
 
-def test_a_place_of_the_map_is_filled_again_where_the_training_tasks_changed(folder):
-    best, ledger = (folder.parent / "runs" / "map" / name for name in ("protonet/best", "map.jsonl"))
-    map_run(map_of(folder, "topic"), quiet)
-    map_run(map_of(folder, "topic"), quiet)
-    assert len(ledger.read_text().splitlines()) == 1 and trained_on(best) == {"mood", "tone"}
+def test_an_entry_of_the_benchmark_is_computed_again_where_the_training_tasks_changed(folder):
+    best, entries = (folder.parent / "runs" / "benchmark" / name for name in ("protonet/best", "benchmark.jsonl"))
+    benchmark_run(benchmark_of(folder, "topic"), quiet)
+    benchmark_run(benchmark_of(folder, "topic"), quiet)
+    assert len(entries.read_text().splitlines()) == 1 and trained_on(best) == {"mood", "tone"}
     write_sides(folder, EXCHANGED)
-    map_run(map_of(folder, "tone"), quiet)
-    assert len(ledger.read_text().splitlines()) == 2 and trained_on(best) == {"mood", "topic"}
+    benchmark_run(benchmark_of(folder, "tone"), quiet)
+    assert len(entries.read_text().splitlines()) == 2 and trained_on(best) == {"mood", "topic"}
 
 
 def changed(folder: Path) -> dict[str, Any]:
@@ -216,10 +216,10 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
     quick = QuickstartRun(
         quick_suite(folder), output_dir=str(tmp_path / "quick"), backbone=tiny_config(model=str(base)), progress=False
     )
-    mapped = replace(map_of(folder, "topic"), backbone=tiny_config(model=str(base)))
+    benchmark = replace(benchmark_of(folder, "topic"), backbone=tiny_config(model=str(base)))
     for training, said in ((known, "1 task of this comparison"), (None, "nothing says what the base model")):
         save_method(config.build(), config, base, training)
-        for start in (lambda: quickstart(quick), lambda: map_run(mapped, quiet)):
+        for start in (lambda: quickstart(quick), lambda: benchmark_run(benchmark, quiet)):
             with pytest.raises(UserError, match=rf"{CARD}: .*{said}"):
                 start()
     run = TrainRun("run", str(tmp_path / "run"), suite_of(folder), backbone=tiny_config(model=str(base)))

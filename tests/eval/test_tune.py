@@ -10,6 +10,7 @@ import pytest
 import yaml
 from backbones import tiny_config
 
+from eval import answering
 from eval import tune as tune_module
 from eval.config import TuneRun
 from eval.tune import tune_run, within_error
@@ -38,8 +39,8 @@ def trials(run: TuneRun) -> list[dict]:
     return [json.loads(line) for line in (run.folder / "trials.jsonl").read_text().splitlines()]
 
 
-def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_path):
-    recipe = tune_run(run, say=lambda text: None)
+def test_the_first_trial_is_the_default_and_the_best_is_chosen(run, tmp_path):
+    chosen_ = tune_run(run, say=lambda text: None)
     lines = trials(run)
     assert [line["trial"] for line in lines] == [0, 1, 2]
     assert lines[0]["settings"] == {"learning_rate": TRAINER.learning_rate}
@@ -49,8 +50,8 @@ def test_the_first_trial_is_the_default_and_the_best_becomes_a_recipe(run, tmp_p
     gains = [best["scores"][task] - score for task, score in lines[0]["scores"].items()]
     by_chance = len(gains) > 1 and fmean(gains) <= stdev(gains) / len(gains) ** 0.5
     chosen = lines[0] if by_chance else best
-    assert recipe["learning_rate"] == chosen["settings"]["learning_rate"]
-    assert yaml.safe_load((tmp_path / "tune" / "recipe.yaml").read_text()) == recipe
+    assert chosen_["learning_rate"] == chosen["settings"]["learning_rate"]
+    assert yaml.safe_load((tmp_path / "tune" / "hyperparameters.yaml").read_text()) == chosen_
 
 
 @pytest.mark.parametrize(
@@ -64,18 +65,18 @@ def test_the_defaults_stay_within_one_standard_error_of_the_best(gains, stay):
 
 def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypatch):
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.2}, {"a": 0.4, "b": 0.4}])
-    monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
+    monkeypatch.setattr(tune_module, "trial_scores", lambda *given: next(values))
     said: list[str] = []
     assert tune_run(run, said.append)["learning_rate"] == TRAINER.learning_rate
     assert "the defaults, 50.0 on meta-validation, within one standard error of trial 2, 55.0" in said[-1]
 
 
-def test_a_trial_that_is_better_on_every_task_becomes_the_recipe(run, monkeypatch):
+def test_a_trial_that_is_better_on_every_task_is_chosen(run, monkeypatch):
     values = iter([{"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.8}, {"a": 0.4, "b": 0.4}])
-    monkeypatch.setattr(tune_module, "_scores", lambda *given: next(values))
-    recipe = tune_run(run, say=lambda text: None)
+    monkeypatch.setattr(tune_module, "trial_scores", lambda *given: next(values))
+    chosen_ = tune_run(run, say=lambda text: None)
     better = trials(run)[1]["settings"]["learning_rate"]
-    assert recipe["learning_rate"] == better != TRAINER.learning_rate
+    assert chosen_["learning_rate"] == better != TRAINER.learning_rate
 
 
 def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
@@ -93,7 +94,7 @@ def test_a_budget_becomes_steps_once_for_all_trials(run, tmp_path):
     assert any("A trial trains 3 steps" in text for text in said)
 
 
-def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):
+def test_a_study_that_was_stopped_continues_as_it_would_have(run, tmp_path):
     whole = replace(run, output_dir=f"{run.output_dir}-whole")
     tune_run(whole, say=lambda text: None)
     tune_run(replace(run, trials=2), say=lambda text: None)
@@ -101,9 +102,29 @@ def test_a_study_that_was_stopped_goes_on_as_it_would_have(run, tmp_path):
     assert [(t["settings"], t["value"]) for t in trials(run)] == [(t["settings"], t["value"]) for t in trials(whole)]
 
 
+def test_a_trial_that_was_stopped_in_its_validation_answers_no_cell_again(run, monkeypatch):
+    validation = replace(run.validation, seeds=3)
+    run, answered = replace(run, method="knn", trials=1, trainer=TrainerConfig(), validation=validation), []
+    answer, limit = answering.answer_episode, 2
+
+    def stopped(method, episode):
+        if len(answered) == limit:
+            raise KeyboardInterrupt
+        answered.append(episode.support)
+        return answer(method, episode)
+
+    monkeypatch.setattr(answering, "answer_episode", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        tune_run(run, say=lambda text: None)
+    limit = 99
+    tune_run(run, say=lambda text: None)
+    cells = (run.folder / "cells.jsonl").read_text().splitlines()
+    assert len(answered) == len(set(answered)) == len(cells) == 3
+
+
 def test_a_method_without_meta_training_is_tuned_by_its_own_options(run):
-    recipe = tune_run(replace(run, method="finetune", trials=2, trainer=TrainerConfig()), say=lambda text: None)
-    assert set(recipe) == {"method", "method_options"} and set(recipe["method_options"]) == {"lr", "steps"}
+    chosen_ = tune_run(replace(run, method="finetune", trials=2, trainer=TrainerConfig()), say=lambda text: None)
+    assert set(chosen_) == {"method", "method_options"} and set(chosen_["method_options"]) == {"lr", "steps"}
     assert trials(run)[0]["settings"] == {"options.lr": 1e-3, "options.steps": 20}
 
 
@@ -125,10 +146,10 @@ def test_trials_on_a_frozen_backbone_share_it_and_come_to_what_each_alone_does(r
 def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
     space = {"options.inner_lr": ["choice", 0.1, 1e30]}
     options = {"clip": 0.0, "inner_steps": 3}
-    recipe = tune_run(replace(run, method="fomaml", method_options=options, space=space, trials=4), say=lambda t: None)
+    chosen_ = tune_run(replace(run, method="fomaml", method_options=options, space=space, trials=4), say=lambda t: None)
     values = {line["settings"]["options.inner_lr"]: line["value"] for line in trials(run)}
     assert values[0.1] is not None and values[1e30] is None
-    assert recipe["method_options"]["inner_lr"] == 0.1
+    assert chosen_["method_options"]["inner_lr"] == 0.1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from toys import FRUIT
 
 from eval.config import Protocol
-from eval.harness import Contender
+from eval.contenders import Contender
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Predictor
 from task_suites.formats.prompt_format import PromptFormat

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from scripted import Scripted, scripted
 from toys import choice_task, tag_task, text_task, toy_task
 
+from eval.answering import protocol_episode, protocol_episodes
 from eval.config import Protocol
-from eval.harness import Comparison, protocol_episode, protocol_episodes
+from eval.harness import Comparison
 from examples import examples
 from metaicl.cli.main import parse
 from metaicl.methods.predictor import Answer
@@ -244,7 +245,7 @@ def test_demonstrations_of_a_protocol_can_be_written_in_yaml(tmp_path):
 
 
 def test_answers_of_several_episodes_keep_their_order():
-    from eval.harness import answer_episodes
+    from eval.answering import answer_episodes
 
     task = toy_task()
     episodes = retrieved_episodes(EpisodeSampler(0, 2, 6), task, "test", 0, Retriever(task, "bm25"))

@@ -70,7 +70,7 @@ def test_a_second_run_repeats_no_finished_step_and_says_the_same(told, tmp_path,
     folder, first, _ = told
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(trainer.Trainer, "take_step", lambda self: pytest.fail("trained again"))
-    monkeypatch.setattr("eval.harness.answer_episode", lambda *a: pytest.fail("evaluated again"))
+    monkeypatch.setattr("eval.answering.answer_episode", lambda *a: pytest.fail("evaluated again"))
     assert numbers(quickstart(made(tmp_path))) == numbers(first)
 
 

@@ -47,7 +47,7 @@ def shown_commands(page: Path) -> list[list[str]]:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_a_shipped_config_parses(path: Path):
     keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    told = {"applications": "map", "methods": "evaluate", "trials": "tune"}
+    told = {"applications": "benchmark", "methods": "evaluate", "trials": "tune"}
     command = next((told[key] for key in told if key in keys), "train")
     parsed, config = parse([command, "--config", str(path)])
     assert parsed == command
@@ -128,7 +128,7 @@ def test_the_versions_agree():
 def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from toys import toy_task
 
-    from eval.harness import make_validate
+    from eval.answering import make_validate
     from metaicl.training.checkpoint import load_method
     from metaicl.training.run import train_run
     from task_suites.episodes import EpisodeSampler

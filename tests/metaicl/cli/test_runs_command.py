@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from backbones import tiny_config
 
+from eval.answering import make_validate
 from eval.config import EvaluateRun, Protocol
 from eval.evaluate import evaluate_run
-from eval.harness import make_validate
 from metaicl.cli.main import main
 from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.identity import RUN, read_record

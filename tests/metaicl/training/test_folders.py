@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.config import EvaluateRun, MapRun, TuneRun
+from eval.benchmark import benchmark_run
+from eval.config import BenchmarkRun, EvaluateRun, TuneRun
 from eval.evaluate import evaluate_run
-from eval.map import map_run
 from eval.tune import tune_run
 from metaicl.training import folders
 from metaicl.training.config import TrainRun
@@ -115,7 +115,7 @@ def test_a_folder_that_another_process_writes_into_is_refused_and_one_that_was_k
         "train": lambda: train_run(TrainRun("one", str(target.parent / "one")), make_validate=None),
         "evaluate": lambda: evaluate_run(EvaluateRun("one", str(target.parent / "one"))),
         "tune": lambda: tune_run(TuneRun("one", str(target.parent / "one"))),
-        "map": lambda: map_run(MapRun("one", str(target.parent / "one"))),
+        "benchmark": lambda: benchmark_run(BenchmarkRun("one", str(target.parent / "one"))),
     }
     with another_process_in(target) as process:
         for start in starts.values():

@@ -15,7 +15,7 @@ from helpers import make_folder, rows, write_task
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.harness import make_validate
+from eval.answering import make_validate
 from metaicl.cli.main import main
 from metaicl.training.checkpoint import load_method, read_training
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig

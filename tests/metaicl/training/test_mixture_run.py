@@ -92,7 +92,7 @@ def test_a_configuration_names_one_suite_or_several(two, written):
     assert parse(["train", "--config", "run.yaml", "--suite", "embedded"])[1].suite.names == ["embedded"]
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "tune", "map", "quickstart", "suites list"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "tune", "benchmark", "quickstart", "suites list"])
 def test_each_command_takes_several_suites_after_one_flag(command):
     for words in (["--suite", "a", "b:c", "--max_words", "3"], ["--max_words=3", "--suite=[a, b:c]"]):
         _, config = parse([*command.split(), *words])

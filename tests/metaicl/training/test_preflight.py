@@ -10,7 +10,7 @@ from backbones import tiny_config
 from helpers import REALTASKS, make_folder, rows, write_task
 from toys import toy_suite
 
-from eval.harness import make_validate
+from eval.answering import make_validate
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import TooLong
 from metaicl.training.checkpoint import MethodConfig

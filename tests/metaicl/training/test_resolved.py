@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import toy_suite
 
-from eval.config import EvaluateRun, MapRun, Protocol, TuneRun
+from eval.config import BenchmarkRun, EvaluateRun, Protocol, TuneRun
 from eval.evaluate import evaluate_run
 from examples import examples
 from metaicl.cli.main import parse
@@ -170,13 +170,13 @@ def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
 
 def test_steps_and_a_budget_exclude_each_other():
     for words in (
-        ["map", "--max_steps", "100"],
+        ["benchmark", "--max_steps", "100"],
         ["tune", "--budget_seconds", "5", "--max_steps", "100"],
     ):
         with pytest.raises(UserError, match=r"max_steps is 100, but .*budget.*Leave max_steps out"):
             parse(words)
     assert parse(["tune", "--max_steps", "100"])[1].trainer.max_steps == 100
-    assert MapRun().trainer.max_steps is TuneRun(budget_seconds=5).trainer.max_steps is None
+    assert BenchmarkRun().trainer.max_steps is TuneRun(budget_seconds=5).trainer.max_steps is None
 
 
 def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):

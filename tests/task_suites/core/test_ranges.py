@@ -80,7 +80,7 @@ def test_there_are_options_to_look_at():
         "Protocol",
         "SuiteConfig",
         "PromptFormat",
-        "MapRun",
+        "BenchmarkRun",
     }
     assert len(OPTIONS) > 45 and len(METHOD_OPTIONS) > 100
 
@@ -145,7 +145,7 @@ def test_the_error_says_what_is_allowed_and_what_the_option_is():
         (["train", "--lora_r", "0"], "lora_r must be at least 1, but is 0"),
         (["evaluate", "--k", "[-4]"], "k must be at least 1, but is -4"),
         (["train", "--max_words", "-1"], "max_words must be at least 0, but is -1"),
-        (["map", "--budget_seconds", "0"], "budget_seconds must be above 0, but is 0.0"),
+        (["benchmark", "--budget_seconds", "0"], "budget_seconds must be above 0, but is 0.0"),
         (["tune", "--trials", "0"], "trials must be at least 1, but is 0"),
     ],
 )

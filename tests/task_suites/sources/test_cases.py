@@ -39,7 +39,7 @@ def test_a_byte_order_mark_is_taken():
 
 def test_a_second_and_a_third_evaluation_compute_nothing(tmp_path):
     from eval.config import Protocol
-    from eval.evaluate import Backbones, contender
+    from eval.contenders import Backbones, contender
     from eval.harness import Comparison
     from metaicl.lm.config import BackboneConfig
     from task_suites.formats.prompt_format import PromptFormat
