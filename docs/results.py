@@ -79,9 +79,9 @@ def comparisons(name: str) -> str:
 
 def benchmark() -> tuple[list[str], list[str], dict[tuple[str, str], float | None]]:
     """(methods, tasks, the score of each pair at the headline k; None where the method refused) of the benchmark."""
-    found = json.loads((RESULTS / "map" / "map.json").read_text("utf-8"))
-    lines = map(json.loads, (RESULTS / "map" / "map.jsonl").read_text("utf-8").splitlines())
-    wanted = set(found["cells"])
+    found = json.loads((RESULTS / "benchmark" / "benchmark.json").read_text("utf-8"))
+    lines = map(json.loads, (RESULTS / "benchmark" / "benchmark.jsonl").read_text("utf-8").splitlines())
+    wanted = set(found["entries"])
     scores = {
         (line["method"], line["task"]): line.get("score")
         for line in lines
@@ -127,7 +127,7 @@ def studies() -> str:
     rows = []
     for folder in sorted((RESULTS / "tune").iterdir()):
         trials = [json.loads(line) for line in (folder / "trials.jsonl").read_text("utf-8").splitlines()]
-        chosen: Mapping[str, Any] = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+        chosen: Mapping[str, Any] = yaml.safe_load((folder / "hyperparameters.yaml").read_text("utf-8"))
         options = {**chosen.get("method_options", {}), **{k: chosen[k] for k in ("learning_rate",) if k in chosen}}
         rows.append(
             [
