@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import InitVar, dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 Form = Literal["options", "text", "tags"]
 FORMS: tuple[str, ...] = get_args(Form)
@@ -27,7 +27,7 @@ class Example:
     Attributes:
         accepted: right answers besides `output`, in the ``options`` form further options, in the ``tags`` form none; a
             metric takes the best of them.
-        place: file and line that the example was read from, where its reader knows them.
+        where: file and line that the example is read from, where its reader knows them.
     """
 
     input: str = ""
@@ -36,11 +36,12 @@ class Example:
     tokens: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     accepted: tuple[str, ...] = ()
-    place: InitVar[str | None] = None  # no field, since equality and hashes do not depend on it
+    where: InitVar[str | None] = None
+    _place: ClassVar[str | None] = None  # no field, since equality and hashes do not depend on it
 
-    def __post_init__(self, place: str | None) -> None:
-        if place is not None:
-            object.__setattr__(self, "place", place)
+    def __post_init__(self, where: str | None) -> None:
+        if where is not None:
+            object.__setattr__(self, "_place", where)
 
     @property
     def form(self) -> Form:
@@ -53,6 +54,11 @@ class Example:
     def text(self) -> str:
         """The input as one line of text (tokens joined by blanks for the ``tags`` form)."""
         return self.input if self.tokens is None else " ".join(self.tokens)
+
+    @property
+    def place(self) -> str | None:
+        """File and line that the example was read from, where its reader knows them."""
+        return self._place
 
     @cached_property
     def content(self) -> str:

@@ -131,7 +131,7 @@ def sound(
                 continue
             found = f"{example.form} after {examples[0].form}"
             raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
-        examples.append(example if place is None else replace(example, place=str(place)))
+        examples.append(example if place is None else replace(example, where=str(place)))
     if not examples:
         raise UserError("no example", where=where, expected="at least one that is sound")
     return examples

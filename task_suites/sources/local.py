@@ -191,7 +191,7 @@ def checked_example(example: Example, labels: tuple[str, ...], where: object, an
     """
     if wrong := example.problem(labels, answered):
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
-    return example if where is None else replace(example, place=str(where))
+    return example if where is None else replace(example, where=str(where))
 
 
 def _typed(row: dict[str, Any], where: object) -> dict[str, Any]:
