@@ -35,12 +35,13 @@ NUMERICS = {
         "attention_choice",
         "bayesian_methods",
         "calibration",
+        "context_tuning",
         "embedding_methods",
         "every_method",
         "families",
     ),
     *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree"),
-    *("reference_curves", "scoring", "tied", "trainer", "tree_attention"),
+    *("reference_curves", "scoring", "selection", "test_time_training", "tied", "trainer", "tree_attention"),
 }
 OWN = r"(metaicl|task_suites|eval)(\.|$)"
 

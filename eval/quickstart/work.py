@@ -24,7 +24,7 @@ UNTRAINED = (*FREE, "zero_shot", "icl", CALIBRATED)
 TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
 # raw in-context learning with the calibration that MetaICL has: what is left of the gain is meta-training's
-CALIBRATION = {"calibration": "demonstrations", "prior_share": 0.5}
+CALIBRATION = {"calibration": "cross_fit", "prior_share": 0.5}
 
 
 @dataclass(frozen=True)

@@ -231,12 +231,12 @@ def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
     from metaicl.lm import tiny
-    from metaicl.lm.models import resolve
+    from metaicl.lm.models import foundation, resolve
 
     if model == tiny.NAME:
         return tiny.tiny_tokenizer()
     try:
-        return AutoTokenizer.from_pretrained(resolve(model))
+        return AutoTokenizer.from_pretrained(foundation(resolve(model)))
     except (OSError, ValueError) as error:
         raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
 

@@ -170,8 +170,12 @@ class Backbone(nn.Module):
         wanted: Sequence[Sequence[int]],
         past: Any = None,
         params: Params | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one."""
+        """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one.
+
+        `mask`, additive `[1, 1, rows, prefix + rows]`, says what the rows see where it is less than `Packed.mask`.
+        """
         above = [(i, t.parent[n]) for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
         if any(parent < 0 for _, parent in above):
             raise UserError(
@@ -184,8 +188,8 @@ class Backbone(nn.Module):
             return torch.empty(0, device=self.device)
         places, which = torch.unique(torch.tensor(parents), return_inverse=True)
         before = past.get_seq_length() if past is not None else 0
-        kwargs = {**self._row(row, past), **self._attention_inputs(row, before)}
-        return self._log_softmax_at(kwargs, params, places, which, targets)
+        seen = self._attention_inputs(row, before) if mask is None else {"attention_mask": mask.to(self.device)}
+        return self._log_softmax_at({**self._row(row, past), **seen}, params, places, which, targets)
 
     def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
         """Hidden states `[length, width]` (float32) of plain sequences at a layer (0: embeddings, -1: the last).

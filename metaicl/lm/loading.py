@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.merged import base_of, holds_adapters, merge
 from metaicl.lm.models import MODELS, resolve
 from metaicl.lm.weights import AGAIN, check_loaded, damage_refused
 from task_suites.core.errors import UserError, nearest
@@ -19,6 +20,8 @@ from task_suites.core.errors import UserError, nearest
 
 def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """(model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
+
+    Of a trained method's folder it is the base model with the method's adapters merged into it.
 
     Raises:
         UserError: there is no such model, or it is not a causal language model.
@@ -29,6 +32,9 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
     source = resolve(name)
+    if holds_adapters(source):
+        model, tokenizer = open_model(base_of(source), torch.float32)
+        return merge(model, source).to(dtype), tokenizer
     shown = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
     try:

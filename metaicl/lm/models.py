@@ -21,6 +21,7 @@ from typing import Any
 import platformdirs
 
 from metaicl.lm import tiny
+from metaicl.lm.merged import base_of, holds_adapters
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import sha256
 
@@ -73,7 +74,7 @@ def local_folder(name: str) -> Path | None:
 
 def resolve(name: str) -> str:
     """What `from_pretrained` takes for a model name: the absolute path of a pulled registry model or of a folder, or
-    the hub name as it is.
+    the hub name as it is; or the folder of a trained method with adapters (metaicl/lm/merged.py).
 
     Raises:
         UserError: a registry model that has not been pulled, or a path that is not there.
@@ -85,6 +86,8 @@ def resolve(name: str) -> str:
         return str(folder)
     path = Path(name)
     if path.exists():
+        if holds_adapters(path):
+            return os.path.abspath(name)
         if (path / "adapter_config.json").is_file():
             raise UserError(
                 f"{name} holds adapters, not a model",
@@ -92,7 +95,10 @@ def resolve(name: str) -> str:
                 fix="Merge the adapters into their model with peft (merge_and_unload), save it, and give that folder.",
             )
         if not (path / "config.json").is_file():
-            raise UserError(f"no model in folder {name}", expected="a folder with config.json, saved by transformers")
+            best = path / "best"
+            fix = f"Give {best}, the best weights of this run." if best.is_dir() else None
+            expected = "a folder with config.json, saved by transformers"
+            raise UserError(f"no model in folder {name}", expected=expected, fix=fix)
         return os.path.abspath(name)
     if name.startswith((".", "/")) or name.count("/") > 1:
         raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
@@ -101,6 +107,17 @@ def resolve(name: str) -> str:
             f"no model {name!r}", fix=f"{nearest(name, MODELS)} Or give a folder or a hub name (owner/name)."
         )
     return name
+
+
+def foundation(source: str) -> str:
+    """Where the configuration and the tokenizer of a model lie: for adapters, with the model that they adapt.
+
+    Args:
+        source: as `resolve` returns it.
+    """
+    while holds_adapters(source):
+        source = resolve(base_of(source))
+    return source
 
 
 def configuration(source: str) -> Any:
@@ -114,6 +131,7 @@ def configuration(source: str) -> Any:
     """
     from transformers import AutoConfig
 
+    source = foundation(source)
     try:
         return AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:

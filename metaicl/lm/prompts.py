@@ -53,11 +53,14 @@ class Prompt:
         form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.text = joined(form.opening(task))
         self._answers: list[tuple[int, int]] = []  # the first and the last character of each demonstration's answer
+        self._demonstrations: list[tuple[int, int]] = []  # and of each demonstration
         for example in support:
+            start = len(self.text)
             for segment in form.demonstration(example):
                 if segment.scored:
                     self._answers.append((len(self.text), len(self.text) + len(segment.text)))
                 self.text += segment.text
+            self._demonstrations.append((start, len(self.text)))
         self._beginning = backbone.texts.beginning(self.text)
         self._questions: dict[str, Beginning] = {}
 
@@ -88,6 +91,14 @@ class Prompt:
             # nothing stands before the very first token
             range(max(1, whole.reaching_beyond(len(self.text[:start].rstrip()))), whole.reaching_beyond(stop))
             for start, stop in self._answers
+        ]
+
+    def demonstration_spans(self) -> list[range]:
+        """Where each demonstration lies among the stable tokens; a token that two share is in the spans of both."""
+        stable = self._beginning.stable
+        return [
+            range(stable.reaching_beyond(start), min(len(stable), stable.reaching_beyond(stop - 1) + 1))
+            for start, stop in self._demonstrations
         ]
 
 

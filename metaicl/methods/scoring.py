@@ -30,12 +30,12 @@ from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
 Length = Literal["sum", "token_mean", "character_mean"]
-Calibration = Literal["none", "contextual", "pmi", "demonstrations"]
+Calibration = Literal["none", "contextual", "pmi", "cross_fit"]
 BLANKS: dict[Calibration, tuple[str, ...]] = {
     "none": (),
     "contextual": ("N/A", "[MASK]", ""),
     "pmi": ("",),
-    "demonstrations": ("",),
+    "cross_fit": ("",),
 }
 FOLDS = 4  # the folds in which demonstrations are scored given the others: docs/experiments.md
 
@@ -46,14 +46,15 @@ def length_rule(form: PromptFormat, length: Length | None) -> Length:
 
 
 def check_calibration(form: PromptFormat, calibration: Calibration) -> None:
-    """Raise where the format does not allow calibration.
+    """Raise where the format does not allow a calibration.
 
     Raises:
-        UserError: calibration of a channel prompt, which scores the query itself.
+        UserError: calibration by empty queries of a channel prompt, which scores the query itself.
     """
-    if form.channel and calibration != "none":
+    if form.channel and calibration in ("contextual", "pmi"):
         raise UserError(
-            f"calibration {calibration!r} of a channel prompt", fix="Take calibration none, or the direct format."
+            f"calibration {calibration!r} of a channel prompt, which scores the query: an empty one has no score",
+            fix="Take calibration cross_fit or none, or the direct format.",
         )
 
 
@@ -67,11 +68,11 @@ class PromptScorer(Predictor):
         calibration: the label prior that is subtracted from an option's score. "contextual": the log of the mean share
             that the option has given the content-free queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv
             2102.09690). "pmi": the score that it has given an empty query (domain-conditional PMI, Holtzman et al.
-            2021, arXiv 2104.08315). "demonstrations": the log of the mean share that it has where the demonstrations
-            are the queries, by cross-fitting (each quarter of them given the other three, a single one given itself),
-            less the log of its share of their answers (each option counted once more than it is there). Options that
-            not all demonstrations have, as in multiple choice, are calibrated by "pmi". The prior of a list of options
-            is computed once; empty queries are further branches of the same tree.
+            2021, arXiv 2104.08315). "cross_fit": the log of the mean share that it has where the demonstrations are the
+            queries (each quarter of them given the other three, a single one given itself), less the log of its share
+            of their answers (each option counted once more than it is there). Options that not all demonstrations
+            have, as in multiple choice, are calibrated by "pmi"; in a channel prompt they are not calibrated. The
+            prior of a list of options is computed once; empty queries are further branches of the same tree.
         prior_share: the share of the prior of empty queries that is subtracted; that of demonstrations is subtracted
             whole.
         row_tokens: most tokens of one packed row; a query with more is processed by itself. None: 2,048 on a CPU,
@@ -81,7 +82,7 @@ class PromptScorer(Predictor):
         dropped: demonstrations that the overflow policy left out of the last call's prompts.
 
     Raises:
-        UserError: calibration of a channel prompt.
+        UserError: calibration of a channel prompt by empty queries.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class PromptScorer(Predictor):
     @torch.no_grad()
     def prepare(self) -> None:
         """Run the prompt's prefix (of a prompt that shares it)."""
-        prefix = self._fit().prompt.stable
+        prefix = self._prefix(self._fit())
         if prefix and self.backbone.shares(len(prefix)):
             with self._states(prefix):
                 pass
@@ -124,7 +125,7 @@ class PromptScorer(Predictor):
         """One float array `[options]` a query, in their order: higher is more likely."""
         new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
         crossed = [o for o in new if self._crosses(o)]
-        texts = BLANKS[self.calibration]
+        texts = () if self.form.channel else BLANKS[self.calibration]  # a channel prompt scores the query
         blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
         before = self.dropped
         found = self._scores([*queries, *chain(*blanks.values())])
@@ -140,7 +141,7 @@ class PromptScorer(Predictor):
 
     def _crosses(self, options: tuple[str, ...]) -> bool:
         """Whether demonstrations are scored for the prior of these options."""
-        return self.calibration == "demonstrations" and {e.options for e in self.support} == {options}
+        return self.calibration == "cross_fit" and {e.options for e in self.support} == {options}
 
     def _crossed_prior(self) -> np.ndarray:
         """The prior of the demonstrations' options by cross-fitting: their mean share where each demonstration is a
@@ -159,7 +160,7 @@ class PromptScorer(Predictor):
     def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
         fitted = self._fit(segments)
-        prefix = fitted.prompt.stable
+        prefix = self._prefix(fitted)
         sizes = []
         for branches in fitted.branches:
             alone = PromptTree()
@@ -237,7 +238,7 @@ class PromptScorer(Predictor):
         if max_new_tokens < 1 or beams < 1:
             raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
         fitted = self._fit([[[self.form.question(q)]] for q in queries], reserved=max_new_tokens)
-        prefix, questions = fitted.prompt.stable, [branch.ids for (branch,) in fitted.branches]
+        prefix, questions = self._prefix(fitted), [branch.ids for (branch,) in fitted.branches]
         longest = max(map(len, questions), default=0) + max_new_tokens
         texts: list[str] = []
         while len(texts) < len(questions):
@@ -275,6 +276,10 @@ class PromptScorer(Predictor):
         fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved)
         self.dropped = fitted.dropped
         return fitted
+
+    def _prefix(self, fitted: Fitted) -> Sequence[int]:
+        """The tokens whose states serve all queries."""
+        return fitted.prompt.stable
 
     @contextmanager
     def _states(self, prefix: Sequence[int]) -> Iterator[Any]:

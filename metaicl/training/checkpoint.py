@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from metaicl.lm import merged
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.loading import open_model
@@ -25,7 +26,7 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record
 
-CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
+CARD, OWN, ADAPTERS = merged.CARD, merged.OWN, merged.ADAPTERS
 FREE = (CARD, "README.md")  # what people may edit: the hashes lie in the one, the other is a text for people
 
 
@@ -115,7 +116,11 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
     try:
         card = _read_json(path)
         backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
-        backbone = replace(backbone, model=_base_place(folder, backbone, card.get("base_from_here")))
+        if backbone.weights == "full":
+            base = str(folder)  # the folder itself is the model
+        else:
+            base = merged.base_place(folder, backbone.model, card.get("base_from_here"))
+        backbone = replace(backbone, model=base)
         return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
     except (KeyError, TypeError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
@@ -129,31 +134,6 @@ def _relative(name: str, folder: Path) -> str | None:
         return os.path.relpath(name, os.path.abspath(folder))
     except ValueError:  # another drive of Windows
         return None
-
-
-def _base_place(folder: Path, backbone: BackboneConfig, way: str | None) -> str:
-    """The name or folder of the base model of the method in `folder`.
-
-    One in a folder is looked for where it was, and then where it was as seen from `folder` (`way`): the method may be
-    moved by itself, or both together.
-
-    Raises:
-        UserError: it is in neither place.
-    """
-    if backbone.weights == "full":
-        return str(folder)  # the folder itself is the model
-    if not Path(backbone.model).is_absolute():
-        return backbone.model
-    places = [backbone.model, *([os.path.normpath(os.path.abspath(folder / way))] if way else [])]
-    for place in places:
-        if Path(place).is_dir():
-            return place
-    card = folder / CARD
-    raise UserError(
-        f"the base model of the method in {folder} is not there",
-        found=" and ".join(f"no folder {place}" for place in dict.fromkeys(places)),
-        fix=f'Put it back, or write the full path of its folder as "model" under "backbone" in {card}.',
-    )
 
 
 @dataclass(frozen=True)
@@ -212,7 +192,7 @@ def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
     if config.backbone.weights == "full":
         load_own(method.own_state(), folder / OWN)
     else:
-        _check_base(folder, config.backbone)
+        check_base(folder, config.backbone)
         load_weights(method, folder)
     _check_hashes(folder)  # at the end: what was read before names the tensors that are wrong
     return method
@@ -225,8 +205,10 @@ def _check_hashes(folder: Path) -> None:
     )
 
 
-def _check_base(folder: Path, backbone: BackboneConfig) -> None:
+def check_base(folder: Path, backbone: BackboneConfig) -> None:
     """Raise where the training recorded other weights of the base model than those that lie under its name now.
+
+    `backbone` is the method's.
 
     A folder is identified by its files, a model of the hub by its commit; where one became the other, nothing is known.
     """

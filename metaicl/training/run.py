@@ -18,9 +18,10 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import device_for, precision_for, with_precision
 from metaicl.lm.machine import processor
+from metaicl.lm.merged import holds_adapters
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
-from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_training
+from metaicl.training.checkpoint import CARD, MethodConfig, check_base, load_method, read_card, read_training
 from metaicl.training.checkpoints import sound_checkpoint
 from metaicl.training.config import TrainRun, ValidationConfig
 from metaicl.training.estimate import training_seconds
@@ -155,6 +156,8 @@ def inherited_tasks(run: TrainRun) -> Record | None:
     folder = Path(run.backbone.model)
     if not (folder / CARD).is_file():
         return {}
+    if holds_adapters(folder):
+        check_base(folder, read_card(folder)[0].backbone)
     training = read_training(folder)
     return training.trained_on if training else None
 
@@ -188,8 +191,10 @@ def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
         held_out: whether they are to be new to it.
 
     Raises:
-        UserError: names the tasks.
+        UserError: names the tasks; or its base model has other weights than in its training.
     """
+    if holds_adapters(folder):
+        check_base(folder, read_card(folder)[0].backbone)
     training = read_training(folder)
     if training is None:
         return

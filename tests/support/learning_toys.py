@@ -110,6 +110,8 @@ def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     if "inner_steps" in defaults:
         few = {n: 2 for n in ("members", "particles") if n in defaults}
         return {"inner_steps": 6, "test_steps": 6, "inner_lr": 0.9, "objective": "options", **few}, {}
+    if name in ("prefix_tuning", "prompt_tuning"):
+        return {"steps": 30, "lr": 0.1, "num_virtual_tokens": 4, "objective": "options"}, {}
     if name in ("finetune", "transfer"):
         return {"steps": 40, "lr": 2e-2, "objective": "options"}, {}
     return {}, {}

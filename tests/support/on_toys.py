@@ -37,10 +37,11 @@ def short_tags() -> Task:
 
 TASKS = {"options": toy_task(), "choice": choice_task(), "text": text_task(), "tags": short_tags()}
 INNER = [name for name in METHODS if "inner_steps" in defaults_of(method_class(name).Config)]
+TUNED = ("ct_kv", "ct_prompt", "prefix_tuning", "prompt_tuning", "ttt")  # they take steps to answer in a prompt
 FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
 FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
-FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit")}
+FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit", *TUNED)}
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -18,15 +18,26 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
 from metaicl.methods.base import EVERY_FORM, Method, Weights
+from metaicl.methods.in_context.selection import SelectedPredictor, Selection, Selector
 from metaicl.methods.options import ReadUnless
+from metaicl.methods.predictor import Predictor
 from metaicl.methods.scoring import Calibration, Length, PromptScorer, check_calibration, length_rule
-from task_suites.core.ranges import Share
+from task_suites.core.ranges import Natural, Share
 from task_suites.episodes import Episode
 from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat, Segment
 from task_suites.task import Task
 
 Objective = Literal["tokens", "options", "both"]
+
+
+class Scoring(TypedDict):
+    """How options are scored, as `PromptScorer` takes it."""
+
+    length: Length
+    overflow: Overflow
+    calibration: Calibration
+    prior_share: float
 
 
 class InContext(Method):
@@ -53,11 +64,16 @@ class InContext(Method):
             overflow: what happens to a prompt that is longer than the context: "refuse" raises an error, "drop" leaves
                 out whole demonstrations.
             calibration: how the label prior is estimated that is subtracted from the options' scores in answers, not
-                in training (`PromptScorer`). With "contextual" and "pmi" only options are served; "demonstrations"
+                in training: by empty queries ("contextual", "pmi"), or by the demonstrations, each scored given others
+                ("cross_fit"); see `PromptScorer`. With "contextual" and "pmi" only options are served; "cross_fit"
                 leaves texts and tags as they are.
             prior_share: how much of the label prior of empty queries is subtracted, from 0 (nothing) to 1 (all of it).
             supervise: the answers with a loss. "queries" is the papers' choice; "all" adds the same loss, token by
                 token, on the demonstrations' answers, each given those before it: the same cost, another objective.
+            shown: the largest number of demonstrations in a prompt; 0 shows all of the support set.
+            selection: which ones are shown where there are more of them: "random" takes the first as they were drawn,
+                "balanced" takes from each class in turn, "nearest" takes for each query those whose inputs resemble it
+                most (BM25), the nearest last.
         """
 
         demonstrations: bool = True
@@ -67,7 +83,9 @@ class InContext(Method):
         calibration: Calibration = "none"
         prior_share: Share = 1.0
         supervise: Literal["queries", "all"] = "queries"
-        read_unless: ClassVar[ReadUnless] = {"prior_share": ("calibration", "none")}
+        shown: Natural = 0
+        selection: Selection = "random"
+        read_unless: ClassVar[ReadUnless] = {"prior_share": ("calibration", "none"), "selection": ("shown", 0)}
 
     config: Config
 
@@ -80,7 +98,7 @@ class InContext(Method):
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: supervised tokens for the objective "tokens", else queries."""
-        return self.loss([(e.task, self._shown(e.support), e.queries) for e in episodes])
+        return self.loss([prompt for e in episodes for prompt in self._prompts(e.task, e.support, e.queries)])
 
     def loss(
         self,
@@ -106,13 +124,14 @@ class InContext(Method):
                 total.append(-answer.sum() if self.config.objective == "tokens" else -answer.mean())
                 weight += len(answer) if self.config.objective == "tokens" else 1
             for query, scored in zip(queries, asked, strict=True):
-                total.append(self._query_loss(scored, query))
+                total.append(self.query_loss(scored, query))
                 weight += len(scored[0]) if self.config.objective == "tokens" else 1
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
         """The size of an episode's tree: the tokens that training on it runs."""
-        return len(self._tree(episode.task, self._shown(episode.support), episode.queries).tree)
+        prompts = self._prompts(episode.task, episode.support, episode.queries)
+        return sum(len(self._tree(*prompt).tree) for prompt in prompts)
 
     def demonstration_loss(
         self, task: Task, support: Sequence[Example], params: Params | None = None
@@ -124,11 +143,18 @@ class InContext(Method):
         values = self.backbone.logprobs([tree], [wanted], params)
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
-    def _shown(self, support: Sequence[Example]) -> Sequence[Example]:
-        """Return the demonstrations that stand in the prompt of a support set: all of it, or none."""
-        return support if self.config.demonstrations else ()
+    def selector(self, task: Task, support: Sequence[Example]) -> Selector:
+        """What chooses the demonstrations of a prompt from a support set."""
+        return Selector(task, support if self.config.demonstrations else (), self.config.selection, self.config.shown)
 
-    def _query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
+    def _prompts(
+        self, task: Task, support: Sequence[Example], queries: Sequence[Example]
+    ) -> list[tuple[Task, Sequence[Example], Sequence[Example]]]:
+        """(task, demonstrations, the queries that they are shown to) of each prompt of an episode."""
+        groups = self.selector(task, support).groups(queries)
+        return [(task, shown, [queries[i] for i in places]) for shown, places in groups]
+
+    def query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
         """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
         if self.config.objective == "tokens":
             return -scored[0].sum()
@@ -142,38 +168,50 @@ class InContext(Method):
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """The tree of one episode: a branch for each query's right answer, or for each of its options."""
-        branches = self._branches(task, queries)
+        branches = self.branches(task, queries)
         shown = self.config.supervise == "all"
         return episode_tree(self.backbone, self.form, task, support, branches, self.config.overflow, shown)
 
-    def _branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
+    def branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
         """For each answered query, the branches that its loss needs."""
         among, form = self.config.objective != "tokens" and task.form == "options", self.form_of(task)
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
-        shown = self._shown(support) if self.config.overflow == "refuse" else ()
-        branches = [branch for options in self._branches(task, queries) for branch in options]
-        return prompt_length(self.backbone, self.form, task, shown, branches)
+        if not queries:  # whatever is asked, these may be shown
+            return self._length(task, support[: self.config.shown or len(support)], ())
+        return max(self._length(*prompt) for prompt in self._prompts(task, support, queries))
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> PromptScorer:
+    def _length(self, task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> int:
+        """Tokens of the longest sequence of one prompt; what may be dropped does not count."""
+        branches = [branch for options in self.branches(task, queries) for branch in options]
+        kept = shown if self.config.demonstrations and self.config.overflow == "refuse" else ()
+        return prompt_length(self.backbone, self.form, task, kept, branches)
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         return self.predictor(task, support)
 
-    def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> PromptScorer:
-        """The predictor given these demonstrations, with other weights where `params` gives them."""
-        return PromptScorer(
-            self.backbone,
-            self.form,
-            task,
-            self._shown(support),
-            params=params,
-            length=self.length,
-            overflow=self.config.overflow,
-            calibration=self.config.calibration,
-            prior_share=self.config.prior_share,
-        )
+    def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> Predictor:
+        """The predictor given a support set, with other weights where `params` gives them."""
+        selector = self.selector(task, support)
+        if selector.shared is not None:
+            return self.scorer(task, selector.shared, params)
+        return SelectedPredictor(selector, lambda shown: self.scorer(task, shown, params))
+
+    def scorer(self, task: Task, shown: Sequence[Example], params: Params | None = None) -> PromptScorer:
+        """The predictor given the demonstrations of its prompt."""
+        return PromptScorer(self.backbone, self.form, task, shown, params=params, **self.scoring())
+
+    def scoring(self) -> Scoring:
+        """The arguments of a `PromptScorer` that the options set."""
+        return {
+            "length": self.length,
+            "overflow": self.config.overflow,
+            "calibration": self.config.calibration,
+            "prior_share": self.config.prior_share,
+        }
 
 
 class ZeroShot(InContext):

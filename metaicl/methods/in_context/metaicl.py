@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from metaicl.methods.in_context.icl import InContext, Objective
 from metaicl.methods.scoring import Calibration
@@ -29,7 +29,7 @@ class MetaICL(InContext):
     @dataclass(frozen=True)
     class Config(InContext.Config):
         objective: Objective = "options"
-        calibration: Calibration = "demonstrations"
+        calibration: Calibration = "cross_fit"
         prior_share: Share = 0.5
 
 
@@ -43,6 +43,22 @@ class MetaICLChannel(InContext):
     weights = "lora"
     required_format: ClassVar[Mapping[str, Any]] = {"channel": True}
     serves = frozenset[Form]({"options"})
+
+
+class MetaICLAllAnswers(MetaICL):
+    """MetaICL whose loss is on every answer in the prompt: the demonstrations', each given those before it, and the
+    queries' (many-shot in-context fine-tuning). It costs no token more."""
+
+    label = "MetaICL, all answers"
+    note = "meta-trained to answer each demonstration from those before it, and the queries from all"
+    paper = "He et al. 2025, arXiv 2506.11103"
+    meta_trained = True
+    weights = "lora"
+
+    @dataclass(frozen=True)
+    class Config(MetaICL.Config):
+        objective: Objective = "tokens"
+        supervise: Literal["queries", "all"] = "all"
 
 
 class InContextTuning(InContext):

@@ -75,7 +75,7 @@ def test_words_for_labels_score_as_a_task_with_those_labels(frozen):
     assert np.allclose(found, PromptScorer(frozen, PromptFormat(), renamed, other.support).scores(other.queries))
 
 
-@pytest.mark.parametrize("calibration", ["contextual", "pmi", "demonstrations"])
+@pytest.mark.parametrize("calibration", ["contextual", "pmi", "cross_fit"])
 def test_letters_are_calibrated_by_what_they_have_behind_blanks_or_demonstrations(frozen, calibration):
     e, options = episode(toy_task()), ("fruit", "tool")
     form = bound(frozen, preset("letters"), e.task)
@@ -83,7 +83,7 @@ def test_letters_are_calibrated_by_what_they_have_behind_blanks_or_demonstration
     def plain(query, support=e.support) -> np.ndarray:
         return np.array([plain_score(frozen, form, e.task, support, query, option) for option in options])
 
-    if calibration == "demonstrations":  # each given the other three, over its share of the answers
+    if calibration == "cross_fit":  # each given the other three, over its share of the answers
         asked = [plain(d.hidden(), [other for other in e.support if other is not d]) for d in e.support]
         counted = np.array([1 + sum(d.output == option for d in e.support) for option in options])
     else:

@@ -25,7 +25,7 @@ from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 
 
-@pytest.mark.parametrize("calibration", ["none", "pmi", "demonstrations"])
+@pytest.mark.parametrize("calibration", ["none", "pmi", "cross_fit"])
 @pytest.mark.parametrize("objective", ["tokens", "both", "options"])
 def test_raw_icl_equals_metaicl_with_untrained_weights_bit_for_bit(objective, calibration):
     from backbones import tiny_config
@@ -143,9 +143,9 @@ def test_metaicl_learns_and_answers_texts_and_tags_as_without_calibration(learna
     assert [a.text for a in answers(plain, e)] == [a.text for a in answers(metaicl, e)]
 
 
-def test_metaicl_of_a_channel_prompt_is_refused_before_it_is_trained(learnable):
-    with pytest.raises(UserError, match="calibration 'demonstrations' of a channel prompt"):
-        method_class("metaicl").build(learnable, PromptFormat(channel=True))
+def test_a_calibration_that_a_channel_prompt_does_not_allow_is_refused_before_training(learnable):
+    with pytest.raises(UserError, match="calibration 'pmi' of a channel prompt"):
+        method_class("metaicl").build(learnable, PromptFormat(channel=True), {"calibration": "pmi"})
 
 
 def test_finetuning_without_steps_is_zero_shot():

@@ -1,0 +1,260 @@
+"""What context tuning, prefix tuning and prompt tuning share: the weights are frozen, and what is learned from a
+support set stands before each query: the states (keys and values) of a prompt's first tokens in every layer, or their
+embeddings.
+
+A step asks all demonstrations at once, after the same prefix, in one row in which none sees another (`Rehearsal`). The
+states of the last step are then the cached prefix of an ordinary `PromptScorer`, so that scoring, generation and every
+calibration work as they do for plain in-context learning; with no steps the answers are those of plain in-context
+learning. Cross-fitting trains on each part of the demonstrations again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.output_head import wide
+from metaicl.lm.prompt_tree import PromptTree, additive_mask, pack
+from metaicl.lm.prompts import Fitted, Prompt, fit
+from metaicl.lm.soft_tokens import soft_tokens
+from metaicl.methods import name_of
+from metaicl.methods.base import Space, seeded, support_keys
+from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.in_context.selection import Selector
+from metaicl.methods.scoring import PromptScorer
+from task_suites.core.errors import UserError, counted
+from task_suites.core.ranges import Natural, NonNegative
+from task_suites.example import Example
+from task_suites.formats.prompt_format import Segment
+from task_suites.task import Task
+
+Caches = Callable[[], Any]  # gives the cache that some learned tensors make
+
+
+class TunedContext(InContext):
+    """A prefix that is trained on the support set. See the module's docstring.
+
+    Attributes:
+        learned_as: what is trained: the tokens' "states" in every layer, or their "embeddings".
+    """
+
+    learned_as: ClassVar[Literal["states", "embeddings"]] = "states"
+    space: ClassVar[Space] = {"options.lr": ("log", 3e-4, 3e-2), "options.steps": ("int", 5, 60)}
+
+    @dataclass(frozen=True)
+    class Config(InContext.Config):
+        """The options of methods that train what stands before a query.
+
+        Attributes:
+            steps: how many steps are taken, each on all demonstrations; 0 leaves everything as the model reads it.
+            lr: the learning rate of AdamW, which falls to 0 along a cosine.
+        """
+
+        steps: Natural = 20
+        lr: NonNegative = 3e-3
+        supervise: Literal["queries", "all"] = field(default="queries", init=False)  # nothing is meta-trained
+
+    config: Config
+
+    def virtual(self, task: Task) -> tuple[int, ...]:
+        """Tokens before the prompt, which only what is trained on them gives a meaning; here there are none."""
+        return ()
+
+    def seen(self, prompt: Prompt, support: Sequence[Example], prefix: int, step: int) -> Tensor | None:
+        """`[demonstrations, prefix]`: which tokens of the prefix each demonstration sees when it is asked in a step;
+        None where all see all."""
+        return None
+
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return len(self.virtual(task)) + super().longest(task, support, (*support, *queries))
+
+    def scorer(self, task: Task, shown: Sequence[Example], params: Params | None = None) -> PromptScorer:
+        return TunedScorer(self, task, shown, params)
+
+    def selector(self, task: Task, support: Sequence[Example]) -> Selector:
+        return Selector(task, support, self.config.selection, self.config.shown)  # they are learned from, shown or not
+
+    def prompt(self, task: Task, support: Sequence[Example]) -> Prompt:
+        """The prompt of a support set before any query."""
+        return Prompt(self.backbone, self.form, task, support if self.config.demonstrations else ())
+
+    def tuned(self, task: Task, support: Sequence[Example], prefix: Sequence[int], params: Params | None) -> Any:
+        """The cache of a prefix after all steps on a support set.
+
+        Args:
+            prefix: the virtual tokens and those of the prompt; all that is cached.
+
+        Raises:
+            UserError: the loss is no longer finite.
+        """
+        head = (self.virtual(task) or prefix)[: len(prefix)]
+        leaves, cache_of = self._start(head, prefix, params)
+        if support and leaves and self.config.steps:
+            rehearsal = Rehearsal(self, task, support, prefix)
+            for step in self._descend(leaves):
+                with torch.enable_grad():
+                    loss = rehearsal.loss(cache_of(), step, params)
+                    if not torch.isfinite(loss):
+                        name, done = name_of(type(self)), counted(step, "step")
+                        raise UserError(f"{name}: the loss is not finite after {done} on {task.name}", fix="Lower lr.")
+                    grads = torch.autograd.grad(loss, leaves)
+                for leaf, grad in zip(leaves, grads, strict=True):
+                    leaf.grad = grad
+        with torch.no_grad():
+            return cache_of()
+
+    def _descend(self, leaves: Sequence[Tensor]) -> Iterator[int]:
+        """The number of each step; the step is taken when the next one is asked for, by the gradients found then."""
+        optimizer = torch.optim.AdamW(leaves, lr=self.config.lr, weight_decay=0.0)
+        for step in range(self.config.steps):
+            yield step
+            torch.nn.utils.clip_grad_norm_(leaves, 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * (1 + math.cos(math.pi * step / self.config.steps)) / 2
+            optimizer.step()
+
+    def _start(self, head: Sequence[int], prefix: Sequence[int], params: Params | None) -> tuple[list[Tensor], Caches]:
+        """What is learned, as the model reads these tokens, and what makes a cache of it."""
+        backbone, leaves = self.backbone, list[Tensor]()
+
+        def whole(cache: Any) -> Any:
+            return backbone.prefix(prefix, params, head, cache) if len(prefix) > len(head) else cache
+
+        if not head:
+            return [], lambda: whole(backbone.prefix(()))
+        if self.learned_as == "embeddings":
+            embedding = backbone.base_model.get_input_embeddings()
+            with torch.no_grad():
+                leaves.append(wide(embedding(torch.tensor(head, device=backbone.device))).clone().requires_grad_())
+
+            def embedded() -> Any:
+                with soft_tokens(embedding, leaves[0]):
+                    cache = backbone.prefix(head, params)
+                return whole(cache)
+
+            return leaves, embedded
+        with torch.no_grad():
+            read = backbone.prefix(head, params)
+        types = []
+        for layer in read.layers:
+            for states in (layer.keys, layer.values):
+                types.append(states.dtype)
+                leaves.append(wide(states).clone().requires_grad_())
+
+        def cached() -> Any:
+            states = iter([leaf.to(kind) for leaf, kind in zip(leaves, types, strict=True)])
+            cache = copied(read)
+            for layer in cache.layers:
+                layer.keys, layer.values = next(states), next(states)
+            return whole(cache)
+
+        return leaves, cached
+
+
+class Rehearsal:
+    """The demonstrations as queries after a prefix, in one row.
+
+    Args:
+        prefix: the tokens before all of them, whose states are given with each call.
+    """
+
+    def __init__(self, method: TunedContext, task: Task, support: Sequence[Example], prefix: Sequence[int]):
+        self.method, self.support, self.prefix = method, tuple(support), len(prefix)
+        self.prompt = method.prompt(task, support)
+        between = (*method.virtual(task), *self.prompt.stable)[len(prefix) :]
+        self.forest: list[PromptTree] = []
+        self.spans: list[list[list[int]]] = []  # of each demonstration, the nodes of each answer that is scored
+        for options in method.branches(task, support):
+            tree = PromptTree()
+            after = [-1, *tree.insert(-1, between)][-1]
+            self.spans.append([self.prompt.branch(segments).insert(tree, after) for segments in options])
+            self.forest.append(tree)
+        self.wanted = [sorted({node for span in spans for node in span}) for spans in self.spans]
+        self.row = pack(self.forest, start=len(prefix))
+        rows = [(r, i) for i, places in enumerate(self.row.row) for r in places if r >= 0]
+        self.owner = torch.tensor([i for _, i in sorted(rows)])  # of each row, its demonstration
+
+    def loss(self, cache: Any, step: int, params: Params | None = None) -> Tensor:
+        """The mean loss of the demonstrations' answers after a prefix with these states."""
+        backbone, method = self.method.backbone, self.method
+        seen = method.seen(self.prompt, self.support, self.prefix, step)
+        mask = None
+        if seen is not None:
+            own = self.row.mask(backbone.mask_dtype)
+            mask = torch.cat([additive_mask(seen[self.owner], backbone.mask_dtype)[None, None], own], -1)
+        values = backbone.row_logprobs(self.row, self.forest, self.wanted, past=cache, params=params, mask=mask)
+        losses, weight = [], 0
+        parts = values.split([len(nodes) for nodes in self.wanted])
+        for query, spans, nodes, part in zip(self.support, self.spans, self.wanted, parts, strict=True):
+            place = {node: i for i, node in enumerate(nodes)}
+            scored = [part[[place[node] for node in span]] for span in spans]
+            losses.append(method.query_loss(scored, query))
+            weight += len(scored[0]) if method.config.objective == "tokens" else 1
+        return torch.stack(losses).sum() / weight
+
+
+class TunedScorer(PromptScorer):
+    """A `PromptScorer` whose prefix's states are trained on its support set, once for each prompt that it needs.
+
+    Raises:
+        UserError: the model keeps no states of a prefix.
+    """
+
+    def __init__(self, method: TunedContext, task: Task, support: Sequence[Example], params: Params | None = None):
+        super().__init__(method.backbone, method.form, task, support, params=params, **method.scoring())
+        self.method, self.virtual = method, method.virtual(task)
+        self._tuned: dict[tuple[Sequence[int], Sequence[Example]], Any] = {}
+
+    def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
+        """As a `PromptScorer`, with room for the demonstrations as queries."""
+        shown = self.support if self.method.config.demonstrations else ()
+        own = self.method.branches(self.task, self.support)
+        room = reserved + len(self.virtual)
+        fitted = fit(self.backbone, self.form, self.task, shown, [*branches, *own], self.overflow, room)
+        self.dropped = fitted.dropped
+        longest = max((len(b.ids) for options in fitted.branches for b in options), default=0) + reserved
+        _check_kept(self.backbone, self.method, len(self._prefix(fitted)) + longest)
+        return replace(fitted, branches=fitted.branches[: len(branches)])
+
+    def _prefix(self, fitted: Fitted) -> Sequence[int]:
+        return (*self.virtual, *fitted.prompt.stable)
+
+    @contextmanager
+    def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
+        learned_from = self.support[: len(self.support) - self.dropped]
+        key = (tuple(prefix), learned_from)
+        if key not in self._tuned:
+            self._tuned[key] = self.method.tuned(self.task, learned_from, prefix, self.params)
+        yield copied(self._tuned[key])
+
+
+def copied(cache: Any) -> Any:
+    """A cache that may grow; the one it begins with stays as it is."""
+    from transformers import DynamicCache
+
+    grown = DynamicCache()
+    grown.layers = [copy(layer) for layer in cache.layers]  # new tokens make new tensors
+    return grown
+
+
+def drop_tokens(share: float, support: Sequence[Example], prefix: int, step: int) -> Tensor:
+    """`[demonstrations, prefix]`: false at a share of the tokens, drawn by the support set and the step alone."""
+    generator = seeded("token dropout", support_keys(support), step)
+    return torch.rand(len(support), prefix, generator=generator) >= share
+
+
+def _check_kept(backbone: Backbone, method: TunedContext, length: int) -> None:
+    if not backbone.shares(length):
+        raise UserError(
+            f"{name_of(type(method))} trains the states of a prompt, and {backbone.config.model} keeps none",
+            found=f"{counted(length, 'token')} with the attention {backbone.attention}",
+            fix="Use shorter prompts, another model, or the method ttt, which trains weights.",
+        )
