@@ -6,13 +6,13 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from eval.config import QuickstartRun
 from eval.contenders import Contender
 from eval.evaluate import finish
 from eval.quickstart.plan import Choice, Clock
+from eval.quickstart.sizes import SizeName
 from eval.quickstart.work import CALIBRATED, Work
 from eval.report.page import table
 from eval.results import Results, Roles
@@ -24,6 +24,39 @@ from task_suites.core.values import plain
 from task_suites.formats.prompt_format import PromptFormat
 
 REPLACED = ("--minutes", "--size", "--max_steps", "--finetune_cells", "--dtype")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a quickstart found, as its last line has it with `--json`.
+
+    Attributes:
+        gain_points: MetaICL's gain over raw in-context learning, in points, with the ends of its 95 % interval.
+        gain_over_calibrated: its gain over raw in-context learning with the same calibration, with the ends.
+        seconds: what the run took, over all of its starts.
+        estimated_seconds: what it was estimated to take before the training began.
+        estimate_error: how far the estimate was off, as a share of `seconds`.
+        size: the size that was chosen.
+        steps: the training steps of MetaICL.
+        cut: what that size leaves out.
+        methods: the names of the methods that were compared.
+        tasks: the number of tasks that they were compared on.
+    """
+
+    gain_points: float
+    gain_ci_low: float | None
+    gain_ci_high: float | None
+    gain_over_calibrated: float
+    gain_over_calibrated_ci_low: float | None
+    gain_over_calibrated_ci_high: float | None
+    seconds: float
+    estimated_seconds: float
+    estimate_error: float
+    size: SizeName
+    steps: int
+    cut: list[str]
+    methods: list[str]
+    tasks: int
 
 
 def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> Results:
@@ -79,8 +112,8 @@ def _notes(work: Work, contenders: Sequence[Contender]) -> list[str]:
     return notes
 
 
-def concluded(choice: Choice, work: Work, results: Results, clock: Clock) -> dict[str, Any]:
-    """Print the table and the headline; the summary is returned."""
+def concluded(choice: Choice, work: Work, results: Results, clock: Clock) -> Summary:
+    """Print the table and the headline, and return the summary."""
     gain, over = _gain(results, "icl"), _gain(results, CALIBRATED)
     seconds = clock.seconds
     print(f"\n{table(results)}\n\nSize {work.label}.")
@@ -89,22 +122,22 @@ def concluded(choice: Choice, work: Work, results: Results, clock: Clock) -> dic
         f"{_points(over)} over raw ICL with the same calibration"
     )
     print(f"Report: {work.setting.folder / 'report.html'}   ({duration(seconds)} in all)")
-    return {
-        "gain_points": round(gain.mean, 2),
-        "gain_ci_low": _rounded(gain.low),
-        "gain_ci_high": _rounded(gain.high),
-        "gain_over_calibrated": round(over.mean, 2),
-        "gain_over_calibrated_ci_low": _rounded(over.low),
-        "gain_over_calibrated_ci_high": _rounded(over.high),
-        "seconds": round(seconds, 1),
-        "estimated_seconds": round(choice.estimated_seconds, 1),
-        "estimate_error": round(abs(choice.estimated_seconds - seconds) / max(seconds, 1e-9), 3),
-        "size": work.name,
-        "steps": work.size.steps,
-        "cut": work.setting.run.asked.cut(work.size),
-        "methods": [m.name for m in results.methods],
-        "tasks": len(results.tasks),
-    }
+    return Summary(
+        gain_points=round(gain.mean, 2),
+        gain_ci_low=_rounded(gain.low),
+        gain_ci_high=_rounded(gain.high),
+        gain_over_calibrated=round(over.mean, 2),
+        gain_over_calibrated_ci_low=_rounded(over.low),
+        gain_over_calibrated_ci_high=_rounded(over.high),
+        seconds=round(seconds, 1),
+        estimated_seconds=round(choice.estimated_seconds, 1),
+        estimate_error=round(abs(choice.estimated_seconds - seconds) / max(seconds, 1e-9), 3),
+        size=work.name,
+        steps=work.size.steps,
+        cut=work.setting.run.asked.cut(work.size),
+        methods=[m.name for m in results.methods],
+        tasks=len(results.tasks),
+    )
 
 
 def _gain(results: Results, baseline: str) -> Gain:

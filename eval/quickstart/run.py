@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
-from typing import Any
 
 from tqdm import tqdm
 
@@ -23,7 +22,7 @@ from eval.contenders import Contender, train_once
 from eval.evaluate import run_all
 from eval.fingerprints import training_print
 from eval.quickstart.plan import RESERVE, Choice, Clock, chosen, kept_plan
-from eval.quickstart.report import concluded, finished
+from eval.quickstart.report import Summary, concluded, finished
 from eval.quickstart.sizes import SAFETY
 from eval.quickstart.work import Setting, Work
 from metaicl.lm import models
@@ -37,7 +36,7 @@ from task_suites.core.flat import flat
 from task_suites.provenance import data_record
 
 
-def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]:
+def quickstart(run: QuickstartRun, began: float | None = None) -> Summary:
     """Run the story; the last line printed is JSON where `run.json` is set. The summary is returned.
 
     Args:
@@ -54,11 +53,11 @@ def quickstart(run: QuickstartRun, began: float | None = None) -> dict[str, Any]
     with held(setting.folder):
         summary = _told(setting, clock, note)
     if run.json:
-        print(json.dumps(summary))
+        print(json.dumps(asdict(summary)))
     return summary
 
 
-def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
+def _told(setting: Setting, clock: Clock, note: str | None) -> Summary:
     """Choose a size, train, compare and report; the summary is returned."""
     kept = kept_plan(setting.run, setting.folder)
     clock.before = kept.before
@@ -81,7 +80,7 @@ def _told(setting: Setting, clock: Clock, note: str | None) -> dict[str, Any]:
         summary = concluded(choice, work, results, clock)
     kept.evaluated = work.name
     kept.write(setting.folder)
-    totals = {name: summary[name] for name in ("size", "seconds", "estimated_seconds", "estimate_error")}
+    totals = {name: getattr(summary, name) for name in ("size", "seconds", "estimated_seconds", "estimate_error")}
     choice.timings.write(setting.folder / "timings.json", **totals)
     return summary
 

@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import yaml
 from backbones import tiny_config
 
 from eval.config import QuickstartRun
-from eval.quickstart.report import repeating
+from eval.quickstart.report import Summary, repeating
 from eval.quickstart.run import quickstart
 from eval.quickstart.work import FULL, UNTRAINED
 from metaicl.cli.main import parse
@@ -44,19 +44,19 @@ def told(tmp_path_factory) -> tuple[Path, dict, str]:
     return output, summary, printed.getvalue()
 
 
-def numbers(summary: dict) -> dict:
-    return {name: value for name, value in summary.items() if name not in TIMES}
+def numbers(summary: Summary) -> dict:
+    return {name: value for name, value in asdict(summary).items() if name not in TIMES}
 
 
 def test_the_story_ends_in_a_page_and_one_json_line(told):
     folder, returned, out = told
     summary = json.loads(out.splitlines()[-1])
-    assert summary == returned
+    assert summary == asdict(returned)
     gains = {f"gain_{name}" for name in ("points", "ci_low", "ci_high", "over_calibrated")}
     more = {"gain_over_calibrated_ci_low", "gain_over_calibrated_ci_high", "size", "steps", "cut", "methods", "tasks"}
     assert set(summary) == gains | TIMES | more
-    assert summary["tasks"] == 2 and summary["steps"] == 3 and summary["cut"] == []
-    assert {"zero_shot", "icl", "icl_calibrated", "finetune", "protonet", "metaicl"} <= set(summary["methods"])
+    assert returned.tasks == 2 and returned.steps == 3 and returned.cut == []
+    assert {"zero_shot", "icl", "icl_calibrated", "finetune", "protonet", "metaicl"} <= set(returned.methods)
     assert "Size large with steps 3, seeds 2, queries 3, finetune_cells 1" in out and "This takes about" in out
     assert "over raw ICL, " in out and "over raw ICL with the same calibration" in out
     page = (folder / "q" / "report.html").read_text()
@@ -78,7 +78,7 @@ def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tm
     first = quickstart(replace(run, seeds=None, max_steps=2, finetune_cells=0))
     written = tmp_path / "q" / "config.yaml"
     _, again = parse(["quickstart", "--config", str(written), "--output_dir", str(tmp_path / "elsewhere" / "q")])
-    assert again.size == first["size"] and again.minutes is None and again.backbone.dtype == "float32"
+    assert again.size == first.size and again.minutes is None and again.backbone.dtype == "float32"
     assert numbers(quickstart(again)) == numbers(first)
     one, other = (tmp_path / p / "q" / "predictions" / "metaicl.jsonl" for p in (".", "elsewhere"))
     assert one.read_text() == other.read_text()
@@ -121,4 +121,4 @@ def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):
 @pytest.mark.slow
 def test_the_full_story_compares_nine_methods_with_random_and_majority(run, capsys):
     summary = quickstart(replace(run, full=True, max_steps=2))
-    assert set(summary["methods"]) == {*FULL, *UNTRAINED, "finetune"} and len(summary["methods"]) == 12
+    assert set(summary.methods) == {*FULL, *UNTRAINED, "finetune"} and len(summary.methods) == 12

@@ -94,16 +94,16 @@ def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
     for seconds in (0.25, 1.0):
         machine.step, machine.cell = seconds, 2 * seconds
         summary = quickstart(run(output_dir=str(tmp_path / f"q{seconds}")))
-        assert summary["size"] == "large" and summary["cut"] == []
-        assert summary["estimate_error"] <= 0.05  # one cell by itself tells no fixed part from one that grows
+        assert summary.size == "large" and summary.cut == []
+        assert summary.estimate_error <= 0.05  # one cell by itself tells no fixed part from one that grows
 
 
 @pytest.mark.parametrize(("speed", "size"), [(1.0, "large"), (2.7, "medium"), (4.0, "small"), (6.0, "tiny")])
 def test_a_slower_machine_gets_a_smaller_size_and_ends_in_time(machine, run, speed, size):
     machine.step, machine.cell = 2 * speed, speed
     summary = quickstart(run(minutes=2.5))
-    assert summary["size"] == size and summary["seconds"] <= 150
-    assert (summary["cut"] == []) == (size == "large") and summary["steps"] == TOYS[size].steps
+    assert summary.size == size and summary.seconds <= 150
+    assert (summary.cut == []) == (size == "large") and summary.steps == TOYS[size].steps
 
 
 def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_that_can_be_repeated(
@@ -120,15 +120,15 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
     with monkeypatch.context() as patched:
         patched.setattr(eval.quickstart.run, "_trained", then_slower)
         summary = quickstart(run(minutes=2.5))
-    assert summary["steps"] == 4 and summary["size"] in ("small", "medium") and summary["seconds"] <= 150
+    assert summary.steps == 4 and summary.size in ("small", "medium") and summary.seconds <= 150
     out = capsys.readouterr().out
-    assert "The time left does not suffice for the size" in out and f"Size {summary['size']} with steps 4" in out
-    assert any("instead of 3" in clause for clause in summary["cut"])
+    assert "The time left does not suffice for the size" in out and f"Size {summary.size} with steps 4" in out
+    assert any("instead of 3" in clause for clause in summary.cut)
     machine.cell = 0.0
-    again = quickstart(run(output_dir=str(tmp_path / "again"), minutes=None, size=summary["size"], max_steps=4))
-    assert again["gain_points"] == summary["gain_points"] and again["cut"] == summary["cut"]
+    again = quickstart(run(output_dir=str(tmp_path / "again"), minutes=None, size=summary.size, max_steps=4))
+    assert again.gain_points == summary.gain_points and again.cut == summary.cut
     second = quickstart(run(minutes=2.5))  # the finished run stays as it is, though there is time now
-    assert second["size"] == summary["size"] and second["gain_points"] == summary["gain_points"]
+    assert second.size == summary.size and second.gain_points == summary.gain_points
 
 
 def test_a_machine_that_stalls_within_a_comparison_leaves_the_last_one_that_is_complete(machine, run, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_machine_that_stalls_within_a_comparison_leaves_the_last_one_that_is_c
 
     monkeypatch.setattr(Comparison, "fill", stalling)
     summary = quickstart(run(minutes=3.0))
-    assert summary["size"] in ("small", "medium") and summary["seconds"] <= 180
+    assert summary.size in ("small", "medium") and summary.seconds <= 180
 
 
 def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_out_that_work(machine, run, tmp_path):
@@ -153,7 +153,7 @@ def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_o
     more = float(str(error.value).partition("--minutes ")[2].partition(")")[0])
     for name, way in (("longer", {"minutes": more}), ("named", {"minutes": None, "size": "large"})):
         summary = quickstart(run(output_dir=str(tmp_path / name), **{**asked, **way}))
-        assert summary["steps"] == 4 and summary["cut"] == []
+        assert summary.steps == 4 and summary.cut == []
 
 
 class Killed(Exception):
@@ -187,10 +187,10 @@ def test_an_interrupted_run_goes_on_with_the_minutes_that_are_left(machine, run,
         os.utime(file, (spent, spent))  # the last change was when the process was killed
     machine.now = 10_000.0
     second = quickstart(run(minutes=4.0))
-    assert second["seconds"] == pytest.approx(spent + machine.now - 10_000.0, abs=0.1)
-    assert second["seconds"] <= 240 and second["steps"] == whole["steps"]
-    if second["size"] == whole["size"]:
-        assert second["gain_points"] == whole["gain_points"]
+    assert second.seconds == pytest.approx(spent + machine.now - 10_000.0, abs=0.1)
+    assert second.seconds <= 240 and second.steps == whole.steps
+    if second.size == whole.size:
+        assert second.gain_points == whole.gain_points
 
 
 def test_a_plan_belongs_to_one_configuration(run, tmp_path):
