@@ -8,13 +8,12 @@ prefix is computed once. The backbone's `attention` is how (metaicl/lm/attention
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import takewhile
 from operator import eq
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.context_length import check_length
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.last_network import LastNetwork
+from metaicl.lm.layer_states import states_at
 from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
 from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
@@ -69,8 +69,7 @@ class Backbone(nn.Module):
         ours = [implementation.NAME for implementation in selection.OURS.values()]
         self.own_implementation = "sdpa" if found in ours else found
         self.head: nn.Linear | None = None
-        self._smooth = False  # whether second derivatives are wanted
-        self._said = False  # whether it has been said what they cost
+        self.smooth = False  # whether second derivatives are wanted
         self.run_with("plain")
         self.choice = choice or selection.choose(self)
         self._follow(self.choice)
@@ -202,7 +201,7 @@ class Backbone(nn.Module):
         found: dict[int, Tensor] = {}
         for group in groups:
             if len(group) > 1:
-                row = pack([_chain(sequences[i]) for i in group], leaves=True)
+                row = pack([PromptTree.of_path(sequences[i]) for i in group], leaves=True)
                 kwargs = {**self._row(row, None), **self._attention_inputs(row, 0)}
             else:
                 kwargs = self._single_sequence_inputs(sequences[group[0]])
@@ -217,17 +216,8 @@ class Backbone(nn.Module):
         if not 0 <= layer < len(layers):
             found = self._call(params, {**kwargs, "output_hidden_states": True}).hidden_states[layer]
             return output_head.wide(found[0])
-        if layer == 0:
-            hook = layers[0].register_forward_pre_hook(_stop_before, with_kwargs=True)
-        else:
-            hook = layers[layer - 1].register_forward_hook(_stop_after)
-        try:
-            self._call(params, kwargs, share=layer > self.lower.count)
-        except _Reached as reached:
-            return output_head.wide(reached.states[0])
-        finally:
-            hook.remove()
-        raise AssertionError(f"{self.config.model} does not go through its layer {layer}")
+        run = partial(self._call, params, kwargs, share=layer > self.lower.count)
+        return output_head.wide(states_at(layers, layer, run)[0])
 
     def prefix(
         self, ids: Sequence[int], params: Params | None = None, known: Sequence[int] = (), past: Any = None
@@ -244,7 +234,7 @@ class Backbone(nn.Module):
             cache.layers = [copy(layer) for layer in past.layers]  # new tokens make new tensors
             cache.crop(same - len(known))
         if same < len(ids):
-            row = pack([_chain(ids[same:])], start=same, leaves=True)
+            row = pack([PromptTree.of_path(ids[same:])], start=same, leaves=True)
             no_logits = self._kept(torch.empty(0, dtype=torch.long))
             self._call(params, {**self._row(row, cache), **self._attention_inputs(row, same), **no_logits})
         return cache
@@ -272,45 +262,6 @@ class Backbone(nn.Module):
             found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
 
-    @contextmanager
-    def twice_differentiable(self) -> Iterator[None]:
-        """A context in which log-probabilities have second derivatives in the learned weights: no fused attention.
-
-        Fused kernels have first derivatives only. The tree's blocks run as plain products instead; FlexAttention gives
-        way to a dense mask, and SDPA to its plain mathematics.
-
-        Raises:
-            UserError: `attn_implementation` asks for a fused kernel by name, or the model takes no dense mask.
-        """
-        from torch.nn.attention import SDPBackend, sdpa_kernel
-
-        before = self.attention
-        if before in ("tree", "flex") and self.config.attn_implementation == before:
-            raise UserError(
-                "second derivatives are requested, and a fused attention has none",
-                found=f"attn_implementation {before}",
-                expected="auto, dense or plain",
-            )
-        if before == "flex":
-            if self._dense_refusal:
-                raise UserError(
-                    f"{self.config.model} takes no dense mask, so it has no second derivatives here",
-                    found=self._dense_refusal,
-                    fix="Run it with --attn_implementation plain, or choose a first-order method.",
-                )
-            self.run_with("dense")
-        if before in ("tree", "flex") and not self._said:
-            log.info("Second order: attention runs without fused kernels, which have one derivative")
-            self._said = True
-        outer, self._smooth = self._smooth, True
-        try:
-            with sdpa_kernel(SDPBackend.MATH):
-                yield
-        finally:
-            self._smooth = outer
-            if before == "flex":
-                self.run_with("flex")
-
     def _single_sequence_inputs(self, ids: Sequence[int]) -> dict[str, Any]:
         """Return the model's arguments for a plain sequence."""
         check_length(len(ids), self.context)
@@ -330,7 +281,7 @@ class Backbone(nn.Module):
     def _attention_inputs(self, row: Packed, prefix: int) -> dict[str, Any]:
         """Return the arguments that say which tokens each token of a row sees, as this attention reads them."""
         if self.attention == "tree":  # a mask in four dimensions, so that transformers makes none; it is not read
-            tree = plan(row.subtree_end, prefix, self._smooth)
+            tree = plan(row.subtree_end, prefix, self.smooth)
             return {"attention_mask": torch.zeros(1, 1, 1, 1), "tree": tree}
         if self.attention == "flex":
             return {"attention_mask": flex_attention.block_mask(row, self.device, prefix)}
@@ -372,7 +323,8 @@ class Backbone(nn.Module):
         return "logits_to_keep" in selection.arguments(self.base_model)
 
     @cached_property
-    def _dense_refusal(self) -> str | None:
+    def dense_refusal(self) -> str | None:
+        """Why the model takes no dense mask; None where it takes one."""
         return selection.refusal(self, "dense")
 
     def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
@@ -385,33 +337,3 @@ class Backbone(nn.Module):
         asked = None if kwargs.get("output_hidden_states") else kwargs.get("logits_to_keep")
         with self.precision(), self.lower.of(row), self.last.at(asked):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)
-
-    def save(self, folder: Path) -> None:
-        """Save the learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
-        if self.config.weights == "lora":  # only the adapters: the base's embeddings stay where they came from
-            self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
-        if self.config.weights == "full":
-            self.model.save_pretrained(folder)  # type: ignore[operator]
-            self.tokenizer.save_pretrained(folder)
-
-
-def _chain(ids: Sequence[int]) -> PromptTree:
-    """A tree of one path."""
-    tree = PromptTree()
-    tree.insert(-1, ids)
-    return tree
-
-
-class _Reached(Exception):
-    """A forward pass has come to the layer whose states are wanted."""
-
-    def __init__(self, states: Tensor):
-        self.states = states
-
-
-def _stop_before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    raise _Reached(args[0] if args else kwargs["hidden_states"])
-
-
-def _stop_after(layer: nn.Module, args: Any, output: Any) -> None:
-    raise _Reached(output if isinstance(output, Tensor) else output[0])

@@ -35,6 +35,13 @@ class PromptTree:
     parent: list[int] = field(default_factory=list)
     _child: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
+    @classmethod
+    def of_path(cls, ids: Sequence[int]) -> PromptTree:
+        """Return a tree of one path."""
+        tree = cls()
+        tree.insert(-1, ids)
+        return tree
+
     def insert(self, after: int, ids: Sequence[int]) -> list[int]:
         """Append `ids` below node `after` (-1: at the root) and return their nodes; existing nodes are used again."""
         nodes = []

@@ -81,12 +81,22 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         "training": training,
     }
     with whole_folder(folder) as scratch:
-        method.backbone.save(scratch)
+        save_backbone(method.backbone, scratch)
         warn_of_merging(method.backbone.model, scratch, folder)
         if own := method.own_state():
             save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
         card["files"] = hashes(scratch, FREE)
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def save_backbone(backbone: Backbone, folder: Path) -> None:
+    """Save a backbone's learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
+    model: Any = backbone.model
+    if backbone.config.weights == "lora":  # only the adapters: the base's embeddings stay where they came from
+        model.save_pretrained(folder, save_embedding_layers=False)
+    if backbone.config.weights == "full":
+        model.save_pretrained(folder)
+        backbone.tokenizer.save_pretrained(folder)
 
 
 def holds_method(folder: Path) -> bool:

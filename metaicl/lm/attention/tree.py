@@ -148,7 +148,7 @@ class TreeAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph: a second derivative would lack this term
             raise RuntimeError(
-                "fused tree attention has first derivatives only: take Backbone.twice_differentiable for second ones"
+                "fused tree attention has first derivatives only: use twice_differentiable for second ones"
             )
         query, key, value, out, lse = ctx.saved_tensors
         tree, scale, grad = ctx.tree, ctx.scale, grad.contiguous()

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaicl.lm.attention.second_order import twice_differentiable
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import EVERY_FORM, RATE, Method, Space
 from metaicl.methods.gradient.adapted import AdaptedModel
@@ -129,7 +130,7 @@ class GradientMethod(Method):
         stack.enter_context(torch.enable_grad())
         stack.enter_context(self.backbone.lower.once())
         if order == 2:
-            stack.enter_context(self.backbone.twice_differentiable())
+            stack.enter_context(twice_differentiable(self.backbone))
         return stack
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:

@@ -13,6 +13,7 @@ from metaicl.lm import backbone as backbone_module
 from metaicl.lm import output_head
 from metaicl.lm.attention import selection
 from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.attention.second_order import twice_differentiable
 from metaicl.lm.attention.selection import HEAD, LAST_NETWORK, Choice, Fallback
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.last_network import LastNetwork
@@ -177,10 +178,10 @@ def test_flex_attention_gives_way_to_a_dense_mask_for_second_derivatives_where_t
     backbone.run_with("flex")
     if not dense:
         monkeypatch.setattr(selection, "refusal", lambda *args: "it was said so")
-        with pytest.raises(UserError, match=r"takes no dense mask.*it was said so"), backbone.twice_differentiable():
+        with pytest.raises(UserError, match=r"takes no dense mask.*it was said so"), twice_differentiable(backbone):
             pass
     else:
-        with backbone.twice_differentiable():
+        with twice_differentiable(backbone):
             assert backbone.attention == "dense" and backbone.model_config._attn_implementation == "sdpa"
             found = tree_logprobs(backbone, tree())
         assert (found - own_logprobs(make("llama"), tree())).abs().max() < 1e-4
