@@ -58,10 +58,10 @@ def train_run(
     A run that is finished is not trained again. Nothing is written before it is known that the run may continue.
 
     Args:
-        make_validate: comes from the comparison package, on which this one does not depend.
-        say: takes what the main process reports.
+        make_validate: makes the function that values the method; it comes from the package above this one.
+        say: takes a line that the main process reports.
         suite: the one that `run.suite` opens, where the caller has it open.
-        backbone: a loaded one, for methods that learn none of its weights.
+        backbone: a loaded model, for methods that learn none of its weights.
         other_aside: move another run in the folder aside, as `resume: false` does, rather than refuse.
         estimate: measure how long it takes, and report it.
 
@@ -86,13 +86,7 @@ def train_run(
     main = trainer.accelerator.is_main_process
     if main:
         _write_record(run, record, new=before is None, say=say)
-        if note:
-            say(note)
-        weights = sum(p.numel() for p in trainer.method.learned().values())
-        say(
-            f"Meta-training {run.method} on {counted(len(trainer.tasks), 'task')}, "
-            f"{trainer.config.max_steps} steps, {weights:,} weights"
-        )
+        _announce(run, trainer, note, say)
         if estimate:
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
@@ -115,6 +109,15 @@ def _ready(
     held_out = [task for task in validated if run.trainer.eval_steps and method.refusal(task) is None]
     validate = make_validate(held_out, run.validation) if held_out else None
     return Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record), held_out
+
+
+def _announce(run: TrainRun, trainer: Trainer, note: str | None, say: Callable[[str], None]) -> None:
+    """Report what is trained."""
+    if note:
+        say(note)
+    weights = sum(p.numel() for p in trainer.method.learned().values())
+    many, steps = counted(len(trainer.tasks), "task"), trainer.config.max_steps
+    say(f"Meta-training {run.method} on {many}, {steps} steps, {weights:,} weights")
 
 
 def _write_record(run: TrainRun, record: RunRecord, new: bool, say: Callable[[str], None]) -> None:
