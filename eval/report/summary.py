@@ -124,7 +124,7 @@ def _also(results: Results, made: Sequence[Row]) -> str:
     other = next((row for row in made[1:] if row.cells and row.method.name == name), None)
     if other is None:
         return ""
-    gain = gain_interval(made[0].cells, other.cells, common=True, name=f"gain over {name}")
+    gain = gain_interval(made[0].cells, other.cells, common=True)
     return f"Against {other.label}, the difference is {signed(gain)} points."
 
 

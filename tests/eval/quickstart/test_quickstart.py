@@ -52,6 +52,10 @@ def test_the_story_ends_in_a_page_and_one_json_line(told):
     folder, returned, out = told
     summary = json.loads(out.splitlines()[-1])
     assert summary == asdict(returned)
+    page = (folder / "q" / "report.html").read_text(encoding="utf-8").replace("−", "-")
+    for name in ("gain", "gain_over_calibrated"):  # the last line, the terminal and the page show the same interval
+        low, high = (f"{summary[f'{name}_ci_{end}']:.1f}" for end in ("low", "high"))
+        assert f"[{low}, {high}]" in page and f"[{low}, {high}]" in out
     gains = {f"gain_{name}" for name in ("points", "ci_low", "ci_high", "over_calibrated")}
     more = {"gain_over_calibrated_ci_low", "gain_over_calibrated_ci_high", "size", "steps", "cut", "methods", "tasks"}
     assert set(summary) == gains | TIMES | more
