@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, int]] = {
 
 
 def episode(rng: random.Random, demonstrations: int, queries: int) -> Packed:
-    """A tree of random tokens: inputs of 10 to 40 tokens, answers of 1 to 4."""
+    """Return a tree of random tokens: inputs of 10 to 40 tokens, answers of 1 to 4."""
 
     def tokens(low: int, high: int) -> list[int]:
         return [rng.randrange(40_000) for _ in range(rng.randint(low, high))]
@@ -83,7 +83,7 @@ def tree(row: Packed, settings: dict[str, int]) -> Callable[[Tensor, Tensor, Ten
 def passes(
     attend: Callable[..., Tensor], states: tuple[Tensor, ...], grad: Tensor
 ) -> tuple[float, float, list[Tensor]]:
-    """(seconds forward, seconds backward, output and gradients)."""
+    """Return (seconds forward, seconds backward, output and gradients)."""
     started = time.perf_counter()
     out = attend(*states)
     middle = time.perf_counter()

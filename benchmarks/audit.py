@@ -45,7 +45,8 @@ class Plant:
 
 
 def planted(suite: TaskSuite, plants: int, seed: int) -> tuple[TaskSuite, list[Plant]]:
-    """The suite with this many exact and this many near leaks at the ends of its splits; drawn over all examples."""
+    """Return the suite with this many exact and this many near leaks at the ends of its splits; drawn over all
+    examples."""
     rng = random.Random(f"plants {seed}")
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     refs = [(t.name, part, i) for t in suite.tasks.values() for part in PARTS for i in range(len(t.examples(part)))]
@@ -77,7 +78,7 @@ def text_of(suite: TaskSuite, ref: Ref) -> str:
 
 
 def recased(text: str, rng: random.Random) -> str:
-    """The text in another case, with other white space; a letter whose case folds unevenly stays."""
+    """Return the text in another case, with other white space; a letter whose case folds unevenly stays."""
     words = [rng.choice((word, word.upper(), word.title())) for word in text.split()]
     words = [new if new.casefold() == old.casefold() else old for new, old in zip(words, text.split(), strict=True)]
     return "".join(word + rng.choice((" ", "  ", "\n", "\t ")) for word in words)
@@ -91,7 +92,7 @@ def one_in_ten(text: str, vocabulary: Sequence[str], rng: random.Random) -> str:
 
 
 def holding(example: Example, text: str) -> Example:
-    """An example of the same form with another input, however it would be answered."""
+    """Return an example of the same form with another input, however it would be answered."""
     if example.form != "tags":
         return replace(example, input=text)
     return Example(tokens=tuple(text.split()), tags=("O",) * len(text.split()))
@@ -113,7 +114,7 @@ def content_of(suite: TaskSuite, ref: Ref) -> str:
 
 
 def sample(report: AuditReport) -> list[Pair]:
-    """A seeded sample of the reported pairs that are not exact; all where they are fewer."""
+    """Return a seeded sample of the reported pairs that are not exact; all where they are fewer."""
     pairs = sorted((p for p in report.pairs if p.kind != "exact"), key=lambda p: (p.keep, p.drop))
     return pairs if len(pairs) <= SAMPLE else random.Random("read").sample(pairs, SAMPLE)
 

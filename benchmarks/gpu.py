@@ -58,7 +58,7 @@ LIMITS = {"max_loss_diff": 1e-4, "max_gradient_diff": 1e-3, "max_abs_logprob_dif
 
 
 def llama(shape: str) -> Any:
-    """A random Llama in float32; rotations, norms and products as the real one's."""
+    """Return a random Llama in float32; rotations, norms and products as the real one's."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -166,7 +166,8 @@ def episode_of(number: int, size: int) -> Episode:
 
 
 def differences(methods: dict[str, InContext], plain: Any, episode: Episode) -> dict[str, Any]:
-    """How far the trees' losses and gradients are from those of plain rows, in the precision that the methods have."""
+    """Return how far the trees' losses and gradients are from those of plain rows, in the precision that the methods
+    have."""
     rows = rows_of(methods["flex"].backbone, episode)
     losses, gradients = {}, {}
     for name in ("padded", *methods):

@@ -119,7 +119,7 @@ def own_loss(answers: Answers, batch: Batch) -> Tensor:
 
 
 def labelled(batch: Batch) -> Batch:
-    """The same for transformers' own loss."""
+    """Return the same for transformers' own loss."""
     ids, asked = batch["ids"], batch["share"] > 0
     labels = torch.full_like(ids, training.IGNORED)
     rows, places = batch["rows"][asked], batch["places"][asked] + 1
@@ -133,7 +133,7 @@ def labelled(batch: Batch) -> Batch:
 
 
 def clone_module(module: nn.Module, seen: dict[int, Any]) -> nn.Module:
-    """A module of the same kind whose weights are `clone()`s of the given one's, in its graph (all of them)."""
+    """Return a module of the same kind whose weights are `clone()`s of the given one's, in its graph (all of them)."""
     made = module.__new__(type(module))
     made.__dict__ = module.__dict__.copy()
     made._parameters = {}
@@ -297,7 +297,7 @@ class Comparison:
 
     @torch.no_grad()
     def lower_states(self, batch: Batch) -> Tensor:
-        """What enters the first adapted layer."""
+        """Return what enters the first adapted layer."""
         model, kept = self.plain.model.get_base_model().base_model, []
 
         def keep(layer: nn.Module, args: Any, kwargs: Any) -> None:
@@ -339,7 +339,7 @@ class _Enough(Exception):
 
 
 def difference(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    """The largest difference of an entry over the largest in its tensor."""
+    """Return the largest difference of an entry over the largest in its tensor."""
     assert one.keys() == other.keys()
     return training.worst(((one[n] - other[n]).abs().max() / other[n].abs().max()).item() for n in one)
 

@@ -62,7 +62,7 @@ COUNTED = {
 
 
 def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -> tuple[float, float, list[Any]]:
-    """(GFLOP, median seconds, what each run gave); `before` runs before each, off the clock."""
+    """Return (GFLOP, median seconds, what each run gave); `before` runs before each, off the clock."""
     before()
     with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
         results = [work()]
@@ -76,7 +76,7 @@ def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -
 
 
 def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float]:
-    """A method's numbers; see the module's docstring."""
+    """Return a method's numbers; see the module's docstring."""
     training, asked = episodes
     backbone = method.backbone
     row = {}

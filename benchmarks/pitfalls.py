@@ -64,7 +64,7 @@ def overfitting(
     tested: Sequence[Episode],
     given: argparse.Namespace,
 ) -> tuple[list[dict[str, Any]], Method]:
-    """(the curve of each number of training tasks, the method trained on all of them)."""
+    """Return (the curve of each number of training tasks, the method trained on all of them)."""
     order = sorted(tasks, key=lambda t: t.name)
     random.Random("pitfalls/tasks").shuffle(order)
     curves = []
@@ -118,7 +118,7 @@ def mismatch(
 
 
 def refused(e: Episode) -> bool:
-    """Whether the episode with a query in the place of its last demonstration is an error."""
+    """Return whether the episode with a query in the place of its last demonstration is an error."""
     try:
         Episode(e.key, e.task, (*e.support[:-1], e.queries[0]), e.queries)
     except UserError:

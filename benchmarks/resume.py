@@ -55,7 +55,7 @@ def small_suite() -> TaskSuite:
 
 
 def training(output: Path) -> TrainRun:
-    """A training of a second or so with checkpoints, validations and averaged weights."""
+    """Return a training of a second or so with checkpoints, validations and averaged weights."""
     return TrainRun(
         output_dir=str(output / "metaicl"),
         suite=SuiteConfig(["small"]),
@@ -89,7 +89,7 @@ def start(run: TrainRun, suite: TaskSuite) -> int:
 
 
 def ended(child: int, wait: bool = True) -> int | None:
-    """The exit code of a child, negative for a signal; None where it runs on."""
+    """Return the exit code of a child, negative for a signal; None where it runs on."""
     found, status = os.waitpid(child, 0 if wait else os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None
 
@@ -128,7 +128,7 @@ def kill_some(run: TrainRun, suite: TaskSuite, rng: random.Random, times: int, t
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What a training leaves: weights, optimiser and metrics, in a form that can be compared."""
+    """Return what a training leaves: weights, optimiser and metrics, in a form that can be compared."""
     newest = max((folder / "checkpoints").iterdir(), key=lambda p: p.name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     best = {p.name: p.read_bytes() for p in (folder / "best").iterdir() if p.suffix == ".safetensors"}

@@ -93,14 +93,15 @@ class Case:
     row_tokens: int | None = None
 
     def scores(self) -> Scores:
-        """The project's side: summed log-probability of each query's options, in a row; texts are encoded each time."""
+        """Return the project's side: summed log-probability of each query's options, in a row; texts are encoded each
+        time."""
         self.backbone.texts.forget()
         rows: dict[str, Any] = {} if self.row_tokens is None else {"row_tokens": self.row_tokens}
         scorer = PromptScorer(self.backbone, self.form, self.task, self.support, length="sum", **rows)
         return np.concatenate(scorer.scores([q.hidden() for q in self.queries]))
 
     def prompts(self) -> Prompts:
-        """The same prompts as token ids, by the format and the tokenizer alone."""
+        """Return the same prompts as token ids, by the format and the tokenizer alone."""
 
         def ids(text: str) -> list[int]:
             return self.backbone.tokenizer(text, add_special_tokens=False).input_ids
@@ -134,7 +135,7 @@ def say(text: str) -> None:
 
 
 def tiny_gpt2() -> tuple[Any, Any]:
-    """A random 4-layer GPT-2 and a tokenizer of 2,000 words (line breaks are words of their own)."""
+    """Return a random 4-layer GPT-2 and a tokenizer of 2,000 words (line breaks are words of their own)."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -158,7 +159,7 @@ def tiny_gpt2() -> tuple[Any, Any]:
 
 
 def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example], list[Example]]:
-    """(task, demonstrations, queries) of random words; the first this many of each are the same for any number.
+    """Return (task, demonstrations, queries) of random words; the first this many of each are the same for any number.
 
     Inputs of 18 to 48 words and options of 4 to 7 give prompts of about 700 to 760 tokens at k=16.
     """
@@ -209,7 +210,7 @@ def rounded(value: float) -> float:
 
 
 def beyond(found: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
-    """What differs by more than it may, or is not a number."""
+    """Return what differs by more than it may, or is not a number."""
     return [f"{key} {found[key]}" for key, limit in limits.items() if not found[key] <= limit]
 
 
@@ -293,7 +294,7 @@ def compare(
 
 
 def counted(case: Case) -> tuple[Scores, dict[str, float]]:
-    """The tree's scores, and how many tokens ran for them.
+    """Return the tree's scores, and how many tokens ran for them.
 
     Positions are counted where they enter the embedding, tokens by the backbone itself; what the first has more is
     padding.
@@ -344,7 +345,7 @@ def time_over_matmul(case: Case, repeats: int) -> dict[str, float]:
 
 
 def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
-    """The shape of the random GPT-2, both formats."""
+    """Return the shape of the random GPT-2, both formats."""
     model, tokenizer = tiny_gpt2()
     backbone = Backbone(copy.deepcopy(model), tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
     task, support, queries = random_task(2 if args.quick else 16, 6 if args.quick else 100, 4)
@@ -369,7 +370,8 @@ def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
-    """The same with the default backbone on real tasks, by task; None, and a line why, where it cannot be run."""
+    """Return the same with the default backbone on real tasks, by task; None, and a line why, where it cannot be
+    run."""
     if not args.data or not all((args.data / name).is_dir() for name in REAL_TASKS):
         say(f"skipped {MODEL}: no folder with {' and '.join(REAL_TASKS)} ({args.data or 'give one as --data FOLDER'})")
         return None

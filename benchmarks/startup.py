@@ -41,7 +41,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}  # of a score, a sum of a few log
 
 
 def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float, str]:
-    """(wall seconds of a process, its processor seconds, its standard output)."""
+    """Return (wall seconds of a process, its processor seconds, its standard output)."""
     started, before = time.perf_counter(), os.times()
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True)
     seconds, after = time.perf_counter() - started, os.times()
@@ -52,7 +52,7 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def write_files(folder: Path) -> tuple[Path, Path]:
-    """(demonstrations, inputs) as JSON lines."""
+    """Return (demonstrations, inputs) as JSON lines."""
     demos, inputs = folder / "demos.jsonl", folder / "inputs.jsonl"
     rows = [{"input": text, "output": label} for label, texts in DEMONSTRATIONS.items() for text in texts]
     demos.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -61,14 +61,14 @@ def write_files(folder: Path) -> tuple[Path, Path]:
 
 
 def save_tiny(folder: Path) -> str:
-    """A tiny random model in a folder, which is given back."""
+    """Return a tiny random model in a folder, which is given back."""
     tiny.tiny_model().save_pretrained(folder)
     tiny.tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 
 
 def largest_difference(answers: str, demos: Path, inputs: Path, model: str) -> tuple[float, str]:
-    """(largest difference of a score from that of plain sequences, precision of both)."""
+    """Return (largest difference of a score from that of plain sequences, precision of both)."""
     from metaicl.inference.files import predict_lines
     from metaicl.lm.config import BackboneConfig
     from metaicl.training.checkpoint import MethodConfig

@@ -94,7 +94,7 @@ def anonymous_mb() -> float:
 
 
 def rate(do: Callable[[int], object], start: int, seconds: float) -> tuple[float, int]:
-    """(calls a second, the number after the last) of `do(start)`, `do(start + 1)` and so on."""
+    """Return (calls a second, the number after the last) of `do(start)`, `do(start + 1)` and so on."""
     number, began = start, time.perf_counter()
     while True:
         for _ in range(50):
@@ -105,7 +105,7 @@ def rate(do: Callable[[int], object], start: int, seconds: float) -> tuple[float
 
 
 def measure(folder: str, size: int, seconds: float) -> dict[str, Any]:
-    """What the fresh process does."""
+    """Return what the fresh process does."""
     began = time.perf_counter()
     suite = open_suite(f"arrow:{folder}")
     opened = time.perf_counter()
@@ -191,7 +191,7 @@ def tokenised(draw: Callable[[int], Episode], seconds: float) -> dict[str, float
 
 
 def audited(sizes: Sequence[int]) -> dict[str, Any]:
-    """The audit's throughput at each size, and the exponent of its growth."""
+    """Return the audit's throughput at each size, and the exponent of its growth."""
     from task_suites.audit.run import audit_suite
 
     audit_suite(generated_suite(3, 60))  # imports are not growth

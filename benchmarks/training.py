@@ -95,7 +95,7 @@ class Row:
 
 
 def rows_of(backbone: Backbone, episode: Episode) -> list[Row]:
-    """The episode's queries as rows, by the format and the tokenizer alone."""
+    """Return the episode's queries as rows, by the format and the tokenizer alone."""
     answered = [replace(q, options=(q.output or "",)) for q in episode.queries]
     case = scoring.Case(backbone, None, PromptFormat(), episode.task, episode.support, answered)
     return [Row([*context, *answer], len(context)) for context, answer in case.prompts().whole()]
@@ -214,7 +214,7 @@ class Comparison:
         return self.method.backbone.tokens_run + self.plain.tokens_run
 
     def take_gradients(self) -> dict[str, torch.Tensor]:
-        """The gradients by name, which are cleared."""
+        """Return the gradients by name, which are cleared."""
         found = {}
         for model in (self.method.backbone.model, self.plain.model):
             found.update({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
@@ -238,7 +238,7 @@ class Comparison:
 
 
 def tree_step(method: InContext, episode: Episode) -> tuple[float, float]:
-    """(summed loss, supervised tokens) of a forward and backward pass."""
+    """Return (summed loss, supervised tokens) of a forward and backward pass."""
     loss, weight = method([episode])
     loss.backward()
     return loss.item(), weight.item()
@@ -248,7 +248,8 @@ def tree_step(method: InContext, episode: Episode) -> tuple[float, float]:
 
 
 def differences(case: Comparison) -> dict[str, Any]:
-    """How far the plain sides' losses and gradients are from the trees', relative to these, the worst of the sides."""
+    """Return how far the plain sides' losses and gradients are from the trees', relative to these, the worst of the
+    sides."""
     losses: dict[str, float] = {}
     gradients: dict[str, dict[str, torch.Tensor]] = {}
     for name, run in case.sides().items():
@@ -271,7 +272,7 @@ def differences(case: Comparison) -> dict[str, Any]:
 
 
 def worst(values: Iterable[float]) -> float:
-    """The largest; not a number if one of them is not."""
+    """Return the largest; not a number if one of them is not."""
     return float(np.max([*values]))
 
 
@@ -284,7 +285,7 @@ def loss_difference(losses: Mapping[str, float]) -> float:
 
 
 def unequal(found: Mapping[str, Any]) -> list[str]:
-    """What differs by more than it may, or is not a number."""
+    """Return what differs by more than it may, or is not a number."""
     return beyond(found, {key: limit for key, limit in LIMITS.items() if key in found})
 
 
@@ -292,7 +293,7 @@ def unequal(found: Mapping[str, Any]) -> list[str]:
 
 
 def compare(case: Comparison, repeats: int) -> tuple[dict[str, Any], float]:
-    """(times and tokens of the sides, the largest relative difference of their losses)."""
+    """Return (times and tokens of the sides, the largest relative difference of their losses)."""
     lengths = [len(row.ids) for rows in case.rows for row in rows]
     say(f"  {case.queries} queries of {min(lengths)} to {max(lengths)} tokens in {len(case.episodes)} episodes")
     memory = peaks(replace(case, episodes=case.episodes[:1], rows=case.rows[:1]))  # also the warm-up
@@ -359,7 +360,7 @@ def resident(key: str) -> float:
 
 
 def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
-    """The random GPT-2, fp32, all weights."""
+    """Return the random GPT-2, fp32, all weights."""
     say("random GPT-2")
     model, tokenizer = scoring.tiny_gpt2()
     backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "full", dtype="float32", device="cpu"))
@@ -375,7 +376,8 @@ def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
-    """The same with the default backbone, and the time to a quality; None, and a line why, where it cannot be run."""
+    """Return the same with the default backbone, and the time to a quality; None, and a line why, where it cannot be
+    run."""
     if not args.data or not args.data.is_dir():
         say(f"skipped {MODEL}: no folder of tasks ({args.data or 'give one as --data FOLDER'})")
         return None
@@ -522,7 +524,8 @@ def train(
 
 
 def lowest_mean(curve: Curve) -> tuple[float, float]:
-    """(seconds, value) of the lowest running mean of three validations after the first; the time is its last's."""
+    """Return (seconds, value) of the lowest running mean of three validations after the first; the time is its
+    last's."""
     trained = curve[1:]
     window = min(3, len(trained))
     means = [(float(np.mean([v for _, v in trained[i - window : i]])), i) for i in range(window, len(trained) + 1)]

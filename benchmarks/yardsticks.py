@@ -44,11 +44,12 @@ class Prompts:
         return replace(self, rows=self.rows[:rows])
 
     def whole(self) -> list[tuple[list[int], list[int]]]:
-        """The rows with the prefix in front."""
+        """Return the rows with the prefix in front."""
         return [([*self.prefix, *context], scored) for context, scored in self.rows]
 
     def trie(self) -> tuple[int, int, int]:
-        """(distinct token prefixes, those of them that another token follows, those whose next token is scored)."""
+        """Return (distinct token prefixes, those of them that another token follows, those whose next token is
+        scored)."""
         child: dict[tuple[int, int], int] = {}
         inner, asked = set(), set()
         for context, scored in self.whole():
@@ -109,7 +110,7 @@ def _batched(
 
 @torch.inference_mode()
 def prefix_states(model: Any, prompts: Prompts) -> Any:
-    """The key-value cache of the prefix."""
+    """Return the key-value cache of the prefix."""
     cache = DynamicCache(config=model.config)
     model.base_model(input_ids=torch.tensor([prompts.prefix]), cache=cache, use_cache=True)
     return cache
@@ -141,7 +142,8 @@ def prefix_reuse(model: Any, prompts: Prompts, batch: int) -> Scores:
 
 
 def best_batch(model: Any, prompts: Prompts, candidates: Sequence[int]) -> int:
-    """The batch size with which `continuations` is fastest here (the better of two runs each, after a warm-up)."""
+    """Return the batch size with which `continuations` is fastest here (the better of two runs each, after a
+    warm-up)."""
     states = prefix_states(model, prompts)
     seconds = {}
     for batch in candidates:
@@ -160,7 +162,7 @@ def _longest_first(rows: Sequence[tuple[list[int], list[int]]]) -> list[int]:
 
 
 def _right_padded(rows: Sequence[Sequence[int]], width: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, mask), each `[rows, width]` or as wide as the longest row."""
+    """Return (ids, mask), each `[rows, width]` or as wide as the longest row."""
     width = max(width, max(map(len, rows)))
     ids = torch.zeros(len(rows), width, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -181,7 +183,7 @@ def _sums(model: Any, hidden: torch.Tensor, part: Sequence[tuple[list[int], list
 
 
 def lm_eval_version() -> str | None:
-    """The installed lm-evaluation-harness, or None."""
+    """Return the installed lm-evaluation-harness, or None."""
     try:
         import lm_eval  # noqa: F401
 

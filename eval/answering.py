@@ -27,7 +27,7 @@ from task_suites.task import Task
 def protocol_episodes(
     protocol: Protocol, task: Task, seed: int, k: int, retriever: Retriever | None = None
 ) -> list[Episode]:
-    """The episodes of one cell, the same for every method: one, or one for each query where demonstrations are
+    """Return the episodes of one cell, the same for every method: one, or one for each query where demonstrations are
     retrieved (by `retriever`, which is made where none is given)."""
     sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class, stratified=protocol.stratified)
     if protocol.retrieval:
@@ -38,7 +38,7 @@ def protocol_episodes(
 
 
 def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episode:
-    """The episode of one cell, or its first one."""
+    """Return the episode of one cell, or its first one."""
     return protocol_episodes(protocol, task, seed, k)[0]
 
 
@@ -78,7 +78,7 @@ def answer_episodes(method: Method, episodes: Sequence[Episode]) -> Answered:
 
 
 def truth(query: Example) -> str | tuple[str, ...]:
-    """The right answer of a query: its output, or its tags. Others may be in `accepted`."""
+    """Return the right answer of a query: its output, or its tags. Others may be in `accepted`."""
     return (query.tags if query.form == "tags" else query.output) or ""
 
 

@@ -36,7 +36,7 @@ class Calibration:
 
 
 def calibration(predictions: Iterable[Prediction]) -> Calibration | None:
-    """The calibration of answered queries.
+    """Return the calibration of answered queries.
 
     Answers without scores (text, tags) take no part; None where none is left. Queries may differ in the number of their
     options, which scikit-learn's `brier_score_loss` does not allow; where they do not, it gives the same value.
@@ -55,7 +55,7 @@ def calibration(predictions: Iterable[Prediction]) -> Calibration | None:
 
 
 def _judged(prediction: Prediction) -> tuple[float, bool, float]:
-    """(confidence, whether right, squared distance) of one answer; ties go to the first option."""
+    """Return (confidence, whether right, squared distance) of one answer; ties go to the first option."""
     probabilities = softmax(np.asarray(prediction.scores, dtype=float))
     truth = list(prediction.options or ()).index(str(prediction.truth))
     best = int(probabilities.argmax())

@@ -82,7 +82,7 @@ def contender(
     cells: int = 0,
     curve: bool = True,
 ) -> Contender:
-    """A contender from a registry name, `package.module:Name`, or the folder of a run or of its best weights.
+    """Return a contender from a registry name, `package.module:Name`, or the folder of a run or of its best weights.
 
     Raises:
         UserError: an unknown name, or a method that needs meta-training and is given by name.
@@ -105,7 +105,7 @@ def contender(
 
 
 def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
-    """The contender of a method saved in `folder` (on a backbone at hand, if given), named after its run."""
+    """Return the contender of a method saved in `folder` (on a backbone at hand, if given), named after its run."""
     config = read_card(folder)[0].resolved()
     cls = method_class(config.name)
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
@@ -127,16 +127,16 @@ def trained_contender(folder: Path, train_seconds: float | None = None, backbone
 
 
 def named_after(folder: Path, more: int = 0) -> str:
-    """The name of a trained method: its run's (`runs/NAME/best`), or that of its folder, and the names of this many
-    folders above before it."""
+    """Return the name of a trained method: its run's (`runs/NAME/best`), or that of its folder, and the names of this
+    many folders above before it."""
     place = folder.resolve()
     parts = (place.parent if place.name == "best" else place).parts[1:]
     return "-".join(parts[-1 - more :])
 
 
 def distinct(contenders: Sequence[Contender]) -> list[Contender]:
-    """The contenders, each with a name and a label of its own: two runs of one name are distinguished by the folders
-    above them, two of one label by their names.
+    """Return the contenders, each with a name and a label of its own: two runs of one name are distinguished by the
+    folders above them, two of one label by their names.
 
     Raises:
         UserError: one method, or one folder, is named twice.
@@ -153,14 +153,15 @@ def distinct(contenders: Sequence[Contender]) -> list[Contender]:
 
 
 def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
-    """The name of the contender that is called `wanted`, or the first that was trained by the method `wanted`."""
+    """Return the name of the contender that is called `wanted`, or the first that was trained by the method
+    `wanted`."""
     folders = (Path(wanted), Path(wanted) / "best")
     names = [c.name for c in contenders if c.name == wanted or c.folder in folders]
     return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
 def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
-    """The trained contender in the run's folder, where `train_once` finished it under this name."""
+    """Return the trained contender in the run's folder, where `train_once` finished it under this name."""
     best, done = run.folder / "best", run.folder / DONE
     if not (done.is_file() and (best / CARD).is_file()):
         return None

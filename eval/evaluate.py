@@ -55,7 +55,7 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
 
 
 def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any] | None:
-    """The segments of one short prompt, for the report; None where the format suits none of the tasks."""
+    """Return the segments of one short prompt, for the report; None where the format suits none of the tasks."""
     for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
         try:
             episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
@@ -160,7 +160,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
 
 
 def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: Record) -> list[str]:
-    """The labels of contenders of which nobody knows what they were trained on.
+    """Return the labels of contenders of which nobody knows what they were trained on.
 
     A base model that is one of our own trained methods is looked at too.
 

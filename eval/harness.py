@@ -57,7 +57,8 @@ class Comparison:
         self.store = cell_store(folder / "cells.jsonl")
 
     def part(self, tasks: Sequence[Task], seeds: int, ks: Sequence[int]) -> Comparison:
-        """The comparison on some of its tasks and ks, and its first support sets; both share their finished cells."""
+        """Return the comparison on some of its tasks and ks, and its first support sets; both share their finished
+        cells."""
         made = copy(self)
         made.tasks, made.prints = list(tasks), {task.name: self.prints[task.name] for task in tasks}
         made.protocol = replace(
@@ -75,11 +76,12 @@ class Comparison:
         self._write_predictions(contender)
 
     def unfinished(self, contender: Contender) -> list[tuple[Task, int, int]]:
-        """The contender's cells that are still to do."""
+        """Return the contender's cells that are still to do."""
         return [cell for cell in self.plan(contender) if self._key(contender, *cell) not in self.store]
 
     def size(self, method: Method, task: Task, seed: int, k: int) -> int:
-        """The tokens of a cell's episodes; 0 where the method does not serve the task or no episode can be drawn."""
+        """Return the tokens of a cell's episodes; 0 where the method does not serve the task or no episode can be
+        drawn."""
         if method.refusal(task):
             return 0
         try:
@@ -101,16 +103,17 @@ class Comparison:
         return cell
 
     def finished(self, contender: Contender) -> list[Cell | Refusal]:
-        """The contender's finished cells with their predictions, in the order of the plan."""
+        """Return the contender's finished cells with their predictions, in the order of the plan."""
         keys = [self._key(contender, *cell) for cell in self.plan(contender)]
         return [replace(self.store[key], method=contender.name) for key in keys if key in self.store]
 
     def scored(self, contender: Contender) -> list[Cell]:
-        """Those of the finished cells that have a score."""
+        """Return those of the finished cells that have a score."""
         return [cell for cell in self.finished(contender) if isinstance(cell, Cell)]
 
     def plan(self, contender: Contender) -> list[tuple[Task, int, int]]:
-        """The (task, seed, k) cells of a contender: all, or `contender.cells` pairs spread over tasks and seeds."""
+        """Return the (task, seed, k) cells of a contender: all, or `contender.cells` pairs spread over tasks and
+        seeds."""
         tasks, seeds = self.tasks, self.protocol.seeds
         pairs = [(t, s) for s in range(seeds) for t in tasks]
         if 0 < contender.cells < len(pairs):
@@ -121,7 +124,8 @@ class Comparison:
         return [(t, s, k) for k in self.protocol.k for t, s in pairs if k == largest or (contender.curve and s < few)]
 
     def _key(self, contender: Contender, task: Task, seed: int, k: int) -> str:
-        """What a cell's answers and score depend on, hashed: the contender, the task's head, the episode as drawn."""
+        """Return what a cell's answers and score depend on, hashed: the contender, the task's head, the episode as
+        drawn."""
         name = (contender.fingerprint, task.name, seed, k)
         if name not in self._keys:
             try:
@@ -180,7 +184,7 @@ class Comparison:
         about: Mapping[str, Any] | None = None,
         **header: Any,
     ) -> Results:
-        """The results (docs/results-format.md) of contenders that have run.
+        """Return the results (docs/results-format.md) of contenders that have run.
 
         Args:
             contenders: what ran.
@@ -230,7 +234,7 @@ class Comparison:
 
 
 def _recorded(cell: Cell) -> Cell:
-    """A finished cell as the results have it: without its predictions, with their calibration."""
+    """Return a finished cell as the results have it: without its predictions, with their calibration."""
     found = calibration(cell.predictions)
     kept = replace(cell, predictions=(), key="")
     return replace(kept, ece=found.ece, brier=found.brier) if found else kept

@@ -27,7 +27,7 @@ Tags = Sequence[Sequence[str]]
 def score(
     metric: str, predictions: Sequence[Any], references: Sequence[Any], accepted: Sequence[Texts] | None = None
 ) -> float:
-    """A metric's value over all queries of one cell, in [0, 1].
+    """Return a metric's value over all queries of one cell, in [0, 1].
 
     Calls the metric's function and not `evaluate.Metric.compute`: that writes the lists to an Arrow file and reads
     them back, 8 ms for 100 queries, after an import of 5 s; the value is the same.
@@ -54,7 +54,7 @@ def score(
 
 
 def closest(metric: str, prediction: Any, reference: Any, accepted: Texts) -> Any:
-    """The right answer that gives the prediction the highest score; the reference where none is better.
+    """Return the right answer that gives the prediction the highest score; the reference where none is better.
 
     With ``macro_f1`` that is an answer equal to the prediction, which so counts as a hit of the predicted class.
     """
@@ -65,19 +65,20 @@ def closest(metric: str, prediction: Any, reference: Any, accepted: Texts) -> An
 
 
 def right(metric: str, answer: Any, truth: Any) -> bool:
-    """Whether one answer is wholly right: equal to the truth; after `normalise` where the metric is on free text."""
+    """Return whether one answer is wholly right: equal to the truth; after `normalise` where the metric is on free
+    text."""
     if metric in ("exact_match", "rouge_l"):
         return normalise(str(answer)) == normalise(str(truth))
     return bool(answer == truth)
 
 
 def accuracy(predictions: Texts, references: Texts) -> float:
-    """The share of predictions that equal their reference."""
+    """Return the share of predictions that equal their reference."""
     return sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references)
 
 
 def macro_f1(predictions: Texts, references: Texts) -> float:
-    """The unweighted mean of each class's F1 (scikit-learn, ``average="macro"``).
+    """Return the unweighted mean of each class's F1 (scikit-learn, ``average="macro"``).
 
     The classes are those that occur among the references or the predictions, as is scikit-learn's default: a label
     that no query has and that is never predicted does not count; one that is only ever predicted counts with F1 = 0.
@@ -88,7 +89,7 @@ def macro_f1(predictions: Texts, references: Texts) -> float:
 
 
 def exact_match(predictions: Texts, references: Texts) -> float:
-    """The share of predictions that equal their reference after `normalise`."""
+    """Return the share of predictions that equal their reference after `normalise`."""
     return accuracy([normalise(p) for p in predictions], [normalise(r) for r in references])
 
 
@@ -99,7 +100,7 @@ def normalise(text: str) -> str:
 
 
 def rouge_l(predictions: Texts, references: Texts) -> float:
-    """The mean over queries of ROUGE-L's F-measure (Lin 2004), by the package rouge-score, without stemming.
+    """Return the mean over queries of ROUGE-L's F-measure (Lin 2004), by the package rouge-score, without stemming.
 
     Words are runs of Unicode letters and digits. On ASCII text that is rouge-score's own rule; on other text its rule
     would leave nothing to compare (it keeps only a-z and 0-9).
@@ -110,7 +111,7 @@ def rouge_l(predictions: Texts, references: Texts) -> float:
 
 
 def span_f1(predictions: Tags, references: Tags) -> float:
-    """The micro-averaged F1 of typed spans over all sentences (seqeval's default, CoNLL-2000 evaluation).
+    """Return the micro-averaged F1 of typed spans over all sentences (seqeval's default, CoNLL-2000 evaluation).
 
     A span counts when type, start and end agree. An I- tag that continues nothing opens a span, as in
     `task_suites.formats.prompt_format.spans`. Where neither side has any span at all the value is 1.

@@ -46,7 +46,7 @@ EVERY = ("every method",)
 
 
 def grouped(results: Results) -> list[Reason]:
-    """The refusals of a comparison, one reason for each task: gaps first, the most cells first.
+    """Return the refusals of a comparison, one reason for each task: gaps first, the most cells first.
 
     Reasons that differ only in what was found (a prompt's length, say) are one; the first of them is shown.
     """
@@ -65,12 +65,12 @@ def grouped(results: Results) -> list[Reason]:
 
 
 def gaps(results: Results) -> list[Reason]:
-    """The reasons that are not by design."""
+    """Return the reasons that are not by design."""
     return [reason for reason in grouped(results) if not reason.by_design]
 
 
 def gap_sentence(results: Results) -> str:
-    """How many cells were refused, as a sentence; "" where none was."""
+    """Return how many cells were refused, as a sentence; "" where none was."""
     refused = sum(reason.cells for reason in gaps(results))
     if not refused:
         return ""
@@ -79,13 +79,13 @@ def gap_sentence(results: Results) -> str:
 
 
 def gap_reasons(results: Results) -> list[str]:
-    """The reasons, each with its methods and task; some of them where they are many."""
+    """Return the reasons, each with its methods and task; some of them where they are many."""
     found = gaps(results)
     more = [f"and {counted(len(found) - SHOWN, 'more reason')} in results.json"] if len(found) > SHOWN else []
     return [*map(str, found[:SHOWN]), *more]
 
 
 def reasons(refusals: Sequence[Refusal]) -> str:
-    """The different reasons of refused cells, each with its task, at most three."""
+    """Return the different reasons of refused cells, each with its task, at most three."""
     found = list(dict.fromkeys(f"{refusal.task}: {refusal.reason}" for refusal in refusals))
     return "; ".join(found[:3]) + ("; ..." if len(found) > 3 else "")

@@ -82,7 +82,7 @@ class Cell:
         return self.seconds - self.adapt_seconds
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as an entry of `results.json`."""
+        """Return the cell as an entry of `results.json`."""
         return as_object(self, "predictions", "key")
 
 
@@ -105,7 +105,7 @@ class Refusal:
     key: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The refusal as an entry of `results.json`."""
+        """Return the refusal as an entry of `results.json`."""
         return as_object(self, "key")
 
 
@@ -242,7 +242,7 @@ class Results:
         return replace(cls.from_json(read_json(path), path), folder=Path(folder))
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `results.json`."""
+        """Return the content of `results.json`."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "folder"}
         own |= {name: [asdict(item) for item in own[name]] for name in ("methods", "tasks")}
         own |= {name: [item.to_json() for item in own[name]] for name in ("cells", "refusals")}
@@ -250,7 +250,7 @@ class Results:
         return {"schema": SCHEMA, **own}
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A table with one row a cell: what `Cell` has, the method's label, and the reason of a refused cell."""
+        """Return a table with one row a cell: what `Cell` has, the method's label, and the reason of a refused cell."""
         import pandas
 
         labels = {method.name: method.label for method in self.methods}
@@ -272,7 +272,7 @@ class Results:
         return write_page_of(self.folder, Path(path))
 
     def cells_of(self, method: str | None, k: int | None = None) -> list[Cell]:
-        """The cells of one method, at one k where it is given."""
+        """Return the cells of one method, at one k where it is given."""
         return [cell for cell in self.cells if cell.method == method and (k is None or cell.k == k)]
 
 
@@ -291,7 +291,7 @@ def predictions_at(folder: Path, method: str, k: int) -> Iterator[tuple[tuple[An
 
 
 def prediction(value: Mapping[str, Any]) -> Prediction:
-    """The prediction that a JSON object holds."""
+    """Return the prediction that a JSON object holds."""
     return Prediction(**{f.name: value.get(f.name, f.default) for f in fields(Prediction)})
 
 
@@ -316,7 +316,7 @@ def read_object(cls: type, value: Any, where: Path | str, place: str, *more: str
 
 
 def _items(cls: type[Read], whole: Mapping[str, Any], name: str, where: Path | str) -> tuple[Read, ...]:
-    """The objects of a list of JSON objects, which must not be empty."""
+    """Return the objects of a list of JSON objects, which must not be empty."""
     items = whole[name]
     if not isinstance(items, list) or not items:
         raise UserError(f"no {name}", where=where, found=repr(items)[:80], expected="a list with at least one")

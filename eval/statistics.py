@@ -81,7 +81,7 @@ class Gain(Interval):
 
 
 def mean_interval(cells: Iterable[Cell], name: str = "mean") -> Interval:
-    """The mean over tasks of the mean over seeds, with a 95 % percentile bootstrap interval, in points.
+    """Return the mean over tasks of the mean over seeds, with a 95 % percentile bootstrap interval, in points.
 
     Tasks are drawn with replacement, then seeds inside each task drawn; 10,000 resamples. With one task only, the
     interval is over seeds only and says nothing about other tasks. With one task and one seed there is nothing to
@@ -98,7 +98,7 @@ def mean_interval(cells: Iterable[Cell], name: str = "mean") -> Interval:
 
 
 def gain_interval(cells_a: Iterable[Cell], cells_b: Iterable[Cell], common: bool = False, name: str = "gain") -> Gain:
-    """How much higher `cells_a` score than `cells_b`, paired on (task, seed), in points.
+    """Return how much higher `cells_a` score than `cells_b`, paired on (task, seed), in points.
 
     The interval is the bootstrap of `mean_interval` on the differences. The p-value is that of a sign-flip permutation
     test at the task level (`scipy.stats.permutation_test` on each task's mean difference): under the hypothesis that
@@ -144,7 +144,7 @@ def gain_interval(cells_a: Iterable[Cell], cells_b: Iterable[Cell], common: bool
 
 
 def worst_seed(cells: Iterable[Cell]) -> tuple[Any, float]:
-    """(seed, points): the seed with the lowest mean over its tasks, for the cells of one method at one k.
+    """Return (seed, points): the seed with the lowest mean over its tasks, for the cells of one method at one k.
 
     Raises:
         UserError: what `mean_interval` raises.
@@ -207,7 +207,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _worst(table: Table) -> tuple[float, Any]:
-    """(mean over tasks, seed) of the seed with the lowest mean."""
+    """Return (mean over tasks, seed) of the seed with the lowest mean."""
     by_seed: dict[Any, list[float]] = {}
     for task, seed in _keys(table):
         by_seed.setdefault(seed, []).append(table[task][seed])
@@ -231,12 +231,12 @@ def _unpaired(only_a: set[tuple[str, Any]], only_b: set[tuple[str, Any]]) -> Use
 
 
 def generator(name: str) -> np.random.Generator:
-    """A generator seeded by a name."""
+    """Return a generator seeded by a name."""
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
 
 
 def _bootstrap(table: Table, name: str) -> Interval:
-    """The mean of task means with the 2.5 and 97.5 % percentiles of its two-stage resamples."""
+    """Return the mean of task means with the 2.5 and 97.5 % percentiles of its two-stage resamples."""
     rows = [list(seeds.values()) for seeds in table.values()]
     mean = _mean(_mean(row) for row in rows)
     if len(rows) == len(rows[0]) == 1:

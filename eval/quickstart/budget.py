@@ -18,8 +18,8 @@ from task_suites.task import TaskSuite
 def within_budget(
     path: Path, print_: str, seconds: float, build: Callable[[], Method], suite: TaskSuite, trainer: TrainerConfig
 ) -> TrainerConfig:
-    """The outer loop with the steps that `path` keeps for the training named `print_`; where it has none they are
-    measured on the method that `build` makes, and kept.
+    """Return the outer loop with the steps that `path` keeps for the training named `print_`; where it has none they
+    are measured on the method that `build` makes, and kept.
 
     Raises:
         UserError: `trainer` says itself how many steps; or see `steps_within`.

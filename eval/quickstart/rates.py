@@ -140,7 +140,7 @@ def _training_parts(work: Work, rates: Rates) -> dict[str, float]:
 
 
 def _steps_done(training: TrainRun, identity: Identity) -> int:
-    """The steps that a folder keeps of exactly this training."""
+    """Return the steps that a folder keeps of exactly this training."""
     resolved = training.trainer.resolved()
     now = {**identity, "max_steps": resolved.max_steps, "warmup_steps": resolved.warmup_steps}
     return steps_done(training.folder) if isinstance(earlier_run(training.folder, now), RunRecord) else 0

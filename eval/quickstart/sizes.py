@@ -110,7 +110,7 @@ class Need:
     core: float
 
     def fits(self, seconds: float) -> bool:
-        """Whether it ends in time if the estimate is off by a quarter, or the machine becomes slower by half."""
+        """Return whether it ends in time if the estimate is off by a quarter, or the machine becomes slower by half."""
         return self.total <= SAFETY * seconds and SLOWDOWN * self.core <= seconds
 
 

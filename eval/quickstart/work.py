@@ -55,7 +55,7 @@ class Setting:
         return Comparison(spread_tasks(self.suite.split("meta_test"), size.tasks), protocol, self.folder)
 
     def ks(self, size: Size) -> list[int]:
-        """The numbers of demonstrations of a size."""
+        """Return the numbers of demonstrations of a size."""
         return sorted({max(1, self.run.k // 4), self.run.k}) if size.curve else [self.run.k]
 
     @cached_property
@@ -143,7 +143,7 @@ class Work:
 
 
 def _compared(size: Size) -> tuple[int, int, bool]:
-    """What a comparison's cells depend on."""
+    """Return what a comparison's cells depend on."""
     return size.seeds, size.tasks, size.curve
 
 

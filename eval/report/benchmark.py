@@ -82,7 +82,7 @@ def write_benchmark(folder: Path) -> Path:
 
 
 def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
-    """The columns, by application."""
+    """Return the columns, by application."""
     return list(chain.from_iterable(applications.values()))
 
 
@@ -136,7 +136,7 @@ def _rows(
     cells: Mapping[tuple[str, str], Entry],
     shown: Callable[[Entry], Shown],
 ) -> list[TableRow]:
-    """A row of shown cells for each method."""
+    """Return a row of shown cells for each method."""
     seconds = {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
     rows = []
     for name in results.methods:

@@ -77,7 +77,7 @@ class Line:
 
 
 def colour(series: int) -> str:
-    """The stand-in of a series colour."""
+    """Return the stand-in of a series colour."""
     return f"#f1000{series}"
 
 
@@ -160,7 +160,7 @@ class Panel:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points (cost, score) that none other beats in both, cheapest first."""
+    """Return the points (cost, score) that none other beats in both, cheapest first."""
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
     front: list[int] = []
     for i in order:
@@ -203,7 +203,7 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
 
 
 def standalone(svg: str, style: str) -> str:
-    """A figure as a file of its own, with the style sheet `style` that defines its colours."""
+    """Return a figure as a file of its own, with the style sheet `style` that defines its colours."""
     own = "svg { background: var(--card); font-family: system-ui, sans-serif; }"
     head, body = svg.split(">", 1)
     head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
@@ -257,7 +257,8 @@ def _short(text: str, most: int) -> str:
 
 
 def _svg(figure: Any, title: str) -> str:
-    """The figure as an `<svg>` element for use inside HTML: no prolog, no outside names, CSS variables as colours.
+    """Return the figure as an `<svg>` element for use inside HTML: no prolog, no outside names, CSS variables as
+    colours.
 
     The title becomes the element's accessible name; it also salts the ids, which must differ between figures of a page.
     """

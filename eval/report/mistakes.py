@@ -105,7 +105,7 @@ def calibrations(folder: Path, results: Results, made: Sequence[Row]) -> list[Tr
 
 
 def _judged(folder: Path, results: Results, row: Row) -> Iterator[tuple[Query, Prediction, bool]]:
-    """Each answer of a method at the headline k, and whether it is right."""
+    """Yield each answer of a method at the headline k, and whether it is right."""
     metrics = {task.name: task.metric for task in results.tasks}
     for query, one in predictions_at(folder, row.method.name, results.headline_k):
         if query[0] in metrics:
@@ -119,13 +119,13 @@ def _mistake(query: Query, one: Prediction, baseline_right: bool | None) -> Mist
 
 
 def _merged(one: Mistake, other: Mistake) -> Mistake:
-    """The one with the larger margin, under the seeds of both."""
+    """Return the one with the larger margin, under the seeds of both."""
     kept = other if (other.margin or 0) > (one.margin or 0) else one
     return replace(kept, seeds=one.seeds | other.seeds)
 
 
 def _spread(ranked: Sequence[Mistake]) -> list[Mistake]:
-    """The first mistakes, at most `PER_TASK` of a task."""
+    """Return the first mistakes, at most `PER_TASK` of a task."""
     kept: list[Mistake] = []
     for mistake in ranked:
         if len(kept) < SHOWN and sum(m.task == mistake.task for m in kept) < PER_TASK:
@@ -147,7 +147,7 @@ def _margin(one: Prediction) -> float | None:
 
 
 def _sound(one: Prediction) -> bool:
-    """Whether a prediction has one finite score for each option, and the truth among the options."""
+    """Return whether a prediction has one finite score for each option, and the truth among the options."""
     options, scores = one.options, one.scores
     if not (isinstance(options, list) and isinstance(scores, list) and len(options) == len(scores)):
         return False
@@ -155,6 +155,6 @@ def _sound(one: Prediction) -> bool:
 
 
 def _text(value: Any) -> str:
-    """An input or an answer as one text: tokens and tags joined by blanks, a long one clipped."""
+    """Return an input or an answer as one text: tokens and tags joined by blanks, a long one clipped."""
     text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return text if len(text) <= CLIP else text[:CLIP] + " …"

@@ -62,7 +62,7 @@ def write_page_of(run_dir: Path, page: Path) -> Path:
 
 
 def table(results: Results) -> str:
-    """The headline table as plain text with aligned columns, for the terminal."""
+    """Return the headline table as plain text with aligned columns, for the terminal."""
     made = rows(results)
     head = ("method", "score", "gain", "p", "w/t/l", "training", "evaluation")
     lines = [head, *(row.texts() for row in made)]
@@ -123,7 +123,7 @@ def _page(run_dir: Path, results: Results) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from one of the templates beside this file; every text is escaped."""
+    """Return a page from one of the templates beside this file; every text is escaped."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     loader = FunctionLoader(lambda name: resources.files("eval.report").joinpath(name).read_text("utf-8"))
@@ -135,7 +135,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def colours() -> str:
-    """The page's colours, light and dark, as CSS."""
+    """Return the page's colours, light and dark, as CSS."""
     sheet = resources.files("eval.report").joinpath("page.css").read_text("utf-8")
     return sheet[: sheet.index("* {")]
 
@@ -229,7 +229,7 @@ def _by_k(results: Results, made: Sequence[Row]) -> Any:
 
 
 def _training(path: Path) -> list[Any]:
-    """The training curves: loss, and the validation score in points where there is one."""
+    """Return the training curves: loss, and the validation score in points where there is one."""
     from markupsafe import Markup
 
     from eval.report.figures import curve
@@ -248,7 +248,7 @@ def _training(path: Path) -> list[Any]:
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """A nested manifest as (dotted name, text)."""
+    """Yield a nested manifest as (dotted name, text)."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
@@ -264,7 +264,7 @@ def _minus(value: object) -> str:
 
 
 def _time(stamp: object) -> str:
-    """An ISO time with its offset to the minute; what is no such time unchanged."""
+    """Return an ISO time with its offset to the minute; what is no such time unchanged."""
     try:
         return f"{datetime.strptime(str(stamp), '%Y-%m-%dT%H:%M:%S%z'):%Y-%m-%d %H:%M %Z}"
     except ValueError:
@@ -272,7 +272,7 @@ def _time(stamp: object) -> str:
 
 
 def _prompt(path: Path) -> Any:
-    """A rendered prompt, checked; None where the file is absent."""
+    """Return a rendered prompt, checked; None where the file is absent."""
     prompt = _json(path)
     segments = prompt.get("segments") if isinstance(prompt, dict) else []
     if prompt is not None and not (
@@ -287,7 +287,7 @@ def _json(path: Path) -> Any:
 
 
 def _lines(path: Path) -> Iterator[Any]:
-    """The values of a JSON-lines file; nothing where the file is absent."""
+    """Return the values of a JSON-lines file; nothing where the file is absent."""
     return (value for _, value in read_json_lines(path, None)) if path.is_file() else iter(())
 
 

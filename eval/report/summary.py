@@ -42,7 +42,7 @@ class Row:
         return str(self.method.label)
 
     def texts(self) -> tuple[str, ...]:
-        """The row as texts: method, score, gain, p, wins/ties/losses, training and evaluation time."""
+        """Return the row as texts: method, score, gain, p, wins/ties/losses, training and evaluation time."""
         gain = self.gain
         return (
             self.label + (" *" if self.remark else ""),
@@ -56,7 +56,7 @@ class Row:
 
 
 def rows(results: Results) -> list[Row]:
-    """The headline table: the method of interest first, then the baseline, then the others by mean score.
+    """Return the headline table: the method of interest first, then the baseline, then the others by mean score.
 
     The method of interest is `comparison.method`, or the best one where that has no cells. A method whose cells are not
     the baseline's is compared on those that both have, and its `remark` says so.
@@ -95,7 +95,8 @@ def _row(
 
 
 def headline(results: Results, made: Sequence[Row]) -> str:
-    """The result in one sentence: the gain with its interval, over how many tasks and seeds, with which model."""
+    """Return the result in one sentence: the gain with its interval, over how many tasks and seeds, with which
+    model."""
     star, model = made[0], model_name(results.manifest)
     tasks, seeds = {c.task for c in star.cells}, {c.seed for c in star.cells}
     gain = star.gain
@@ -119,7 +120,7 @@ def headline(results: Results, made: Sequence[Row]) -> str:
 
 
 def _also(results: Results, made: Sequence[Row]) -> str:
-    """The gain over `comparison.also`, a second baseline, as a sentence; "" where there is none."""
+    """Return the gain over `comparison.also`, a second baseline, as a sentence; "" where there is none."""
     name = results.comparison.also
     other = next((row for row in made[1:] if row.cells and row.method.name == name), None)
     if other is None:
@@ -129,7 +130,7 @@ def _also(results: Results, made: Sequence[Row]) -> str:
 
 
 def caveats(results: Results, made: Sequence[Row]) -> list[str]:
-    """What a reader must know to read the numbers rightly; the run's own notes last."""
+    """Return what a reader must know to read the numbers rightly; the run's own notes last."""
     notes = []
     used = sorted({task.metric for task in results.tasks})
     if len(used) > 1:
@@ -155,7 +156,7 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
 
 
 def legend(results: Results, made: Sequence[Row]) -> str:
-    """How to read the table's columns."""
+    """Return how to read the table's columns."""
     text = f"Points (100 x score) at k = {results.headline_k}: means over tasks and seeds, 95 % bootstrap intervals."
     if base := next((row.label for row in made if row.baseline), None):
         text += f" Gain, p and win/tie/loss (tasks) are against {base}, paired on task and seed."
@@ -163,7 +164,7 @@ def legend(results: Results, made: Sequence[Row]) -> str:
 
 
 def model_name(manifest: Any) -> str:
-    """The base model's name out of a manifest, "" where it has none."""
+    """Return the base model's name out of a manifest, "" where it has none."""
     backbone = manifest.get("backbone") if isinstance(manifest, Mapping) else None
     if isinstance(backbone, dict):
         backbone = next((backbone[key] for key in ("model", "name", "id", "path") if backbone.get(key)), None)
@@ -171,7 +172,7 @@ def model_name(manifest: Any) -> str:
 
 
 def signed(interval: Interval) -> str:
-    """A difference as text, with its sign and interval."""
+    """Return a difference as text, with its sign and interval."""
     return f"+{interval}" if round(interval.mean, 1) > 0 else str(interval)
 
 

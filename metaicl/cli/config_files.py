@@ -69,7 +69,7 @@ def _first_document(path: Path) -> yaml.MappingNode:
 
 
 def _constructed(node: yaml.Node) -> Any:
-    """A node's value; a plain scalar as the word that it is, whose type the option says."""
+    """Return a node's value; a plain scalar as the word that it is, whose type the option says."""
     if isinstance(node, yaml.ScalarNode) and node.style is None:
         return None if node.tag.endswith(":null") else Word(node.value)
     loader = Loader("")
@@ -80,7 +80,7 @@ def _constructed(node: yaml.Node) -> Any:
 
 
 def _in_place_of(name: str, node: yaml.Node, known: Collection[str]) -> str:
-    """What to write in place of an unknown key; of a section, each of whose options stands by itself."""
+    """Return what to write in place of an unknown key; of a section, each of whose options stands by itself."""
     if isinstance(node, yaml.MappingNode) and node.value:
         inner = str(node.value[0][0].value)
         return f"Write its options without it, a line each: {inner if inner in known else meant(inner, known)}"
@@ -88,7 +88,7 @@ def _in_place_of(name: str, node: yaml.Node, known: Collection[str]) -> str:
 
 
 def _texts(node: yaml.Node) -> Iterator[str]:
-    """The texts in a YAML node."""
+    """Yield the texts in a YAML node."""
     for item in node.value if isinstance(node, yaml.CollectionNode) else ():
         for part in item if isinstance(item, tuple) else (item,):
             yield from _texts(part)

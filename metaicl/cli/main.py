@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(words: Sequence[str]) -> tuple[str, Any]:
-    """(command, its config) from the words of a command line.
+    """Return (command, its config) from the words of a command line.
 
     Raises:
         UserError: an unknown command or option, or a value of a wrong type.
@@ -133,7 +133,7 @@ def parse(words: Sequence[str]) -> tuple[str, Any]:
 
 
 def _as_words(given: Any) -> Any:
-    """What argparse found, its texts as words."""
+    """Return what argparse found, its texts as words."""
     if isinstance(given, list):
         return [Word(text) for text in given]
     return Word(given) if isinstance(given, str) else given

@@ -51,7 +51,7 @@ def listed() -> Iterator[str]:
 
 
 def shown(name: str) -> Iterator[str]:
-    """A method in full: what it is, what it serves, its options with types and defaults, its paper.
+    """Yield a method in full: what it is, what it serves, its options with types and defaults, its paper.
 
     Raises:
         UserError: there is no such method.

@@ -95,7 +95,7 @@ def add_option(group: Any, option: Option) -> None:
 
 
 def takes_words(hint: Any) -> bool:
-    """Whether an option of a type takes several words."""
+    """Return whether an option of a type takes several words."""
     return get_origin(hint) in (list, dict) or is_dataclass(hint)
 
 

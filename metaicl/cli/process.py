@@ -35,6 +35,6 @@ def prepare() -> None:
 def _warning_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning as one line of standard error: what, which kind, where."""
+    """Return a warning as one line of standard error: what, which kind, where."""
     where = f"{category.__name__}, {Path(filename).name}:{lineno}"
     return f"metaicl: warning: {' '.join(str(message).split())} ({where})\n"

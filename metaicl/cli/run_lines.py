@@ -35,7 +35,7 @@ def listed(output: Path) -> Iterator[str]:
 
 
 def shown(folder: Path) -> Iterator[str]:
-    """What a run was and how it ended: every option of a training, every method of a comparison."""
+    """Yield what a run was and how it ended: every option of a training, every method of a comparison."""
     record, results = _read(folder)
     yield f"{folder}: {_in_short(record, results)}"
     if record:
@@ -83,7 +83,7 @@ def _runs_below(output: Path) -> Iterator[Path]:
 
 
 def find(output: Path, name: str) -> Path:
-    """The folder of a run by its name or its path.
+    """Return the folder of a run by its name or its path.
 
     Raises:
         UserError: there is no such run.
@@ -96,12 +96,12 @@ def find(output: Path, name: str) -> Path:
 
 
 def _read(folder: Path) -> tuple[RunRecord | None, Results | None]:
-    """(the record of a training, the results of a comparison) in a folder; None for what it does not hold."""
+    """Return (the record of a training, the results of a comparison) in a folder; None for what it does not hold."""
     return read_record(folder), Results.load(folder) if (folder / RESULTS).is_file() else None
 
 
 def _in_short(record: RunRecord | None, results: Results | None) -> str:
-    """A run in a line."""
+    """Return a run in a line."""
     if results:
         return (
             f"comparison of {counted(len(results.methods), 'method')} on {counted(len(results.tasks), 'task')}, "

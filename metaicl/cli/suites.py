@@ -214,7 +214,7 @@ def _chat_template(model: str) -> Callable[..., Any]:
 
 
 def _token_reader(model: str) -> Callable[[str], list[tuple[str, int]]]:
-    """A function from a text to its tokens as text, each with the character of the text at which it ends."""
+    """Return a function from a text to its tokens as text, each with the character of the text at which it ends."""
     from metaicl.lm.text_encoder import TextEncoder
 
     encoder = TextEncoder(_tokenizer(model))

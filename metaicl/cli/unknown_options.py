@@ -45,7 +45,7 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """The ending of an error about an option's name: the options that it may mean.
+    """Return the ending of an error about an option's name: the options that it may mean.
 
     Args:
         name: without the dashes before it; perhaps with a section before a dot, as in `trainer.lr`.

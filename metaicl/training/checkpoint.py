@@ -47,13 +47,13 @@ class MethodConfig:
     format: PromptFormat
 
     def resolved(self) -> MethodConfig:
-        """The configuration with the value that every option takes (`metaicl.methods.resolved`)."""
+        """Return the configuration with the value that every option takes (`metaicl.methods.resolved`)."""
         method = method_class(self.name)
         backbone, form = method.backbone_config(self.backbone), method.prompt_format(self.format)
         return MethodConfig(self.name, method.configured(self.options).to_dict(), backbone, form)
 
     def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
-        """The method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
+        """Return the method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
         config = self.resolved()
         backbone = backbone or Backbone.load(config.backbone, seed)
         method = method_class(self.name).build(backbone, config.format, config.options)
@@ -100,17 +100,19 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
 
 
 def holds_method(folder: Path) -> bool:
-    """Whether a trained method lies in `folder`, or would if a save had not been killed (`read_card` says so then)."""
+    """Return whether a trained method lies in `folder`, or would if a save had not been killed (`read_card` says so
+    then)."""
     return (folder / CARD).is_file() or interrupted(folder)
 
 
 def trained_folder(model: str | Path) -> Path | None:
-    """The folder of the trained method that `model` names, itself or as a run's folder; None where it names none."""
+    """Return the folder of the trained method that `model` names, itself or as a run's folder; None where it names
+    none."""
     return next((folder for folder in (Path(model), Path(model) / "best") if holds_method(folder)), None)
 
 
 def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
-    """(config, shape of the base model) of a saved method.
+    """Return (config, shape of the base model) of a saved method.
 
     Raises:
         UserError: no saved method, one that cannot be read, or a base model that is no longer in its folder.
@@ -137,7 +139,8 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
 
 
 def _relative(name: str, folder: Path) -> str | None:
-    """The way from `folder` to a base model's folder; None for a model that has a name, or lies on another drive."""
+    """Return the way from `folder` to a base model's folder; None for a model that has a name, or lies on another
+    drive."""
     if not Path(name).is_absolute():
         return None
     try:
@@ -162,7 +165,7 @@ class Training:
 
 
 def read_training(folder: Path) -> Training | None:
-    """What the method in `folder` was trained on; None where that is not known.
+    """Return what the method in `folder` was trained on; None where that is not known.
 
     Raises:
         UserError: the folder's record of it cannot be read.
@@ -183,7 +186,7 @@ def _read_json(path: Path) -> Any:
 
 
 def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
-    """The method saved in `folder`, on its own base model, or on a backbone at hand.
+    """Return the method saved in `folder`, on its own base model, or on a backbone at hand.
 
     Raises:
         UserError: a missing or half-written checkpoint, a file of it that changed, or one of another base model.

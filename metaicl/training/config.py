@@ -113,28 +113,28 @@ class TrainerConfig:
         self.task_mixing()  # its settings are checked now, not at the first step
 
     def task_mixing(self) -> Mixing:
-        """How often tasks are drawn."""
+        """Return how often tasks are drawn."""
         return Mixing(self.mixing, self.mixing_temperature, self.mixing_weights, self.mixing_weights_by)
 
     def most_demonstrations(self, step: int) -> int:
-        """The upper bound of k at a step (counted from 0)."""
+        """Return the upper bound of k at a step (counted from 0)."""
         if not self.curriculum_steps:
             return self.k
         least = self.k_min or 1
         return least + (self.k - least) * min(step, self.curriculum_steps) // self.curriculum_steps
 
     def resolved(self) -> ResolvedTrainerConfig:
-        """The configuration with a value for each option that is unset."""
+        """Return the configuration with a value for each option that is unset."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         return ResolvedTrainerConfig(**given)
 
     def within_budget(self, steps: int) -> TrainerConfig:
-        """The configuration with the steps that a budget allows, of which a quarter at most warm up."""
+        """Return the configuration with the steps that a budget allows, of which a quarter at most warm up."""
         warmup = min(10, steps // 4) if self.warmup_steps is None else self.warmup_steps
         return replace(self, max_steps=steps, warmup_steps=warmup)
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step (counted from 0)."""
+        """Return the learning rate of a step (counted from 0)."""
         resolved = self.resolved()
         steps, warmup = resolved.max_steps, resolved.warmup_steps
         if step < warmup:

@@ -26,7 +26,7 @@ from task_suites.core.errors import UserError
 
 
 def interrupted(target: Path) -> bool:
-    """Whether a save of `target` was killed at the moment when the folder itself was out of its place."""
+    """Return whether a save of `target` was killed at the moment when the folder itself was out of its place."""
     return not target.exists() and _old(target).is_dir()
 
 
@@ -89,7 +89,7 @@ Result = TypeVar("Result")
 
 
 def one_process(command: Callable[Concatenate[Run, Rest], Result]) -> Callable[Concatenate[Run, Rest], Result]:
-    """A command that holds its run's folder while it works: two processes that write one run spoil it.
+    """Return a command that holds its run's folder while it works: two processes that write one run spoil it.
 
     In a distributed run the main process holds the folder.
     """

@@ -69,8 +69,8 @@ class RunRecord:
     finished: Finished | None = None
 
     def card(self, trained_on: Iterable[str]) -> dict[str, Any] | None:
-        """What the trained method's own folder says of its training, which learned from the tasks `trained_on`; None
-        where nobody knows what its base model was trained on, so that its own provenance is unknown too."""
+        """Return what the trained method's own folder says of its training, which learned from the tasks `trained_on`;
+        None where nobody knows what its base model was trained on, so that its own provenance is unknown too."""
         if self.inherited is None:
             return None
         learned = {name: self.data[name] for name in trained_on}
@@ -83,7 +83,7 @@ class RunRecord:
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """The record of the run in `folder`, or None where it has none.
+    """Return the record of the run in `folder`, or None where it has none.
 
     Raises:
         UserError: the file is not a run's record.
@@ -133,7 +133,7 @@ def _outer_loop(trainer: TrainerConfig, suite: TaskSuite) -> dict[str, Any]:
 
 
 def _tasks(suite: TaskSuite, data: Record) -> dict[str, str]:
-    """Each task's side and a fingerprint of all that prompts are made from."""
+    """Return each task's side and a fingerprint of all that prompts are made from."""
     side = {task.name: name for name in META_SPLITS for task in suite.split(name)}
     return {
         name: f"{side.get(name, 'in no split')} {prompt_fingerprint(task, data[name]['fingerprint'])}"
@@ -142,7 +142,7 @@ def _tasks(suite: TaskSuite, data: Record) -> dict[str, str]:
 
 
 def model_identity(config: BackboneConfig) -> dict[str, str]:
-    """A hub model's commit, or a hash over the files of a model's folder.
+    """Return a hub model's commit, or a hash over the files of a model's folder.
 
     Raises:
         UserError: there is no such model.
@@ -170,13 +170,13 @@ def _hash_of_files(files: Sequence[tuple[Path, int, int]]) -> str:
 
 
 def _commit(name: str) -> str:
-    """The commit of a hub model that this machine uses."""
+    """Return the commit of a hub model that this machine uses."""
     return str(models.configuration(name)._commit_hash)
 
 
 def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:
-    """The record of the run in `folder` where it is the run `now`; why it cannot be continued where it is not; None
-    where the folder is free.
+    """Return the record of the run in `folder` where it is the run `now`; why it cannot be continued where it is not;
+    None where the folder is free.
 
     Raises:
         UserError: the folder's record cannot be read.
@@ -199,7 +199,7 @@ def differences(then: Identity, now: Identity) -> dict[str, tuple[Any, Any]]:
 
 
 def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
-    """Whether `now` is the run `then` with more steps, and the steps done are the first ones of that longer run.
+    """Return whether `now` is the run `then` with more steps, and the steps done are the first ones of that longer run.
 
     They are where no rate, mean or validation of theirs depended on the number of steps.
     """
@@ -252,7 +252,7 @@ def _ways_out(folder: Path) -> str:
 
 
 def as_line(value: Any) -> str:
-    """An option's value in a line: a dash where it is absent, a plain text as it is, else JSON."""
+    """Return an option's value in a line: a dash where it is absent, a plain text as it is, else JSON."""
     if value is None:
         return "-"
     plain = isinstance(value, str) and value.isprintable() and value == value.strip() != ""

@@ -67,7 +67,7 @@ def refuse_idle_training(run: TrainRun) -> None:
 
 
 def layers_of(name: str) -> int:
-    """The number of layers of a model.
+    """Return the number of layers of a model.
 
     Raises:
         UserError: there is no such model.

@@ -70,13 +70,13 @@ def check_training(
 
 
 def validation_episodes(tasks: Sequence[Task], config: ValidationConfig) -> Iterator[Episode]:
-    """The episodes by which a method is valued during meta-training: for each task, each of its support sets."""
+    """Return the episodes by which a method is valued during meta-training: for each task, each of its support sets."""
     samplers = [EpisodeSampler(VALIDATION_SEED + seed, config.k, config.queries) for seed in range(config.seeds)]
     return (_drawn(sampler, task, "test", "--validation_k") for task in tasks for sampler in samplers)
 
 
 def _drawn(sampler: EpisodeSampler, task: Task, role: str, option: str) -> Episode:
-    """An episode; an error names the option that k comes from."""
+    """Return an episode; an error names the option that k comes from."""
     try:
         return sampler.draw(task, role, 0)
     except UserError as error:
@@ -146,7 +146,7 @@ def check_episodes(method: Method, episodes: Iterable[Episode], option: str = "-
 
 
 def _examples(tasks: Sequence[Task], validated: Sequence[Task]) -> Iterator[tuple[Task, str, int, Example]]:
-    """(task, part, index, example) of all that meta-training and its validation can draw."""
+    """Yield (task, part, index, example) of all that meta-training and its validation can draw."""
     for task, parts in (*((t, ("train",)) for t in tasks), *((t, ("train", "test")) for t in validated)):
         for part in parts:
             for index, example in enumerate(task.examples(part)):

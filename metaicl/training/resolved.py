@@ -9,7 +9,7 @@ from metaicl.training.config import TrainRun
 
 
 def resolved(run: TrainRun) -> TrainRun:
-    """The run with the value that every option takes: the user's, else the method's, else the general default.
+    """Return the run with the value that every option takes: the user's, else the method's, else the general default.
 
     Raises:
         UserError: an unknown method, or a value that contradicts what the method needs.

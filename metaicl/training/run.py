@@ -129,7 +129,8 @@ def _write_record(run: TrainRun, record: RunRecord, new: bool, say: Callable[[st
 
 
 def _to_continue(run: TrainRun, now: RunRecord, other_aside: bool) -> RunRecord | None:
-    """The record of the run that continues; None where one begins, in a free folder or instead of one moved aside.
+    """Return the record of the run that continues; None where one begins, in a free folder or instead of one moved
+    aside.
 
     Raises:
         UserError: the folder holds another run, and it is not to be moved aside.
@@ -154,8 +155,8 @@ def _trained(run: TrainRun, before: RunRecord) -> Trained:
 
 
 def inherited_tasks(run: TrainRun) -> Record | None:
-    """The tasks that the base model was meta-trained on, where it is one of our own trained methods; None where nothing
-    says which these are."""
+    """Return the tasks that the base model was meta-trained on, where it is one of our own trained methods; None where
+    nothing says which these are."""
     folder = Path(run.backbone.model)
     if not (folder / CARD).is_file():
         return {}

@@ -18,7 +18,7 @@ SEAL = "files.json"
 
 
 def hashes(folder: Path, without: Container[str] = ()) -> dict[str, str]:
-    """The SHA-256 of each file that lies in a folder, but for the names in `without`."""
+    """Return the SHA-256 of each file that lies in a folder, but for the names in `without`."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in without)
     return {path.name: sha256(path) for path in files}
 
@@ -60,7 +60,7 @@ def check_files(folder: Path, files: Mapping[str, str], record: str, fix: str) -
 
 
 def _sealed(folder: Path) -> dict[str, str]:
-    """The hashes that were written into a folder; none where their file is missing or damaged itself."""
+    """Return the hashes that were written into a folder; none where their file is missing or damaged itself."""
     try:
         files = read_json(folder / SEAL)
     except UserError:

@@ -39,7 +39,8 @@ Validate = Callable[[Method], float]
 
 
 def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -> list[Episode]:
-    """The episodes of one step: their tasks by the mixing, their k by its bounds; functions of (seed, number, step)."""
+    """Return the episodes of one step: their tasks by the mixing, their k by its bounds; functions of (seed, number,
+    step)."""
     numbers = range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step)
     episodes = []
     for number, task in zip(numbers, config.task_mixing().choose(tasks, config.seed, numbers), strict=True):

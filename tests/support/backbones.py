@@ -32,13 +32,13 @@ def _learnable() -> Backbone:
 
 
 def make_frozen() -> Backbone:
-    """A frozen tiny backbone of the caller's own. A copy of one that is built once: building takes several times as
-    long."""
+    """Return a frozen tiny backbone of the caller's own. A copy of one that is built once: building takes several times
+    as long."""
     return copy.deepcopy(_frozen())
 
 
 def make_learnable(**changes: object) -> Backbone:
-    """A tiny backbone of the caller's own, with LoRA weights that differ from zero."""
+    """Return a tiny backbone of the caller's own, with LoRA weights that differ from zero."""
     return _built_learnable(**changes) if changes else copy.deepcopy(_learnable())
 
 
@@ -52,8 +52,8 @@ def _built_learnable(**changes: object) -> Backbone:
 
 
 def double_backbone(layers: int = 2, **changes: Hashable) -> Backbone:
-    """A tiny GPT-2 of the caller's own, with LoRA weights that are not zero, all in float64 (Llama's norms go through
-    float32)."""
+    """Return a tiny GPT-2 of the caller's own, with LoRA weights that are not zero, all in float64 (Llama's norms go
+    through float32)."""
     if changes.get("gradient_checkpointing"):  # a copy's checkpoints would run the layers of the first one again
         return _built_double.__wrapped__(layers, **changes)
     return copy.deepcopy(_built_double(layers, **changes))

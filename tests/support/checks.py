@@ -35,11 +35,11 @@ def _remembered(config: BackboneConfig, model: Any, device: str) -> Any:
 
 
 def remembered() -> AbstractContextManager[Any]:
-    """A context in which a configuration of the tiny model is checked at its first loading only (half of the time that
-    a loading takes)."""
+    """Return a context in which a configuration of the tiny model is checked at its first loading only (half of the
+    time that a loading takes)."""
     return patch.object(choice_cache, "entry", _remembered)
 
 
 def repeated() -> AbstractContextManager[Any]:
-    """A context in which every loading checks its model, as it does outside of the tests."""
+    """Return a context in which every loading checks its model, as it does outside of the tests."""
     return patch.object(choice_cache, "entry", _entry)

@@ -113,19 +113,19 @@ def check(found: Curve, wanted: Curve, bound: Bound, name: str) -> None:
 
 
 def reference(family: str, dtype: str) -> tuple[Curve, Bound]:
-    """The stored curve, and how far another machine may be from it."""
+    """Return the stored curve, and how far another machine may be from it."""
     stored = json.loads((REFERENCE / f"{family}.json").read_text(encoding="utf-8"))[dtype]
     return Curve(tuple(stored["losses"]), stored["norm"]), Bound(**stored["bound"])
 
 
 def train(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | None = None) -> Curve:
-    """The curve of a family; `changes` are made to its options."""
+    """Return the curve of a family; `changes` are made to its options."""
     run(configure(family, dtype, folder, changes), dtype)
     return read(folder / "runs" / "run")
 
 
 def configure(family: str, dtype: str, folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
-    """The file of a family's training, beside the suite and the model that it names."""
+    """Return the file of a family's training, beside the suite and the model that it names."""
     places = {"output_dir": str(folder / "runs" / "run"), "suite": str(write_suite(folder / "suite"))}
     model = {"model": write_model(folder / "model")} if dtype == "float64" else {}
     command = {**places, **COMMAND, **FAMILIES[family], **model, **(changes or {})}
@@ -141,7 +141,7 @@ def run(config: Path, dtype: str) -> None:
 
 
 def read(run: Path) -> Curve:
-    """The curve of a finished run."""
+    """Return the curve of a finished run."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     saved = [tensor for path in (run / "best").glob("*.safetensors") for tensor in load_file(path).values()]
     norm = math.sqrt(sum(float(tensor.double().square().sum()) for tensor in saved))
@@ -166,8 +166,8 @@ def write_suite(suite: Path) -> Path:
 
 
 def write_model(folder: Path) -> str:
-    """A tiny GPT-2, which computes nothing in float32 of itself (Llama does); its weights are whole numbers / 256, of
-    which every machine draws the same."""
+    """Return a tiny GPT-2, which computes nothing in float32 of itself (Llama does); its weights are whole numbers /
+    256, of which every machine draws the same."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = {"vocab_size": 257, "n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
@@ -184,7 +184,7 @@ def write_model(folder: Path) -> str:
 
 @contextmanager
 def in_float64() -> Iterator[None]:
-    """A context in which methods are built with weights in float64; no command offers it.
+    """Return a context in which methods are built with weights in float64; no command offers it.
 
     What is to be learned is drawn in float32, whose last digit differs between instruction sets, so it is rounded.
     """

@@ -50,7 +50,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 def make(family: str, **changes: Any) -> Any:
-    """A tiny random model of the family, the same at each call."""
+    """Return a tiny random model of the family, the same at each call."""
     import transformers
 
     name, settings, _ = FAMILIES[family]
@@ -72,7 +72,8 @@ def make_talkative(family: str, **changes: Any) -> Any:
 
 @cache
 def tree() -> PromptTree:
-    """A trunk, short branches, and a branch of more than 128 tokens that divides: 210 tokens deep, 534 in all."""
+    """Return a trunk, short branches, and a branch of more than 128 tokens that divides: 210 tokens deep, 534 in
+    all."""
     return plant(
         (20, [(3, []), (4, [(2, []), (1, [])]), (150, [(40, []), (1, []), (30, [(5, []), (8, [])])]), *[(9, [])] * 30])
     )

@@ -30,7 +30,7 @@ def write(folder: Path, files: Mapping[str, Any]) -> Path:
 
 
 def error_of(name: str) -> str:
-    """The one error that opening a suite and reading all of it raises."""
+    """Return the one error that opening a suite and reading all of it raises."""
     with pytest.raises(UserError) as raised:
         for task in open_suite(name).tasks.values():
             examples(task)
@@ -43,7 +43,7 @@ def examples(task: Task) -> list[Example]:
 
 
 def formats(name: str) -> Path:
-    """A folder of the format samples beside the project, where there are any."""
+    """Return a folder of the format samples beside the project, where there are any."""
     folder = REALTASKS.parent / "formats" / name
     if not folder.is_dir():
         pytest.skip("the samples of formats are not here")

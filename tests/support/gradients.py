@@ -15,7 +15,7 @@ EPISODE = EpisodeSampler(0, 3, 2).draw(toy_task(), "train", 0)
 def gradient_error(
     loss: Callable[[], torch.Tensor], params: Sequence[torch.Tensor], count: int = 3, step: float = 1e-5
 ) -> float:
-    """The largest difference between autograd's directional derivatives and central differences over the largest
+    """Return the largest difference between autograd's directional derivatives and central differences over the largest
     derivative, of `count` random directions in `params` (one of them may be flat, and all rounding)."""
     grads = torch.autograd.grad(loss(), params, allow_unused=True)
     generator = torch.Generator().manual_seed(1)

@@ -45,7 +45,7 @@ def write_task(suite: Path, name: str = "mood", header: Mapping[str, Any] | None
 def make_folder(
     parent: Path, splits: Mapping[str, Sequence[str]] | None = None, tasks: Sequence[str] = ("mood", "taste", "topic")
 ) -> Path:
-    """A sound suite of three small tasks, one on each side unless `splits` says otherwise."""
+    """Return a sound suite of three small tasks, one on each side unless `splits` says otherwise."""
     folder = parent / "suite"
     for name in tasks:
         write_task(folder, name)
@@ -57,7 +57,7 @@ def make_folder(
 
 
 def sized_task(sizes: Mapping[str, int], test: int = 12, name: str = "sized") -> Task:
-    """A classification task with this many train examples of each class."""
+    """Return a classification task with this many train examples of each class."""
     labels = tuple(sizes)
 
     def load(part: str) -> list[Example]:
@@ -78,7 +78,7 @@ def launch_two(script: str, folder: Path, timeout: int) -> None:
 
 
 def in_fresh_process(expression: str, module: str, hash_seed: int) -> str:
-    """What `print` writes of an expression in a process of its own, where `t` is the named module."""
+    """Return what `print` writes of an expression in a process of its own, where `t` is the named module."""
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": paths}
     code = f"import {module} as t; print({expression})"

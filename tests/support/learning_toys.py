@@ -70,7 +70,7 @@ def meta_train(method: Method, episode_of: EpisodeOf, steps: int, lr: float = 5e
 
 
 def share_right(method: Method, episode_of: EpisodeOf, with_support: bool = True, count: int = 3) -> float:
-    """The share of right answers over `count` held-out episodes of each of both tasks."""
+    """Return the share of right answers over `count` held-out episodes of each of both tasks."""
     right = []
     for i in range(count):
         for swapped in (False, True):
@@ -83,7 +83,7 @@ def share_right(method: Method, episode_of: EpisodeOf, with_support: bool = True
 def certainty(
     method: Method, episode_of: EpisodeOf, with_support: bool = True, count: int = 2, name: str = "test"
 ) -> float:
-    """The mean probability of the right answer over `count` held-out episodes of each of both tasks.
+    """Return the mean probability of the right answer over `count` held-out episodes of each of both tasks.
 
     Both tasks ask the same queries with the same options and differ in the answers. So without demonstrations it is
     exactly 1/2 for two options, of which one is right in either task, and at most 1/2 for more: no model, no rounding
@@ -101,7 +101,7 @@ def certainty(
 
 
 def recipe(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(options, meta-training) with which a method adapts to the cue toy; most are not meta-trained at all."""
+    """Return (options, meta-training) with which a method adapts to the cue toy; most are not meta-trained at all."""
     defaults = defaults_of(method_class(name).Config)
     if name == "relation":
         return {}, {"steps": 40, "lr": 1e-2}

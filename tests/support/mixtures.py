@@ -9,13 +9,13 @@ from task_suites.task import Task, TaskSuite
 
 
 def suite_of(name: str, side: str = "meta_train", **tasks: str) -> TaskSuite:
-    """A suite with tasks on one side, each of the source that it is given."""
+    """Return a suite with tasks on one side, each of the source that it is given."""
     made = {task: own(toy_task(task).replace(source=source, family=source), name) for task, source in tasks.items()}
     return TaskSuite(name, made, {side: tuple(made)}, f"about {name}")
 
 
 def own(task: Task, suite: str) -> Task:
-    """The task with the names of suite and task in every input."""
+    """Return the task with the names of suite and task in every input."""
 
     def load(part: str) -> list[Example]:
         return [Example(f"{suite} {task.name} {e.input}", e.output, e.options) for e in task.examples(part)]

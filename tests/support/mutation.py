@@ -43,7 +43,7 @@ MODULES: dict[str, tuple[str, list[str]]] = {
 
 
 def mutants(code: str) -> list[str]:
-    """The module's text with one change each; those that change nothing are left out."""
+    """Return the module's text with one change each; those that change nothing are left out."""
     visitor = MutationVisitor(mutation_operators, IgnoredCode(set(), set(), set()))
     module = MetadataWrapper(libcst.parse_module(code)).visit(visitor)
     found = [deep_replace(module, m.original_node, m.mutated_node) for m in visitor.mutations]
@@ -62,7 +62,7 @@ class Quick:
 
 
 def tests_pass(tree: Path, tests: list[str], seconds: float) -> bool:
-    """Whether the tests pass in a fork of this process within this many seconds; an endless loop fails."""
+    """Return whether the tests pass in a fork of this process within this many seconds; an endless loop fails."""
     process = os.fork()
     if not process:
         os.setsid()

@@ -29,8 +29,8 @@ def last_logprobs(backbone, segments) -> list[float]:
 
 
 def encoded_pair(backbone, context: str, answer: str) -> tuple[list[int], int]:
-    """(tokens of the whole text, how many of them are the context's), as lm-evaluation-harness counts them: trailing
-    blanks of the context belong to the answer."""
+    """Return (tokens of the whole text, how many of them are the context's), as lm-evaluation-harness counts them:
+    trailing blanks of the context belong to the answer."""
     before = backbone.tokenizer(context.rstrip(), add_special_tokens=False).input_ids
     return backbone.tokenizer(context + answer, add_special_tokens=False).input_ids, len(before)
 

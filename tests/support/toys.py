@@ -74,7 +74,7 @@ def toy_suite() -> TaskSuite:
 
 
 def _apart(task: Task) -> Task:
-    """The task with its name in every input, so that no two tasks share an example."""
+    """Return the task with its name in every input, so that no two tasks share an example."""
 
     def load(split: str) -> list[Example]:
         return [Example(f"{task.name} {e.input}", e.output, e.options) for e in task.examples(split)]

@@ -15,7 +15,7 @@ Shape = tuple[int, Sequence[Any]]  # (tokens of a segment, the shapes below it)
 
 
 def plant(*shapes: Shape, seed: int = 0) -> PromptTree:
-    """A tree of segments with random tokens below 250."""
+    """Return a tree of segments with random tokens below 250."""
     tree, rng = PromptTree(), random.Random(seed)
 
     def below(after: int, of: Sequence[Shape]) -> None:
