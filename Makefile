@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := smollm2-135m
 
-.PHONY: help quickstart test slow numerics lint docs install model clean
+.PHONY: help quickstart test slow numerics lint docs release-check install model clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs         the pages of docs/ as a site in site/, with the reference made from the program"
+	@echo "make release-check  build sdist and wheel, install and use them in a clean environment (PYTHONS=\"python3.10 ...\")"
 	@echo "make install      only make $(VENV) and install into it"
 	@echo "make model        only pull $(MODEL)"
 	@echo "make clean        remove $(VENV), builds and tool caches; runs/ and pulled models stay"
@@ -50,6 +51,9 @@ docs: install
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/notebook.py
 	$(BIN)/zensical build --strict --config-file mkdocs.yml
+
+release-check: install
+	$(BIN)/python tools/release_check.py $(PYTHONS)
 
 model: install
 	@$(BIN)/metaicl models pull $(MODEL)

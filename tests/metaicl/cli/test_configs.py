@@ -82,10 +82,10 @@ def test_pages_show_every_command():
 
 
 def test_pages_show_only_make_targets_that_exist():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     for page in PAGES:
-        named = re.findall(r"`make (\w+)", page.read_text(encoding="utf-8"))
-        named += [word for body in blocks(page, SHELLS) for word in re.findall(r"^make (\w+)", body, re.M)]
+        named = re.findall(r"`make ([\w-]+)", page.read_text(encoding="utf-8"))
+        named += [word for body in blocks(page, SHELLS) for word in re.findall(r"^make ([\w-]+)", body, re.M)]
         assert set(named) <= targets, page.name
 
 
