@@ -33,7 +33,7 @@ test: install
 	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
-# properties once more, each on three times as many examples (tests/support/examples.py)
+# properties once more, each on four times as many examples (tests/support/examples.py)
 slow: install
 	HYPOTHESIS_PROFILE=thorough OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "slow or hypothesis"
 

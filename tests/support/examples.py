@@ -10,5 +10,5 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE", "same") != "same"
 
 
 def examples(count: int) -> settings:
-    """`count` examples where properties are tried thoroughly (`make slow`), and a third of them, but ten, elsewhere."""
-    return settings(max_examples=count if THOROUGH else max(min(count, 10), count // 3), deadline=None)
+    """Return settings with `count` examples in `make slow`, and elsewhere with a quarter of them, but at least ten."""
+    return settings(max_examples=count if THOROUGH else max(min(count, 10), count // 4), deadline=None)
