@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import DynamicCache
 
+from eval.agreement import harness_task
 from task_suites.example import Example
 
 Scores = np.ndarray
@@ -207,31 +207,7 @@ def lm_eval(
 
     datasets.disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    for split, examples in (("train", support), ("test", queries)):
-        lines = [
-            {"input": e.text, "options": list(e.options or ()), "label": (e.options or ()).index(e.output)}
-            for e in examples
-        ]
-        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
-    task = {
-        "task": "benchmark",
-        "dataset_path": "json",
-        "dataset_kwargs": {
-            "data_files": {split: str(folder / f"{split}.jsonl") for split in ("train", "test")},
-            "cache_dir": str(folder / "cache"),
-        },
-        "output_type": "multiple_choice",
-        "fewshot_split": "train",
-        "test_split": "test",
-        "fewshot_config": {"sampler": "first_n"},
-        "num_fewshot": len(support),
-        "doc_to_text": "{{input}}\nAnswer:",
-        "doc_to_choice": "{{options}}",
-        "doc_to_target": "label",
-        "target_delimiter": " ",
-        "fewshot_delimiter": "\n\n",
-        "metric_list": [{"metric": "acc"}],
-    }
+    task = harness_task("benchmark", support, queries, folder)
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16, device="cpu")
     manager = TaskManager(include_defaults=False)
 

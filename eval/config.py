@@ -82,6 +82,8 @@ class EvaluateRun:
         baseline: the method that it is compared with.
         unknown_provenance: a method whose folder does not say what it was trained on: "refuse" it, or "allow" it, which
             marks the results.
+        check_with: "lm-eval" scores each task with options by lm-evaluation-harness too, on the same model and prompts
+            (those of the plain format), and compares both item by item.
         progress: draw a progress bar.
     """
 
@@ -97,6 +99,7 @@ class EvaluateRun:
     highlight: str = "metaicl"
     baseline: str = "icl"
     unknown_provenance: Literal["refuse", "allow"] = "refuse"
+    check_with: Literal["lm-eval"] | None = None
     progress: bool = True
 
     @property

@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from eval.agreement import agreement, harness_version
 from eval.answering import protocol_episode
 from eval.config import EvaluateRun, Protocol
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
@@ -116,6 +117,8 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
     started = time.monotonic()
     check_methods(run)
     check_given(run)
+    if run.check_with:
+        harness_version()  # it is missed now rather than after the comparison
     if (run.folder / RUN).is_file():
         raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --output_dir.")
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
@@ -155,6 +158,10 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
         notes=[f"{label}: nothing says what it was trained on; tasks may not be new to it." for label in unknown],
     )
     say(table(results))
+    if run.check_with:
+        found = agreement(tasks, run.protocol, run.backbone)
+        found.write(run.folder)
+        say(found.sentence())
     say(f"Report: {run.folder / 'report.html'}")
     return results
 

@@ -1,0 +1,274 @@
+"""Agreement with lm-evaluation-harness: the same prompts on the same weights, scored by both and compared item by item.
+
+The harness reads a task from its own kind of configuration, draws the demonstrations itself (the first of the train
+split, which are the episode's), builds the prompts, encodes them and runs the model that transformers loads. Ours
+scores the same episode through the prompt tree. Both work in float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from eval.answering import protocol_episode
+from eval.config import Protocol
+from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.loading import open_model
+from metaicl.methods.in_context.icl import InContext
+from task_suites.core.atomic import write_text
+from task_suites.core.errors import UserError, counted
+from task_suites.episodes import Episode
+from task_suites.example import Example
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.task import Task
+
+FILE = "agreement.json"
+TOLERANCE = 1e-4  # of a log-probability
+
+
+@dataclass(frozen=True)
+class TaskAgreement:
+    """How both score the queries of one task at one k.
+
+    Attributes:
+        task, k: what was scored.
+        queries, options: the number of queries, and of options over all of them.
+        max_logprob_diff: the largest difference of an option's log-probability.
+        acc, acc_norm: the harness' two accuracies: options by their log-probability, and by it for each character.
+        our_acc, our_acc_norm: the same two, by our scores.
+        other_choices: queries for which the two choose another option, by either rule.
+    """
+
+    task: str
+    k: int
+    queries: int
+    options: int
+    max_logprob_diff: float
+    acc: float
+    acc_norm: float
+    our_acc: float
+    our_acc_norm: float
+    other_choices: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The comparison on all tasks.
+
+    Attributes:
+        tasks: each task at each k.
+        skipped: tasks that are not compared, each with its reason.
+        seconds, lm_eval_seconds: what scoring took here and there; the harness' includes making its requests.
+        lm_eval: the harness' version.
+    """
+
+    tasks: tuple[TaskAgreement, ...]
+    skipped: Mapping[str, str]
+    seconds: float
+    lm_eval_seconds: float
+    lm_eval: str
+
+    @property
+    def max_logprob_diff(self) -> float:
+        """The largest difference of a log-probability over all tasks."""
+        return max((one.max_logprob_diff for one in self.tasks), default=0.0)
+
+    @property
+    def accuracy_mismatches(self) -> int:
+        """The number of tasks and k at which an accuracy differs."""
+        return sum(not np.allclose((t.acc, t.acc_norm), (t.our_acc, t.our_acc_norm), atol=1e-9) for t in self.tasks)
+
+    def sentence(self) -> str:
+        """The comparison in a sentence."""
+        agrees = self.max_logprob_diff <= TOLERANCE and not self.accuracy_mismatches
+        return (
+            f"lm-evaluation-harness {self.lm_eval} {'agrees' if agrees else 'DIFFERS'} on "
+            f"{counted(len({t.task for t in self.tasks}), 'task')}: log-probabilities differ by at most "
+            f"{self.max_logprob_diff:.1e}, accuracies at {self.accuracy_mismatches} of {len(self.tasks)} points."
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the comparison into a run's folder."""
+        totals = {"max_logprob_diff": self.max_logprob_diff, "accuracy_mismatches": self.accuracy_mismatches}
+        write_text(folder / FILE, json.dumps({**totals, **asdict(self)}, ensure_ascii=False, indent=1) + "\n")
+
+
+def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig) -> Agreement:
+    """Compare scores on each task's first support set, without demonstrations and at each k of the protocol.
+
+    Args:
+        tasks: tasks of other forms than options are skipped.
+        protocol: how episodes are drawn.
+        config: names the model. It runs in float32 and learns nothing.
+
+    Raises:
+        UserError: lm-evaluation-harness is not installed, or no task has options.
+    """
+    version = harness_version()
+    episodes, skipped = _episodes(tasks, protocol)
+    if not episodes:
+        raise UserError(
+            "no task can be compared with lm-evaluation-harness", found=skipped, expected="tasks with options"
+        )
+    started = time.monotonic()
+    own = _own_scores(episodes, replace(config, dtype="float32", weights="frozen"))
+    seconds = time.monotonic() - started
+    model, tokenizer = open_model(config.model, torch.float32)
+    started = time.monotonic()
+    with TemporaryDirectory() as folder:
+        theirs = harness_answers(model, tokenizer, list(episodes.values()), Path(folder))
+    lm_eval_seconds = time.monotonic() - started
+    compared = tuple(
+        _compared(name, k, episode, ours, other)
+        for ((name, k), episode), ours, other in zip(episodes.items(), own, theirs, strict=True)
+    )
+    return Agreement(compared, skipped, round(seconds, 2), round(lm_eval_seconds, 2), version)
+
+
+def harness_version() -> str:
+    """Return the version of the installed lm-evaluation-harness.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("lm_eval")
+    except importlib.metadata.PackageNotFoundError:
+        fix = 'Install it: pip install "metaicl[lm-eval]"'
+        raise UserError("lm-evaluation-harness is not installed", fix=fix) from None
+
+
+def _episodes(tasks: Sequence[Task], protocol: Protocol) -> tuple[dict[tuple[str, int], Episode], dict[str, str]]:
+    """Return ((task, k) -> its episode without and with demonstrations, task -> why it is skipped)."""
+    found: dict[tuple[str, int], Episode] = {}
+    skipped: dict[str, str] = {}
+    for task in tasks:
+        if task.form != "options":
+            skipped[task.name] = f"examples of the form {task.form}"
+            continue
+        try:
+            drawn = {k: protocol_episode(protocol, task, 0, k) for k in protocol.k}
+        except UserError as error:
+            skipped[task.name] = str(error)
+            continue
+        first = drawn[min(drawn)]
+        found[task.name, 0] = replace(first, support=())
+        found |= {(task.name, k): episode for k, episode in drawn.items()}
+    return found, skipped
+
+
+def _own_scores(episodes: Mapping[tuple[str, int], Episode], config: BackboneConfig) -> list[list[np.ndarray]]:
+    """Return each episode's scores: of each query, the log-probability of each option."""
+    backbone = Backbone.load(config)
+    methods = {
+        shots: InContext.build(backbone, PromptFormat(), {"length": "sum", "demonstrations": shots})
+        for shots in (False, True)
+    }
+    return [
+        methods[k > 0].adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
+        for (_, k), episode in episodes.items()
+    ]
+
+
+@dataclass(frozen=True)
+class HarnessAnswers:
+    """What the harness says of one episode: of each query, the log-probability of each option; and its accuracies."""
+
+    scores: list[np.ndarray]
+    acc: float
+    acc_norm: float
+
+
+def harness_answers(model: Any, tokenizer: Any, episodes: Sequence[Episode], folder: Path) -> list[HarnessAnswers]:
+    """Return what lm-evaluation-harness says of each episode, by its `simple_evaluate`.
+
+    Args:
+        model: a transformers model.
+        folder: an empty folder for the tasks' files.
+    """
+    import datasets
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    datasets.disable_progress_bars()
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    tasks = [harness_task(f"episode_{i}", e.support, e.queries, folder) for i, e in enumerate(episodes)]
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16, device=str(next(model.parameters()).device))
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        found = simple_evaluate(
+            harness, tasks=tasks, task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, log_samples=True
+        )
+    assert found is not None
+    answers = []
+    for task in tasks:
+        samples = sorted(found["samples"][task["task"]], key=lambda sample: sample["doc_id"])
+        scores = [np.array([float(response[0]) for response in sample["filtered_resps"]]) for sample in samples]
+        metrics = found["results"][task["task"]]
+        answers.append(HarnessAnswers(scores, metrics["acc,none"], metrics["acc_norm,none"]))
+    return answers
+
+
+def harness_task(name: str, support: Sequence[Example], queries: Sequence[Example], folder: Path) -> dict[str, Any]:
+    """Return the harness' configuration of some demonstrations and queries, which are written into `folder`."""
+    files = {}
+    for split, examples in (("train", support or queries[:1]), ("test", queries)):
+        rows = [
+            {"input": e.text, "options": list(e.options or ()), "label": (e.options or ()).index(e.output or "")}
+            for e in examples
+        ]
+        files[split] = str(folder / f"{name}-{split}.jsonl")
+        write_text(Path(files[split]), "".join(json.dumps(row) + "\n" for row in rows))
+    return {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files, "cache_dir": str(folder / "cache" / name)},
+        "output_type": "multiple_choice",
+        "fewshot_split": "train",
+        "test_split": "test",
+        "fewshot_config": {"sampler": "first_n"},
+        "num_fewshot": len(support),
+        "doc_to_text": "{{input}}\nAnswer:",
+        "doc_to_choice": "{{options}}",
+        "doc_to_target": "label",
+        "target_delimiter": " ",
+        "fewshot_delimiter": "\n\n",
+        "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
+    }
+
+
+def _compared(name: str, k: int, episode: Episode, own: Sequence[np.ndarray], theirs: HarnessAnswers) -> TaskAgreement:
+    """Return how both scored one episode."""
+    right, other = np.zeros((2, len(episode.queries)), dtype=bool), 0
+    for i, (query, ours, harness) in enumerate(zip(episode.queries, own, theirs.scores, strict=True)):
+        options = query.options or ()
+        lengths = np.array([len(option) for option in options])
+        chosen, by_harness = ([int(np.argmax(s)) for s in (x, x / lengths)] for x in (ours, harness))
+        right[:, i] = [options[choice] == query.output for choice in chosen]
+        other += chosen != by_harness
+    return TaskAgreement(
+        name,
+        k,
+        queries=len(episode.queries),
+        options=sum(len(scores) for scores in own),
+        max_logprob_diff=max(float(np.abs(a - b).max()) for a, b in zip(own, theirs.scores, strict=True)),
+        acc=theirs.acc,
+        acc_norm=theirs.acc_norm,
+        our_acc=float(right[0].mean()),
+        our_acc_norm=float(right[1].mean()),
+        other_choices=other,
+    )
