@@ -1,7 +1,8 @@
 """A trained method's model as a base model: its adapters merged into the model that they were trained on.
 
 So any method runs on top of a meta-trained model: `--model runs/NAME/best`. Merged weights are rounded once to the type
-in which they are kept; in float32 that is no difference beyond rounding.
+in which they are kept; in float32 that is no difference beyond rounding. No torch here at the top, for `metaicl models
+list` reads this file.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from metaicl.lm.tied import adapted_tied_layers
-from metaicl.lm.weights import load_adapters
 from task_suites.core.errors import UserError
 
 CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
@@ -69,6 +68,9 @@ def merge(model: Any, folder: str | Path) -> Any:
         UserError: the adapters are damaged or another model's, or a merge would give another model than the method has.
     """
     from peft import PeftModel
+
+    from metaicl.lm.tied import adapted_tied_layers
+    from metaicl.lm.weights import load_adapters
 
     if (Path(folder) / OWN).is_file():
         raise UserError(

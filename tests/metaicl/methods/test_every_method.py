@@ -15,7 +15,7 @@ from learning_toys import SHORT, certainty, copy_episode, cue_episode, meta_trai
 from on_toys import FAST, INNER, TASKS, TRAINED, answers, fast, fresh_backbone, scores, trained
 from scipy.special import softmax
 
-from eval import harness
+from eval import answering
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.baselines.chance import MajorityAnswer, RandomAnswer
@@ -305,8 +305,8 @@ def answers_open_for_scoring(monkeypatch):
         finally:
             Secret.locked = True
 
-    truth = harness.truth
-    monkeypatch.setattr(harness, "truth", opened)
+    truth = answering.truth
+    monkeypatch.setattr(answering, "truth", opened)
 
 
 @every_method
@@ -314,7 +314,7 @@ def test_no_method_reads_a_querys_answer_before_it_is_scored(name, answers_open_
     method = fast(name)
     for task in TASKS.values():
         if method.refusal(task) is None:
-            done = harness.answer_episode(method, guarded(draw(task, queries=3)))
+            done = answering.answer_episode(method, guarded(draw(task, queries=3)))
             assert 0.0 <= done.score <= 1.0 and len(done.answers) == 3
 
 
@@ -328,9 +328,9 @@ def test_a_method_that_reads_answers_is_caught(answers_open_for_scoring):
             return Peeking()
 
     cheat = Cheat(None, PromptFormat(), Cheat.Config())  # type: ignore[arg-type]
-    assert harness.answer_episode(cheat, draw(TASKS["options"])).score < 1.0  # hidden() takes the answers away
+    assert answering.answer_episode(cheat, draw(TASKS["options"])).score < 1.0  # hidden() takes the answers away
     with pytest.raises(AssertionError, match="answer was read"):
-        harness.answer_episode(cheat, guarded(draw(TASKS["options"])))
+        answering.answer_episode(cheat, guarded(draw(TASKS["options"])))
 
 
 # -- training: repeatable, saved whole, the same on two processes --------------------------------------------------
