@@ -72,7 +72,7 @@ def shown(name: str) -> Iterator[str]:
     yield f"  class:    {method.__module__}:{method.__qualname__}"
     options = option_types(method.Config)
     if options:
-        given = "OPTION=VALUE" if method.meta_trained else f"{name}='{{OPTION: VALUE}}'"
+        given = "OPTION=VALUE" if method.meta_trained else f"{name}.OPTION=VALUE"
         yield f"\nOptions (`metaicl {'train' if method.meta_trained else 'evaluate'} --method_options {given}`):"
     defaults, about_option = defaults_of(method.Config), documented(method.Config)
     for option, kind in options.items():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -67,7 +67,10 @@ def value_of(given: Any, hint: Any, name: str) -> Any:
     if origin is list:
         return [value_of(item, parts[0], name) for item in _items(given, name)]
     if origin is dict:
-        return {str(key): value_of(item, parts[1], f"{name}.{key}") for key, item in _pairs(given, name).items()}
+        nested = get_origin(parts[1]) is dict
+        return {
+            str(key): value_of(item, parts[1], f"{name}.{key}") for key, item in _pairs(given, name, nested).items()
+        }
     if is_dataclass(hint) and isinstance(hint, type):
         return _of_dataclass(given, hint, name)
     if hint is Any:
@@ -133,8 +136,12 @@ def _items(given: Any, name: str) -> list[Any]:
     return list(given)
 
 
-def _pairs(given: Any, name: str) -> Mapping[str, Any]:
-    """A mapping from words NAME=VALUE, one of which may hold all as a YAML mapping."""
+def _pairs(given: Any, name: str, nested: bool = False) -> Mapping[str, Any]:
+    """Return a mapping from words NAME=VALUE, one of which may hold all as a YAML mapping.
+
+    Args:
+        nested: whether its values are mappings. Words may then be NAME.KEY=VALUE.
+    """
     words = [given] if isinstance(given, str) else given
     if words is None:
         return {}
@@ -145,10 +152,22 @@ def _pairs(given: Any, name: str) -> Mapping[str, Any]:
             pairs = [str(word).partition("=") for word in words]
             if wrong := next((key for key, equals, _ in pairs if not equals), None):
                 raise UserError(f"{name} must be NAME=VALUE words or a mapping, but one word is {wrong!r}")
-            given = {key: Word(value) for key, _, value in pairs}
+            given = _grouped(pairs) if nested else {key: Word(value) for key, _, value in pairs}
     if not isinstance(given, Mapping):
         raise UserError(f"{name} must be a mapping, but is {given!r}")
     return given
+
+
+def _grouped(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+    """Return (NAME.KEY, "=", VALUE) by NAME, as words KEY=VALUE; a NAME whose value is a mapping keeps it."""
+    found: dict[str, Any] = {}
+    for key, _, value in pairs:
+        name, _, inner = key.rpartition(".")
+        if not name or value.lstrip().startswith("{"):
+            found[key] = Word(value)
+        else:
+            found.setdefault(name, []).append(Word(f"{inner}={value}"))
+    return found
 
 
 def _of_dataclass(given: Any, cls: type, name: str) -> Any:

@@ -144,3 +144,20 @@ def test_an_error_has_the_flat_name():
         with pytest.raises(UserError) as refused:
             build(Whole, given_)
         assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (
+            ["finetune.steps=3", "finetune.lr=0.1", "icl.length=sum"],
+            {"finetune": {"steps": 3, "lr": 0.1}, "icl": {"length": "sum"}},
+        ),
+        (["my.module:Name.steps=3"], {"my.module:Name": {"steps": 3}}),
+        (["my.module:Name={steps: 3}"], {"my.module:Name": {"steps": 3}}),
+        (["{icl: {length: sum}}"], {"icl": {"length": "sum"}}),
+    ],
+)
+def test_options_of_several_methods_are_words_with_the_method_before_the_name(words, value):
+    hint = dict[str, dict[str, Any]]
+    assert value_of([Word(word) for word in words], hint, "--method_options") == value
