@@ -1,9 +1,9 @@
-"""What each part of the tree attention brings: one layer's attention over an episode's tree, forward and backward.
+"""What each part of the tree attention gains: one layer's attention over an episode's tree, forward and backward.
 
     .venv/bin/python benchmarks/attention.py            # the shape of smollm2-135m's layers, bf16; under a minute
 
 A tree of 16 demonstrations and 16 queries with 4 options each is the attention input of 9 heads of 64, 3 key heads. The
-dense additive mask through PyTorch's own attention is the yardstick; then the tree attention with one of its settings
+dense additive mask through PyTorch's own attention is the baseline; then the tree attention with one of its settings
 taken back at a time. All outputs and gradients are compared with the dense ones in float64.
 """
 

@@ -3,12 +3,13 @@
     python benchmarks/audit.py --data FOLDER              some two minutes; FOLDER holds the suite realtasks
     python benchmarks/audit.py --data FOLDER --sample     print the pairs of the seeded sample for a reader
 
-Leaks are planted at seeded places, half of them in the other split of their own task and half in a task on another side
-of the meta-split: exact ones (case and blanks changed), and near ones (of a text of at least ten words, one word in ten
-replaced by a word drawn from all words of the suite). A plant is found when the audit pairs it with its original.
+Leaks are planted at seeded positions, half of them in the other split of their own task and half in a task on
+another side of the meta-split: exact ones (case and blanks changed), and near ones (of a text of at least ten words,
+one word in ten replaced by a word drawn from all words of the suite). A plant is found when the audit pairs it with
+its original.
 
 False alarms are counted on the untouched suite. Of its reported pairs that are not exact, a seeded sample of 200 was
-read, and each judged: a near-duplicate or not (`tests/fixtures/audit_verdicts.json`, names and places without text).
+read, and each judged: a near-duplicate or not (`tests/fixtures/audit_verdicts.json`, names and positions without text).
 `false_alarm_pct` is over the judged pairs that are still reported; their number is printed beside it. The last line is
 one JSON object.
 """
@@ -37,7 +38,7 @@ LEAST_WORDS = 10
 
 @dataclass(frozen=True)
 class Plant:
-    """A copy of `original` that was put at `place`."""
+    """A copy of `original` that was put at index `place`."""
 
     kind: str
     original: Ref
@@ -120,7 +121,7 @@ def sample(report: AuditReport) -> list[Pair]:
 
 
 def false_alarms(report: AuditReport) -> dict[str, Any]:
-    """Of the judged pairs that are still reported, the percentage that are not near-duplicates."""
+    """Return, for the judged pairs that are still reported, the percentage that are not near-duplicates."""
     reported = {(*p.keep, *p.drop) for p in report.pairs}
     judged = [tuple(row) for row in json.loads(VERDICTS.read_text(encoding="utf-8"))["pairs"]]
     verdicts = [verdict for *pair, verdict in judged if tuple(pair) in reported]

@@ -13,11 +13,11 @@ weights; scoring is of four options a query, bf16 weights. Sides:
     padded     MetaICL's way: one query (and option) a row, padded to 1,024, FlashAttention
     sorted     the same rows sorted by length, a batch padded to its longest row
 
-The plain sides run without a mask (right padding needs none), compute logits at asked places alone, and take the best
-of several batch sizes. Their prompts are token ids made beforehand; the trees' time holds building, packing, masking.
-`mfu_pct` is what a side's own tokens need (weights, attended pairs, logits asked; three times that in training) over
-time and `--peak-tflops`. Equality, in fp32: losses and gradients on a small episode, a sequence's log-probability on
-all; `max_..._bf16` is the same as timed. The last line is one JSON object.
+The plain sides run without a mask (right padding needs none), compute logits at requested positions only, and take the
+best of several batch sizes. Their prompts are token ids made beforehand; the trees' time holds building, packing,
+masking. `mfu_pct` is what a side's own tokens need (weights, attended pairs, requested logits; three times that in
+training) over time and `--peak-tflops`. Equality, in fp32: losses and gradients on a small episode, a sequence's
+log-probability on all; `max_..._bf16` is the same as timed. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def fastest(run: Callable[[int], Any], batches: Sequence[int], repeats: int) -> 
 
 
 def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
-    """Of a forward pass over this many tokens, pairs of tokens that see each other, and places with logits."""
+    """Return the operations of a forward pass over these lengths, `pairs` that attend, and `asked` logits."""
     width, kv = shape.hidden_size, shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     weights = shape.num_hidden_layers * width * (2 * width + 2 * kv + 3 * shape.intermediate_size)
     attention, head = 4.0 * width * shape.num_hidden_layers * pairs, 2.0 * asked * width * shape.vocab_size
@@ -130,7 +130,7 @@ def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
 
 
 def tree_flops(shape: Any, forest: Sequence[PromptTree], asked: int) -> float:
-    """`asked` places have logits; a leaf does not run."""
+    """Return the same for trees: `asked` positions have logits, and a leaf does not run."""
     runs = [{*tree.parent} - {-1} for tree in forest]
     depths = [len(tree.path(n)) for tree, nodes in zip(forest, runs, strict=True) for n in nodes]
     return flops(shape, [len(nodes) for nodes in runs], sum(depths), asked)

@@ -70,7 +70,7 @@ class Answers(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, rows: Tensor, places: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        """ids `[rows, length]`; the tokens requested, after `places` of `rows`, have these shares of the mean."""
+        """ids `[rows, length]`; the requested tokens, after `places` of `rows`, have these shares of the mean."""
         inner = self.model.get_base_model()
         hidden = inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
         logits = inner.get_output_embeddings()(hidden[rows, places]).float()
@@ -114,7 +114,7 @@ def batch_of(backbone: Backbone, task: Task, examples: Sequence[Example], width:
 
 
 def own_loss(answers: Answers, batch: Batch) -> Tensor:
-    """transformers' own, which makes logits at all places."""
+    """transformers' own, which makes logits at all positions."""
     return answers.model(**batch).loss
 
 
@@ -165,7 +165,7 @@ class Comparison:
         plain: the backbone's model with PyTorch's own attention, on the same storage of weights.
         upper: the same from the first adapted layer.
         batches, padded: the support sets as the plain sides read them; `padded` are all of one shape.
-        asked: the queries alike.
+        asked: the queries, likewise.
     """
 
     method: MAML

@@ -118,7 +118,7 @@ def mismatch(
 
 
 def refused(e: Episode) -> bool:
-    """Return whether the episode with a query in the place of its last demonstration is an error."""
+    """Return whether the episode with a query instead of its last demonstration is an error."""
     try:
         Episode(e.key, e.task, (*e.support[:-1], e.queries[0]), e.queries)
     except UserError:
@@ -127,7 +127,7 @@ def refused(e: Episode) -> bool:
 
 
 def leakage(method: Method, held_out: Sequence[Episode]) -> dict[str, float]:
-    """Mean score as it is, and with each query in the place of the last demonstration."""
+    """Mean score as it is, and with each query instead of the last demonstration."""
     leaked = []
     for e in held_out:
         if not refused(e):

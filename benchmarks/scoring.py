@@ -3,7 +3,7 @@
     python benchmarks/scoring.py --data FOLDER     all; FOLDER holds the tasks ag_news and trec_question_type
     python benchmarks/scoring.py --quick           a smoke run of about a minute; its numbers mean nothing
     python benchmarks/scoring.py --growth          also how time grows, with a plot beside this file (takes long)
-    python benchmarks/scoring.py --only matmul     of it all `time_over_matmul` alone (or `--only growth`)
+    python benchmarks/scoring.py --only matmul     only `time_over_matmul` (or `--only growth`)
 
 Two shapes: a random 4-layer GPT-2 (16 demonstrations, 100 queries, 4 options), and smollm2-135m (once pulled) on two
 real tasks, where the slow sides run on ten queries and are scaled by rows. Sides, the tree and lm_eval
@@ -21,9 +21,9 @@ turns. A difference is that of a sequence's log-probability from plain sequences
 tree's, `max_abs_logprob_diff_of_others` the other sides'. `tokenise_share_pct` is the share of the tree's time that
 encoding its texts takes. `tokens_over_trie` counts tokens that ran over all distinct token prefixes,
 `tokens_over_inner_nodes` over those that have to run (a prompt's last token need not).
-`time_over_matmul` is the bf16 time over that of its linear layers and output embedding alone, without any product of
-attention; `time_over_matmul_fp32` the same in float32 (a core whose bf16 products are slow flatters the first). The
-last line is one JSON object.
+`time_over_matmul` is the bf16 time over that of its linear layers and output embedding by themselves, without any
+product of attention; `time_over_matmul_fp32` the same in float32 (a core whose bf16 products are slow flatters the
+first). The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
+import baselines
 import numpy as np
 import torch
-import yardsticks
-from yardsticks import MatrixProducts, Prompts, Scores
+from baselines import MatrixProducts, Prompts, Scores
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
@@ -101,7 +101,7 @@ class Case:
         return np.concatenate(scorer.scores([q.hidden() for q in self.queries]))
 
     def prompts(self) -> Prompts:
-        """Return the same prompts as token ids, by the format and the tokenizer alone."""
+        """Return the same prompts as token ids, by the format and the tokenizer only."""
 
         def ids(text: str) -> list[int]:
             return self.backbone.tokenizer(text, add_special_tokens=False).input_ids
@@ -180,7 +180,7 @@ def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example]
 
 
 def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: Mapping[str, int]) -> dict[str, list[float]]:
-    """Seconds of each run of each side, the sides taking turns.
+    """Return the seconds of each run of each side; the runs of the sides alternate.
 
     With one thread, of the process's own time, which other work on the machine does not lengthen.
     """
@@ -250,22 +250,22 @@ def compare(
     say(f"  {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens; slow sides run {len(part.rows)}")
 
     tree, counts = counted(case)  # warm-up, counting and the values to check
-    batch = yardsticks.best_batch(case.plain, part, batches)
+    batch = baselines.best_batch(case.plain, part, batches)
     say(f"  prefix reuse: batch {batch} is best of {list(batches)}")
     settings = {"everywhere": everywhere}
-    yardsticks.padded(case.plain, part.first(2), batch=2, **settings)  # warm-up
+    baselines.padded(case.plain, part.first(2), batch=2, **settings)  # warm-up
     found: dict[str, Scores] = {}
 
     def side(name: str, run: Callable[[], Scores]) -> Callable[[], None]:
         return lambda: found.__setitem__(name, run())
 
-    states = partial(yardsticks.prefix_states, case.plain, part)
+    states = partial(baselines.prefix_states, case.plain, part)
     sides: dict[str, Callable[[], Any]] = {
         "tree": side("tree", case.scores),
-        "prefix_reuse": side("prefix_reuse", lambda: yardsticks.prefix_reuse(case.plain, part, batch)),
+        "prefix_reuse": side("prefix_reuse", lambda: baselines.prefix_reuse(case.plain, part, batch)),
         **({"prefix": states} if scale > 1 else {}),
-        "sorted": side("sorted", lambda: yardsticks.by_length(case.plain, part, **settings)),
-        "padded": side("padded", lambda: yardsticks.padded(case.plain, part, width=width, **settings)),
+        "sorted": side("sorted", lambda: baselines.by_length(case.plain, part, **settings)),
+        "padded": side("padded", lambda: baselines.padded(case.plain, part, width=width, **settings)),
         **({"lm_eval": side("lm_eval", harness)} if harness else {}),
     }
     seconds = take_turns(sides, {name: slow_repeats if name in SLOW else repeats for name in sides})
@@ -273,7 +273,7 @@ def compare(
     for name in sides.keys() & {*SLOW, "prefix_reuse"}:
         fixed = prefix if name == "prefix_reuse" else 0.0
         seconds[name] = [fixed + (s - fixed) * scale for s in seconds[name]]
-    exact = yardsticks.prefix_reuse(copy.deepcopy(case.plain).double(), part, batch)
+    exact = baselines.prefix_reuse(copy.deepcopy(case.plain).double(), part, batch)
     difference = {name: float(np.abs(v[: len(exact)] - exact).max()) for name, v in found.items()}
     again = float(np.abs(found["tree"] - tree).max())  # between two of the tree's own runs
     best = {name: min(values) for name, values in seconds.items()}
@@ -416,14 +416,14 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def lm_eval_side(args: argparse.Namespace, case: Case, few: int, folder: Path) -> Callable[[], Scores] | None:
-    """lm_eval as a side, after a warm-up on two queries; None, and a line why, where it is not to be had."""
-    if args.skip_lm_eval or yardsticks.lm_eval_version() is None:
+    """lm_eval as a side, after a warm-up on two queries; None, and a line why, where it is not installed."""
+    if args.skip_lm_eval or baselines.lm_eval_version() is None:
         why = "--skip-lm-eval" if args.skip_lm_eval else "not installed (pip install lm_eval==0.4.13)"
         say(f"  without lm_eval: {why}")
         return None
     (folder / "warm").mkdir()
     (folder / "timed").mkdir()
-    side = partial(yardsticks.lm_eval, case.plain, case.backbone.tokenizer, case.support)
+    side = partial(baselines.lm_eval, case.plain, case.backbone.tokenizer, case.support)
     side(case.queries[:2], folder / "warm")()
     return side(case.queries[:few], folder / "timed")
 
@@ -451,7 +451,7 @@ def rss_growth(args: argparse.Namespace) -> float:
 
 
 def growth(args: argparse.Namespace) -> dict[str, Any]:
-    """Exponents of time in queries, demonstrations and options (direct, the tree alone), and the plot."""
+    """Exponents of time in queries, demonstrations and options (direct, the tree only), and the plot."""
     model, tokenizer = tiny_gpt2()
     backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
     base = {"queries": 20, "k": 2, "options": 4} if args.quick else {"queries": 100, "k": 16, "options": 4}
@@ -529,7 +529,7 @@ def main() -> int:
     result[MODEL] = found
     result.update(growth(args) if args.growth or args.only == "growth" else {"exponents": None})
     setting = {"threads": torch.get_num_threads(), "quick": args.quick, "row_tokens": args.row_tokens}
-    result.update(setting=setting, versions={"lm_eval": yardsticks.lm_eval_version()})
+    result.update(setting=setting, versions={"lm_eval": baselines.lm_eval_version()})
     differences = [(key, d[key]) for d in (result, *tasks) for key in d if key.startswith("max_abs_logprob_diff")]
     equal = all(d <= (EQUAL_OTHERS if "of_others" in key else EQUAL) for key, d in differences)  # NaN is not
     wrong = f"log-probabilities differ by {differences}, more than {EQUAL}, or {EQUAL_OTHERS} of others"

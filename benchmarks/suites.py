@@ -3,11 +3,11 @@
     python benchmarks/suites.py            1,000 tasks, 5 million examples; some minutes, 1 GB of temporary space
     python benchmarks/suites.py --quick    a smoke run; its numbers mean nothing
 
-The suite is generated (seeded), written by `task_suites.store.write_store` and opened by a fresh process, which alone
+The suite is generated (seeded), written by `task_suites.store.write_store` and opened by a fresh process, which itself
 is measured:
 
     open_s                    `open_suite("arrow:FOLDER")` and the first example of every part of every task, each
-                              part's bytes checked (header_s: the opening alone)
+                              part's bytes checked (header_s: the opening only)
     rss_mb                    resident memory of the process after that, its mapped pages included; after the draws,
                               which touch the pages of what they draw, both it and what is not mapped (anonymous)
     episodes_per_s            16 demonstrations and 16 queries of a training episode, tasks in turn, all examples made;
@@ -160,7 +160,7 @@ def measure(folder: str, size: int, seconds: float) -> dict[str, Any]:
 
 def tokenised(draw: Callable[[int], Episode], seconds: float) -> dict[str, float]:
     """Episodes a second as token tries, with empty and with filled caches of the segments' tokens."""
-    from metaicl.lm.prompt_tree import PromptTree  # brings torch, whose memory is not to count above
+    from metaicl.lm.prompt_tree import PromptTree  # imports torch, whose memory is not to count above
     from task_suites.formats.prompt_format import PromptFormat
 
     cache: dict[str, list[int]] = {}

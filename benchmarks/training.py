@@ -68,7 +68,7 @@ LIMITS = {
     "max_gradient_diff_tensor": 1e-2,
     "max_loss_diff_as_trained": 5e-2,  # in bf16 the plain sides' logits are rounded to bf16, the trees' are not
 }
-IGNORED = -100  # F.cross_entropy's label of a place that is not supervised
+IGNORED = -100  # F.cross_entropy's label of a position that is not supervised
 LORA = BackboneConfig(MODEL, "lora", lora_r=16, lora_alpha=32, lora_layers=20, device="cpu")  # configs/realtasks.yaml
 TRAINER = TrainerConfig(lr_scheduler_type="constant")
 QUALITY_QUERIES = 200
@@ -95,7 +95,7 @@ class Row:
 
 
 def rows_of(backbone: Backbone, episode: Episode) -> list[Row]:
-    """Return the episode's queries as rows, by the format and the tokenizer alone."""
+    """Return the episode's queries as rows, by the format and the tokenizer only."""
     answered = [replace(q, options=(q.output or "",)) for q in episode.queries]
     case = scoring.Case(backbone, None, PromptFormat(), episode.task, episode.support, answered)
     return [Row([*context, *answer], len(context)) for context, answer in case.prompts().whole()]
@@ -131,7 +131,7 @@ class Plain:
         return total
 
     def packed(self, rows: Sequence[Row], budget: int) -> float:
-        """Rows of at most `budget` tokens; a sequence's last token, after which nothing is asked, does not run.
+        """Rows of at most `budget` tokens; a sequence's last token, after which nothing is predicted, does not run.
 
         transformers isolates sequences whose positions start again if there is neither a mask nor a cache.
         """
@@ -160,7 +160,7 @@ class Plain:
 def best_fit_decreasing(sizes: Sequence[int], budget: int) -> list[list[int]]:
     """Indices of what goes into each row: the longest first, each where it leaves the least room.
 
-    One that exceeds the budget gets a row alone.
+    One that exceeds the budget gets a row of its own.
     """
     rows: list[list[int]] = []
     room: list[int] = []

@@ -20,7 +20,7 @@ def executed(timeout: int = 300) -> nbformat.NotebookNode:
     """The notebook with the outputs of all its cells; what a cell raises is raised here (CellExecutionError)."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=timeout, kernel_name="python3").execute()
-    for cell in notebook.cells:  # progress and warnings of libraries are no part of the page
+    for cell in notebook.cells:  # progress and warnings of libraries do not belong to the page
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
     return notebook

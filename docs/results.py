@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def interval(value: Sequence[float] | None, sign: str = "") -> str:
-    """A mean with its interval: `53.3 [42.0, 64.7]`; nothing where there is no value."""
+    """A mean with its interval: `53.3 [42.0, 64.7]`; an empty text where the value is missing."""
     return "" if value is None else f"{value[0]:{sign}.1f} [{value[1]:.1f}, {value[2]:.1f}]"
 
 

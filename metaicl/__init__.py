@@ -1,6 +1,6 @@
 """Meta-train causal language models to learn new tasks from a few examples, and compare fairly.
 
-This is the public interface. Each name is imported when it is first used, so that `import metaicl` brings no torch.
+This is the public interface. Each name is imported when it is first used, so `import metaicl` does not import torch.
 """
 
 from importlib import import_module

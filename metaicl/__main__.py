@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 # `python -m` puts the working folder before everything that is installed, so that an `eval/` or `datasets/` there would
-# be imported in place of ours or a library's. It goes last instead: `package.module:Name` still finds modules in it.
+# be imported instead of ours or a library's. It goes last instead: `package.module:Name` still finds modules in it.
 try:
     here = os.getcwd()
 except FileNotFoundError:

@@ -162,7 +162,7 @@ def predict(demos: str | os.PathLike[str], inputs: str | os.PathLike[str], **opt
 
 
 def run_prediction(config: PredictRun, note: Callable[[str], None] = lambda text: None) -> Iterator[dict[str, Any]]:
-    """Answer by a configuration; `note` is told what the demonstrations were taken for, where that is not plain."""
+    """Answer by a configuration; `note` gets what the demonstrations were taken for, where that is not plain."""
     from metaicl.inference.files import answer_questions, read_questions
 
     questions = read_questions(config.demos, config.inputs)  # before a model is loaded
@@ -177,7 +177,7 @@ def run_prediction(config: PredictRun, note: Callable[[str], None] = lambda text
 def _configured(
     cls: type[Config], suite: str | Sequence[str] | TaskSuite, given: Mapping[str, Any]
 ) -> tuple[Config, TaskSuite | None]:
-    """(the configuration, the suite where it is an object)."""
+    """Return (the configuration, the suite where it is an object)."""
     opened = suite if isinstance(suite, TaskSuite) else None
     named = {name: value for name, value in given.items() if value is not MISSING}
     names = [opened.name] if opened else [suite] if isinstance(suite, str) else suite

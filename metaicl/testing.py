@@ -174,7 +174,7 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
 
 
 def _config(name: str, options: Mapping[str, Any]) -> MethodConfig:
-    """The method on the small random model."""
+    """Return the method on the small random model."""
     backbone = method_class(name).backbone_config(BackboneConfig("tiny-random", dtype="float32", device="cpu"))
     return MethodConfig(name, dict(options), backbone, PromptFormat())
 

@@ -1,4 +1,4 @@
-"""The documentation's site: every page has its place in the navigation, and the reference is made from the program."""
+"""The documentation's site: every page is in the navigation once, and the reference is made from the program."""
 
 from __future__ import annotations
 

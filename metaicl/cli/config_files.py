@@ -80,7 +80,7 @@ def _constructed(node: yaml.Node) -> Any:
 
 
 def _in_place_of(name: str, node: yaml.Node, known: Collection[str]) -> str:
-    """Return what to write in place of an unknown key; of a section, each of whose options stands by itself."""
+    """Return what to write instead of an unknown key; of a section, each of whose options stands by itself."""
     if isinstance(node, yaml.MappingNode) and node.value:
         inner = str(node.value[0][0].value)
         return f"Write its options without it, a line each: {inner if inner in known else meant(inner, known)}"

@@ -37,7 +37,7 @@ COMMANDS = (
     ),
     "completion",
 )
-GENERAL = ("command", "config", "print_config", "debug")  # words of the parser that are no options of a command
+GENERAL = ("command", "config", "print_config", "debug")  # names of the parser that are not options of a command
 
 
 def command_of(name: str) -> Command:

@@ -40,7 +40,7 @@ def run(config: Methods) -> None:
 
 
 def listed() -> Iterator[str]:
-    """One line for each method of the registry: its name, whether it is meta-trained, what it does."""
+    """Yield one line for each method of the registry: its name, whether it is meta-trained, what it does."""
     from metaicl.methods import METHODS, method_class
 
     width = max(map(len, METHODS))

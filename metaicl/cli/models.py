@@ -23,7 +23,7 @@ class Models:
 
 
 def run(config: Models) -> None:
-    """Print what was asked for, or fetch a model."""
+    """Print the list, or fetch a model."""
     from metaicl.lm import models
 
     check_action(config.action, ("list", "pull", "show"))

@@ -16,7 +16,7 @@ RESULTS = "results.json"
 
 
 def listed(output: Path) -> Iterator[str]:
-    """One line for each run below a folder, by name.
+    """Yield one line for each run below a folder, by name.
 
     Raises:
         UserError: the folder holds none.

@@ -28,7 +28,7 @@ class Suites:
     Attributes:
         action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
             (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
-        task: the task to show, or in place of --suite a suite.
+        task: the task to show, or a suite, instead of --suite.
         suite: tasks
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
@@ -45,7 +45,7 @@ class Suites:
         setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
         by: what a split keeps together: task, source, family or domain.
         shares: of the tasks, for each side of a split.
-        folds: nested cross-validation in place of one split: [outer folds, inner folds].
+        folds: nested cross-validation instead of one split: [outer folds, inner folds].
     """
 
     action: str

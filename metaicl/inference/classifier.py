@@ -98,7 +98,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         return log_softmax(self._scores(X), axis=1)
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
-        """The method's scores `[texts, classes]`, columns as in `classes_`; of two classes, as everywhere in
+        """Return the method's scores `[texts, classes]`, columns as in `classes_`; of two classes, as everywhere in
         scikit-learn, the second one's score less the first one's, `[texts]`."""
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores

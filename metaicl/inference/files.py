@@ -41,7 +41,7 @@ class Questions:
 
 
 def read_questions(demos: Path, inputs: Path) -> Questions:
-    """The demonstrations (with answers) and the inputs (without).
+    """Return the demonstrations (with answers) and the inputs (without).
 
     Demonstrations with an output and no options are a classification over the outputs that occur when these repeat and
     none has further `accepted` answers, else free text.
@@ -70,12 +70,12 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
 
 
 def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
-    """Answers to the rows of `inputs` from those of `demos`; see `read_questions` and `answer_questions`."""
+    """Return answers to the rows of `inputs` from those of `demos`; see `read_questions` and `answer_questions`."""
     return answer_questions(method, read_questions(demos, inputs), instruction)
 
 
 def answer_questions(method: Method, questions: Questions, instruction: str = "") -> Iterable[dict[str, Any]]:
-    """One dictionary a row: what was given, `answer`, and `scores` by option."""
+    """Yield one dictionary a row: what was given, `answer`, and `scores` by option."""
     predictor = method.adapt(user_task(questions.support, questions.labels, instruction), questions.support)
     answers = predictor.answers(questions.queries)
     for row, query, answer in zip(questions.rows, questions.queries, answers, strict=True):
@@ -105,7 +105,7 @@ def _demonstrations(path: Path) -> list[Example]:
 
 
 def _labels(support: list[Example], where: object) -> tuple[tuple[str, ...], str]:
-    """(the labels of a classification, what is said about the demonstrations)."""
+    """Return (the labels of a classification, what is said about the demonstrations)."""
     outputs = sorted({e.output for e in support if e.output is not None})
     several = any(e.accepted for e in support)  # a class has one name
     if support[0].form != "text" or several or len(outputs) == len(support):
@@ -122,7 +122,7 @@ def _labels(support: list[Example], where: object) -> tuple[tuple[str, ...], str
 
 
 def _fitting(query: Example, first: Example, labels: tuple[str, ...], where: object) -> Example:
-    """The query as an example of the demonstrations' kind."""
+    """Return the query as an example of the demonstrations' kind."""
     if (query.form == "tags") != (first.form == "tags"):
         found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
         raise UserError("not of the demonstrations' kind", where=where, found=found, expected=expected)

@@ -35,7 +35,7 @@ class FittedMethod:
         self._adapt()
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
-        """The method's scores `[texts, labels]` in float64; higher is better."""
+        """Return the method's scores `[texts, labels]` in float64; higher is better."""
         if not texts:
             return np.empty((0, len(self.labels)))
         with LOCK:

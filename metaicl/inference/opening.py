@@ -24,7 +24,7 @@ SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a f
 
 
 def open_method(model: str, method: str | None = None, instructed: bool = False) -> Method:
-    """A trained method from its folder (a run's folder or its best/), or a method by name on a plain backbone.
+    """Return a trained method from its folder (a run's folder or its best/), or a method by name on a plain backbone.
 
     Args:
         instructed: whether an instruction is given, which then heads the prompts.
@@ -49,7 +49,7 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
 
 
 def _instructable(method: Method, name: str, instructed: bool) -> Method:
-    """The method, refused where an instruction is given that it does not read."""
+    """Return the method, refused where an instruction is given that it does not read."""
     if instructed and not (method.reads_prompts and method.form.instruction):
         why = "its prompts have none" if method.reads_prompts else "it reads no prompts"
         raise UserError(f"an instruction is given, and {name} does not read it: {why}", fix="Leave it out.")
@@ -74,7 +74,7 @@ class MethodSource:
 
     @classmethod
     def find(cls, model: str, method: str | None = None, instructed: bool = False) -> MethodSource:
-        """The source of a method now."""
+        """Return the source of a method now."""
         named = model == tiny.NAME or model in MODELS
         folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
@@ -82,8 +82,8 @@ class MethodSource:
         return cls(str(folder.resolve()), method, _fingerprint(folder), instructed)
 
     def open(self) -> Method:
-        """The method, which all who open the same source in this process share while somebody holds it; the last one
-        opened is held here.
+        """Return the method, which all who open the same source in this process share while somebody holds it; the last
+        one opened is held here.
 
         Raises:
             UserError: `open_method`'s, or the folder is gone or no longer what it was.
@@ -118,15 +118,15 @@ def close_methods() -> None:
 
 
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:
-    """A task around a support set at hand."""
+    """Return a task around a support set at hand."""
     refuse_half_characters(instruction, "the instruction")
     form, name = support[0].form, "of the demonstrations"  # errors say "task of the demonstrations: ..."
     return Task(name, default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
 
 
 def _fingerprint(folder: Path) -> str:
-    """A hash of the names and sizes of a folder's configuration and weights, and of a sample of their content that
-    every training changes."""
+    """Return a hash of the names and sizes of a folder's configuration and weights, and of a sample of their content
+    that every training changes."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
         size = path.stat().st_size

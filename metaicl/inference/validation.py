@@ -17,7 +17,7 @@ LABEL_TYPES = "strings, integers or booleans, all of one type"
 
 
 def as_texts(X: Any) -> list[str]:
-    """The texts of `X` in their order, as plain strings.
+    """Return the texts of `X` in their order, as plain strings.
 
     Raises:
         UserTypeError: `X` is not a sequence, or an element is not a string; the message names its position.
@@ -29,8 +29,8 @@ def as_texts(X: Any) -> list[str]:
 
 
 def as_labels(y: Any) -> np.ndarray:
-    """The labels `y` as an array `[labels]`: of strings, integers, booleans or whole floats, in the dtype of `y`. An
-    object array keeps its dtype where it holds strings, and becomes integers or booleans where it holds these.
+    """Return the labels `y` as an array `[labels]`: of strings, integers, booleans or whole floats, in the dtype of
+    `y`. An object array keeps its dtype where it holds strings, and becomes integers or booleans where it holds these.
 
     Raises:
         UserTypeError: `y` is not a sequence, a label is missing or cannot name a class, or types are mixed.
@@ -59,7 +59,7 @@ def as_labels(y: Any) -> np.ndarray:
 
 
 def label_texts(classes: np.ndarray) -> tuple[str, ...]:
-    """How each class is written in a prompt: a whole float as its integer, everything else by `str`.
+    """Return how each class is written in a prompt: a whole float as its integer, everything else by `str`.
 
     Raises:
         UserError: a label is empty, has a line break or is not Unicode, or two differ only by blanks or case.
@@ -84,7 +84,7 @@ def _refuse_masked(values: Any, name: str) -> None:
 
 
 def _elements(values: Any, name: str, what: str) -> Iterable[Any]:
-    """The elements of a one-dimensional sequence; its index, where it has one, plays no part."""
+    """Return the elements of a one-dimensional sequence; its index, where it has one, plays no part."""
     expected = f"a list, a NumPy array or a pandas column of {what}"
     if isinstance(values, str | bytes):
         raise UserTypeError(
@@ -114,7 +114,7 @@ def _as_text(value: Any, where: str) -> str:
 
 
 def _one_type(labels: list[Any]) -> str:
-    """The type that all labels have, as a word."""
+    """Return the type that all labels have, as a word."""
     first: dict[str, int] = {}
     for position, label in enumerate(labels):
         first.setdefault(_type_of(label, f"y[{position}]"), position)

@@ -103,7 +103,7 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(cls, config: BackboneConfig, initial_seed: int = 0) -> Backbone:
-        """The backbone that `config` names; `initial_seed` seeds the new adapters.
+        """Return the backbone that `config` names; `initial_seed` seeds the new adapters.
 
         Raises:
             UserError: there is no such model, or it is not a causal language model.
@@ -133,11 +133,11 @@ class Backbone(nn.Module):
         return self.texts.encode(text).ids
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The learned weights by name, as `params` of the calls below."""
+        """Return the learned weights by name, as `params` of the calls below."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     def shares(self, length: int) -> bool:
-        """Whether sequences of this many tokens can share their prefixes (within a sliding window they can)."""
+        """Return whether sequences of this many tokens can share their prefixes (within a sliding window they can)."""
         return self.attention != "plain" and (self.window is None or length <= self.window)
 
     @property
@@ -145,7 +145,7 @@ class Backbone(nn.Module):
         return torch.bfloat16 if self.config.dtype == "bfloat16" else next(self.model.parameters()).dtype
 
     def precision(self) -> AbstractContextManager[Any]:
-        """The context in which matrix products run in the configured precision."""
+        """Return the context in which matrix products run in the configured precision."""
         if self.config.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
@@ -171,7 +171,7 @@ class Backbone(nn.Module):
         params: Params | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """`logprobs` for a row packed before, continued from the cached prefix `past` where there is one.
+        """Return `logprobs` for a row packed before, continued from the cached prefix `past` where there is one.
 
         `mask`, additive `[1, 1, rows, prefix + rows]`, says what the rows see where it is less than `Packed.mask`.
         """
@@ -222,7 +222,7 @@ class Backbone(nn.Module):
     def prefix(
         self, ids: Sequence[int], params: Params | None = None, known: Sequence[int] = (), past: Any = None
     ) -> Any:
-        """The key-value cache after `ids` (empty for no ids).
+        """Return the key-value cache after `ids` (empty for no ids).
 
         What they begin with that `known` begins with too is taken from its cache `past`, which stays as it is.
         """
@@ -239,17 +239,17 @@ class Backbone(nn.Module):
             self._call(params, {**self._row(row, cache), **self._attention_inputs(row, same), **no_logits})
         return cache
 
-    def next_logits(self, row: Packed, mask: Tensor, past: Any, places: Sequence[int], params: Params | None) -> Tensor:
-        """Logits `[len(places), vocabulary]` (float32) after some tokens of a row whose additive mask is given."""
+    def next_logits(self, row: Packed, mask: Tensor, past: Any, at: Sequence[int], params: Params | None) -> Tensor:
+        """Return logits `[len(at), vocabulary]` (float32) after the tokens `at` of a row with a given additive mask."""
         kwargs = {**self._row(row, past), "attention_mask": mask.to(self.device)}
-        return self._logits(kwargs, params, torch.tensor(places))
+        return self._logits(kwargs, params, torch.tensor(at))
 
     def plain_logits(self, ids: Sequence[int], params: Params | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits `[length, vocabulary]` (float32) of one plain sequence, or those at the positions `keep`."""
         return self._logits(self._single_sequence_inputs(ids), params, keep)
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
-        """The slow way: one forward pass for each leaf's path."""
+        """Run one forward pass for each leaf's path: the slow way."""
         found: dict[int, Tensor] = {}
         for node in sorted(wanted, reverse=True):  # the deeper first: a path gives its inner nodes too
             if node in found:
@@ -290,7 +290,7 @@ class Backbone(nn.Module):
     def _log_softmax_at(
         self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
     ) -> Tensor:
-        """log softmax at `targets` after `rows` of the kept places of one forward pass."""
+        """Return the log softmax at `targets` after `rows` of the kept positions of one forward pass."""
         rows, targets = rows.to(self.device), targets.to(self.device)
         if self.head is None:
             lp = self._logits(kwargs, params, keep).log_softmax(-1)
@@ -299,7 +299,7 @@ class Backbone(nn.Module):
         return output_head.log_softmax_at(tap.states[0], tap.weight, tap.bias, rows, targets)
 
     def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
-        """Logits `[kept, vocabulary]` in float32; `keep` None keeps all places."""
+        """Return logits `[kept, vocabulary]` in float32; `keep` None keeps all positions."""
         if self.head is None:
             return output_head.wide(self._call(params, {**kwargs, **self._kept(keep)}).logits[0])
         tap = self._tapped(self.head, kwargs, params, keep)
@@ -328,7 +328,7 @@ class Backbone(nn.Module):
         return selection.refusal(self, "dense")
 
     def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
-        """One forward pass; without `share` also the lower layers of a row that is kept."""
+        """Run one forward pass; without `share` also the lower layers of a row that is kept."""
         kwargs = dict(kwargs)
         self.tokens_run += kwargs["input_ids"].numel()
         subtree_end = kwargs.pop("subtree_end", None)

@@ -33,13 +33,13 @@ LIBRARIES = ("torch", "transformers", "peft", "safetensors")
 
 @dataclass(frozen=True)
 class Entry:
-    """A place for one model's choice; `path` is None for a model that cannot be told from others."""
+    """The stored choice of one model; `path` is None for a model that cannot be told from others."""
 
     path: Path | None
     key: dict[str, Any]
 
     def read(self) -> Choice | None:
-        """The choice that was kept, or None where there is none for exactly this model here."""
+        """Return the choice that was kept, or None where there is none for exactly this model here."""
         if self.path is None or not self.path.is_file():
             return None
         try:
@@ -51,7 +51,7 @@ class Entry:
         return _choice_from(kept.get("choice")) if same else None
 
     def write(self, choice: Choice) -> None:
-        """Keep a choice, where there is a place that can be written."""
+        """Store a choice, where its path can be written."""
         if self.path is None or self.read() == choice:
             return
         try:
@@ -61,7 +61,7 @@ class Entry:
 
 
 def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
-    """The entry of a freshly loaded model on a device, under a configuration whose precision is settled."""
+    """Return the entry of a freshly loaded model on a device, under a configuration whose precision is settled."""
     weights = _weights(config.model, model)
     if weights is None:
         return Entry(None, {})
@@ -80,7 +80,7 @@ def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
 
 
 def _weights(name: str, model: Any) -> Any:
-    """What distinguishes the weights of a model from all others, or None where nothing does."""
+    """Return what distinguishes the weights of a model from all others, or None where nothing does."""
     if name == tiny.NAME:  # has no files, and is checked in no time
         return None
     folder = Path(resolve(name))
@@ -92,7 +92,7 @@ def _weights(name: str, model: Any) -> Any:
 
 
 def _header(path: Path) -> str | None:
-    """The hash of a safetensors file's header (names, types, shapes); None for another file."""
+    """Return the hash of a safetensors file's header (names, types, shapes); None for another file."""
     if path.suffix != ".safetensors":
         return None
     with path.open("rb") as data:
@@ -102,7 +102,7 @@ def _header(path: Path) -> str | None:
 
 @cache
 def _code() -> str:
-    """A hash of the modules whose answers are kept: a changed one checks every model again."""
+    """Return a hash of the modules whose answers are kept: a changed one checks every model again."""
     here = Path(__file__).resolve().parent
     digest = hashlib.sha256()
     for path in sorted(here.rglob("*.py")):
@@ -117,7 +117,7 @@ def _processor(device: str) -> list[str]:
 
 
 def _choice_from(kept: Any) -> Choice | None:
-    """The choice that JSON holds, or None where it holds something else."""
+    """Return the choice that JSON holds, or None where it holds something else."""
     names = {field.name for field in fields(Choice)}
     if not isinstance(kept, dict) or kept.keys() != names or not isinstance(kept["fallbacks"], list):
         return None

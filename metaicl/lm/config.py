@@ -47,14 +47,14 @@ class BackboneConfig:
         check_ranges(self)
 
     def adapters(self) -> Adapters:
-        """The adapters' settings, each with a value."""
+        """Return the adapters' settings, each with a value."""
         r = 16 if self.lora_r is None else self.lora_r
         alpha = 2 * r if self.lora_alpha is None else self.lora_alpha
         targets = "all-linear" if self.target_modules is None else self.target_modules
         return Adapters(r, alpha, targets, self.lora_layers or 0)
 
     def resolved(self) -> BackboneConfig:
-        """The configuration with a value for each option that is unset."""
+        """Return the configuration with a value for each option that is unset."""
         lora = self.adapters()
         return replace(
             self,

@@ -18,7 +18,7 @@ class TooLong(UserError):
 
 
 def too_long(length: int, context: int, what: str, fix: str) -> TooLong:
-    """The error that a sequence of this many tokens does not fit; `what` names it, `fix` is the way out."""
+    """Return the error that a sequence of this many tokens does not fit; `what` names it, `fix` is the way out."""
     return TooLong(
         f"{what} does not fit the model's context", found=f"{length} tokens", expected=f"at most {context}", fix=fix
     )
@@ -38,5 +38,5 @@ def check_length(length: int, context: int, what: str = "a sequence", fix: str =
 
 
 def quoted(text: str, width: int = 60) -> str:
-    """The beginning of a text, in quotes, to name it in an error."""
+    """Return the beginning of a text, in quotes, to name it in an error."""
     return repr(text if len(text) <= width else text[:width] + "...")

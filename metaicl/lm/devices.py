@@ -18,7 +18,7 @@ CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's ti
 
 
 def device_for(config: BackboneConfig) -> str:
-    """The device that the configuration means here; each process of a launch has a GPU of its own."""
+    """Return the device that the configuration means here; each process of a launch has a GPU of its own."""
     if config.device != "auto":
         _refuse_absent(config.device)
         return config.device
@@ -76,7 +76,8 @@ def quicker(seconds: Mapping[Precision, float]) -> Precision:
 
 @torch.no_grad()
 def product_seconds(precision: Precision, rounds: int = 5) -> float:
-    """The least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's network."""
+    """Return the least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's
+    network."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     states, weight = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
     return least_seconds(lambda: torch.nn.functional.linear(states, weight), rounds)

@@ -1,6 +1,6 @@
-"""The last layer's feed-forward network, run at the places of a row that are requested.
+"""The last layer's feed-forward network, run at the requested positions of a row.
 
-No token sees what the last layer's network gives another one. Where few places of a row are scored, the others' pass
+No token sees what the last layer's network gives another one. Where few positions of a row are scored, the others' pass
 through it is of no use: two thirds of a layer, which is much for inner loops, which run only the upper layers.
 """
 
@@ -23,7 +23,7 @@ class LastNetwork:
 
     @contextmanager
     def at(self, places: Tensor | None) -> Iterator[None]:
-        """A context in which the network gives zeros at all other places (None: all are requested).
+        """Return a context in which the network gives zeros at all other positions (None: all are requested).
 
         The forward pass raises `Refused` where the network takes or gives anything but one row of hidden states.
         """

@@ -19,9 +19,9 @@ from task_suites.core.errors import UserError, nearest
 
 
 def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """(model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
+    """Return (model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
 
-    Of a trained method's folder it is the base model with the method's adapters merged into it.
+    For a trained method's folder, this is the base model with the method's adapters merged into it.
 
     Raises:
         UserError: there is no such model, or it is not a causal language model.
@@ -59,7 +59,7 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def _way_out(name: str, source: str) -> str:
-    """What to do where the weights of a model are not whole."""
+    """Return what to do where the weights of a model are not whole."""
     if name in MODELS:
         return f"Delete {source} and run: metaicl models pull {name}"
     if (Path(source) / "method.json").is_file():
@@ -71,8 +71,8 @@ def _way_out(name: str, source: str) -> str:
 
 
 def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
-    """The model with what `config.weights` says free to learn: all of it, nothing, or new LoRA weights around it (Hu et
-    al. 2021, arXiv 2106.09685).
+    """Return the model with what `config.weights` says free to learn: all of it, nothing, or new LoRA weights around it
+    (Hu et al. 2021, arXiv 2106.09685).
 
     Raises:
         UserError: the model has no modules of the names that are to be adapted.
@@ -130,8 +130,8 @@ def checkpoint_layers(model: Any) -> None:
 
 
 def _with_the_same_weights(layer: nn.Module, checkpoint: Any) -> Any:
-    """The layer's checkpointing, with the weights of its first pass in its second one too: stand-ins
-    (`torch.func.functional_call`) are in their places in the first one only."""
+    """Return the layer's checkpointing, with the weights of its first pass in its second one too: stand-ins
+    (`torch.func.functional_call`) are set in the first one only."""
 
     def run(function: Any, *args: Any) -> Any:
         weights: dict[str, torch.Tensor] = {f"layer.{n}": p for n, p in layer.named_parameters()}
@@ -170,7 +170,7 @@ def _refuse_unknown(targets: list[str], model: Any, config: BackboneConfig) -> N
 
 
 def _query_value_names(model: Any, config: BackboneConfig) -> list[str]:
-    """The query's and the value's projection, or the one that makes queries, keys and values together."""
+    """Return the query's and the value's projection, or the one that makes queries, keys and values together."""
     names = _linear_names(model)
     for wanted in (["q_proj", "v_proj"], ["c_attn"], ["query_key_value"], ["query", "value"]):
         if names.issuperset(wanted):

@@ -28,7 +28,8 @@ class LowerLayers:
 
     @contextmanager
     def once(self) -> Iterator[None]:
-        """A context in which the lower layers run once for each distinct row; what they gave is freed at its end."""
+        """Return a context in which the lower layers run once for each distinct row; what they gave is freed at its
+        end."""
         outer, self._kept = self._kept, {} if self._kept is None else self._kept
         try:
             yield
@@ -57,7 +58,8 @@ class LowerLayers:
             yield
 
     def _stop_at_tuples(self, layer: nn.Module, args: Any, output: Any) -> None:
-        """A layer that gives more than its hidden states cannot be passed through: such a model shares nothing."""
+        """Stop at a layer that gives more than hidden states and cannot be passed through: such a model shares
+        nothing."""
         if not isinstance(output, Tensor):
             self.count, self._kept = 0, None
 
@@ -81,14 +83,14 @@ def _replace_by(states: Tensor) -> Any:
 
 
 def _decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """The stack of decoder layers, or an empty one."""
+    """Return the stack of decoder layers, or an empty one."""
     count = getattr(getattr(model, "config", None), "num_hidden_layers", 0)
     found = (m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count and count)
     return next(found, nn.ModuleList())
 
 
 def _frozen_below(model: nn.Module, layers: nn.ModuleList) -> int:
-    """How many layers come before the first that learns; 0 where a weight outside of the layers learns."""
+    """Return how many layers come before the first that learns; 0 where a weight outside of the layers learns."""
     learning = {id(p) for p in model.parameters() if p.requires_grad}
     first = None
     for i, layer in enumerate(layers):

@@ -20,7 +20,7 @@ _known: dict[tuple[Path, str, str], str] = {}  # what this process has read or m
 
 
 def processor() -> str:
-    """The processor's name, as the system reports it."""
+    """Return the processor's name, as the system reports it."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -67,7 +67,7 @@ def _kept_or_measured(path: Path, name: str, question: str, answers: Sequence[st
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:
-    """What was measured before; nothing where the file is missing or damaged, since it can be measured again."""
+    """Return what was measured before; nothing where the file is missing or damaged, since it can be measured again."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
 """A trained method's model as a base model: its adapters merged into the model that they were trained on.
 
 So any method runs on top of a meta-trained model: `--model runs/NAME/best`. Merged weights are rounded once to the type
-in which they are kept; in float32 that is no difference beyond rounding. No torch here at the top, for `metaicl models
-list` reads this file.
+in which they are kept; in float32 that differs by rounding only. This module does not import torch at the top, because
+`metaicl models list` reads it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safete
 
 
 def holds_adapters(source: str | Path) -> bool:
-    """Whether a folder is that of a trained method that learned adapters."""
+    """Return whether a folder is that of a trained method that learned adapters."""
     return (Path(source) / CARD).is_file() and (Path(source) / ADAPTERS).is_file()
 
 
 def base_place(folder: Path, model: str, way: str | None) -> str:
-    """The name or folder of the base model of the method in `folder`.
+    """Return the name or folder of the base model of the method in `folder`.
 
     One in a folder is looked for where it was, and then where it was as seen from `folder` (`way`): the method may be
     moved by itself, or both together.
 
     Raises:
-        UserError: it is in neither place.
+        UserError: it is in neither of them.
     """
     if not Path(model).is_absolute():
         return model
@@ -47,7 +47,7 @@ def base_place(folder: Path, model: str, way: str | None) -> str:
 
 
 def base_of(folder: str | Path) -> str:
-    """The name or folder of the model that the adapters in a trained method's folder were trained on.
+    """Return the name or folder of the model that the adapters in a trained method's folder were trained on.
 
     Raises:
         UserError: its card cannot be read, or the model is gone.
@@ -62,7 +62,7 @@ def base_of(folder: str | Path) -> str:
 
 
 def merge(model: Any, folder: str | Path) -> Any:
-    """The base model with the adapters of a trained method's folder merged into it.
+    """Return the base model with the adapters of a trained method's folder merged into it.
 
     Raises:
         UserError: the adapters are damaged or another model's, or a merge would give another model than the method has.

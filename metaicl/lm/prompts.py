@@ -69,11 +69,11 @@ class Prompt:
         return self._beginning.stable.ids
 
     def rest(self, more: str = "") -> tuple[int, ...]:
-        """The tokens after the stable ones, of the prompt continued by `more`."""
+        """Return the tokens after the stable ones, of the prompt continued by `more`."""
         return self._beginning.rest(more).ids
 
     def branch(self, segments: Sequence[Segment]) -> Branch:
-        """The prompt continued by a query and an answer, of whose segments the scored one is the last."""
+        """Return the prompt continued by a query and an answer, of whose segments the scored one is the last."""
         question = joined(takewhile(lambda segment: not segment.scored, segments))
         if question not in self._questions:
             self._questions[question] = self._beginning + question
@@ -103,7 +103,7 @@ class Prompt:
 
 
 def joined(segments: Sequence[Segment] | takewhile[Segment]) -> str:
-    """The text of segments."""
+    """Return the text of segments."""
     return "".join(segment.text for segment in segments)
 
 
@@ -124,7 +124,7 @@ class EpisodeTree:
     dropped: int
 
     def scored(self) -> list[int]:
-        """All nodes whose log-probability is requested, in order, each once."""
+        """Return all nodes whose log-probability is requested, in order, each once."""
         return sorted({node for spans in (self.shown, *self.asked) for span in spans for node in span})
 
 
@@ -166,7 +166,7 @@ def fit(
     overflow: Overflow = "refuse",
     reserved: int = 0,
 ) -> Fitted:
-    """The prompt of a support set, encoded with the queries' branches.
+    """Return the prompt of a support set, encoded with the queries' branches.
 
     Nothing is ever cut: where the prompt and its longest branch exceed the model's context, whole demonstrations are
     dropped from the end (which leaves the draw of a smaller k) if `overflow` says so.
@@ -202,7 +202,7 @@ def episode_tree(
     overflow: Overflow = "refuse",
     supervise_shown: bool = False,
 ) -> EpisodeTree:
-    """The tree of an episode whose queries have these branches, one for each answer that is scored.
+    """Return the tree of an episode whose queries have these branches, one for each answer that is scored.
 
     The demonstrations' own answers are supervised (if `supervise_shown`) where they stand before the first branch.
     """

@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 class TreeDecoder:
-    """Hypotheses as branches of one growing row after a prefix cache; each is the places of its tokens in it."""
+    """Hypotheses as branches of one growing row after a prefix cache; each has the positions of its tokens in it."""
 
     def __init__(self, backbone: Backbone, prefix: int, past: Any, params: Params | None):
         self.backbone, self.prefix, self.past, self.params = backbone, prefix, past, params
@@ -84,8 +84,9 @@ class _Beam:
 def _continued(
     parents: Sequence[_Beam], total: Tensor, tokenizer: Any, beams: int, last: bool
 ) -> tuple[list[tuple[float, str]], list[_Beam]]:
-    """What ends among the best `beams` continuations of one question's beams, or all of these at the last step, and the
-    best `beams` that continue, however many better ones end. `total` `[parents, vocabulary]` are log-probabilities."""
+    """Return what ends among the best `beams` continuations of one question's beams, or all of these at the last
+    step, and the best `beams` that continue, however many better ones end. `total` `[parents, vocabulary]` are
+    log-probabilities."""
     count, size = 2 * beams, total.shape[1]
     while True:
         ended: list[tuple[float, str]] = []
@@ -106,7 +107,7 @@ def _continued(
 
 
 def search(decoder: Decoder, tokenizer: Any, questions: Sequence[Sequence[int]], limit: int, beams: int) -> list[str]:
-    """The best answer to each question; one beam is greedy decoding."""
+    """Return the best answer to each question; one beam is greedy decoding."""
     hypotheses, logits = decoder.extend([()] * len(questions), questions)
     live = [_Beam(i, h, [], 0.0) for i, h in enumerate(hypotheses)]
     done: list[list[tuple[float, str]]] = [[] for _ in questions]  # (log-probability a token, text)

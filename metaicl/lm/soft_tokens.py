@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 @contextmanager
 def soft_tokens(embedding: nn.Module, vectors: Tensor) -> Iterator[None]:
-    """A context in which a row's first embeddings are `vectors` (`[count, width]`), whatever its first token ids are.
+    """Return a context in which a row's first embeddings are `vectors` (`[count, width]`), whatever its first token ids
+    are.
 
     Args:
         embedding: the model's input embedding, from token ids `[1, rows]` to `[1, rows, width]`.

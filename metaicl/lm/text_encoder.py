@@ -54,7 +54,7 @@ class Encoded:
         return len(self.ids)
 
     def reaching_beyond(self, character: int) -> int:
-        """The index of the first token that reaches beyond this many characters of the text."""
+        """Return the index of the first token that reaches beyond this many characters of the text."""
         return bisect_right(self.ends, character)
 
 
@@ -71,7 +71,7 @@ class TextEncoder:
         self.beginning = lru_cache(maxsize=1 << 8)(self._beginning)
 
     def encode(self, text: str) -> Encoded:
-        """The tokens of a text by itself, without the special tokens that the tokenizer puts around texts."""
+        """Return the tokens of a text by itself, without the special tokens that the tokenizer puts around texts."""
         return self._encode_short(text) if len(text) <= LONGEST_CACHED else self._encode(text)
 
     def _encode(self, text: str) -> Encoded:
@@ -106,7 +106,7 @@ class TextEncoder:
         return with_special[: next((i for i in starts if with_special[i : i + len(bare)] == bare), 0)]
 
     def whole(self, text: str) -> Encoded:
-        """The tokens of a whole prompt: the begin token is there once, also where the text (of a chat template)
+        """Return the tokens of a whole prompt: the begin token is there once, also where the text (of a chat template)
         already begins with it."""
         found = self.encode(text)
         if self.begin and found.ids[: len(self.begin)] == self.begin:
@@ -114,11 +114,12 @@ class TextEncoder:
         return Encoded(self.begin, (0,) * len(self.begin)) + found
 
     def _beginning(self, text: str) -> Beginning:
-        """A text that others begin with, cut at its last hard boundary."""
+        """Return a text that others begin with, cut at its last hard boundary."""
         return self.cut(text, Encoded((), ()), 0, self.whole(text))
 
     def cut(self, text: str, before: Encoded, start: int, rest: Encoded) -> Beginning:
-        """The beginning `text`, whose stable tokens are `before` and those of `rest` up to its last hard boundary.
+        """Return the beginning `text`, whose stable tokens are `before` and those of `rest` up to its last hard
+        boundary.
 
         Args:
             start: the character of the text at which `before` ends and `rest` begins.
@@ -132,13 +133,14 @@ class TextEncoder:
         return Beginning(self, text, before, start)
 
     def _after_anchor(self, text: str, shift: int) -> Encoded:
-        """The tokens of a text beyond its first character, their ends counted from `shift` characters before it."""
+        """Return the tokens of a text beyond its first character, their ends counted from `shift` characters before
+        it."""
         found = self.encode(text)
         first = found.reaching_beyond(1)
         return Encoded(found.ids[first:], tuple(end + shift for end in found.ends[first:]))
 
     def _boundaries(self, text: str, encoded: Encoded, start: int) -> Iterator[int]:
-        """Indices of tokens of `encoded` before which there is a hard boundary, from the last; at most four."""
+        """Yield indices of tokens of `encoded` before which there is a hard boundary, from the last; at most four."""
         found = 0
         if not self._normalises_in_place:
             return
@@ -154,7 +156,7 @@ class TextEncoder:
                     return
 
     def _is_hard(self, ids: tuple[int, ...], index: int) -> bool:
-        """Whether no token of the vocabulary holds the symbols that meet between two neighbouring tokens."""
+        """Return whether no token of the vocabulary holds the symbols that meet between two neighbouring tokens."""
         if not self._special.isdisjoint(ids[index - 1 : index + 1]):
             return False
         left, right = self.tokenizer.convert_ids_to_tokens(list(ids[index - 1 : index + 1]))
@@ -203,19 +205,19 @@ class Beginning:
         self.encoder, self.text, self.stable, self._at = encoder, text, stable, at
 
     def __add__(self, more: str) -> Beginning:
-        """The beginning continued by more text."""
+        """Return the beginning continued by more text."""
         if not more:
             return self
         return self.encoder.cut(self.text + more, self.stable, self._at, self.rest(more))
 
     def rest(self, more: str = "") -> Encoded:
-        """The tokens after the stable ones, of the whole text continued by `more`."""
+        """Return the tokens after the stable ones, of the whole text continued by `more`."""
         if not self.stable:
             return self.encoder.whole(self.text + more)
         return self.encoder._after_anchor(self.text[self._at - 1 :] + more, self._at - 1)
 
     def whole(self, more: str = "") -> Encoded:
-        """All tokens of the text continued by `more`."""
+        """Return all tokens of the text continued by `more`."""
         return self.stable + self.rest(more)
 
 
@@ -227,11 +229,12 @@ OF_BLANKS = re.compile(r"(?:\s|\\s|\[\s+\])(?:[+*?]|\{\d+,?\d*\})?")  # a patter
 
 
 def _in_place(normalizer: Mapping[str, Any]) -> bool:
-    """Whether a normaliser of `tokenizers` changes what is left of a blank whatever follows, and the other way round.
+    """Return whether a normaliser of `tokenizers` changes what is left of a blank whatever follows, and the other way
+    round.
 
     One that replaces a pattern does, where no match holds a character and a blank after it: these are patterns of
-    blanks, of one character, and of a text without such a place. A pattern of another kind, or a normaliser that is not
-    known, does not.
+    blanks, of one character, and of a text without such a position. A pattern of another kind, or an unknown
+    normaliser, does not.
     """
     if normalizer["type"] == "Sequence":
         return all(map(_in_place, normalizer["normalizers"]))

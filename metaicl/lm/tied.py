@@ -32,7 +32,8 @@ merged = PeftModel.from_pretrained(model, adapters).merge_and_unload()  # the na
 
 
 def adapted_tied_layers(model: Any) -> list[str]:
-    """The names of the embedding and the output layer where they share their weights and have adapters; else none."""
+    """Return the names of the embedding and the output layer where they share their weights and have adapters; else
+    none."""
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 

@@ -11,7 +11,7 @@ NAME = "tiny-random"
 
 
 def tiny_tokenizer() -> Any:
-    """One token a byte, and an end token."""
+    """Return a tokenizer with one token a byte, and an end token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -25,7 +25,7 @@ def tiny_tokenizer() -> Any:
 
 
 def tiny_model(seed: int = 0, width: int = 32, layers: int = 2, vocabulary: int = 257) -> Any:
-    """A random Llama of the given width (a multiple of 4) in float32, the same for the same seed."""
+    """Return a random Llama of the given width (a multiple of 4) in float32, the same for the same seed."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -69,7 +69,7 @@ def refuse_unless_whole(where: object, fix: str, **kinds: Iterable[str]) -> None
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """The names of the tensors that hold NaN or an infinity."""
+    """Return the names of the tensors that hold NaN or an infinity."""
     suspects = [n for n, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t.detach().sum())]
     return [n for n in suspects if not torch.isfinite(tensors[n]).all()]  # a sum can overflow
 
@@ -95,7 +95,7 @@ def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], where: object,
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Return the tensors of a safetensors file.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -107,7 +107,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_pickled(path: Path, fix: str) -> Any:
-    """The tensors of a file that `torch.save` wrote.
+    """Return the tensors of a file that `torch.save` wrote.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -118,7 +118,7 @@ def read_pickled(path: Path, fix: str) -> Any:
 
 @contextmanager
 def damage_refused(where: object, fix: str = AGAIN, *more: type[Exception]) -> Iterator[None]:
-    """A context in which a file of weights that is missing or cut off is the user's error.
+    """Return a context in which a file of weights that is missing or cut off is the user's error.
 
     Args:
         more: further exceptions by which the reader of the file says so.

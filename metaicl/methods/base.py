@@ -154,7 +154,7 @@ class Method(nn.Module, ABC):
         return cls(backbone, cls.prompt_format(form).subclassed(), cls.configured(options))
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """(loss sum, its weight) over the episodes; the outer loop divides after adding up over processes.
+        """Return (loss sum, its weight) over the episodes; the outer loop divides after adding up over processes.
 
         Raises:
             UserError: the method does not learn across tasks.
@@ -162,7 +162,7 @@ class Method(nn.Module, ABC):
         raise UserError(f"{type(self).__name__} is not meta-trained", fix="Evaluate it as it is.")
 
     def form_of(self, task: Task) -> PromptFormat:
-        """The prompt format bound to a task."""
+        """Return the prompt format bound to a task."""
         return self.form.of(task, self.backbone.tokenizer.apply_chat_template)
 
     def zero_loss(self) -> Tensor:
@@ -174,7 +174,7 @@ class Method(nn.Module, ABC):
         return nullcontext()
 
     def tokens(self, episode: Episode) -> int:
-        """The tokens that training on an episode runs, at least about: what it takes of a packed row."""
+        """Return the tokens that training on an episode runs, at least about: what it takes of a packed row."""
         form = self.form_of(episode.task)
         return sum(
             len(self.backbone.encode("".join(segment.text for segment in form.demonstration(e))))
@@ -191,11 +191,11 @@ class Method(nn.Module, ABC):
         """Learn from the support set; meta-parameters stay as they are."""
 
     def learned(self) -> dict[str, nn.Parameter]:
-        """The meta-learned parameters by name."""
+        """Return the meta-learned parameters by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
     def own_state(self) -> dict[str, Tensor]:
-        """The meta-learned parameters outside of the backbone, for the checkpoint."""
+        """Return the meta-learned parameters outside of the backbone, for the checkpoint."""
         return {n: p.detach() for n, p in self.learned().items() if not n.startswith("backbone.")}
 
     def refusal(self, task: Task) -> str | None:
@@ -211,16 +211,16 @@ class Method(nn.Module, ABC):
 
 
 def seeded(*names: object) -> torch.Generator:
-    """A generator (CPU) for one purpose; what it gives is a function of the names only."""
+    """Return a generator (CPU) for one purpose; what it gives is a function of the names only."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def support_keys(examples: Sequence[Example]) -> str:
-    """A name for a support set that two equal sets share, to seed what is random in an adaptation."""
+    """Return a name for a support set that two equal sets share, to seed what is random in an adaptation."""
     return "|".join(f"{e.content}={e.output or ' '.join(e.tags or ())}" for e in examples)
 
 
 def unordered_keys(examples: Sequence[Example]) -> str:
-    """`support_keys` of the same examples in any order."""
+    """Return `support_keys` of the same examples in any order."""
     return support_keys(sorted(examples, key=lambda e: support_keys([e])))

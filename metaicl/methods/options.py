@@ -87,8 +87,8 @@ def option_types(config: type[Options]) -> dict[str, Any]:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type. Numbers with a `Range` are left to `check_ranges`, and what a list or a mapping
-    holds to the method."""
+    """Return whether a value is of a type. Numbers with a `Range` are left to `check_ranges`, and what a list or a
+    mapping holds to the method."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return any(isinstance(part, Range) for part in parts) or fits(value, parts[0])
@@ -117,7 +117,7 @@ def described(kind: Any) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether JSON gives the value back as it is."""
+    """Return whether JSON gives the value back as it is."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if isinstance(value, list):

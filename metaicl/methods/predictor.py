@@ -36,15 +36,16 @@ class Predictor:
         """Do now what serves all queries to come, where it was put off (a prompt's states), so that it can be timed."""
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        """One array `[options]` a query; higher is better. All queries have options."""
+        """Return one array `[options]` a query; higher is better. All queries have options."""
         raise UserError(f"{type(self).__name__} does not score options")
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
-        """One answer text a query."""
+        """Return one answer text a query."""
         raise UserError(f"{type(self).__name__} does not generate text")
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
-        """(tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as text."""
+        """Return (tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as
+        text."""
         return None
 
     def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
@@ -56,7 +57,7 @@ class Predictor:
         return [parse_tags(text, q.tokens or ()) for text, q in zip(texts, queries, strict=True)]
 
     def answers(self, queries: Sequence[Example]) -> list[Answer]:
-        """The best option, the generated text or the tags, by the form of the queries (all of one form).
+        """Return the best option, the generated text or the tags, by the form of the queries (all of one form).
 
         Ties go to the first option.
         """
@@ -105,7 +106,7 @@ class AveragePredictor(Predictor):
         return names, np.stack(list(map(log_mean_share, zip(*(scores for _, scores in found), strict=True))))
 
     def tag(self, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-        """By the mean probabilities; where tags are text, what most members give."""
+        """Return the tags by the mean probabilities; where tags are text, what most members give."""
         scored = self.tag_scores(queries)
         return (
             best_tags(*scored, queries) if scored else majority_vote([member.tag(queries) for member in self.members])
@@ -113,7 +114,7 @@ class AveragePredictor(Predictor):
 
 
 def best_tags(names: Sequence[str], scores: np.ndarray, queries: Sequence[Example]) -> list[tuple[str, ...]]:
-    """Each word's best tag by its row of `scores`, query by query; O where there is no tag to choose."""
+    """Return each word's best tag by its row of `scores`, query by query; O where no tag can be chosen."""
     words = iter([names[i] for i in scores.argmax(1)] if names else ["O"] * len(scores))
     return [tuple(next(words) for _ in q.tokens or ()) for q in queries]
 

@@ -41,7 +41,8 @@ FOLDS = 4  # the folds in which demonstrations are scored given the others: docs
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
-    """How an option's score is reduced over its tokens: as requested, else the mean (direct) or the sum (channel)."""
+    """Return how an option's score is reduced over its tokens: as requested, else the mean (direct) or the sum
+    (channel)."""
     return length or ("sum" if form.channel else "token_mean")
 
 
@@ -122,7 +123,7 @@ class PromptScorer(Predictor):
 
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        """One float array `[options]` a query, in their order: higher is more likely."""
+        """Return one float array `[options]` a query, in their order: higher is more likely."""
         new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
         crossed = [o for o in new if self._crosses(o)]
         texts = () if self.form.channel else BLANKS[self.calibration]  # a channel prompt scores the query
@@ -140,12 +141,12 @@ class PromptScorer(Predictor):
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
     def _crosses(self, options: tuple[str, ...]) -> bool:
-        """Whether demonstrations are scored for the prior of these options."""
+        """Return whether demonstrations are scored for the prior of these options."""
         return self.calibration == "cross_fit" and {e.options for e in self.support} == {options}
 
     def _crossed_prior(self) -> np.ndarray:
-        """The prior of the demonstrations' options by cross-fitting: their mean share where each demonstration is a
-        query given others, over their share of the answers, as a log."""
+        """Return the prior of the demonstrations' options by cross-fitting: their mean share where each
+        demonstration is a query given others, over their share of the answers, as a log."""
         shown = self.support[: len(self.support) - self.dropped] or self.support
         folds = min(FOLDS, len(shown))
         found: list[np.ndarray] = []
@@ -190,8 +191,8 @@ class PromptScorer(Predictor):
     def _row_logprobs(
         self, prefix: Sequence[int], branches: Sequence[Sequence[Branch]]
     ) -> list[list[np.ndarray]] | None:
-        """The log-probabilities of the scored tokens of each query's branches, from one packed row; None where memory
-        runs out."""
+        """Return the log-probabilities of the scored tokens of each query's branches, from one packed row; None
+        where memory runs out."""
         tree = PromptTree()
         shared = self.backbone.shares(len(prefix) + max((len(b.ids) for bs in branches for b in bs), default=0))
         at_once = any(b.scored == 0 for bs in branches for b in bs)  # the token before it is in the row then
@@ -227,7 +228,7 @@ class PromptScorer(Predictor):
 
     @torch.no_grad()
     def generate(self, queries: Sequence[Example], max_new_tokens: int | None = None, beams: int = 1) -> list[str]:
-        """Answers up to the first line break, greedy or by beam search, in batches that share the prefix.
+        """Return answers up to the first line break, greedy or by beam search, in batches that share the prefix.
 
         `max_new_tokens` None allows twice the longest demonstrated answer and 8 tokens more. Beam search ends when a
         query has `beams` finished answers; the best log-probability a token wins (transformers' `early_stopping=True`).
@@ -272,18 +273,19 @@ class PromptScorer(Predictor):
         log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
     def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
-        """The prompt with these branches; the number of demonstrations that were left out is kept."""
+        """Return the prompt with these branches; the number of demonstrations that were left out is kept."""
         fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved)
         self.dropped = fitted.dropped
         return fitted
 
     def _prefix(self, fitted: Fitted) -> Sequence[int]:
-        """The tokens whose states serve all queries."""
+        """Return the tokens whose states serve all queries."""
         return fitted.prompt.stable
 
     @contextmanager
     def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
-        """The prefix's states, which end as they were; made again after an error, for some layers may hold others."""
+        """Return the prefix's states, which end as they were; made again after an error, for some layers may hold
+        others."""
         known, self._kept = self._kept, ((), None)
         past = self.backbone.prefix(prefix, self.params, *known)
         yield past
@@ -292,7 +294,7 @@ class PromptScorer(Predictor):
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:
-    """The first queries that fit into a row together, and one at least."""
+    """Return the first queries that fit into a row together, and one at least."""
     used, count = sizes[order[0]], 1
     while count < len(order) and used + sizes[order[count]] <= budget:
         used += sizes[order[count]]

@@ -16,7 +16,7 @@ from task_suites.core.errors import UserError
 
 @dataclass(frozen=True)
 class Run(os.PathLike[str]):
-    """One meta-training. It stands for its folder wherever a trained method is asked for.
+    """One meta-training. It stands for its folder wherever a trained method is expected.
 
     Attributes:
         folder: what `metaicl train` wrote.

@@ -1,10 +1,10 @@
 """Folders that are replaced whole, so that a process killed at any moment leaves a whole one.
 
-A folder cannot be put in the place of another in one step. `whole_folder` therefore leaves a trail of fixed names:
+A folder cannot replace another in one step. `whole_folder` therefore leaves a trail of fixed names:
 
     NAME        the folder
     .NAME.new   the one being written; worth nothing until the block has ended
-    .NAME.old   the one that was there, while the new one takes its place
+    .NAME.old   the one that was there, while the new one replaces it
 
 Killed between the two renames, NAME is missing and .NAME.old is whole. `recover` then puts that one back.
 """
@@ -26,7 +26,7 @@ from task_suites.core.errors import UserError
 
 
 def interrupted(target: Path) -> bool:
-    """Return whether a save of `target` was killed at the moment when the folder itself was out of its place."""
+    """Return whether a save of `target` was killed at the moment when the folder itself had been renamed."""
     return not target.exists() and _old(target).is_dir()
 
 
@@ -44,10 +44,10 @@ def recover(target: Path) -> None:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` when the block ends well, and vanishes when it does not.
+    """Yield a new folder that replaces `target` when the block ends well, and vanishes when it does not.
 
     Raises:
-        UserError: the disk is full or the place is not writable.
+        UserError: the disk is full or the path is not writable.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     recover(target)
@@ -67,7 +67,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def set_aside(folder: Path) -> Path:
-    """Rename a folder to the first free name of NAME.earlier-1, NAME.earlier-2, ... and return its new place."""
+    """Rename a folder to the first free name of NAME.earlier-1, NAME.earlier-2, ... and return its new path."""
     number = 1
     while (place := folder.with_name(f"{folder.name}.earlier-{number}")).exists():
         number += 1

@@ -105,7 +105,7 @@ def read_record(folder: Path) -> RunRecord | None:
 
 
 def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
-    """Every option that decides a run's result, resolved, by its name on the command line."""
+    """Return every option that decides a run's result, resolved, by its name on the command line."""
     run, base = resolved(run), models.lasting_name(run.backbone.model)
     backbone = settled(run.backbone, device_for(run.backbone))
     parts: dict[str, Mapping[str, Any]] = {

@@ -48,7 +48,7 @@ def check_training(
     validated = [task for task in held_out if config.eval_steps and method.refusal(task) is None]
     if config.eval_steps and not validated:
         raise UserError(
-            "eval_steps is set, and there is no meta-validation task that the method takes",
+            "eval_steps is set, and the method takes none of the meta-validation tasks",
             found=f"{counted(len(held_out), 'meta-validation task')}",
             fix="Set --eval_steps 0, or put tasks under meta_validation in suite.yaml.",
         )
@@ -87,7 +87,7 @@ def check_examples(method: Method, examples: Iterable[tuple[Task, str, int, Exam
     """Check that each example fits into the model's context when it stands by itself in a prompt.
 
     Raises:
-        TooLong: names the first that does not, with its place, and counts the others.
+        TooLong: names the first that does not, with its position, and counts the others.
     """
     context = method.backbone.context
     found: list[tuple[Task, str, int, Example, int]] = []

@@ -127,7 +127,7 @@ class Trainer:
     # -- one step ------------------------------------------------------------------------------------------------
 
     def take_step(self) -> dict[str, float]:
-        """One optimiser step; its loss (per unit of weight, over all processes), rate and gradient norm."""
+        """Take one optimiser step; return its loss (per unit of weight, over all processes), rate and gradient norm."""
         config, world = self.config, self.accelerator.num_processes
         episodes = training_episodes(self.tasks, config, self.step)
         check_episodes(self.method, episodes)  # of all processes, so that all stop alike

@@ -1,4 +1,4 @@
-"""Chat templates of the kinds that models bring."""
+"""Chat templates of the kinds that models have."""
 
 from __future__ import annotations
 

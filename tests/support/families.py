@@ -86,7 +86,7 @@ def wrap(model: Any, attention: str = "auto", weights: str = "frozen", precision
 
 @torch.no_grad()
 def own_logprobs(model: Any, of: PromptTree) -> torch.Tensor:
-    """Of all nodes but the first, from one plain forward pass of the model itself for each leaf."""
+    """Return the log-probabilities of all nodes but the first, by a plain forward pass of the model for each leaf."""
     found = torch.zeros(len(of))
     for leaf in set(range(len(of))) - set(of.parent):
         path = of.path(leaf)

@@ -1,4 +1,4 @@
-"""Which task and how many demonstrations a training episode gets: functions of (seed, number), in the asked shares."""
+"""Which task and how many demonstrations a training episode gets: functions of (seed, number), in requested shares."""
 
 from __future__ import annotations
 

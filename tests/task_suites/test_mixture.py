@@ -134,7 +134,7 @@ def test_what_one_suite_has_on_two_sides_by_itself_is_not_for_the_mixture_to_ref
 
 def test_a_source_that_is_its_suites_own_name_ties_nothing_also_in_an_audit(two):
     suites = {"a": suite_of("a", t1="a"), "b": suite_of("b", "meta_test", u1="a", u2="b")}
-    merged = merge(suites)  # "a" is a data set in b alone
+    merged = merge(suites)  # "a" is a data set in b only
     assert shared_sources(merged) == []
     embedded = SuiteConfig(["embedded", two[0]]).choose()
     assert shared_sources(embedded) == [] and embedded.name == "embedded+small"

@@ -20,7 +20,7 @@ BLOCK = 128  # rows and keys of a block: FlexAttention's own
 
 
 def block_mask(row: Packed, device: torch.device, prefix: int = 0) -> Any:
-    """Which of `prefix + length` keys each of the row's tokens sees, as FlexAttention's block mask.
+    """Return which of `prefix + length` keys each of the row's tokens sees, as FlexAttention's block mask.
 
     All rows see the whole prefix, and row q sees row k where `k <= q < subtree_end[k]`.
     """
@@ -41,7 +41,8 @@ def block_mask(row: Packed, device: torch.device, prefix: int = 0) -> Any:
 
 
 def _blocks(first: Tensor, stop: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """`[row blocks, key blocks]` twice: whether a row of the block may see one of its keys, and whether all see all."""
+    """Return `[row blocks, key blocks]` twice: whether a row of the block may see one of its keys, and whether all
+    see all."""
     start = torch.arange(0, length, BLOCK)[:, None]
     short = -len(first) % BLOCK  # a last block that is not full has keys that nothing sees
     begin = torch.nn.functional.pad(first, (0, short), value=length + BLOCK).unflatten(0, (-1, BLOCK))
@@ -52,8 +53,8 @@ def _blocks(first: Tensor, stop: Tensor, length: int) -> tuple[Tensor, Tensor]:
 
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """`[1, 1, row blocks]` how many key blocks each block of rows has, and `[1, 1, row blocks, key blocks]` which
-    (these first, in their order)."""
+    """Return `[1, 1, row blocks]` how many key blocks each block of rows has, and `[1, 1, row blocks, key blocks]`
+    which (these first, in their order)."""
     order = blocks.int().argsort(dim=1, descending=True, stable=True)
     return blocks.sum(1, dtype=torch.int32)[None, None], order.int()[None, None]
 

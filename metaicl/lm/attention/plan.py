@@ -42,7 +42,7 @@ class Bundles:
     Attributes:
         rows: `[bundles, size]` rows of the packed row; a short bundle repeats its first row.
         own: `[bundles, size]` false at those repetitions.
-        sees: `[bundles, size, size]` which place sees which.
+        sees: `[bundles, size, size]` which position sees which.
     """
 
     rows: Tensor
@@ -56,7 +56,7 @@ class Bundles:
 
     @cached_property
     def placed(self) -> Tensor:
-        """The rows of the bundles' own places, bundle by bundle."""
+        """Return the rows of the bundles' own positions, bundle by bundle."""
         return self.rows[self.own]
 
 
@@ -116,7 +116,7 @@ class TreePlan:
 
 
 def plan(subtree_end: Tensor, prefix: int = 0, smooth: bool = False) -> TreePlan:
-    """The plan of a packed row from its ancestor intervals (`Packed.subtree_end`) after a cached prefix."""
+    """Return the plan of a packed row from its ancestor intervals (`Packed.subtree_end`) after a cached prefix."""
     ends = subtree_end.tolist()
     above = [Span(0, len(ends), 0, prefix, causal=False)] if prefix and ends else []
     chains: list[tuple[int, int]] = []

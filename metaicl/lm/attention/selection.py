@@ -9,8 +9,8 @@
     last network  the last layer's network runs at those positions only (metaicl/lm/last_network.py)
 
 The attentions are tried in the order that is quickest on this machine (metaicl/lm/attention/speed.py). First the model
-is asked whether it can be run that way at all; then the way has to give the log-probabilities of plain sequences on a
-few tokens. Either answer may be a refusal, which has a reason; `Choice.fallbacks` lists them. Only a refusal is caught
+is checked for whether it can be run that way at all; then the log-probabilities of a few tokens must be those of plain
+sequences. Either answer may be a refusal, which has a reason; `Choice.fallbacks` lists them. Only a refusal is caught
 here, so that a bug in a quicker way is not mistaken for a model that does not take it.
 """
 
@@ -74,7 +74,7 @@ class Choice:
 
 
 def choose(backbone: Backbone) -> Choice:
-    """The quickest ways that the model takes; the backbone is left in them.
+    """Return the quickest ways that the model takes; the backbone is left in them.
 
     Raises:
         UserError: `attn_implementation` asks for an attention that the model does not take.
@@ -138,7 +138,7 @@ def refusal(backbone: Backbone, kind: Attention) -> str | None:
 
 
 def ask(backbone: Backbone, kind: Attention) -> None:
-    """What can be known of an attention and a model before it is tried.
+    """Refuse what is known not to work for an attention and a model, before it is tried.
 
     Raises:
         Refused: the model cannot have it.
@@ -149,9 +149,9 @@ def ask(backbone: Backbone, kind: Attention) -> None:
     if missing := [name for name in NEEDED if name not in arguments(model)]:
         raise Refused(f"its forward pass takes no {' and no '.join(missing)}")
     if getattr(config, "alibi", False):
-        raise Refused("its ALiBi biases go by places in the row")
+        raise Refused("its ALiBi biases depend on positions in the row")
     if backbone.window == 0:
-        raise Refused("its local attention goes by places in the row")
+        raise Refused("its local attention depends on positions in the row")
     if kind not in OURS:
         return
     own = backbone.own_implementation
@@ -164,8 +164,9 @@ def ask(backbone: Backbone, kind: Attention) -> None:
 
 
 def shared_depth(shape: Any) -> int | None:
-    """The longest sequence whose prefixes can be shared, where that is less than all: within it, a sliding window and
-    chunked attention hide nothing, and a rotation that depends on the whole length stays as it is. 0: none can."""
+    """Return the longest sequence whose prefixes can be shared, where that is less than all: within it, a sliding
+    window and chunked attention hide nothing, and a rotation that depends on the whole length stays as it is. 0:
+    none can."""
     kinds = set(getattr(shape, "layer_types", None) or ())
     rotation = getattr(shape, "rope_parameters", None) or {}
     limits = []
@@ -173,7 +174,7 @@ def shared_depth(shape: Any) -> int | None:
         limits.append(getattr(shape, "sliding_window", None))
     if not kinds or "chunked_attention" in kinds:
         limits.append(getattr(shape, "attention_chunk_size", None))
-    if "local" in (getattr(shape, "attention_layers", None) or ()):  # GPT-Neo's window goes by places in the row
+    if "local" in (getattr(shape, "attention_layers", None) or ()):  # GPT-Neo's window depends on positions in the row
         return 0
     if rotation.get("rope_type") in ("dynamic", "longrope"):
         limits.append(rotation.get("original_max_position_embeddings") or shape.max_position_embeddings)
@@ -181,7 +182,7 @@ def shared_depth(shape: Any) -> int | None:
 
 
 def arguments(model: nn.Module) -> dict[str, inspect.Parameter]:
-    """The arguments of a model's forward pass, by name."""
+    """Return the arguments of a model's forward pass, by name."""
     return dict(inspect.signature(model.forward).parameters)
 
 

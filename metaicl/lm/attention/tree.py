@@ -74,8 +74,9 @@ def tree_attention(
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float, total: Tensor | None = None
 ) -> Tensor:
-    """Of `[heads, rows, width]` and twice `[key heads, prefix + rows, width]`, the output `[rows, heads, width]` in the
-    query's precision, block by block; the log-sum-exp is written into `total` (`[rows, heads]`), if given.
+    """Return, for `[heads, rows, width]` and twice `[key heads, prefix + rows, width]`, the output `[rows, heads,
+    width]` in the query's precision, block by block; the log-sum-exp is written into `total` (`[rows, heads]`), if
+    given.
 
     What blocks see whole is one kernel's; its output and log-sum-exp stand beside their other keys as one more value
     and score.
@@ -112,7 +113,7 @@ def _attend(
 
 
 def _attend_plainly(query: Tensor, key: Tensor, value: Tensor, tree: TreePlan, scale: float) -> Tensor:
-    """`_attend` in operations that autograd differentiates as often as needed."""
+    """Return `_attend` in operations that autograd differentiates as often as needed."""
     by_key = query.unflatten(0, (len(key), -1))
     found = []
     for block in (block for alike in tree.blocks for block in alike):
@@ -185,7 +186,7 @@ class TreeAttention(torch.autograd.Function):
 
 
 def _gathered(query: Tensor, key: Tensor, value: Tensor, part: Bundles, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The states of bundles, `[bundles, size, heads, width]`, key heads repeated."""
+    """Return the states of bundles, `[bundles, size, heads, width]`, key heads repeated."""
     group = query.shape[1] // key.shape[1]
     k, v = (t[:, :, None].expand(-1, -1, group, -1)[part.rows + prefix].flatten(2, 3) for t in (key, value))
     return query[part.rows], k, v
@@ -211,7 +212,7 @@ def _fused_backward(
 
 
 def _views(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The query's `_view`, and keys and values as the kernel takes them beside it."""
+    """Return the query's `_view`, and keys and values as the kernel takes them beside it."""
     k, v = (t.transpose(0, 1) for t in (key, value))
     if causal:
         group = query.shape[1] // key.shape[1]
@@ -222,13 +223,14 @@ def _views(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> tuple[Ten
 
 
 def _view(states: Tensor, key_heads: int, causal: bool) -> Tensor:
-    """`[rows, heads, width]` as `[key heads, group, rows, width]`; folded, `[1, key heads, group * rows, width]`."""
+    """Return `[rows, heads, width]` as `[key heads, group, rows, width]`; folded, `[1, key heads, group * rows,
+    width]`."""
     split = states.unflatten(1, (key_heads, -1)).permute(1, 2, 0, 3)
     return split if causal else split.flatten(1, 2)[None]
 
 
 def _rows_first(states: Tensor, rows: int, causal: bool) -> Tensor:
-    """`_view` taken back."""
+    """Return `_view` taken back."""
     split = states if causal else states[0].unflatten(1, (-1, rows))
     return split.permute(2, 0, 1, 3).flatten(1, 2)
 
@@ -251,7 +253,7 @@ def _fused_bundles_backward(
 
 
 def _checked(lse: Tensor, out: Tensor) -> Tensor:
-    """The log-sum-exp, if it is laid out as this PyTorch's should be (it has been rows first, too).
+    """Return the log-sum-exp, if it is laid out as this PyTorch's should be (it has been rows first, too).
 
     Raises:
         Refused: it is not.

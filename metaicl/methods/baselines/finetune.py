@@ -80,7 +80,7 @@ class FineTune(Method):
             return self.model.predictor(task, support, self.tuned(task, support))
 
     def tuned(self, task: Task, support: Sequence[Example]) -> dict[str, Tensor]:
-        """The weights of the step with the best dev loss (the last where there are no dev shots)."""
+        """Return the weights of the step with the best dev loss (the last step without dev shots)."""
         train, dev = self.split(support)
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         best = {n: p.detach().clone() for n, p in params.items()}
@@ -100,7 +100,8 @@ class FineTune(Method):
         return best
 
     def split(self, support: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-        """(training shots, dev shots): the dev part is drawn class by class, seeded by the support set itself."""
+        """Return (training shots, dev shots): the dev part is drawn class by class, seeded by the support set
+        itself."""
         wanted = int(len(support) * self.config.dev_share) if len(support) >= 4 else 0
         order = list(range(len(support)))
         random.Random(f"finetune/{support_keys(support)}").shuffle(order)

@@ -72,7 +72,7 @@ class SetFit(EmbeddingMethod):
         return EmbeddingPredictor(self, support, self.tuned(support))
 
     def tuned(self, support: Sequence[Example]) -> dict[str, Tensor]:
-        """The adapters after all steps (as they were, where no two items make a pair)."""
+        """Return the adapters after all steps (as they were, where no two items make a pair)."""
         params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
         answers = item_labels(support)
         names = self.classes(support)
@@ -101,7 +101,7 @@ class SetFit(EmbeddingMethod):
 
 
 def pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(first, second, same class) of all unordered pairs of items, `[n (n - 1) / 2]` each."""
+    """Return (first, second, same class) of all unordered pairs of items, `[n (n - 1) / 2]` each."""
     first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     return first, second, labels[first] == labels[second]
 

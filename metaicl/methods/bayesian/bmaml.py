@@ -75,18 +75,18 @@ class BayesianMAML(GradientMethod):
         )
 
     def start(self) -> dict[str, Tensor]:
-        """All particles as one set of weights: `number:name` is a weight of one particle."""
+        """Return all particles as one set of weights: `number:name` is a weight of one particle."""
         first = self.backbone.trainable()
         names = [f"{m}:{n}" for m in range(self.config.particles) for n in first]
         return dict(zip(names, [*first.values(), *self.others], strict=True))
 
     def particle(self, params: Params, number: int) -> dict[str, Tensor]:
-        """The weights of one particle, as the backbone calls them."""
+        """Return the weights of one particle, as the backbone calls them."""
         head = f"{number}:"
         return {n.removeprefix(head): p for n, p in params.items() if n.startswith(head)}
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:
-        """The sum of the particles' inner losses: its gradient at a particle is the particle's own."""
+        """Return the sum of the particles' inner losses: its gradient at a particle is the particle's own."""
         each = [super(BayesianMAML, self).support_loss(task, support, self.particle(params, m)) for m in self._numbers]
         return torch.stack(each).sum()
 
@@ -118,7 +118,7 @@ class BayesianMAML(GradientMethod):
         return distance, torch.ones((), device=distance.device)
 
     def leader(self, episode: Episode, chaser: Params) -> dict[str, Tensor]:
-        """The chaser after `leader_steps` more steps, on support and queries; no gradient goes into it."""
+        """Return the chaser after `leader_steps` more steps, on support and queries; no gradient goes into it."""
         examples = (*episode.support, *episode.queries)
         after = last(self.steps(episode.task, examples, chaser, 0, self.config.leader_steps), chaser)
         return {n: p.detach() for n, p in after.items()}

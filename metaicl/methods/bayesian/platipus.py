@@ -101,7 +101,7 @@ class PLATIPUS(GradientMethod):
 
 
 def drawn(mean: Params, log_deviation: Iterable[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A draw from the diagonal Gaussian, by reparameterisation: a function of mean and deviation."""
+    """Return a draw from the diagonal Gaussian, by reparameterisation: a function of mean and deviation."""
     noise = [torch.randn(p.shape, generator=generator, dtype=p.dtype).to(p.device) for p in mean.values()]
     return {n: p + s.exp() * e for (n, p), s, e in zip(mean.items(), log_deviation, noise, strict=True)}
 

@@ -52,7 +52,7 @@ class AdaptedModel:
         return self.prompts.longest(task, shown, asked)
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> tuple[Tensor, Tensor]:
-        """(inner loss sum, its weight): supervised tokens, queries or words."""
+        """Return (inner loss sum, its weight): supervised tokens, queries or words."""
         if self.words and support[0].form == "tags":
             return self.words.support_loss(support, params)
         if self.in_context:
@@ -62,13 +62,14 @@ class AdaptedModel:
     def query_loss(
         self, task: Task, support: Sequence[Example], queries: Sequence[Example], params: Params | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(loss sum, weight) of the queries' answers by these weights; the backbone's own where there are none."""
+        """Return (loss sum, weight) of the queries' answers by these weights; the backbone's own where there are
+        none."""
         if self.words and queries[0].form == "tags":
             return self.words.query_loss(support, queries, params)
         return self.prompts.loss([(task, support if self.in_context else (), queries)], params)
 
     def predictor(self, task: Task, support: Sequence[Example], params: Params) -> Predictor:
-        """What answers with these weights."""
+        """Return what answers with these weights."""
         if self.words and task.form == "tags":
             return EmbeddingPredictor(self.words, support, params)
         return self.prompts.predictor(task, support, params)
@@ -90,8 +91,8 @@ class WordClasses(EmbeddingMethod):
         return -SCALE * euclidean(queries, class_means(shots, labels, classes))
 
     def support_loss(self, support: Sequence[Example], params: Params) -> tuple[Tensor, Tensor]:
-        """(cross-entropy sum, words) of each sentence's words against the class means of the other sentences. A word
-        whose class no other sentence has does not count: a single sentence teaches nothing."""
+        """Return (cross-entropy sum, words) of each sentence's words against the class means of the other sentences.
+        A word whose class no other sentence has does not count: a single sentence teaches nothing."""
         names, answers = self.classes(support), item_labels(support)
         vectors = self.embed(support, params)
         labels = torch.tensor([names.index(a) for a in answers], device=vectors.device)
@@ -112,7 +113,7 @@ class WordClasses(EmbeddingMethod):
     def query_loss(
         self, support: Sequence[Example], queries: Sequence[Example], params: Params | None
     ) -> tuple[Tensor, Tensor]:
-        """(cross-entropy sum, words) of the queries' words whose class a demonstration has."""
+        """Return (cross-entropy sum, words) of the queries' words whose class a demonstration has."""
         names, answers = self.classes(support), item_labels(queries)
         kept = [i for i, answer in enumerate(answers) if answer in names]
         vectors = self.embed(queries, params)

@@ -98,7 +98,7 @@ class GradientMethod(Method):
         return self.model.longest(task, support, queries)
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
-        """The sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
+        """Return the sum of `outer` over the episodes. What an outer loss does not touch gets a gradient of zero."""
         losses, weights = [], []
         for episode in episodes:
             with self.learning(self.config.order):
@@ -109,15 +109,16 @@ class GradientMethod(Method):
 
     @abstractmethod
     def outer(self, episode: Episode) -> tuple[Tensor, Tensor]:
-        """(outer loss sum, its weight) of one episode."""
+        """Return (outer loss sum, its weight) of one episode."""
 
     def update(self, params: Params, grads: Sequence[Tensor], step: int, loss: Tensor) -> dict[str, Tensor]:
-        """The weights after inner step number `step` (from 0), from those before it, their gradients (clipped) and
-        the inner loss; by default gradient descent at `inner_lr`."""
+        """Return the weights after inner step number `step` (from 0), from those before it, their gradients
+        (clipped) and the inner loss; by default gradient descent at `inner_lr`."""
         return gradient_step(params, grads, self.config.inner_lr)
 
     def rule(self, support: Sequence[Example]) -> Update:
-        """The update of one inner loop; what its steps share (a mask, a memory) is made here. Clips, then `update`."""
+        """Return the update of one inner loop; what its steps share (a mask, a memory) is made here. Clips, then
+        `update`."""
 
         def step(params: Params, grads: Sequence[Tensor], number: int, loss: Tensor) -> dict[str, Tensor]:
             return self.update(params, self.clipped(grads), number, loss)
@@ -125,7 +126,8 @@ class GradientMethod(Method):
         return step
 
     def learning(self, order: int) -> ExitStack:
-        """The context of an inner loop: lower layers once; attention with second derivatives where `order` is 2."""
+        """Return the context of an inner loop: lower layers once; attention with second derivatives where `order` is
+        2."""
         stack = ExitStack()
         stack.enter_context(torch.enable_grad())
         stack.enter_context(self.backbone.lower.once())
@@ -134,18 +136,18 @@ class GradientMethod(Method):
         return stack
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:
-        """The mean inner loss."""
+        """Return the mean inner loss."""
         loss, weight = self.model.support_loss(task, support, params)
         return loss / weight
 
     def query_loss(self, episode: Episode, params: Params) -> tuple[Tensor, Tensor]:
-        """(loss sum, weight) of the queries' answers by these weights."""
+        """Return (loss sum, weight) of the queries' answers by these weights."""
         return self.model.query_loss(episode.task, episode.support, episode.queries, params)
 
     def steps(
         self, task: Task, support: Sequence[Example], start: Params, order: int = 1, count: int | None = None
     ) -> Iterator[dict[str, Tensor]]:
-        """The weights after each inner step (`descend`); none without a support set.
+        """Return the weights after each inner step (`descend`); none without a support set.
 
         Raises:
             UserError: the inner loop diverges: its loss is no longer finite, or ten times what it was.
@@ -156,7 +158,7 @@ class GradientMethod(Method):
     def descend(
         self, task: Task, batches: Sequence[Sequence[Example]], start: Params, order: int
     ) -> Iterator[dict[str, Tensor]]:
-        """The weights after each inner step, one on each of these batches."""
+        """Return the weights after each inner step, one on each of these batches."""
         turn = chain(batches, batches[-1:])  # the last one is computed again after its step
 
         def loss_of(params: Params) -> Tensor:
@@ -170,14 +172,14 @@ class GradientMethod(Method):
         return clipped(grads, self.config.clip)
 
     def inner(self, task: Task, support: Sequence[Example], start: Params | None = None) -> dict[str, Tensor]:
-        """The weights after all steps of a test, from `start` (the meta-learned weights), as new leaves."""
+        """Return the weights after all steps of a test, from `start` (the meta-learned weights), as new leaves."""
         start = self.start() if start is None else start
         with self.learning(1):
             after = last(self.steps(task, support, start, 0, self.config.test_steps), start)
         return leaves(after)
 
     def start(self) -> dict[str, Tensor]:
-        """The meta-learned weights from which the inner loop starts."""
+        """Return the meta-learned weights from which the inner loop starts."""
         return dict(self.backbone.trainable())
 
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
@@ -186,5 +188,5 @@ class GradientMethod(Method):
 
 
 def last(steps: Iterable[Params], start: Params) -> Params:
-    """The weights after the last of some steps, or the start; those between are not kept."""
+    """Return the weights after the last of some steps, or the start; those between are not kept."""
     return next(iter(deque(steps, maxlen=1)), start)

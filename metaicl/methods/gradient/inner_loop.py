@@ -26,7 +26,7 @@ DIVERGED = 10.0  # a loss of this many times its first value (and more than one 
 def descend(
     loss_of: Callable[[Params], Tensor], start: Params, update: Update, count: int, order: int = 1, task: str = ""
 ) -> Iterator[dict[str, Tensor]]:
-    """The weights after each of `count` steps.
+    """Yield the weights after each of `count` steps.
 
     Args:
         loss_of: the inner loss (a scalar) of some weights.
@@ -66,7 +66,7 @@ def descend(
 
 
 def gradients(loss: Tensor, params: Params, order: int) -> tuple[Tensor, ...]:
-    """The gradient of a loss at some weights, zeros where it does not touch them; in the graph at order 2."""
+    """Return the gradient of a loss at some weights, zeros where it does not touch them; in the graph at order 2."""
     return torch.autograd.grad(
         loss, list(params.values()), create_graph=order == 2, allow_unused=True, materialize_grads=True
     )
@@ -75,7 +75,8 @@ def gradients(loss: Tensor, params: Params, order: int) -> tuple[Tensor, ...]:
 def gradient_step(
     params: Params, grads: Sequence[Tensor], rates: float | Sequence[float | Tensor]
 ) -> dict[str, Tensor]:
-    """The weights less their gradients at one rate, or at a rate for each weight tensor (a number, or elementwise)."""
+    """Return the weights less their gradients at one rate, or at a rate for each weight tensor (a number, or
+    elementwise)."""
     each = [rates] * len(grads) if isinstance(rates, float | int) else rates
     return {n: p - rate * g for (n, p), g, rate in zip(params.items(), grads, each, strict=True)}
 
@@ -90,7 +91,7 @@ def clipped(grads: Sequence[Tensor], norm: float) -> Sequence[Tensor]:
 
 
 def leaves(params: Params) -> dict[str, Tensor]:
-    """The same values outside of any graph."""
+    """Return the same values outside of any graph."""
     return {n: p.detach().requires_grad_() for n, p in params.items()}
 
 

@@ -83,7 +83,8 @@ class CellOptimizer(nn.Module):
             self.input_gate.bias.fill_(_logit(inner_lr))
 
     def begin(self) -> Any:
-        """A call (weights `[n]`, gradients `[n]`, loss) -> weights `[n]` that remembers its own earlier steps."""
+        """Return a call (weights `[n]`, gradients `[n]`, loss) -> weights `[n]` that remembers its own earlier
+        steps."""
         memory: dict[str, Any] = {"lstm": None, "f": 0.0, "i": 0.0}
 
         def step(weights: Tensor, grads: Tensor, loss: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class CellOptimizer(nn.Module):
 
 
 def preprocessed(x: Tensor, p: float = 10.0) -> Tensor:
-    """`[..., 2]`: (log|x| / p, sign x) where |x| >= e^-p, else (-1, e^p x); continuous where the two meet."""
+    """Return `[..., 2]`: (log|x| / p, sign x) where |x| >= e^-p, else (-1, e^p x); continuous where the two meet."""
     x = x.detach()
     large = x.abs() >= math.exp(-p)
     size = torch.where(large, x.abs().clamp(min=math.exp(-p)).log() / p, -torch.ones_like(x))

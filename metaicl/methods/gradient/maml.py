@@ -83,7 +83,7 @@ class MAML(GradientMethod):
         return total, weights[-1]
 
     def importance(self, steps: int, number: int) -> list[float]:
-        """The weight of the outer loss after each step in training episode `number`; they sum to 1."""
+        """Return the weight of the outer loss after each step in training episode `number`; they sum to 1."""
         anneal = self.config.anneal
         done = 1.0 if self.config.outer_loss == "last" else min(1.0, number / anneal) if anneal else 0.0
         return [(1 - done) / steps + (done if step == steps - 1 else 0.0) for step in range(steps)]

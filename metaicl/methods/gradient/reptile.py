@@ -57,7 +57,7 @@ class Reptile(GradientMethod):
         return distance / 2, torch.ones((), device=distance.device)
 
     def batches(self, episode: Episode) -> Iterator[Sequence[Example]]:
-        """The examples of each inner step of meta-training, by the episode's key."""
+        """Yield the examples of each inner step of meta-training, by the episode's key."""
         examples = (*episode.support, *(episode.queries if self.config.use_queries else ()))
         size = min(self.config.batch or len(examples), len(examples))
         if size == len(examples):

@@ -2,7 +2,7 @@
 
 A layer y = W x becomes y = T W x. Inner steps move only W; T is meta-learned, and through it the product T W moves by
 -a T T^t dL/d(TW): T T^t is the metric of the step. Here W is a LoRA adapter and T stands on its output, which is
-y = W_0 x + s T B A x with T the identity at the start. The model is as it was: it is called with T B in B's place.
+y = W_0 x + s T B A x with T the identity at the start. The model is as it was: it is called with T B instead of B.
 
 In MT-net a mask says which output units of A and of B an inner step moves: one Bernoulli variable a unit and task, with
 learned probability, by a Gumbel-softmax of two outcomes (a logistic variable) whose hard value goes forward and whose
@@ -73,7 +73,7 @@ class TNet(MAML):
         self.mask_logits = nn.ParameterList(rows if config.mask else [])
 
     def transformed(self, params: Params) -> dict[str, Tensor]:
-        """The weights with which the backbone is called: T B in place of each B."""
+        """Return the weights with which the backbone is called: T B instead of each B."""
         return {n: self.transforms[self.places[n]] @ p if n in self.places else p for n, p in params.items()}
 
     def support_loss(self, task: Task, support: Sequence[Example], params: Params) -> Tensor:

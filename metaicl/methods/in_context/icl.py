@@ -105,7 +105,7 @@ class InContext(Method):
         prompts: Sequence[tuple[Task, Sequence[Example], Sequence[Example]]],
         params: Params | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(loss sum, weight) of answering queries given demonstrations, for (task, demonstrations, queries)."""
+        """Return (loss sum, weight) of answering queries given demonstrations, for (task, demonstrations, queries)."""
         total: list[Tensor] = []
         weight = 0
         built = [self._tree(*prompt) for prompt in prompts]
@@ -129,14 +129,15 @@ class InContext(Method):
         return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
-        """The size of an episode's tree: the tokens that training on it runs."""
+        """Return the size of an episode's tree: the tokens that training on it runs."""
         prompts = self._prompts(episode.task, episode.support, episode.queries)
         return sum(len(self._tree(*prompt).tree) for prompt in prompts)
 
     def demonstration_loss(
         self, task: Task, support: Sequence[Example], params: Params | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(loss sum, supervised tokens) of all demonstrations' answers, each given those before it, in one pass."""
+        """Return (loss sum, supervised tokens) of all demonstrations' answers, each given those before it, in one
+        pass."""
         prompt, tree = fit(self.backbone, self.form, task, support).prompt, PromptTree()
         nodes = tree.insert(-1, (*prompt.stable, *prompt.rest()))
         wanted = [nodes[i] for span in prompt.answer_spans() for i in span]
@@ -144,18 +145,18 @@ class InContext(Method):
         return -values.sum(), torch.tensor(float(len(wanted)), device=values.device)
 
     def selector(self, task: Task, support: Sequence[Example]) -> Selector:
-        """What chooses the demonstrations of a prompt from a support set."""
+        """Return what chooses the demonstrations of a prompt from a support set."""
         return Selector(task, support if self.config.demonstrations else (), self.config.selection, self.config.shown)
 
     def _prompts(
         self, task: Task, support: Sequence[Example], queries: Sequence[Example]
     ) -> list[tuple[Task, Sequence[Example], Sequence[Example]]]:
-        """(task, demonstrations, the queries that they are shown to) of each prompt of an episode."""
+        """Return (task, demonstrations, the queries that they are shown to) of each prompt of an episode."""
         groups = self.selector(task, support).groups(queries)
         return [(task, shown, [queries[i] for i in places]) for shown, places in groups]
 
     def query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
-        """The loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
+        """Return the loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
         if self.config.objective == "tokens":
             return -scored[0].sum()
         if len(scored) == 1:
@@ -167,7 +168,7 @@ class InContext(Method):
         return loss - scored[right].mean() if self.config.objective == "both" else loss
 
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
-        """The tree of one episode: a branch for each query's right answer, or for each of its options."""
+        """Return the tree of one episode: a branch for each query's right answer, or for each of its options."""
         branches = self.branches(task, queries)
         shown = self.config.supervise == "all"
         return episode_tree(self.backbone, self.form, task, support, branches, self.config.overflow, shown)
@@ -179,7 +180,7 @@ class InContext(Method):
         return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
-        if not queries:  # whatever is asked, these may be shown
+        if not queries:  # whatever is scored, these may be shown
             return self._length(task, support[: self.config.shown or len(support)], ())
         return max(self._length(*prompt) for prompt in self._prompts(task, support, queries))
 
@@ -194,18 +195,18 @@ class InContext(Method):
         return self.predictor(task, support)
 
     def predictor(self, task: Task, support: Sequence[Example], params: Params | None = None) -> Predictor:
-        """The predictor given a support set, with other weights where `params` gives them."""
+        """Return the predictor given a support set, with other weights where `params` gives them."""
         selector = self.selector(task, support)
         if selector.shared is not None:
             return self.scorer(task, selector.shared, params)
         return SelectedPredictor(selector, lambda shown: self.scorer(task, shown, params))
 
     def scorer(self, task: Task, shown: Sequence[Example], params: Params | None = None) -> PromptScorer:
-        """The predictor given the demonstrations of its prompt."""
+        """Return the predictor given the demonstrations of its prompt."""
         return PromptScorer(self.backbone, self.form, task, shown, params=params, **self.scoring())
 
     def scoring(self) -> Scoring:
-        """The arguments of a `PromptScorer` that the options set."""
+        """Return the arguments of a `PromptScorer` that the options set."""
         return {
             "length": self.length,
             "overflow": self.config.overflow,

@@ -48,7 +48,7 @@ class ItemVectors:
         self.first = tuple(special[:1]) or backbone.encode("\n")[:1]
 
     def __call__(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
-        """`[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
+        """Return `[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
         backbone's learned weights."""
         memo = {} if params or self.backbone.trainable() else self.backbone.memo
         # kept by all that ran together: neighbours move a vector by rounding, which must not depend on earlier calls
@@ -60,7 +60,7 @@ class ItemVectors:
         return memo[key]
 
     def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
-        """`[items, width]` of each example; none sees another, so what runs beside it changes only rounding."""
+        """Return `[items, width]` of each example; none sees another, so what runs beside it changes only rounding."""
         read = [self._read(e) for e in examples]
         for example, (ids, _) in zip(examples, read, strict=True):
             check_length(len(ids), self.backbone.context, f"the text {quoted(example.text)}")
@@ -73,11 +73,11 @@ class ItemVectors:
         ]
 
     def length(self, example: Example) -> int:
-        """The tokens of an example as it is read."""
+        """Return the tokens of an example as it is read."""
         return len(self._read(example)[0])
 
     def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
-        """(tokens, the place of each word's last one, or None for a text)."""
+        """Return (tokens, the position of each word's last one, or None for a text)."""
         if example.tokens is None:
             return (*self.first, *self.backbone.encode(example.text)), None
         sentence = "".join(f" {word}" for word in example.tokens)
@@ -90,7 +90,7 @@ class ItemVectors:
 
 
 def item_labels(examples: Sequence[Example]) -> list[str]:
-    """The class of each item: an example's output, or its words' tags."""
+    """Return the class of each item: an example's output, or its words' tags."""
     return [label for e in examples for label in (e.tags or () if e.tokens is not None else (e.output or "",))]
 
 
@@ -111,5 +111,5 @@ def class_balanced_subset(support: Sequence[Example], most: int) -> list[int]:
 
 
 def normalised(states: Tensor) -> Tensor:
-    """Of mean 0 and variance 1 over the last axis."""
+    """Return the vectors with mean 0 and variance 1 over the last axis."""
     return nn.functional.layer_norm(states, states.shape[-1:])

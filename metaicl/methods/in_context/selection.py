@@ -17,7 +17,7 @@ from task_suites.retrieval import Retriever
 from task_suites.task import Task
 
 Selection = Literal["random", "balanced", "nearest"]
-Group = tuple[tuple[Example, ...], list[int]]  # demonstrations, and the places of the queries that they are shown to
+Group = tuple[tuple[Example, ...], list[int]]  # demonstrations, and the indices of the queries that they are shown to
 Value = TypeVar("Value")
 
 
@@ -47,7 +47,7 @@ class Selector:
         return None if self.retriever else self.support[: self.shown]
 
     def groups(self, queries: Sequence[Example]) -> list[Group]:
-        """The queries in groups that are shown the same demonstrations, in the order of their first query."""
+        """Return the queries in groups that are shown the same demonstrations, in the order of their first query."""
         if self.shared is not None:
             return [(self.shared, list(range(len(queries))))]
         found: dict[tuple[Example, ...], list[int]] = {}
@@ -62,7 +62,8 @@ class Selector:
 
 
 def balanced(support: Sequence[Example], most: int) -> list[int]:
-    """The indices of at most `most` examples, rising: each class's first one, then each class's second one, and so on.
+    """Return the indices of at most `most` examples, rising: each class's first one, then each class's second one, and
+    so on.
 
     Classes are answers. Sentences with tags have no class each: of them, the first ones are taken.
     """
@@ -97,7 +98,7 @@ class SelectedPredictor(Predictor):
     def _each(
         self, queries: Sequence[Example], ask: Callable[[Predictor, Sequence[Example]], Sequence[Value]]
     ) -> list[Value]:
-        """What each query's predictor gives for it, in the order of the queries."""
+        """Return what each query's predictor gives for it, in the order of the queries."""
         found: dict[int, Value] = {}
         self.dropped = 0
         for shown, places in self.selector.groups(queries):

@@ -66,7 +66,7 @@ class TestTimeTraining(InContext):
         return self.predictor(task, support, self.tuned(task, support))
 
     def tuned(self, task: Task, support: Sequence[Example]) -> dict[str, Tensor]:
-        """The weights after all steps; those of the model without a support set.
+        """Return the weights after all steps; those of the model without a support set.
 
         Raises:
             UserError: the loss is no longer finite.
@@ -88,7 +88,7 @@ class TestTimeTraining(InContext):
         return {n: p.detach() for n, p in params.items()}
 
     def episodes(self, task: Task, support: Sequence[Example]) -> Iterator[tuple[Task, list[Example], list[Example]]]:
-        """(task, demonstrations, the one that is left out), endlessly; a function of the support set alone."""
+        """Yield (task, demonstrations, the one that is left out), endlessly; a function of the support set alone."""
         rng = random.Random(f"ttt/{support_keys(support)}")
         while support:
             for left_out in rng.sample(range(len(support)), len(support)):

@@ -69,8 +69,8 @@ class TunedContext(InContext):
         return ()
 
     def seen(self, prompt: Prompt, support: Sequence[Example], prefix: int, step: int) -> Tensor | None:
-        """`[demonstrations, prefix]`: which tokens of the prefix each demonstration sees when it is asked in a step;
-        None where all see all."""
+        """Return `[demonstrations, prefix]`: which tokens of the prefix each demonstration sees when it is asked in
+        a step; None where all see all."""
         return None
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
@@ -83,11 +83,11 @@ class TunedContext(InContext):
         return Selector(task, support, self.config.selection, self.config.shown)  # they are learned from, shown or not
 
     def prompt(self, task: Task, support: Sequence[Example]) -> Prompt:
-        """The prompt of a support set before any query."""
+        """Return the prompt of a support set before any query."""
         return Prompt(self.backbone, self.form, task, support if self.config.demonstrations else ())
 
     def tuned(self, task: Task, support: Sequence[Example], prefix: Sequence[int], params: Params | None) -> Any:
-        """The cache of a prefix after all steps on a support set.
+        """Return the cache of a prefix after all steps on a support set.
 
         Args:
             prefix: the virtual tokens and those of the prompt; all that is cached.
@@ -112,7 +112,8 @@ class TunedContext(InContext):
             return cache_of()
 
     def _descend(self, leaves: Sequence[Tensor]) -> Iterator[int]:
-        """The number of each step; the step is taken when the next one is asked for, by the gradients found then."""
+        """Yield the number of each step; the step is taken when the next one is asked for, by the gradients found
+        then."""
         optimizer = torch.optim.AdamW(leaves, lr=self.config.lr, weight_decay=0.0)
         for step in range(self.config.steps):
             yield step
@@ -122,7 +123,7 @@ class TunedContext(InContext):
             optimizer.step()
 
     def _start(self, head: Sequence[int], prefix: Sequence[int], params: Params | None) -> tuple[list[Tensor], Caches]:
-        """What is learned, as the model reads these tokens, and what makes a cache of it."""
+        """Return what is learned, as the model reads these tokens, and what makes a cache of it."""
         backbone, leaves = self.backbone, list[Tensor]()
 
         def whole(cache: Any) -> Any:
@@ -183,7 +184,7 @@ class Rehearsal:
         self.owner = torch.tensor([i for _, i in sorted(rows)])  # of each row, its demonstration
 
     def loss(self, cache: Any, step: int, params: Params | None = None) -> Tensor:
-        """The mean loss of the demonstrations' answers after a prefix with these states."""
+        """Return the mean loss of the demonstrations' answers after a prefix with these states."""
         backbone, method = self.method.backbone, self.method
         seen = method.seen(self.prompt, self.support, self.prefix, step)
         mask = None
@@ -237,7 +238,7 @@ class TunedScorer(PromptScorer):
 
 
 def copied(cache: Any) -> Any:
-    """A cache that may grow; the one it begins with stays as it is."""
+    """Return a cache that may grow; the one it begins with stays as it is."""
     from transformers import DynamicCache
 
     grown = DynamicCache()
@@ -246,7 +247,8 @@ def copied(cache: Any) -> Any:
 
 
 def drop_tokens(share: float, support: Sequence[Example], prefix: int, step: int) -> Tensor:
-    """`[demonstrations, prefix]`: false at a share of the tokens, drawn by the support set and the step alone."""
+    """Return `[demonstrations, prefix]`: false at a share of the tokens, drawn by the support set and the step
+    alone."""
     generator = seeded("token dropout", support_keys(support), step)
     return torch.rand(len(support), prefix, generator=generator) >= share
 

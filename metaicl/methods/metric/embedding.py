@@ -72,11 +72,11 @@ class EmbeddingMethod(Method):
 
     @abstractmethod
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
-        """`[queries, classes]` from shots `[n, width]`, their classes `[n]` (0 to classes - 1, each with a shot at
-        least) and queries `[queries, width]`."""
+        """Return `[queries, classes]` from shots `[n, width]`, their classes `[n]` (0 to classes - 1, each with a
+        shot at least) and queries `[queries, width]`."""
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss sum over queries; by default cross-entropy."""
+        """Return the loss sum over queries; by default cross-entropy."""
         return nn.functional.cross_entropy(logits, targets, reduction="sum")
 
     def refusal(self, task: Task) -> str | None:
@@ -112,7 +112,7 @@ class EmbeddingMethod(Method):
         return total, torch.tensor(float(weight), device=total.device)
 
     def tokens(self, episode: Episode) -> int:
-        """The tokens of inputs only."""
+        """Return the number of tokens of the inputs only."""
         return sum(len(self.backbone.encode(e.text)) for e in (*episode.support, *episode.queries))
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
@@ -120,14 +120,14 @@ class EmbeddingMethod(Method):
 
     @staticmethod
     def classes(support: Sequence[Example]) -> list[str]:
-        """The classes that have a demonstration, sorted."""
+        """Return the classes that have a demonstration, sorted."""
         return sorted(set(item_labels(support)))
 
     def classify(
         self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
     ) -> Tensor:
-        """`[queries, classes]`: the logits of embedded queries over the support set's classes; `shots` is the support
-        set embedded, where that is done."""
+        """Return `[queries, classes]`: the logits of embedded queries over the support set's classes; `shots` is the
+        support set embedded, where that is done."""
         shots = self.embed(support) if shots is None else shots
         labels = torch.tensor([names.index(label) for label in item_labels(support)], device=queries.device)
         if self.most and len(labels) > self.most:
@@ -156,7 +156,7 @@ class EmbeddingPredictor(Predictor):
 
     @torch.no_grad()
     def logits(self, queries: Sequence[Example]) -> np.ndarray:
-        """`[items, classes]` in float64; no column where there is no demonstration."""
+        """Return `[items, classes]` in float64; without columns where there are no demonstrations."""
         if not self.names:
             return np.empty((sum(len(q.tokens or "1") for q in queries), 0))
         self.prepare()
@@ -176,14 +176,15 @@ class EmbeddingPredictor(Predictor):
 
 @contextmanager
 def initial_weights(name: str) -> Iterator[None]:
-    """A context in which new modules get weights that are a function of the name, whatever was drawn before."""
+    """Return a context in which new modules get weights that are a function of the name, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded("initial weights", name).initial_seed())
         yield
 
 
 def identity_map(width: int) -> nn.Linear:
-    """A linear map to be learned that starts at the identity: untrained, a method works on the vectors as they are."""
+    """Return a linear map to be learned that starts at the identity: untrained, a method works on the vectors as
+    they are."""
     linear = nn.Linear(width, width, bias=False)
     nn.init.eye_(linear.weight)  # type: ignore[arg-type]
     return linear

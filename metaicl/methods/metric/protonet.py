@@ -75,10 +75,10 @@ class CosineProtoNet(ProtoNet):
 
 
 def euclidean(queries: Tensor, centres: Tensor) -> Tensor:
-    """`[queries, classes]`: squared distances, their mean over width."""
+    """Return `[queries, classes]`: squared distances, their mean over width."""
     return torch.stack([(queries - centre).square().mean(1) for centre in centres], 1)
 
 
 def class_means(shots: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """`[classes, width]`: the mean of each class's shots, however many it has."""
+    """Return `[classes, width]`: the mean of each class's shots, however many it has."""
     return torch.stack([shots[labels == c].mean(0) for c in range(classes)])

@@ -62,7 +62,7 @@ class RelationNet(EmbeddingMethod):
         return torch.stack([self.compared(feature.expand_as(queries), queries) for feature in features], 1)
 
     def compared(self, feature: Tensor, queries: Tensor) -> Tensor:
-        """`[queries]`: g of a class's feature, repeated, and the queries."""
+        """Return `[queries]`: g of a class's feature, repeated, and the queries."""
         parts = [feature, queries, (feature - queries).square()]
         return self.relation(torch.cat(parts[: 3 if self.config.difference else 2], 1))[:, 0]
 

@@ -65,7 +65,7 @@ class R2D2(EmbeddingMethod):
         return self.log_scale.exp() * (asked @ self.solution(x, targets)) + self.bias
 
     def features(self, vectors: Tensor) -> Tensor:
-        """`[items, d]`: the vectors scaled and mapped, and the column of ones."""
+        """Return `[items, d]`: the vectors scaled and mapped, and the column of ones."""
         x = self.map(vectors / self.width**0.5)
         return torch.cat([x, torch.ones_like(x[:, :1])], 1) if self.config.ones else x
 

@@ -2,11 +2,11 @@
 
 The shots with their labels, then one query whose label is zeros: a stack of causal attention and temporal convolutions
 reads the sequence and answers at its last position. Each query is a sequence of its own after the shots. A label is a
-one-hot of `slots` places. Which class takes which slot is drawn from the support set's name, in training and after, so
+one-hot of `slots` numbers. Which class takes which slot is drawn from the support set's name, in training and after, so
 that no slot comes to mean anything across tasks.
 
-A sequence holds `length` places; of more items the shots are taken class by class (`most` of `EmbeddingMethod`). The
-convolutions have kernels of two and dilations 1, 2, 4, ..., so that the last place sees all `length`.
+A sequence holds `length` items; of more items the shots are taken class by class (`most` of `EmbeddingMethod`). The
+convolutions have kernels of two and dilations 1, 2, 4, ..., so that the last item sees all `length`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SNAIL(EmbeddingMethod):
 
         Attributes:
             slots: the largest number of classes; a task with more labels is refused.
-            length: the number of places in a sequence, the query's among them.
+            length: the number of items in a sequence, the query's among them.
             width: the width of the vectors that enter, of the keys and of the values.
             filters: the number of filters of a convolution.
         """
@@ -51,7 +51,7 @@ class SNAIL(EmbeddingMethod):
         length: Annotated[int, Range(least=2)] = 64
         width: Count = 64
         filters: Count = 32
-        most: int = field(default=0, init=False)  # not an option: a sequence has `length` places
+        most: int = field(default=0, init=False)  # not an option: a sequence has `length` items
 
     config: Config
 
@@ -96,8 +96,10 @@ class SNAIL(EmbeddingMethod):
 
 
 class CausalAttention(nn.Module):
-    """`[batch, length, width]` -> `[batch, length, width + values]`: one head that sees its own place and those before,
-    its reading appended."""
+    """One head of attention that sees its own position and those before; what it reads is appended to its input.
+
+    `[batch, length, width]` -> `[batch, length, width + values]`.
+    """
 
     def __init__(self, width: int, keys: int, values: int):
         super().__init__()
@@ -113,7 +115,7 @@ class CausalAttention(nn.Module):
 
 class TemporalBlock(nn.Module):
     """`[batch, length, width]` -> `[batch, length, width + ...]`: gated causal convolutions of kernel two, each one's
-    filters appended, with dilations that double from 1 until the last place sees `length` places."""
+    filters appended, with dilations that double from 1 until the last position sees `length` positions."""
 
     def __init__(self, width: int, length: int, filters: int):
         super().__init__()

@@ -415,7 +415,7 @@ def test_every_method_answers_behind_the_estimator(name, tmp_path):
 
 
 class OnNumbers(FewShotClassifier):
-    """The classifier on texts that spell out rows of numbers, since scikit-learn's checks bring arrays of numbers and
+    """The classifier on texts that spell out rows of numbers, since scikit-learn's checks use arrays of numbers and
     skip an estimator of texts."""
 
     def fit(self, X: Any, y: Any = None) -> FewShotClassifier:

@@ -26,7 +26,7 @@ REFUSALS: dict[str, dict[str, str]] = {
     "gemma2": {"tree": "runs as 'eager'", HEAD: "capped, scaled or from elsewhere"},
     "opt": {LAST_NETWORK: "no module called mlp"},
     "llama4": {LAST_NETWORK: "no module called mlp"},
-    "gpt_neo": {"tree": "places in the row", "dense": "places in the row"},
+    "gpt_neo": {"tree": "positions in the row", "dense": "positions in the row"},
     "bloom": {"tree": "no position_ids", "dense": "no position_ids", LAST_NETWORK: "something else than a row"},
     "mamba": {"tree": "running state", "dense": "running state", LAST_NETWORK: "no module called mlp"},
 }
@@ -150,7 +150,7 @@ def test_an_output_embedding_that_is_not_gone_through_once_is_refused():
         head(head(torch.ones(1, 3, 4)).new_ones(1, 3, 4))
 
 
-OTHERS: dict[str, tuple[dict[str, object], dict[str, str]]] = {  # of families that the small numbers alone let through
+OTHERS: dict[str, tuple[dict[str, object], dict[str, str]]] = {  # of families that the small numbers let through
     "Jamba": ({"mamba_d_state": 4, "attn_layer_offset": 1, "attn_layer_period": 2}, {"tree": "running state"}),
     "NanoChat": ({}, {HEAD: "capped, scaled or from elsewhere"}),
     "Cohere": ({"logit_scale": 0.9999}, {HEAD: "capped, scaled or from elsewhere"}),

@@ -1,4 +1,4 @@
-"""What was found when a model was checked is kept for exactly that model; anything else in its place is ignored."""
+"""What was found when a model was checked is kept for exactly that model; anything else at its path is ignored."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def check_leaves(backbone, forest: list[PromptTree]) -> None:
     found, expected = leaf_sums(backbone, forest)
     assert found == pytest.approx(expected, abs=1e-5)
     gaps = [b - a for a, b in pairwise(sorted(expected))]
-    if min(gaps, default=1.0) > 2e-5:  # nearer ones are equal for all that float32 tells
+    if min(gaps, default=1.0) > 2e-5:  # nearer ones are equal as far as float32 resolves
         assert ranking(found) == ranking(expected)
 
 

@@ -179,7 +179,7 @@ def reader() -> Backbone:
     return backbone
 
 
-# the reader was never asked an empty query, so a prior measured with one can outweigh what it read
+# the reader never got an empty query, so a prior measured with one can outweigh what it read
 READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi")]
 
 

@@ -127,7 +127,7 @@ def test_losses_are_those_of_the_scored_segments(chatting, name, supervise):
 
 
 class Saying(PromptScorer):
-    """A scorer whose model says what it is told."""
+    """A scorer whose model has scripted answers."""
 
     said: list[str]
 

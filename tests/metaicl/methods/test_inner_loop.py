@@ -190,7 +190,7 @@ def test_memory_is_flat_in_the_steps_at_first_order_and_grows_at_second():
 
 
 def sinusoids(tasks: int, shots: int, generator: torch.Generator) -> tuple[tuple[Tensor, Tensor], ...]:
-    """((x, y) to learn from, (x, y) to be asked), each `[tasks, shots, 1]`."""
+    """Return ((x, y) to learn from, (x, y) to answer), each `[tasks, shots, 1]`."""
     amplitude = 0.1 + 4.9 * torch.rand(tasks, 1, 1, generator=generator)
     phase = torch.pi * torch.rand(tasks, 1, 1, generator=generator)
     xs = (10 * torch.rand(tasks, shots, 1, generator=generator) - 5 for _ in range(2))

@@ -77,7 +77,7 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
     hook.remove()
     (states,) = seen
     (gradient,) = torch.autograd.grad(loss, states)
-    assert gradient.shape[1] == len(learnable.encode(text)) - 1  # no state is asked for after the last token
+    assert gradient.shape[1] == len(learnable.encode(text)) - 1  # no state is requested after the last token
     assert set(gradient[0].abs().amax(1).nonzero().flatten().tolist()) == parents
 
 

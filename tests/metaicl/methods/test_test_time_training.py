@@ -32,7 +32,7 @@ def test_test_time_training_without_steps_is_in_context_learning_bit_for_bit(cal
 
 def test_each_demonstration_is_left_out_once_a_round_and_asked_given_all_others_in_a_drawn_order():
     method, support = made(), EPISODE.support
-    for _ in range(2):  # a function of the support set alone
+    for _ in range(2):  # a function of the support set only
         rounds = list(islice(method.episodes(EPISODE.task, support), 12))
         for start in (0, 4, 8):
             left_out = [query for _, _, (query,) in rounds[start : start + 4]]

@@ -78,7 +78,7 @@ def test_a_validation_task_with_fewer_examples_than_its_k_is_found_before_the_fi
 
 def test_validation_without_tasks_is_refused_and_both_ways_out_help(tmp_path):
     suite, trainer = make_folder(tmp_path, {"meta_train": ["mood"]}), replace(SHORT, eval_steps=2)
-    with pytest.raises(UserError, match=r"no meta-validation task .* Set --eval_steps 0, or put"):
+    with pytest.raises(UserError, match=r"none of the meta-validation tasks.* Set --eval_steps 0, or put"):
         train(suite, tmp_path, trainer=trainer)
     assert train(suite, tmp_path / "a", trainer=replace(trainer, eval_steps=0))[1].steps == 2
     make_folder(tmp_path, {"meta_train": ["mood"], "meta_validation": ["taste"]})

@@ -223,7 +223,7 @@ def test_where_words_repeat_a_span_stays_or_moves_to_the_left_and_keeps_its_word
     back = parse_tags(PromptFormat.answer_text(Example(tokens=tokens, tags=tags)), tokens)
     meant, read = ([(kind, tokens[a:b]) for kind, a, b in spans(t)] for t in (tags, back))
     assert all(read.count(span) <= meant.count(span) for span in read)
-    # whole again wherever each span stands at the first free place of its words
+    # whole again wherever each span stands at the first free position of its words
     taken: set[int] = set()
     for _, a, b in spans(tags):
         free = (

@@ -120,8 +120,8 @@ def prefix_states(model: Any, prompts: Prompts) -> Any:
 def continuations(model: Any, prompts: Prompts, states: Any, batch: int) -> Scores:
     """All rows as right-padded continuations of the prefix's states, longest first, `batch` at a time.
 
-    As good as this way gets without a kernel of one's own: the last token, after which nothing is asked, does not run,
-    and the output embedding is applied to the hidden states before scored tokens only.
+    As good as this way gets without a kernel of one's own: the last token, which predicts nothing, does not run, and
+    the output embedding is applied to the hidden states before scored tokens only.
     """
     result = np.zeros(len(prompts.rows))
     order = _longest_first(prompts.rows)
