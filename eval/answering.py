@@ -17,7 +17,8 @@ from metaicl.methods.predictor import Answer
 from metaicl.training.config import ValidationConfig
 from metaicl.training.preflight import validation_episodes
 from task_suites.core.values import plain
-from task_suites.episodes import Episode, EpisodeSampler, fixed_support
+from task_suites.demonstrations import fixed_support
+from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.example import Example
 from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever, retrieved_episodes

@@ -31,7 +31,8 @@ from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
 from task_suites.core.values import plain
-from task_suites.episodes import Episode, fixed_support
+from task_suites.demonstrations import fixed_support
+from task_suites.episodes import Episode
 from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever
 from task_suites.task import Task

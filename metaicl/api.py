@@ -64,7 +64,7 @@ def load_suite(suite: str | Sequence[str] = "embedded", **options: Any) -> TaskS
     """Return a suite of tasks, or several joined, checked for leaks across its sides.
 
     Args:
-        suite: a built-in suite ("embedded"), a folder (docs/data.md), SOURCE:PLACE, `package.module:function`, or
+        suite: a built-in suite ("embedded"), a folder (docs/data.md), SOURCE:LOCATION, `package.module:function`, or
             several of them.
         options: `max_words`, `forms`, `tasks`, `exclude`, `split_file` and the others of the command line.
 

@@ -11,7 +11,8 @@ from itertools import accumulate
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import EpisodeSampler
 from task_suites.formats.chat import ChatTemplate
-from task_suites.formats.prompt_format import PromptFormat, Role, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Role, Segment
 from task_suites.task import META_SPLITS, TaskSuite
 
 Tokens = Callable[[str], Iterable[tuple[str, int]]]  # the tokens of a whole text, each with the character it ends at
@@ -50,8 +51,8 @@ def show_prompt(
     chat: ChatTemplate | None = None,
     tokens: Tokens | None = None,
 ) -> str:
-    """A prompt of the task with its parts coloured (on a terminal only), and above it which template
-    was drawn and which words stand for labels.
+    """Return a prompt of the task with its parts coloured (on a terminal only), and above it which template was drawn
+    and which words stand for labels.
 
     Args:
         form: the format; None is the direct one.
@@ -85,8 +86,8 @@ def show_prompt(
 
 
 def _token_lines(segments: Sequence[Segment], tokens: Tokens, paint: Callable[[Role, str], str]) -> list[str]:
-    """The tokens of the whole prompt, divided by bars, a line for each line of its text; those of the answer in
-    brackets. Each has the colour of the segment in which it ends."""
+    """Return the tokens of the whole prompt, divided by bars, a line for each line of its text; those of the answer
+    in brackets. Each has the colour of the segment in which it ends."""
     text = "".join(segment.text for segment in segments)
     ends = list(accumulate(len(segment.text) for segment in segments))
     context = len(text[: ends[-2] if len(ends) > 1 else 0].rstrip())  # trailing blanks belong to the answer
@@ -99,7 +100,7 @@ def _token_lines(segments: Sequence[Segment], tokens: Tokens, paint: Callable[[R
 
 
 def _bound_lines(form: PromptFormat) -> list[str]:
-    """What the format took from the task: the template that was named or drawn, the words for labels."""
+    """Return what the format took from the task: the template that was named or drawn, the words for labels."""
     if form.bound is None:
         return []
     template, words = form.bound.template, form.bound.words

@@ -4,42 +4,28 @@ A draw depends on (seed, task, meta-split role, index) and on nothing else: not 
 processes, the batch size or the other tasks. Support sets are nested: the draw with k=4 is the start of that with k=16.
 
 Two algorithms, by the size of the part that is drawn from, whether it lies in memory or on disk: up to `LARGE`
-examples the whole part is shuffled; beyond it the shuffle goes only as far as the draw reaches (`_lazily_shuffled`), so
+examples the whole part is shuffled; beyond it the shuffle goes only as far as the draw reaches (`lazily_shuffled`), so
 that a draw costs as many steps as it has examples. Both give every order the same chance; their draws differ.
 """
 
 from __future__ import annotations
 
 import random
-import re
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain, islice
-from typing import Literal, overload
+from itertools import chain, islice
+from typing import Literal
 
-from task_suites.core.errors import UserError, nearest
+from task_suites.core.errors import UserError
 from task_suites.example import Example
+from task_suites.formats.label_words import arbitrary
+from task_suites.orders import Joined, lazily_shuffled, shares, shuffled, turns
 from task_suites.parts import PartIndex
 from task_suites.task import Task
 
 EpisodeKey = tuple[int, str, str, int]
 LARGE = 2048  # the suites that were measured have parts of at most 1,500 examples: their draws are whole shuffles
-
-# Common, short, concrete words that stand for classes when labels are made arbitrary, so that a label's meaning can
-# only be read off the demonstrations.
-_WORDS = """
-apple barn basket beacon bell bishop blanket bottle branch bridge bronze bucket button cabin candle canyon
-carpet castle cedar chalk chapel cherry clover cobra coral cotton cradle crystal dagger daisy desert diamond
-dolphin donkey dragon drum eagle elbow ember engine falcon feather fiddle flint forest fossil fountain garden
-ginger globe granite hammer harp hazel helmet honey hornet island ivory jacket jungle kettle ladder lantern
-lemon lily lizard magnet maple marble meadow mirror mitten monkey needle nickel oasis olive onion orchid otter
-paddle parrot pebble pepper pigeon pillow planet plum pocket pony puddle pumpkin quartz rabbit ribbon rocket
-saddle salmon scarf shadow shovel silver sparrow spider statue sugar thimble thunder tiger timber trumpet tulip
-tunnel turtle umbrella valley velvet walnut whistle willow window wizard zebra
-"""
-ARBITRARY_WORDS: tuple[str, ...] = tuple(_WORDS.split())
 
 
 @dataclass(frozen=True)
@@ -69,21 +55,21 @@ class Episode:
             )
 
     def rng(self, purpose: str) -> random.Random:
-        """A generator for one purpose, seeded by the episode's key only."""
+        """Return a generator for one purpose, seeded by the episode's key only."""
         return _rng(self.key, purpose)
 
     def relabelled(self) -> Episode:
-        """The episode with each label of a fixed label list replaced by an arbitrary word, the same word throughout.
+        """Return the episode with each label of a fixed label list replaced by an arbitrary word, the same word
+        throughout.
 
         Episodes whose options are each example's own, or that have none, come back unchanged.
         """
         if not self.task.labels or not self.queries or self.queries[0].form != "options":
             return self
-        taken = {word for label in self.task.labels for word in re.findall(r"[^\W_]+", label.casefold())}
-        free = [word for word in ARBITRARY_WORDS if word not in taken]
-        if len(self.task.labels) > len(free):
+        words = arbitrary(self.task.labels, self.rng("relabel"))
+        if words is None:
             return self
-        new = dict(zip(self.task.labels, self.rng("relabel").sample(free, len(self.task.labels)), strict=True))
+        new = dict(zip(self.task.labels, words, strict=True))
 
         def change(e: Example) -> Example:
             assert e.output is not None and e.options is not None
@@ -128,13 +114,13 @@ class EpisodeSampler:
             ("queries", self.queries >= 1, "at least 1"),
             ("balance", self.balance in ("balanced", "natural"), "balanced or natural"),
             ("max_classes", not self.max_classes or self.max_classes >= 2, "at least 2, or 0 or None for all"),
-            ("arbitrary_labels", 0 <= self.arbitrary_labels <= 1, "a share from 0 to 1"),
+            ("arbitrary_labels", 0 <= self.arbitrary_labels <= 1, "between 0 and 1"),
         ):
             if not sound:
-                raise UserError(f"{name} is out of range", found=repr(getattr(self, name)), expected=expected)
+                raise UserError(f"{name} must be {expected}, but is {getattr(self, name)!r}")
 
     def draw(self, task: Task, role: str, index: int, support: Sequence[Example] | None = None) -> Episode:
-        """The episode number `index` of a task.
+        """Return the episode number `index` of a task.
 
         `role` is "test" (support from the task's train examples, queries from its test examples) or "train" (both from
         its train examples). A `support` that is given (fixed or retrieved demonstrations) is taken as it is instead of
@@ -148,7 +134,11 @@ class EpisodeSampler:
         if role not in ("train", "test"):
             raise UserError(f"unknown role {role!r}", expected="train or test")
         if support is not None and self.max_classes:
-            raise UserError("a given support set and max_classes", expected="one of the two", fix="Unset max_classes.")
+            raise UserError(
+                "a given support set and max_classes exclude each other",
+                expected="one of the two",
+                fix="Unset max_classes.",
+            )
         train = task.index("train")
         part = task.index("test") if role == "test" else train
         classes, only = _classes(task), None
@@ -175,7 +165,7 @@ class EpisodeSampler:
         return episode
 
     def _support(self, part: PartIndex, classes: Sequence[str], limited: bool, key: EpisodeKey) -> Iterable[int]:
-        """The positions of the demonstrations."""
+        """Return the positions of the demonstrations."""
         sizes = {c: len(part.by_output.get(c, ())) for c in classes}
         size = sum(sizes.values()) if limited else len(part.examples)
         if self.per_class and classes:
@@ -196,15 +186,15 @@ class EpisodeSampler:
         rng, large = _rng(key, "support"), len(part.examples) > LARGE
         balanced = bool(classes) and (self.balance == "balanced" or self.per_class)
         if not balanced:
-            return islice(_shuffled(_positions(part, classes if limited else None), rng, large), wanted)
+            return islice(shuffled(_positions(part, classes if limited else None), rng, large), wanted)
         if large:  # the classes share the generator; their turns are the same for every k, so draws stay nested
-            queues = {c: _lazily_shuffled(part.by_output.get(c, ()), rng) for c in classes}
+            queues = {c: lazily_shuffled(part.by_output.get(c, ()), rng) for c in classes}
         else:
             outputs, by_class = part.outputs, {c: list[int]() for c in classes}
-            for i in _shuffled(_positions(part, classes if limited else None), rng, large):
+            for i in shuffled(_positions(part, classes if limited else None), rng, large):
                 by_class[outputs[i]].append(i)  # type: ignore[index]
             queues = {c: iter(places) for c, places in by_class.items()}
-        return [next(queues[c]) for c in islice(_turns(sizes, _rng(key, "turns")), wanted)]
+        return [next(queues[c]) for c in islice(turns(sizes, _rng(key, "turns")), wanted)]
 
     def _queries(
         self, part: PartIndex, classes: Sequence[str], limited: bool, seen: set[str], key: EpisodeKey
@@ -214,58 +204,23 @@ class EpisodeSampler:
             return [part.examples[i] for i in self._stratified(part, classes, part.find(seen), rng)]
         positions = _positions(part, classes if limited else None)
         if len(part.examples) > LARGE:
-            found = (part.examples[i] for i in _lazily_shuffled(positions, rng))
+            found = (part.examples[i] for i in lazily_shuffled(positions, rng))
             return list(islice((e for e in found if e.content not in seen), self.queries))
         taken = part.find(seen)
         left = [i for i in positions if i not in taken] if taken else positions
-        return [part.examples[i] for i in islice(_shuffled(left, rng, False), self.queries)]
+        return [part.examples[i] for i in islice(shuffled(left, rng, False), self.queries)]
 
     def _stratified(self, part: PartIndex, classes: Sequence[str], taken: set[int], rng: random.Random) -> list[int]:
-        """The positions of queries with the classes' shares of what is left beside the taken ones, in random order."""
+        """Return the positions of queries with the classes' shares of what is left beside the taken ones, in random
+        order."""
         gone = Counter(part.examples[i].output for i in taken)
         sizes = {c: len(part.by_output.get(c, ())) - gone[c] for c in classes}
         chosen: list[int] = []
-        for c, share in _shares(sizes, self.queries).items():
-            left = (i for i in _lazily_shuffled(part.by_output[c], rng) if i not in taken)
+        for c, share in shares(sizes, self.queries).items():
+            left = (i for i in lazily_shuffled(part.by_output[c], rng) if i not in taken)
             chosen += islice(left, share)
         rng.shuffle(chosen)
         return chosen
-
-
-def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) -> tuple[Example, ...]:
-    """Demonstrations that a user names, in the order named: train examples by position (from 0) or by content.
-
-    Args:
-        named: positions, or inputs (case and white space do not matter; the first example that has it).
-        k: only the first k of them; None takes all.
-
-    Raises:
-        UserError: nothing answers to a name, one example is named twice, or fewer than k are named.
-    """
-    part = task.index("train")
-    if k is not None and k > len(named):
-        raise UserError(
-            f"task {task.name}: k={k} asks for more demonstrations than are fixed",
-            found=f"{len(named)} fixed demonstrations",
-            fix="Lower k, or name more.",
-        )
-    places: list[int] = []
-    for name in named:
-        where = f"task {task.name}: demonstration {name!r}"
-        if isinstance(name, str):
-            content = Example(name).content
-            found = sorted(part.find([content]))
-            if not found:
-                texts = [e.content for e in part.examples[:LARGE]]
-                raise UserError(f"{where} is not a train example's input", fix=nearest(content, texts))
-            places.append(found[0])
-        elif isinstance(name, bool) or not 0 <= name < len(part.examples):
-            raise UserError(f"{where} is not there", expected=f"a position from 0 to {len(part.examples) - 1}")
-        else:
-            places.append(name)
-        if places[-1] in places[:-1]:
-            raise UserError(f"{where} names an example for the second time", expected="distinct demonstrations")
-    return tuple(part.examples[i] for i in places[:k])
 
 
 def _rng(key: EpisodeKey, purpose: str) -> random.Random:
@@ -274,84 +229,20 @@ def _rng(key: EpisodeKey, purpose: str) -> random.Random:
 
 
 def _classes(task: Task) -> list[str]:
-    """The classes that a draw is balanced over; empty where the examples have no options or each has its own."""
+    """Return the classes that a draw is balanced over; empty where the examples have no options or each has its own."""
     return list(task.labels or task.index("train").common_options) if task.form == "options" else []
 
 
 def _positions(part: PartIndex, classes: Sequence[str] | None) -> Sequence[int]:
-    """The positions of some classes' examples (of all with None); ascending in a small part, class by class in a
-    large one."""
+    """Return the positions of some classes' examples (of all with None); ascending in a small part, class by class
+    in a large one."""
     if classes is None:
         return range(len(part.examples))
     runs = [part.by_output.get(c, ()) for c in classes]
-    return _Joined(runs) if len(part.examples) > LARGE else sorted(chain.from_iterable(runs))
+    return Joined(runs) if len(part.examples) > LARGE else sorted(chain.from_iterable(runs))
 
 
 def _shrunk(example: Example, classes: frozenset[str]) -> Example:
-    """The example with its options shrunk to some classes."""
+    """Return the example with its options shrunk to some classes."""
     options, accepted = (tuple(o for o in os if o in classes) for os in (example.options or (), example.accepted))
     return replace(example, options=options, accepted=accepted)
-
-
-def _shuffled(items: Sequence[int], rng: random.Random, large: bool) -> Iterable[int]:
-    if large:
-        return _lazily_shuffled(items, rng)
-    order = list(items)
-    rng.shuffle(order)
-    return order
-
-
-def _lazily_shuffled(items: Sequence[int], rng: random.Random) -> Iterator[int]:
-    """The items in random order, each place filled when it is requested (Fisher and Yates' shuffle from the front; of
-    the list that it would permute, only the entries that have moved are kept)."""
-    moved: dict[int, int] = {}
-    size = len(items)
-    for place in range(size):
-        chosen = place + int(rng.random() * (size - place))  # half the time of randrange; uneven by some 2^-53
-        yield items[moved.get(chosen, chosen)]
-        moved[chosen] = moved.pop(place, place)
-
-
-class _Joined(Sequence[int]):
-    """Several sequences as one, without copying them."""
-
-    def __init__(self, runs: Sequence[Sequence[int]]):
-        self.runs, self.ends = runs, list(accumulate(map(len, runs)))
-
-    def __len__(self) -> int:
-        return self.ends[-1] if self.ends else 0
-
-    @overload
-    def __getitem__(self, at: int) -> int: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[int]: ...
-    def __getitem__(self, at: int | slice) -> int | Sequence[int]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        run = bisect_right(self.ends, at)
-        return self.runs[run][at - (self.ends[run - 1] if run else 0)]
-
-
-def _shares(sizes: Mapping[str, int], total: int) -> dict[str, int]:
-    """How many of `total` (or of all, if they are fewer) fall to each class that has any: one to each, the others to
-    the class that is furthest below its exact share, one by one."""
-    whole = sum(sizes.values())
-    total = min(total, whole)
-    exact = {c: size * total / whole for c, size in sizes.items() if size}
-    shares = dict.fromkeys(exact, 1)
-    for _ in range(total - len(shares)):
-        shares[max(exact, key=lambda c: exact[c] - shares[c])] += 1
-    return shares
-
-
-def _turns(sizes: Mapping[str, int], rng: random.Random) -> Iterator[str]:
-    """A class for each example, round by round: in each round each class that has one left, in random order."""
-    left = {c: size for c, size in sorted(sizes.items()) if size}
-    while left:
-        turn = list(left)
-        rng.shuffle(turn)
-        for c in turn:
-            yield c
-            left[c] -= 1
-            if not left[c]:
-                del left[c]

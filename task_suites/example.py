@@ -75,7 +75,7 @@ class Example:
         return replace(self, output=None, tags=None, accepted=())
 
     def problem(self, labels: Sequence[str] = (), answered: bool = True) -> tuple[str, object, object] | None:
-        """(what is wrong, found, expected), or None for a sound example.
+        """Return (what is wrong, found, expected), or None for a sound example.
 
         Args:
             labels: of the task, where it has a fixed list.
@@ -141,7 +141,7 @@ class Example:
 @lru_cache(maxsize=256)  # the examples of a task share their options
 def _choices_problem(options: tuple[str, ...]) -> tuple[str, object, object] | None:
     if len(set(options)) != len(options) or len(options) < 2:
-        return "options must be at least two and distinct", list(options), "distinct options"
+        return "there must be at least two options, all different", list(options), "distinct options"
     if not all(option.strip() for option in options):
         return "an option is empty", list(options), "some text in each"
     alike = _alike(options, str.strip)
@@ -149,7 +149,7 @@ def _choices_problem(options: tuple[str, ...]) -> tuple[str, object, object] | N
 
 
 def labels_problem(labels: Sequence[str]) -> tuple[str, object, object] | None:
-    """(what is wrong, found, expected) with the labels of a task, or None.
+    """Return (what is wrong, found, expected) with the labels of a task, or None.
 
     Each label is one line of text, and no two differ only by blanks or case.
     """
@@ -173,7 +173,7 @@ def _as_seen(text: str) -> str:
 
 
 def _alike(texts: Sequence[str], seen_as: Callable[[str], str]) -> tuple[str, str] | None:
-    """The first two texts that are seen as one."""
+    """Return the first two texts that are seen as one."""
     first: dict[str, str] = {}
     for text in texts:
         if first.setdefault(seen_as(text), text) != text:

@@ -49,17 +49,19 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if self.by not in GROUPS:
-            raise UserError("weights by an unknown name", found=repr(self.by), expected=" or ".join(GROUPS))
+            raise UserError(
+                "mixing weights must be by task, family or suite", found=repr(self.by), expected=" or ".join(GROUPS)
+            )
         if self.kind not in KINDS:
-            raise UserError("unknown mixing of tasks", found=repr(self.kind), expected=" or ".join(KINDS))
+            raise UserError("unknown way of mixing tasks", found=repr(self.kind), expected=" or ".join(KINDS))
         if not 0 < self.temperature < float("inf"):
-            raise UserError("the temperature of mixing is out of range", found=self.temperature, expected="above 0")
+            raise UserError(f"mixing_temperature must be above 0, but is {self.temperature}")
         if bool(self.weights) != (self.kind == "weights"):
             raise UserError(
                 f"mixing {self.kind} with {len(self.weights)} weights", expected="weights only with mixing weights"
             )
         if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
-            raise UserError(f"the weight of a {self.by} is out of range", found=wrong, expected="0 or more")
+            raise UserError(f"the weight of a {self.by} must be 0 or more", found=wrong)
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Raise unless each weight names a task, family or suite of `tasks`.
@@ -83,7 +85,7 @@ class Mixing:
         return {name: float(self.weights.get(group, 0)) / sizes[group] for name, group in groups.items()}
 
     def chances(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """The share of each task in the long run, by name; they sum to 1.
+        """Return the share of each task in the long run, by name; they sum to 1.
 
         Raises:
             UserError: no task has a weight above 0.
@@ -101,7 +103,7 @@ class Mixing:
         return {name: value / total for name, value in raw.items()}
 
     def choose(self, tasks: Sequence[Task], seed: int, numbers: Sequence[int]) -> list[Task]:
-        """The tasks of the episodes with these numbers; the order of `tasks` does not matter."""
+        """Return the tasks of the episodes with these numbers; the order of `tasks` does not matter."""
         by_name = {task.name: task for task in tasks}
         names = sorted(by_name)
         if self.kind == "uniform":

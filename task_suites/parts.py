@@ -19,11 +19,11 @@ class StoredExamples(Sequence[Example]):
 
     @abstractmethod
     def outputs(self) -> list[str | None]:
-        """The outputs of all examples, in order."""
+        """Return the outputs of all examples, in order."""
 
     @abstractmethod
     def content_keys(self) -> Any:
-        """`content_key` of each example: a NumPy array [examples] of uint64."""
+        """Return `content_key` of each example: a NumPy array [examples] of uint64."""
 
 
 def content_key(content: str) -> int:
@@ -65,7 +65,7 @@ class PartIndex:
         return first if all(set(e.options or ()) == set(first) for e in self.examples) else ()
 
     def find(self, contents: Iterable[str]) -> set[int]:
-        """The positions of the examples with one of these contents."""
+        """Return the positions of the examples with one of these contents."""
         if not isinstance(self.examples, StoredExamples):
             return {position for content in contents for position in self._by_content.get(content, ())}
         keys = self.examples.content_keys()

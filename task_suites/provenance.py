@@ -104,7 +104,7 @@ def tree(suite: TaskSuite) -> str:
 
 
 def combined(prints: Iterable[str]) -> str:
-    """One fingerprint of several, in whatever order they come."""
+    """Return one fingerprint of several, in whatever order they come."""
     return hashlib.sha256("\n".join(sorted(prints)).encode()).hexdigest()
 
 

@@ -55,7 +55,7 @@ class Retriever:
 
     def __init__(self, task: Task, by: str | Embed, diversity: float = 0.0, seed: int = 0):
         if not 0 <= diversity <= 1:
-            raise UserError("diversity is out of range", found=repr(diversity), expected="0 to 1")
+            raise UserError(f"diversity must be between 0 and 1, but is {diversity!r}")
         if isinstance(by, str) and by != "bm25" and ":" not in by:
             raise UserError(f"unknown retrieval {by!r}", expected="bm25, or package.module:function")
         self.task, self.diversity, self.seed = task, diversity, seed
@@ -70,8 +70,8 @@ class Retriever:
             self._similarity = _Embeddings(load_named(by) if isinstance(by, str) else by, texts)
 
     def support(self, query: Example, k: int) -> tuple[Example, ...]:
-        """The k train examples to show for a query, the nearest first, so that smaller support sets are the starts of
-        larger ones. No example with the query's own content is among them.
+        """Return the k train examples to show for a query, the nearest first, so that smaller support sets are the
+        starts of larger ones. No example with the query's own content is among them.
 
         Raises:
             UserError: the task has fewer than k others.
@@ -105,7 +105,7 @@ class Retriever:
 def retrieved_episodes(
     sampler: EpisodeSampler, task: Task, role: str, index: int, retriever: Retriever
 ) -> list[Episode]:
-    """An episode for each query of the draw number `index`, its k demonstrations retrieved for it.
+    """Return an episode for each query of the draw number `index`, its k demonstrations retrieved for it.
 
     The queries are those of a draw without demonstrations. All episodes have the draw's key, so that whatever is drawn
     from it (arbitrary labels, templates) is the same for all.
@@ -114,7 +114,7 @@ def retrieved_episodes(
         UserError: a sampler with `max_classes` or `per_class`; or as `EpisodeSampler.draw` and `Retriever.support`.
     """
     if sampler.per_class:
-        raise UserError("per_class with retrieval", expected="k in all", fix="Unset per_class.")
+        raise UserError("per_class does not go together with retrieval", expected="k in all", fix="Unset per_class.")
     drawn = replace(sampler, arbitrary_labels=0.0).draw(task, role, index, support=())
     found = [Episode(drawn.key, task, retriever.support(query, sampler.k), (query,)) for query in drawn.queries]
     if drawn.rng("arbitrary").random() < sampler.arbitrary_labels:
@@ -177,7 +177,7 @@ class _Embeddings:
         vectors = np.asarray(self.embed(list(texts)), dtype=np.float64)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise UserError(
-                "the embedding function gave another array than it should",
+                "the embedding function must return one vector for each text",
                 found=f"shape {list(vectors.shape)}",
                 expected=f"finite numbers [{len(texts)}, width]",
             )

@@ -1,7 +1,7 @@
 """Suites too large for memory: a folder with `suite.json` and one memory-mapped Arrow file, opened without reading it.
 
     write_store(suite, Path("stored"))        # once; the examples are checked here
-    open_suite("arrow:stored")                # later; tasks read the examples that a draw asks for
+    open_suite("arrow:stored")                # later; tasks read the examples that a draw needs
 
 `examples.arrow` (Arrow's IPC file format, which every Arrow library reads) has one record batch for each part of each
 task, in the order of `suite.json`: train and test of the first task, train and test of the second, and so on. Columns
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, overload
 
 from task_suites.core.atomic import new_folder
 from task_suites.core.errors import UserError
@@ -38,30 +38,36 @@ def write_store(suite: TaskSuite, folder: Path) -> None:
     """Write a suite to a new folder, whole or not at all. One part of one task at a time is in memory.
 
     Raises:
-        UserError: the folder is there already, or an example is unsound.
+        UserError: the folder already exists, or an example is unsound.
     """
     if folder.exists():
-        raise UserError(f"{folder} is there already", expected="a new folder", fix="Remove it or name another.")
+        raise UserError(f"{folder} already exists", expected="a new folder", fix="Remove it or name another.")
     with new_folder(folder) as scratch:
         fill_store(suite, scratch)
 
 
 def fill_store(suite: TaskSuite, folder: Path) -> None:
-    """The two files of a stored suite, into an existing folder.
+    """Write the two files of a stored suite, into an existing folder.
 
     Raises:
         UserError: an example is unsound.
     """
     import pyarrow as pa
 
-    heads = []
+    heads: list[Mapping[str, Any]] = []
     with pa.ipc.new_file(str(folder / EXAMPLES), _schema()) as out:
         for task in suite.tasks.values():
             fresh = task.replace()  # what it loads is dropped with it
             sizes = {part: _write_part(out, fresh, part) for part in PARTS}
             heads.append({key: getattr(task, key) for key in TASK_KEYS} | sizes)
-    header = {"store": VERSION, "name": suite.name, "description": suite.description, "splits": dict(suite.splits)}
-    header |= {"bytes": (folder / EXAMPLES).stat().st_size, "tasks": heads}
+    header: _Header = {
+        "store": VERSION,
+        "name": suite.name,
+        "description": suite.description,
+        "splits": suite.splits,
+        "bytes": (folder / EXAMPLES).stat().st_size,
+        "tasks": heads,
+    }
     text = json.dumps(header, ensure_ascii=False, indent=1, default=asdict)
     (folder / HEADER).write_text(text + "\n", encoding="utf-8")
 
@@ -88,8 +94,8 @@ def _write_part(out: Any, task: Task, part: str) -> int:
 
 
 def open_store(folder: str | Path) -> TaskSuite:
-    """The suite that `write_store` wrote to a folder. No example is read; a part's bytes are checked when it is first
-    requested.
+    """Open the suite that `write_store` wrote to a folder. No example is read; a part's bytes are checked when it is
+    first requested.
 
     Raises:
         UserError: the folder or a file is missing, or they are not what `write_store` writes.
@@ -100,7 +106,7 @@ def open_store(folder: str | Path) -> TaskSuite:
     header = _read_header(path)
     store = _Store(path.with_name(EXAMPLES), header["bytes"], len(PARTS) * len(header["tasks"]))
     try:
-        tasks = {head["name"]: _task(store, place, head) for place, head in enumerate(header["tasks"])}
+        tasks = {head["name"]: _task(store, number, head) for number, head in enumerate(header["tasks"])}
         splits = {side: tuple(names) for side, names in header["splits"].items()}
         return TaskSuite(header["name"], tasks, splits, header["description"])
     except UserError as error:
@@ -109,14 +115,33 @@ def open_store(folder: str | Path) -> TaskSuite:
         raise _no_header(path, error) from None
 
 
-def _read_header(path: Path) -> dict[str, Any]:
+class _Header(TypedDict):
+    """What the header's file holds, as JSON.
+
+    Attributes:
+        store: the version of the layout.
+        bytes: the size of the file of examples.
+        tasks: for each task its `TASK_KEYS`, and the number of examples of each part.
+    """
+
+    store: int
+    name: str
+    description: str
+    splits: Mapping[str, Sequence[str]]
+    bytes: int
+    tasks: list[Mapping[str, Any]]
+
+
+def _read_header(path: Path) -> _Header:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
         version, _, _ = header["store"], header["bytes"], len(header["tasks"])
     except (ValueError, RecursionError, KeyError, TypeError, OSError) as error:
         raise _no_header(path, error) from None
     if version != VERSION:
-        raise UserError("a store of another version", where=path, found=repr(version), expected=str(VERSION))
+        raise UserError(
+            "the store was written by another version", where=path, found=repr(version), expected=str(VERSION)
+        )
     return header  # type: ignore[no-any-return]
 
 
@@ -125,18 +150,18 @@ def _no_header(path: Path, error: Exception) -> UserError:
     return UserError("not the header of a stored suite", where=path, found=found, fix="Write the store again.")
 
 
-def _task(store: _Store, place: int, head: dict[str, Any]) -> Task:
+def _task(store: _Store, number: int, head: Mapping[str, Any]) -> Task:
     values = {key: head[key] for key in TASK_KEYS}
     values["labels"] = tuple(values["labels"])
     for name in ("positive", "negative"):
         values[name] = tuple(Illustration(**item) for item in values[name])
     sizes = {part: int(head[part]) for part in PARTS}
-    return Task(load=partial(_load, store, place, values["labels"], sizes), **values)
+    return Task(load=partial(_load, store, number, values["labels"], sizes), **values)
 
 
-def _load(store: _Store, place: int, labels: tuple[str, ...], sizes: dict[str, int], part: str) -> StoredPart:
-    batch = store.batch(len(PARTS) * place + PARTS.index(part), sizes[part])
-    return StoredPart(batch, labels, (store, place, labels, sizes, part))
+def _load(store: _Store, number: int, labels: tuple[str, ...], sizes: dict[str, int], part: str) -> StoredPart:
+    batch = store.batch(len(PARTS) * number + PARTS.index(part), sizes[part])
+    return StoredPart(batch, labels, (store, number, labels, sizes, part))
 
 
 class _Store:
@@ -167,12 +192,15 @@ class _Store:
         if reader.schema != _schema() or reader.num_record_batches != self.batches:
             found = f"{reader.num_record_batches} parts"
             raise UserError(
-                "other examples than suite.json's", where=self.path, found=found, fix="Write the store again."
+                "the file does not hold the examples that suite.json describes",
+                where=self.path,
+                found=found,
+                fix="Write the store again.",
             )
         return reader
 
     def batch(self, number: int, size: int) -> Any:
-        """The record batch of one part, its bytes checked, none copied."""
+        """Return the record batch of one part, its bytes checked, none copied."""
         import pyarrow as pa
 
         reader = self._reader
@@ -261,7 +289,7 @@ class StoredPart(StoredExamples):
 
 
 def _buffers(column: Any) -> tuple[memoryview, memoryview]:
-    """(where each text begins and the last one ends, the bytes) of a column of large strings without nulls."""
+    """Return (where each text begins and the last one ends, the bytes) of a column of large strings without nulls."""
     _, ends, data = column.buffers()
     first, after = column.offset, column.offset + len(column) + 1
     return memoryview(ends)[8 * first : 8 * after].cast("q"), memoryview(data if data is not None else b"")

@@ -29,7 +29,7 @@ DEFAULT_METRICS: dict[Form, Metric] = {"options": "accuracy", "text": "exact_mat
 
 
 def default_type(form: Form, labelled: bool) -> TaskType:
-    """The type of a task of this form of which nobody said more; `labelled`: it has a fixed list of labels."""
+    """Return the type of a task of this form of which nobody said more; `labelled`: it has a fixed list of labels."""
     if form == "options":
         return "classification" if labelled else "multiple_choice"
     return "tagging" if form == "tags" else "generation"
@@ -93,10 +93,11 @@ class Task:
             raise UserError(f"task {self.name}: {wrong[0]}", found=wrong[1], expected=wrong[2])
 
     def examples(self, split: str) -> Sequence[Example]:
-        """All examples of ``"train"`` or ``"test"``, loaded and checked on first use: a tuple, or `StoredExamples`.
+        """Return all examples of ``"train"`` or ``"test"``, loaded and checked on first use: a tuple, or
+        `StoredExamples`.
 
         Raises:
-            UserError: an unsound example, none at all, or examples of different forms.
+            UserError: an unsound example, none at all, or the examples have different forms.
         """
         if split not in self._loaded:
             given = self.load(split)
@@ -112,13 +113,15 @@ class Task:
             forms = {e.form for e in unchecked} | {loaded[0].form for loaded in self._loaded.values()}
             if len(forms) > 1:
                 raise UserError(
-                    f"task {self.name}: examples of different forms", found=sorted(forms), expected="one form in a task"
+                    f"task {self.name}: the examples have different forms",
+                    found=sorted(forms),
+                    expected="one form in a task",
                 )
             self._loaded[split] = examples
         return self._loaded[split]
 
     def index(self, split: str) -> PartIndex:
-        """What draws ask of one part, worked out once and kept."""
+        """Return what draws ask of one part, worked out once and kept."""
         if split not in self._indices:
             self._indices[split] = PartIndex(self.examples(split))
         return self._indices[split]
@@ -129,17 +132,17 @@ class Task:
         return self.examples("train")[0].form
 
     def replace(self, **changes: object) -> Task:
-        """A variant of the task, which loads its examples afresh."""
+        """Return a variant of the task, which loads its examples afresh."""
         return replace(self, **changes)  # type: ignore[arg-type]
 
     def keep(self, condition: Callable[[Example], bool]) -> Task:
-        """The task made of those examples that satisfy `condition`, in their order."""
+        """Return the task made of those examples that satisfy `condition`, in their order."""
         return self.replace(
             load=lambda split: [e for e in self.examples(split) if condition(e)], whole=self.whole or self
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 over the content of both splits (answers included), in hexadecimal."""
+        """Return SHA-256 over the content of both splits (answers included), in hexadecimal."""
         return self._fingerprint
 
     @cached_property
@@ -157,7 +160,7 @@ class TaskSuite:
     """Tasks and which of them are for meta-training, meta-validation and meta-testing.
 
     Raises:
-        UserError: a split names a task that is not there or the same task twice, a task or a family lies on two sides
+        UserError: a split names a task that is not there or the same task twice, a task or a family is on two sides
             of the split, or a task is kept under another name than its own.
     """
 
@@ -170,7 +173,8 @@ class TaskSuite:
         for name, task in self.tasks.items():
             if name != task.name:
                 raise UserError(
-                    f"suite {self.name}: the task {task.name!r} is kept as {name!r}", expected="its own name"
+                    f"suite {self.name}: the task {task.name!r} is stored under the name {name!r}",
+                    expected="its own name",
                 )
         side: dict[str, str] = {}
         for split, names in self.splits.items():
@@ -183,7 +187,7 @@ class TaskSuite:
                 for key in {f"task {name}", f"family {task.family}"} if task.family else {f"task {name}"}:
                     if side.setdefault(key, split) != split:
                         raise UserError(
-                            f"suite {self.name}: {key} lies on two sides of the split",
+                            f"suite {self.name}: {key} is on two sides of the split",
                             found=f"{side[key]} and {split}",
                             expected="each task and each family on one side",
                         )
@@ -194,13 +198,13 @@ class TaskSuite:
         return self.tasks[name]
 
     def split(self, split: str) -> list[Task]:
-        """The tasks of one meta-split, in the suite's order."""
+        """Return the tasks of one meta-split, in the suite's order."""
         if split not in META_SPLITS:
             raise UserError(f"unknown meta-split {split!r}", fix=nearest(split, META_SPLITS))
         return [self[name] for name in self.splits.get(split, ())]
 
     def replace_tasks(self, change: Callable[[Task], Task | None]) -> TaskSuite:
-        """The suite with each task changed; a task for which `change` gives None is left out."""
+        """Return the suite with each task changed; a task for which `change` gives None is left out."""
         changed = {name: new for name, task in self.tasks.items() if (new := change(task)) is not None}
         splits = {split: tuple(n for n in names if n in changed) for split, names in self.splits.items()}
         return replace(self, tasks=changed, splits=splits)
@@ -239,7 +243,7 @@ class TaskSuite:
             )
 
     def _stored_apart(self) -> bool:
-        """Whether all examples are stored ones and no content key lies on both sides; reads no example."""
+        """Return whether all examples are stored ones and no content key lies on both sides; reads no example."""
         keys: dict[bool, list[Any]] = {True: [], False: []}
         for split in META_SPLITS:
             for task in self.split(split):

@@ -150,7 +150,8 @@ def run_export(config: Suites, suite: TaskSuite) -> None:
 
 def run_split(config: Suites, suite: TaskSuite) -> None:
     """Print one split as JSON, folds as a list, or write them to files."""
-    from task_suites.splits import divide, nested, write_splits
+    from task_suites.split_files import write_splits
+    from task_suites.split_rules import divide, nested
 
     if len(config.folds) not in (0, 2):
         raise UserError("--folds", found=config.folds, expected="outer folds, inner folds, as --folds 5 4")
@@ -170,7 +171,8 @@ def run_split(config: Suites, suite: TaskSuite) -> None:
 def run_audit_of_names(setting: str) -> None:
     """Print what of a split's names lies on two sides; exit status 1 where something does."""
     from task_suites.audit.report import overlap_table
-    from task_suites.splits import load_split, overlaps
+    from task_suites.split_files import load_split
+    from task_suites.splits import overlaps
 
     found = overlaps(split := load_split(setting))
     print(overlap_table(split, found))

@@ -14,7 +14,8 @@ from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.text_encoder import Beginning, Encoded
 from task_suites.core.errors import counted
 from task_suites.example import Example
-from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 Overflow = Literal["refuse", "drop"]

@@ -25,7 +25,8 @@ from metaicl.lm.search import PlainDecoder, TreeDecoder, search
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
 from task_suites.example import Example
-from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")

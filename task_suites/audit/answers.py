@@ -46,19 +46,19 @@ class InInput:
 
     Attributes:
         answer: the share of examples whose input holds the right answer.
-        alone: examples whose input holds exactly one of the options.
+        one_option: how many examples there are whose input holds exactly one of the options.
         right: the share of these in which it is the right one.
         baseline: what the most frequent answer (or chance, where options are an item's own) would get right.
     """
 
     answer: float
-    alone: int = 0
+    one_option: int = 0
     right: float = 0.0
     baseline: float = 0.0
 
     @property
-    def tells(self) -> bool:
-        return self.alone >= ENOUGH and self.right - self.baseline >= TELLS
+    def answer_leaks_into_input(self) -> bool:
+        return self.one_option >= ENOUGH and self.right - self.baseline >= TELLS
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Notes:
         examples: of both splits.
         form: options, text or tags.
         majority: split -> (the most frequent answer, its share), where answers are labels.
-        position: (place of the right option, its share) where each item has options of its own.
+        position: (position of the right option, its share) where each item has options of its own.
         in_input: whether answers stand in inputs; None for tags.
         contradictions: pairs of examples (task, split, index) with one input and different answers.
         languages: language -> share of a sample; empty where none was told.
@@ -85,7 +85,7 @@ class Notes:
     languages: dict[str, float] = field(default_factory=dict)
 
     def warnings(self) -> list[str]:
-        """One sentence for each thing that is out of the ordinary."""
+        """Return one sentence for each thing that is out of the ordinary."""
         said = []
         for part, (answer, share) in self.majority.items():
             if share == 1:
@@ -93,13 +93,13 @@ class Notes:
             elif share >= NEARLY_ALL:
                 said.append(f"{part} has nearly one label: {share:.1%} are {answer!r}")
         if self.position and self.position[1] >= NEARLY_ALL:
-            said.append(f"the right option stands in place {self.position[0]} in {self.position[1]:.1%}")
+            said.append(f"the right option is at position {self.position[0]} in {self.position[1]:.1%}")
         if self.contradictions:
             said.append(f"{counted(len(self.contradictions), 'input')} with two answers")
-        if self.in_input and self.in_input.tells:
+        if self.in_input and self.in_input.answer_leaks_into_input:
             i = self.in_input
             said.append(
-                f"the one option that the input holds is right in {i.right:.0%} of {i.alone} examples"
+                f"the one option that the input holds is right in {i.right:.0%} of {i.one_option} examples"
                 f" (guessing: {i.baseline:.0%})"
             )
         if self.lengths and self.lengths.over:
@@ -113,14 +113,14 @@ class Notes:
 
 
 def answers(example: Example) -> set[object]:
-    """All right answers of an example: its output and those accepted, or its tags."""
+    """Return all right answers of an example: its output and those accepted, or its tags."""
     return {example.tags} if example.form == "tags" else {example.output, *example.accepted}
 
 
 def note_task(
     task: Task, context: int = 0, length: Callable[[str], int] | None = None, languages: bool = True
 ) -> Notes:
-    """The notes on a task, but for contradictions, which need the duplicates.
+    """Return the notes on a task, but for contradictions, which need the duplicates.
 
     Args:
         context: in the unit of `length`; 0 for none.

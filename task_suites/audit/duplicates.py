@@ -50,12 +50,13 @@ _STOPS = frozenset(".,;:!?\"'“”‘’`…-–—``''")
 
 
 def words_of(content: str) -> list[str]:
-    """What stands between blanks, without the punctuation around it; each character of a script without blanks."""
+    """Return what stands between blanks, without the punctuation around it; each character of a script without
+    blanks."""
     return [word.strip(_AROUND) or word for word in _UNSPACED.sub(r" \1 ", content).split() if word not in _STOPS]
 
 
 def permutation_key(text: str, options: Sequence[str] | None) -> str | None:
-    """What stays when options that the input lists change places; None where the input lists none.
+    """Return what stays the same when the options that the input lists are reordered; None where the input lists none.
 
     `options` are the item's own (not the labels of the task). An input lists its options when it holds each of them,
     or when it has three lines (or parts that begin with a letter in brackets) or more.
@@ -100,7 +101,8 @@ class Corpus:
         return len(self.groups)
 
     def similar(self) -> list[tuple[int, int, float]]:
-        """(a, b, similarity) for near duplicates a < b: the share of the longer one's words that both have in order."""
+        """Return (a, b, similarity) for near duplicates a < b: the share of the longer one's words that both have in
+        order."""
         ends, flat = np.frombuffer(self._ends, np.int64), np.frombuffer(self._flat, np.int32)
         if len(self) < 2 or not len(flat):
             return []
@@ -124,7 +126,8 @@ class Corpus:
         return found
 
     def contained(self, at_least: int = CONTAINED_WORDS) -> list[tuple[int, int]]:
-        """(a, b) where the words of a, `at_least` of them, stand in a row within the longer b; one b for each a."""
+        """Return (a, b) where the words of a, `at_least` of them, stand in a row within the longer b; one b for each
+        a."""
         ends, flat = np.frombuffer(self._ends, np.int64), np.frombuffer(self._flat, np.int32)
         lengths = np.diff(ends)
         inner = np.flatnonzero(lengths >= at_least)
@@ -154,7 +157,7 @@ class Corpus:
         return sorted(found.items())
 
     def _hashes(self) -> NDArray[np.uint64]:
-        """A 64-bit hash of each word, the same whatever was added before it."""
+        """Return a 64-bit hash of each word, the same whatever was added before it."""
         digests = (
             hashlib.blake2b(word.encode(errors="surrogatepass"), digest_size=8).digest() for word in self._numbers
         )
@@ -162,7 +165,7 @@ class Corpus:
 
 
 def _shared_weight(rows: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]) -> float:
-    """The weight on both sides of the words that both texts hold, as often as both hold them."""
+    """Return the weight on both sides of the words that both texts hold, as often as both hold them."""
     total = 0.0
     for row, mine, other in ((rows[0], weights[0], rows[1]), (rows[1], weights[1], rows[0])):
         left = Counter(other)
@@ -188,7 +191,7 @@ def _weights(ends: NDArray[Any], flat: NDArray[Any], groups: NDArray[Any]) -> ND
 def _candidates(
     hashes: NDArray[np.uint64], ends: NDArray[Any], flat: NDArray[Any], changes: NDArray[Any]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of texts that share a band of their signatures and whose lengths allow the similarity."""
+    """Yield pairs of texts that share a band of their signatures and whose lengths allow the similarity."""
     lengths = np.diff(ends)
     owner, shingle = _shingles(hashes, ends, flat, lengths)
     texts, starts = np.unique(owner, return_index=True)
@@ -233,7 +236,7 @@ def _in_buckets(band: NDArray[Any], n: int) -> NDArray[np.int64]:
 def _shingles(
     hashes: NDArray[np.uint64], ends: NDArray[Any], flat: NDArray[Any], lengths: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(text, hash) of the informative words, and runs of three words where there are few; sorted by text."""
+    """Return (text, hash) of the informative words, and runs of three words where there are few; sorted by text."""
     owner = np.repeat(np.arange(len(lengths)), lengths)
     long = lengths[owner] >= MIN_WORDS
     common = max(COMMON_LEAST, COMMON_SHARE * min(len(lengths), (len(lengths) * MANY) ** 0.5))
@@ -250,7 +253,7 @@ def _shingles(
 
 
 def _rare(owner: NDArray[Any], values: NDArray[Any], common: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(text, value) once each, for the values that at most `common` texts hold."""
+    """Return (text, value) once each, for the values that at most `common` texts hold."""
     order = np.lexsort((values, owner))
     owner, values = owner[order], values[order]
     new = np.ones(len(owner), bool)
@@ -278,7 +281,7 @@ def _mixed(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _prefix_sums(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """(sums of value[i] base^i before each place, base^-i): a window's hash is a difference and a product, mod 2^64."""
+    """Return (sums of value[i] base^i before each position, base^-i): a window's hash is a difference times a power."""
     n = len(values) + 1
     powers = np.cumprod(np.full(n, _BASE, np.uint64)) * np.uint64(_INVERSE)
     inverse: NDArray[Any] = np.cumprod(np.full(n, _INVERSE, np.uint64)) * np.uint64(_BASE)

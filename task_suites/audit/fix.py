@@ -36,14 +36,14 @@ class Fixed:
 
 
 def cleaned(suite: TaskSuite, report: AuditReport, **settings: Any) -> Fixed:
-    """The suite without the example of each leaking pair that counts less (`Pair.drop`), until no leak is left.
+    """Return the suite without the example of each leaking pair that counts less (`Pair.drop`), until no leak is left.
 
     Args:
         report: the suite's audit.
         settings: as for `audit_suite`.
 
     Raises:
-        UserError: a source lies on two sides, which no removal of examples mends; or no task is left.
+        UserError: a source is on two sides, which no removal of examples mends; or no task is left.
     """
     if report.sources:
         names = ", ".join(source.source for source in report.sources)
@@ -86,14 +86,14 @@ def _without(task: Task, gone: set[tuple[str, str, int]], dropped: list[str]) ->
 
 
 def _renumbered(pair: Pair, kept: dict[tuple[str, str], list[int]]) -> Pair:
-    """The pair in the numbers of the original suite."""
+    """Return the pair in the numbers of the original suite."""
     (a, a_part, i), (b, b_part, j) = pair.keep, pair.drop
     keep, drop = (a, a_part, kept[a, a_part][i]), (b, b_part, kept[b, b_part][j])
     return Pair(pair.kind, pair.relation, keep, drop, pair.similarity)
 
 
 def write_fixed(fixed: Fixed, folder: Path) -> None:
-    """The cleaned suite and its log into a new folder, whole or not at all.
+    """Write the cleaned suite and its log into a new folder, whole or not at all.
 
     The log, `removed.jsonl`, has a line for each example that went: task, split, index in the original, what it was a
     duplicate of and how.

@@ -18,7 +18,7 @@ CUT = 400  # characters of a text shown
 
 
 def table(report: AuditReport, suite: TaskSuite, examples: int = 3) -> str:
-    """The report for a terminal: counts, an example or three of each kind of leak, what is odd about tasks."""
+    """Return the report for a terminal: counts, an example or three of each kind of leak, what is odd about tasks."""
     lines = [f"{report.suite}: {counted(report.tasks, 'task')}, {counted(report.examples, 'example')}"]
     counts = report.counts()
     if counts:
@@ -43,14 +43,14 @@ def table(report: AuditReport, suite: TaskSuite, examples: int = 3) -> str:
 
 
 def verdict(report: AuditReport) -> str:
-    """The last line: how many leaks there are."""
+    """Return the last line: how many leaks there are."""
     found = [counted(len(report.leaks), "leaking pair")] * bool(report.leaks)
     found += [f"{counted(len(report.sources), 'source')} on two sides"] * bool(report.sources)
     return f"LEAKS: {', '.join(found)}" if found else "no leak"
 
 
 def overlap_table(split: Split, found: Sequence[Overlap]) -> str:
-    """What of a split's names lies on two sides, for a terminal."""
+    """Return what of a split's names is on two sides, for a terminal."""
     lines = [f"{split.name}: {sizes(split)}"]
     for overlap in found:
         sides = "; ".join(f"{side}: {', '.join(names)}" for side, names in overlap.sides.items())
@@ -59,7 +59,7 @@ def overlap_table(split: Split, found: Sequence[Overlap]) -> str:
 
 
 def write_page(report: AuditReport, suite: TaskSuite, path: Path) -> None:
-    """The page into a file; its folder is made where it is missing.
+    """Write the page into a file; its folder is made where it is missing.
 
     Raises:
         UserError: it cannot be written.
@@ -68,7 +68,7 @@ def write_page(report: AuditReport, suite: TaskSuite, path: Path) -> None:
 
 
 def page(report: AuditReport, suite: TaskSuite) -> str:
-    """The report as one HTML page, light or dark as the reader's system is."""
+    """Return the report as one HTML page, light or dark as the reader's system is."""
     from jinja2 import Environment, StrictUndefined
 
     template = (Path(__file__).parent / "audit.html.jinja").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def page(report: AuditReport, suite: TaskSuite) -> str:
 
 
 def _grouped(pairs: Sequence[Pair]) -> Iterator[tuple[str, str, list[Pair]]]:
-    """(relation, kind, pairs) in the order of relations as found, leaks first, and of `KINDS`."""
+    """Yield (relation, kind, pairs) in the order of relations as found, leaks first, and of `KINDS`."""
     found: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:
         found.setdefault((pair.relation, pair.kind), []).append(pair)
@@ -101,12 +101,12 @@ def _grouped(pairs: Sequence[Pair]) -> Iterator[tuple[str, str, list[Pair]]]:
 
 
 def _spread(pairs: Sequence[Pair], size: int) -> list[Pair]:
-    """This many pairs, from all over the list (it is in the suite's order)."""
+    """Return this many pairs, from all over the list (it is in the suite's order)."""
     return [pairs[i * len(pairs) // size] for i in range(size)] if len(pairs) > size else list(pairs)
 
 
 def _compared(suite: TaskSuite, pair: Pair) -> dict[str, Any]:
-    """Both texts as (words, whether they differ) pieces, with names and answers."""
+    """Return both texts as (words, whether they differ) pieces, with names and answers."""
     a, b = (_text(suite, ref).split() for ref in (pair.keep, pair.drop))
     pieces: tuple[list[Any], list[Any]] = ([], [])
     for tag, a0, a1, b0, b1 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():

@@ -1,10 +1,10 @@
 """The audit of a suite: what leaks, what repeats, and what makes a task easier or worse than it looks.
 
-    duplicates   exact (case and white space aside), with options that changed places, near (one word in ten changed),
+    duplicates   exact (case and white space aside), with options in another order, near (one word in ten changed),
                  and inputs that stand whole within another, across support (train) and query (test) of a task, across
                  the sides of the meta-split, between tasks and within a split (task_suites/audit/duplicates.py)
     sources      one source data set on two sides of the meta-split
-    answers      one label, or nearly one; the right option always in one place; one input with two answers; answers
+    answers      one label, or nearly one; the right option always at one position; one input with two answers; answers
                  that stand in the input (task_suites/audit/answers.py)
     texts        lengths against a context size; languages
 
@@ -66,7 +66,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class SharedSource:
-    """A source data set that lies on two sides of the meta-split."""
+    """A source data set that is on two sides of the meta-split."""
 
     source: str
     tasks: dict[str, list[str]]
@@ -112,7 +112,7 @@ class AuditReport:
         return {relation: dict(counter) for relation, counter in table.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """The report for machines; pairs by name and index, without text."""
+        """Return the report for machines; pairs by name and index, without text."""
         return {
             "suite": self.suite,
             "tasks": self.tasks,
@@ -153,7 +153,7 @@ def audit_suite(
         UserError: an example cannot be read, or a negative context.
     """
     if context < 0:
-        raise UserError("context is out of range", found=context, expected="0 or more")
+        raise UserError(f"context must be 0 or more, but is {context}")
     started = time.monotonic()
     report = AuditReport(suite.name, len(suite.tasks), 0, context=context)
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
@@ -182,7 +182,7 @@ def _read(task: Task, number: int, places: _Places, texts: _Texts) -> None:
 
 
 def _pairs(places: _Places, texts: _Texts, near: bool) -> list[Pair]:
-    """All pairs of examples that are alike."""
+    """Return all pairs of examples that are alike."""
     finder = _Finder(places, texts)
     finder.groups("exact", texts.copies())
     finder.groups("permuted", texts.permuted())
@@ -193,7 +193,7 @@ def _pairs(places: _Places, texts: _Texts, near: bool) -> list[Pair]:
 
 
 def shared_sources(suite: TaskSuite, allow: Iterable[str] = ()) -> list[SharedSource]:
-    """Sources that lie on two sides of the meta-split, but for those allowed by name.
+    """Return the sources that are on two sides of the meta-split, but for those allowed by name.
 
     A source that has the suite's own name says that its tasks were made for the suite; it is not a data set.
     """
@@ -233,7 +233,7 @@ class _Places:
         return len(self.names) - 1
 
     def rank(self, place: int) -> tuple[int, bool, int]:
-        """The smaller, the more it counts: held-out tasks first, test before train."""
+        """Return what sorts parts by how much they count: held-out tasks first, test before train."""
         task, part = self.names[place]
         order = ("meta_test", "meta_validation", "meta_train")
         side = self.side.get(task)
@@ -283,7 +283,7 @@ class _Texts:
         return (self.examples(text) for text in self._more)
 
     def permuted(self) -> Iterable[list[int]]:
-        """Groups of the first examples in each place, of texts that are one but for the order of their options."""
+        """Yield groups of first examples in a part of a task whose texts differ only in the order of their options."""
         for texts in self._permuted.values():
             if isinstance(texts, list):
                 yield [example for text in texts for example in self.examples(text)]
@@ -300,7 +300,7 @@ class _Finder:
         """Each member of a group but the one that counts most makes a pair, with one that it leaks to if there is."""
         for group in groups:
             members = sorted(group, key=lambda e: (self.at.rank(self.of.places[e]), self.of.indices[e]))
-            firsts = [members[0]]  # of each place
+            firsts = [members[0]]  # of each part of a task
             for example in members[1:]:
                 place = self.of.places[example]
                 leaks = (f for f in firsts if self.at.relation(self.of.places[f], place) not in (WITHIN, BETWEEN))
@@ -315,7 +315,7 @@ class _Finder:
                 self._add(kind, first, second, similarity)
 
     def _spread(self, text: int) -> list[int]:
-        """The first example of a text in each place, a few places at most."""
+        """Return the first example of a text in each part of a task, for a few parts at most."""
         firsts = {self.of.places[example]: example for example in reversed(self.of.examples(text))}
         return sorted(firsts.values(), key=lambda e: self.at.rank(self.of.places[e]))[:_FEW_PLACES]
 

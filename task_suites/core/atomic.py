@@ -19,7 +19,7 @@ from task_suites.core.yaml_files import read_yaml
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """A scratch folder beside `target` that takes its place when the block ends well, and vanishes when it does not.
+    """A scratch folder beside `target` that is renamed to it when the block ends well, and removed when it does not.
 
     Args:
         target: does not exist, or is an empty folder.
@@ -44,18 +44,18 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def occupied(target: Path) -> bool:
-    """Whether there is something at `target` that a new folder would take the place of."""
+    """Return whether there is something at `target` that a new folder would replace."""
     return target.exists() and (not target.is_dir() or any(target.iterdir()))
 
 
 def check_free(target: Path) -> None:
     """Raise a `UserError` where there is something at `target`."""
     if occupied(target):
-        raise UserError("the target is there already", where=target, expected="a new or empty folder")
+        raise UserError("the target already exists", where=target, expected="a new or empty folder")
 
 
 def write_text(path: Path, text: str) -> None:
-    """One file, whole or not at all; its folder is made where it is missing. A pipe or device is written into.
+    """Write one file, whole or not at all; its folder is made where it is missing. A pipe or device is written into.
 
     Raises:
         UserError: it cannot be written.
@@ -72,7 +72,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             scratch.unlink()
-        fix = "Free space or choose another place."
+        fix = "Free space, or write to another folder."
         raise UserError(f"cannot be written ({error.strerror or error})", where=path, fix=fix) from None
 
 
@@ -84,7 +84,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_yaml(path: Path, value: Any) -> None:
-    """A YAML file that reads back as the value: in plain Unicode, or where that is folded wrongly (NEL) escaped.
+    """Write a YAML file that reads back as the value: in plain Unicode, or where that is folded wrongly (NEL) escaped.
 
     Raises:
         UserError: YAML cannot hold the value.

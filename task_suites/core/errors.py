@@ -47,12 +47,12 @@ def refuse_half_characters(text: str, where: str) -> None:
 
 
 def counted(number: int, what: str) -> str:
-    """`1 task`, `2 tasks`."""
+    """Return `1 task`, `2 tasks`."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The ending of an error about an unknown name: the names that were probably meant, or the known ones.
+    """Return the ending of an error about an unknown name: the names that were probably meant, or the known ones.
 
     The nearest come first; at most `SHOWN` are listed, and how many more there are.
     """

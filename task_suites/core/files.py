@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory
 
 
 def inside(folder: Path, name: str | Path) -> Path:
-    """`folder / name`, which need not exist.
+    """Return `folder / name`, which need not exist.
 
     Raises:
         UserError: the name is absolute, climbs with ``..``, is not a file's name at all, or leads out of the folder by
@@ -36,7 +36,9 @@ def inside(folder: Path, name: str | Path) -> Path:
             return folder / relative
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long
         raise UserError(f"cannot be followed ({error})", where=folder / relative) from None
-    raise UserError("a link out of the folder", where=folder / relative, found=real, expected=f"a place in {folder}")
+    raise UserError(
+        "the link leads out of the folder", where=folder / relative, found=real, expected=f"a path in {folder}"
+    )
 
 
 def sha256(path: Path) -> str:
@@ -49,7 +51,7 @@ def sha256(path: Path) -> str:
 
 
 def listing(folder: Path) -> list[str]:
-    """The names in a folder, sorted, without hidden ones.
+    """Return the names in a folder, sorted, without hidden ones.
 
     Raises:
         UserError: there is no such folder, it cannot be read, or a name in it is not Unicode text.
@@ -66,7 +68,7 @@ def listing(folder: Path) -> list[str]:
 
 
 def open_file(path: Path, limit: int | None = MAX_BYTES) -> BinaryIO:
-    """An ordinary file, opened for reading bytes.
+    """Return an ordinary file, opened for reading bytes.
 
     Raises:
         UserError: it is not there, not an ordinary file (a pipe would never end), too long or not readable.
@@ -88,7 +90,7 @@ def open_file(path: Path, limit: int | None = MAX_BYTES) -> BinaryIO:
 
 
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:
-    """A file's text, line ends as in the file.
+    """Return a file's text, line ends as in the file.
 
     Raises:
         UserError: see `open_file`; or not UTF-8, or a NUL in it, both with the line.
@@ -98,7 +100,7 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 
 
 def decoded(data: bytes, path: Path, first: int = 1) -> str:
-    """Text from UTF-8 bytes that begin at line `first` of `path`.
+    """Return text from UTF-8 bytes that begin at line `first` of `path`.
 
     Raises:
         UserError: not UTF-8, or a NUL.
@@ -110,12 +112,15 @@ def decoded(data: bytes, path: Path, first: int = 1) -> str:
         fix = f"Save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW."
         raise UserError("not UTF-8", where=where, found=f"{data[error.start : error.end]!r}", fix=fix) from None
     if (nul := text.find("\0")) >= 0:
-        raise UserError("a NUL character", where=f"{path}:{first + text.count(chr(10), 0, nul)}", expected="text")
+        raise UserError(
+            "the text has a NUL character", where=f"{path}:{first + text.count(chr(10), 0, nul)}", expected="text"
+        )
     return text
 
 
 def read_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[int, str]]:
-    """(number from 1, line without its end) of a text file, one after the other; LF and CRLF end a line, nothing else.
+    """Yield (number from 1, line without its end) of a text file, one after the other; LF and CRLF end a line, nothing
+    else.
 
     Args:
         limit: the longest file that is read, in bytes; None reads any. Only a line is in memory at a time.
@@ -138,5 +143,5 @@ def _bytes(file: BinaryIO, path: Path, line: bool = False) -> bytes:
 
 
 def at_line(where: object, line: int | None) -> str:
-    """`file:line`, or the file where the line is not known."""
+    """Return `file:line`, or the file where the line is not known."""
     return f"{where}:{line}" if line else f"{where}"

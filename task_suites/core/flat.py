@@ -8,7 +8,7 @@ named without it (`learning_rate`, not `trainer.learning_rate`), unless the fiel
         method: str = "metaicl"                                                   # method
         trainer: Trainer = field(default_factory=Trainer)                         # learning_rate, max_steps, ...
         validation: Validation = section(Validation, before="validation_")        # validation_k, validation_seeds
-        suite: Suite = section(Suite, name="suite")                               # suite, in place of name
+        suite: Suite = section(Suite, name="suite")                               # suite, instead of name
         format: PromptFormat = section(PromptFormat, whole=True)                  # format: one option
 
 """
@@ -113,7 +113,7 @@ def build(cls: type[Config], given: Mapping[str, Any]) -> Config:
 
 
 def _built(cls: type[Config], values: Mapping[tuple[str, ...], Mapping[str, Any]]) -> Config:
-    """The configuration, its sections made from their defaults with the values given for them."""
+    """Return the configuration, its sections made from their defaults with the values given for them."""
     parts = dict(values.get((), {}))
     for f in fields(cls):  # type: ignore[arg-type]
         if (f.name,) in values:
@@ -128,7 +128,7 @@ def _built(cls: type[Config], values: Mapping[tuple[str, ...], Mapping[str, Any]
 
 
 def _renamed(message: str, names: Mapping[str, str]) -> str:
-    """A section's error with the flat name of the option that it begins with."""
+    """Return a section's error with the flat name of the option that it begins with."""
     first = re.match(r"\w+", message)
     return names[first[0]] + message[first.end() :] if first and first[0] in names else message
 

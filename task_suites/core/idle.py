@@ -13,7 +13,7 @@ from task_suites.core.errors import UserError
 
 
 def defaults_of(config: Any) -> dict[str, Any]:
-    """The default of every field of a dataclass that has one."""
+    """Return the default of every field of a dataclass that has one."""
     return {
         f.name: f.default_factory() if f.default_factory is not MISSING else f.default
         for f in fields(config)

@@ -21,7 +21,7 @@ _LONE = re.compile(r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
+    """Return the value in a JSON file.
 
     Raises:
         UserError: see `read_text` and `parse_json`.
@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[str, Any]]:
-    """("file:line", value) of a file with one JSON value a line, read as they are requested.
+    """Yield ("file:line", value) of a file with one JSON value a line, read as they are requested.
 
     Lines end at LF or CRLF. Blank lines at the end are not values.
 
@@ -53,7 +53,7 @@ def read_json_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple
 
 
 def parse_json(text: str, where: object, lines: bool = True) -> Any:
-    """The value of a JSON text.
+    """Return the value of a JSON text.
 
     Args:
         where: heads the errors; with `lines`, followed by the line within the text.
@@ -110,7 +110,7 @@ class _Twice(ValueError):
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object from its members (`object_pairs_hook`); a key that occurs twice is a ValueError."""
+    """Return a JSON object from its members (`object_pairs_hook`); a key that occurs twice is a ValueError."""
     value = dict(pairs)
     if len(value) != len(pairs):
         seen: set[str] = set()
@@ -135,7 +135,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_constant=_no_constan
 
 
 def _line_of(text: str, twice: str | None, keys: Sequence[str | int] = ()) -> int | None:
-    """The line on which an object begins: the first with the key `twice` in it twice, or the one that `keys` lead to.
+    """Return the line on which an object begins: the first with the key `twice` in it twice, or the one that `keys`
+    lead to.
 
     The decoder in C does not say where it is; this runs the one in Python again, for the error's sake.
     """

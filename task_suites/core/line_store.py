@@ -1,7 +1,7 @@
 """A file of JSON lines that grows by whole lines: finished cells, a log of steps.
 
 A process may be killed in the middle of a line. What it left of that line is not a value: reading passes over it, and
-the next `append` takes its place. Any other line that cannot be read is an error, never a loss in silence.
+the next `append` replaces it. Any other line that cannot be read is an error: nothing is lost silently.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ LOST = "Delete the line; what it held is computed again."
 
 
 def json_line(value: Any) -> str:
-    """A value as one line of JSON that `parse_json` takes back; NaN and infinities, which JSON lacks, become null."""
+    """Return a value as one line of JSON that `parse_json` takes back; NaN and infinities, which JSON lacks, become
+    null."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError:
@@ -35,7 +36,7 @@ class LineStore:
         self.path = path
 
     def read(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """("file:line", object) of each line, without what a killed process left of its last one.
+        """Yield ("file:line", object) of each line, without what a killed process left of its last one.
 
         Raises:
             UserError: a line that is not a JSON object.
@@ -88,7 +89,7 @@ def _end_with_a_whole_line(file: Any) -> None:
 
 
 def _whole(line: bytes) -> bool:
-    """Whether a line without its end is a JSON object all the same."""
+    """Return whether a line without its end is a JSON object all the same."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
@@ -96,7 +97,7 @@ def _whole(line: bytes) -> bool:
 
 
 def _finite(value: Any) -> Any:
-    """The value with null instead of each number that is not finite."""
+    """Return the value with null instead of each number that is not finite."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -61,7 +61,7 @@ Order = Annotated[int, Range(least=1, most=2)]
 
 
 def ranges_of(hint: Any) -> Iterator[tuple[type, Range]]:
-    """The (type, range) pairs that a type hint declares, for the value itself or for those that it holds."""
+    """Yield the (type, range) pairs that a type hint declares, for the value itself or for those that it holds."""
     if get_origin(hint) is Annotated:
         kind, *more = get_args(hint)
         yield from ((kind, item) for item in more if isinstance(item, Range))
@@ -99,7 +99,7 @@ def _declared_ranges(config: type) -> dict[str, list[tuple[type, Range]]]:
 
 
 def _numbers(value: Any) -> Iterator[Any]:
-    """The value, or those in a list or dictionary; nothing where the option is unset."""
+    """Yield the value, or those in a list or dictionary; nothing where the option is unset."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):

@@ -128,7 +128,7 @@ def _from_yaml(text: str, name: str) -> Any:
 
 
 def _items(given: Any, name: str) -> list[Any]:
-    """A list from words, one of which may hold all as a YAML list."""
+    """Return a list from words, one of which may hold all as a YAML list."""
     if not isinstance(given, list | tuple):
         given = [given]
     if len(given) == 1 and isinstance(given[0], Word) and given[0].lstrip().startswith("["):
@@ -171,7 +171,7 @@ def _grouped(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
 
 
 def _of_dataclass(given: Any, cls: type, name: str) -> Any:
-    """An object from a mapping of its fields; before it words may name a value that the class gives by name
+    """Return an object from a mapping of its fields; before it words may name a value that the class gives by name
     (`cls.named`)."""
     if isinstance(given, cls):
         return given

@@ -23,7 +23,7 @@ _YAML_MISTAKES = (
 
 
 def read_yaml(path: Path) -> Any:
-    """The value in a YAML file, read without running anything; aliases are taken as far as they stay small.
+    """Return the value in a YAML file, read without running anything; aliases are taken as far as they stay small.
 
     Raises:
         UserError: see `compose`.
@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def compose(path: Path) -> yaml.Node | None:
-    """The node at the root of a YAML file, whose values are not made yet; None for an empty file.
+    """Return the node at the root of a YAML file, whose values are not made yet; None for an empty file.
 
     Raises:
         UserError: see `read_text`; or not YAML, a key twice, several documents, or aliases that grow beyond
@@ -43,7 +43,7 @@ def compose(path: Path) -> yaml.Node | None:
 
 
 def _read(path: Path, made: Callable[[Any, yaml.Node | None], Any]) -> Any:
-    """What `made` gives for the loader and the root, which is checked; its mistakes are a `UserError`."""
+    """Return what `made` gives for the loader and the root, which is checked; its mistakes are a `UserError`."""
     text = read_text(path, MAX_YAML)
     loader = _yaml_loader()(io.StringIO(text))
     try:
@@ -69,7 +69,7 @@ def _yaml_loader() -> Any:
 
 
 def _size(node: Any, known: dict[int, float], above: tuple[int, ...]) -> float:
-    """The number of values below a node, aliases written out; infinite for a circle.
+    """Return the number of values below a node, aliases written out; infinite for a circle.
 
     Raises:
         yaml.constructor.ConstructorError: a key twice in one mapping.

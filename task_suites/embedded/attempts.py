@@ -28,7 +28,7 @@ class Kept(TypedDict):
 
 
 def sources(family: Path) -> str:
-    """SHA-256 over the modules of this folder and the file of a family, in hexadecimal."""
+    """Return SHA-256 over the modules of this folder and the file of a family, in hexadecimal."""
     digest = hashlib.sha256(_modules())
     digest.update(_unix(family.read_bytes()))
     return digest.hexdigest()
@@ -50,7 +50,8 @@ def _kept() -> Mapping[str, Kept]:
 
 
 def known(family: str, sources: str, task: str, split: str) -> Sequence[int]:
-    """The attempts of the examples number 0, 1, ... of a split; none where they are not known for these sources."""
+    """Return the attempts of the examples number 0, 1, ... of a split; none where they are not known for these
+    sources."""
     kept = _kept().get(family)
     return bytes.fromhex(kept["attempts"].get(f"{task}/{split}", "")) if kept and kept["sources"] == sources else b""
 

@@ -104,7 +104,7 @@ def _lexicon(entry: Entry) -> Lexicon:
 
 
 def _phrases(entry: Entry, slots: Collection[str]) -> Phrases:
-    """The phrases of an entry, whose slots must be among `slots` and whose marks must be whole."""
+    """Return the phrases of an entry, whose slots must be among `slots` and whose marks must be whole."""
     if _wrong_with(entry.text(), slots):  # all at once, for the search of the line takes much longer
         for line, text in entry.lines():
             if wrong := _wrong_with(text, slots):
@@ -115,7 +115,7 @@ def _phrases(entry: Entry, slots: Collection[str]) -> Phrases:
 
 
 def _wrong_with(text: str, slots: Collection[str]) -> tuple[str, str | None] | None:
-    """(what is wrong, how to mend it) with templates or phrases; None where nothing is."""
+    """Return (what is wrong, how to mend it) with templates or phrases; None where nothing is."""
     try:
         unknown = sorted(slots_of(text) - set(slots))
     except ValueError:
@@ -213,7 +213,7 @@ def _span(task: Mapping[str, Entry], frames: Phrases, lexicon: Lexicon, type: Ta
 
 
 def _marked(frames: Phrases) -> set[str]:
-    """The types of spans that templates or phrases mark."""
+    """Return the types of spans that templates or phrases mark."""
     return {type for frame in frames for type in _MARKED.findall(frame)}
 
 

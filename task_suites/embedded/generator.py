@@ -54,7 +54,7 @@ class Family:
     sources: str = ""
 
     def tasks(self) -> list[Task]:
-        """The family's tasks, named ``<family>_<name>``; no example is drawn yet."""
+        """Return the family's tasks, named ``<family>_<name>``; no example is drawn yet."""
         return [self._task(blueprint) for blueprint in self.blueprints]
 
     def _task(self, blueprint: Blueprint) -> Task:
@@ -75,12 +75,12 @@ class Family:
 
 
 def side_of(content: str) -> str:
-    """The split, "train" or "test", that an example of this content belongs to."""
+    """Return the split, "train" or "test", that an example of this content belongs to."""
     return "test" if hashlib.sha256(content.encode()).digest()[-1] % 4 == 0 else "train"
 
 
 def example_at(task: str, split: str, index: int, draw: Draw, first: int = 0) -> Example:
-    """Example number `index` of a split: a function of (task, split, index) and of `draw` only.
+    """Return example number `index` of a split: a function of (task, split, index) and of `draw` only.
 
     The attempts before `first` are known to give none.
 
@@ -91,7 +91,7 @@ def example_at(task: str, split: str, index: int, draw: Draw, first: int = 0) ->
 
 
 def _accepted(task: str, split: str, index: int, draw: Draw, first: int) -> tuple[int, Example]:
-    """(the attempt, its example) that is the first to be of this split, from attempt `first` on."""
+    """Return (the attempt, its example) that is the first to be of this split, from attempt `first` on."""
     for attempt in range(first, MAX_ATTEMPTS):
         example = draw(random.Random(f"embedded/{task}/{split}/{index}/{attempt}"))
         if MIN_WORDS <= len(example.text.split()) <= MAX_WORDS and side_of(example.content) == split:
@@ -103,7 +103,7 @@ def _accepted(task: str, split: str, index: int, draw: Draw, first: int) -> tupl
 
 
 def materialise(task: str, split: str, draw: Draw, attempts: Sequence[int] = ()) -> list[Example]:
-    """The examples of a split: those of index 0, 1, ... with distinct contents, `SIZES[split]` in number.
+    """Return the examples of a split: those of index 0, 1, ... with distinct contents, `SIZES[split]` in number.
 
     `attempts` are those that give the examples, in order, where they are known (task_suites/embedded/attempts.py).
 

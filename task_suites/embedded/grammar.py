@@ -19,12 +19,12 @@ _VOWEL_SOUND = re.compile(r"(?:[aeiou]|hour|honest|honou?r|heir|x-ray|8|11\b|18\
 
 
 def article(word: str) -> str:
-    """The indefinite article that stands before `word`: "a" or "an"."""
+    """Return the indefinite article that stands before `word`: "a" or "an"."""
     return "an" if _VOWEL_SOUND.match(word) and not _CONSONANT_SOUND.match(word) else "a"
 
 
 def with_articles(text: str) -> str:
-    """`text` with every "a" and "an" set to suit the word that follows, marks in between ignored."""
+    """Return `text` with every "a" and "an" set to suit the word that follows, marks in between ignored."""
 
     def fix(match: re.Match[str]) -> str:
         chosen = article(match[3])
@@ -34,23 +34,23 @@ def with_articles(text: str) -> str:
 
 
 def capitalised(text: str) -> str:
-    """`text` with a capital letter at the start of each sentence and of each quotation after a colon."""
+    """Return `text` with a capital letter at the start of each sentence and of each quotation after a colon."""
     return _SENTENCE.sub(lambda m: m[1] + m[2] + m[3].upper(), text)
 
 
 def finished(text: str) -> str:
-    """A filled template as a sound line: single blanks, none before punctuation, articles and capitals set."""
+    """Return a filled template as a sound line: single blanks, none before punctuation, articles and capitals set."""
     text = _DOUBLE_STOP.sub(r"\1", _BLANKS.sub(lambda m: m[1] or m[2], text.strip()))
     return capitalised(with_articles(text))
 
 
 def tokens_of(text: str) -> list[str]:
-    """`text` as words and punctuation marks; a hyphen, apostrophe, colon or point inside a word stays in it."""
+    """Return `text` as words and punctuation marks; a hyphen, apostrophe, colon or point inside a word stays in it."""
     return _TOKEN.findall(text)
 
 
 def tagged(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(tokens, BIO tags) of a text whose spans are marked ``<TYPE:...>``."""
+    """Return (tokens, BIO tags) of a text whose spans are marked ``<TYPE:...>``."""
     tokens: list[str] = []
     tags: list[str] = []
     end = 0
@@ -65,7 +65,7 @@ def tagged(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def captured(text: str) -> tuple[str, str]:
-    """(text without marks, content of its first ``<TYPE:...>`` mark as it reads inside a sentence).
+    """Return (text without marks, content of its first ``<TYPE:...>`` mark as it reads inside a sentence).
 
     Raises:
         ValueError: the text has no such mark.

@@ -93,7 +93,7 @@ class Filler:
         self.used: set[tuple[str, str]] = set()
 
     def fill(self, template: str) -> str:
-        """The template with every slot filled, not yet `finished`."""
+        """Return the template with every slot filled, not yet `finished`."""
         return self._fill(parse(template))
 
     def _fill(self, parts: tuple[str | Slot, ...]) -> str:

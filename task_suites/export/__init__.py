@@ -73,7 +73,7 @@ def check(suite: TaskSuite, to: str) -> None:
                 f"{name!r} is not a name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )"
             )
     if writer.folders and len({folder_name(name).casefold() for name in suite.tasks}) < len(suite.tasks):
-        raise UserError("names of tasks differ only in case or signs", found=sorted(suite.tasks)[:20])
+        raise UserError("names of tasks differ only in case or punctuation", found=sorted(suite.tasks)[:20])
 
 
 def export_suite(suite: TaskSuite, to: str, output: Path | None) -> str:
@@ -83,6 +83,6 @@ def export_suite(suite: TaskSuite, to: str, output: Path | None) -> str:
         UserError: no output is named; or see `export`.
     """
     if output is None:
-        raise UserError("suites export wants a folder", fix="Name a new one: --output FOLDER.")
+        raise UserError("suites export needs an output folder", fix="Name a new one: --output FOLDER.")
     opened = export(suite, to, output)
     return f"{output} holds {counted(len(suite.tasks), 'task')} and opens as --suite '{opened}'"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -28,7 +28,7 @@ from task_suites.task import Task, TaskSuite
 
 def _write(suite: TaskSuite, folder: Path) -> str:
     """Parquet with class names in its schema; a README.md whose head makes each task a config of `load_dataset`."""
-    tables: dict[str, Any] = {}
+    tables: dict[str, Mapping[str, object]] = {}
     configs = []
     for task in suite.tasks.values():
         name = folder_name(task.name)
@@ -47,21 +47,32 @@ def _write(suite: TaskSuite, folder: Path) -> str:
     return "table:{}"
 
 
-def _columns(task: Task) -> dict[str, Any]:
-    """The keys of a table YAML that say what the columns are."""
-    labels = {"labels": list(task.labels)} if task.labels else {}
+class Columns(TypedDict, total=False):
+    """The keys of a table YAML that say what the columns are; a column is named after the field of `Example`."""
+
+    input: str
+    output: str
+    tokens: str
+    tags: str
+    accepted: str
+    options: str
+    labels: list[str]
+
+
+def _columns(task: Task) -> Columns:
+    columns: Columns = {"input": "input", "output": "output"}
     if task.form == "tags":
-        return {"tokens": "tokens", "tags": "tags", **labels}
-    columns: dict[str, Any] = {"input": "input", "output": "output", **labels}
-    if has_several_answers(task):
+        columns = {"tokens": "tokens", "tags": "tags"}
+    if task.labels:
+        columns["labels"] = list(task.labels)
+    if task.form != "tags" and has_several_answers(task):
         columns["accepted"] = "accepted"
-    if task.form == "text":
-        return columns
-    own = any(e.options != task.labels for e in all_examples(task))
-    return {**columns, "options": "options"} if own else columns
+    if task.form == "options" and any(e.options != task.labels for e in all_examples(task)):
+        columns["options"] = "options"
+    return columns
 
 
-def _parquet(path: Path, task: Task, examples: Iterable[Example], columns: Mapping[str, Any]) -> None:
+def _parquet(path: Path, task: Task, examples: Iterable[Example], columns: Columns) -> None:
     from datasets import ClassLabel, Dataset, Features, List, Value
 
     text = Value("string")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from task_suites.core.atomic import write_lines, write_yaml
 from task_suites.example import Example
 from task_suites.export.writer import (
     PARTS,
+    Head,
     Writer,
     all_examples,
     folder_name,
@@ -24,7 +25,7 @@ from task_suites.task import Task, TaskSuite
 
 
 def _write(suite: TaskSuite, folder: Path) -> str:
-    """One YAML and two JSON-lines files a task; a tag for each side of the split, such as `embedded_meta_test`.
+    """Write one YAML and two JSON-lines files a task; a tag for each side of the split, such as `embedded_meta_test`.
 
     Data files are named relative to the folder: the harness is run in it.
     """
@@ -44,19 +45,60 @@ def _write(suite: TaskSuite, folder: Path) -> str:
     return "lm-eval:{}"
 
 
-def _document(example: Example, several: bool) -> dict[str, Any]:
-    """A row that holds the example and, beside it, its answer as the harness wants it."""
+class Document(TypedDict, total=False):
+    """A row that holds an example and, beside it, its answer as the harness wants it.
+
+    Attributes:
+        label: the number of the right option.
+    """
+
+    input: str
+    output: str
+    tokens: list[str]
+    tags: list[str]
+    options: list[str]
+    label: int
+    accepted: list[str]
+
+
+class Ours(Head, total=False):
+    """What the harness has no key for; `task_suites.sources.lm_eval_yaml` reads it.
+
+    Attributes:
+        input, accepted: the fields of a document that hold these; `tags`: those of its tokens and tags.
+    """
+
+    input: str
+    labels: list[str]
+    tags: list[str]
+    accepted: str
+
+
+class HarnessMetric(TypedDict, total=False):
+    """An entry of the harness' `metric_list`."""
+
+    metric: str
+    aggregation: str
+    higher_is_better: bool
+    ignore_case: bool
+    ignore_punctuation: bool
+
+
+def _document(example: Example, several: bool) -> Document:
     if example.tokens is not None:
         text = PromptFormat().answer_text(example)
         return {"input": example.text, "output": text, "tokens": list(example.tokens), "tags": list(example.tags or ())}
-    row: dict[str, Any] = {"input": example.input, "output": example.output}
+    row: Document = {"input": example.input, "output": example.output or ""}
     if example.options is not None:
-        row |= {"options": list(example.options), "label": example.options.index(example.output or "")}
-    return {**row, "accepted": list(example.accepted)} if several else row
+        row["options"], row["label"] = list(example.options), example.options.index(example.output or "")
+    if several:
+        row["accepted"] = list(example.accepted)
+    return row
 
 
 def _config(task: Task) -> dict[str, Any]:
-    ours: dict[str, Any] = {**head(task), "input": "input", "labels": list(task.labels)}
+    """Return a task's YAML in the harness' format."""
+    ours: Ours = {**head(task), "input": "input", "labels": list(task.labels)}
     data = {part: f"{folder_name(task.name)}/{part}.jsonl" for part in PARTS}
     config: dict[str, Any] = {
         "task": task.name,
@@ -70,8 +112,10 @@ def _config(task: Task) -> dict[str, Any]:
         "target_delimiter": " ",
         "fewshot_delimiter": "\n\n",
     }
-    ours |= {"tags": ["tokens", "tags"]} if task.form == "tags" else {}
-    ours |= {"accepted": "accepted"} if has_several_answers(task) else {}
+    if task.form == "tags":
+        ours["tags"] = ["tokens", "tags"]
+    if has_several_answers(task):
+        ours["accepted"] = "accepted"
     if task.form == "options":
         same = bool(task.labels) and all(e.options == task.labels for e in all_examples(task))
         config |= {"output_type": "multiple_choice", "doc_to_target": "label"}
@@ -86,12 +130,12 @@ def _config(task: Task) -> dict[str, Any]:
     return {**config, "metadata": {"version": 1.0, "metaicl": ours}}
 
 
-def _metric(name: str) -> dict[str, Any]:
+def _metric(name: str) -> HarnessMetric:
     return {"metric": name, "aggregation": "mean", "higher_is_better": True}
 
 
 def _escaped(text: str) -> str:
-    """Text that a Jinja template gives back as it is: the harness takes descriptions for templates."""
+    """Return text that a Jinja template gives back as it is: the harness takes descriptions for templates."""
     return "{% raw %}" + text + "{% endraw %}" if re.search(r"\{[{%#]", text) else text
 
 

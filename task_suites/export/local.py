@@ -18,7 +18,7 @@ def _problem(task: Task) -> str | None:
 
 
 def write_local(suite: TaskSuite, folder: Path) -> str:
-    """The suite's files in the local layout, into an existing folder."""
+    """Write the suite's files in the local layout, into an existing folder."""
     write_yaml(folder / "suite.yaml", suite_header(suite))
     for task in suite.tasks.values():
         (folder / task.name).mkdir()

@@ -26,7 +26,7 @@ def _problem(task: Task) -> str | None:
 
 
 def _write(suite: TaskSuite, folder: Path) -> str:
-    """All items at (k, seed) = (16384, 100); besides, 16 shots at MetaICL's five seeds for tasks not trained on.
+    """Write all items at (k, seed) = (16384, 100); besides, 16 shots at MetaICL's five seeds for tasks not trained on.
 
     16384 is a cap in MetaICL and only a name here: no item is left out. MetaICL knows two sides; tasks for
     meta-validation are the targets of a setting of their own.

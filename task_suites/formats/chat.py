@@ -25,7 +25,7 @@ class ChatTemplate(Protocol):
     """What renders a conversation: `apply_chat_template` of a transformers tokenizer, or anything called like it."""
 
     def __call__(self, conversation: Any, *, tokenize: bool, add_generation_prompt: bool) -> Any:
-        """The text of messages `{"role": "system" | "user" | "assistant", "content": text}`."""
+        """Return the text of messages `{"role": "system" | "user" | "assistant", "content": text}`."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class ChatPieces:
     ask: str
 
     def opening(self, instruction: str) -> str:
-        """What stands before the first input."""
+        """Return what stands before the first input."""
         return f"{self.head}{instruction}{self.head_end}"
 
 
 def cut_chat(render: ChatTemplate, instruction: bool, separator: str = "\n\n") -> ChatPieces:
-    """The pieces of a template; with `instruction`, head and head_end are what stands around the instruction.
+    """Return the pieces of a template; with `instruction`, head and head_end are what stands around the instruction.
 
     The instruction is the system's message; where the template takes none before the first input, it begins the first
     input and is followed by `separator`.
 
     Raises:
-        UserError: there is no template, or it cannot be cut.
+        UserError: the tokenizer has no template, or it cannot be cut.
     """
     if not instruction:
         return _cut(render, system=False)
@@ -83,7 +83,7 @@ def _cut(render: ChatTemplate, system: bool) -> ChatPieces:
             raise _refusal(f"it gives a {type(found).__name__}")
         return found
 
-    first = len(opening)  # the place of the first input
+    first = len(opening)  # where the first input begins
     asked = _between(text(first + 5, True), marks[: first + 5])
     head, head_end = (asked[0], asked[1]) if system else (asked[0], "")
     gap, after, gap_2, after_2, ask = asked[first + 1 :]
@@ -108,7 +108,7 @@ def _together(pieces: ChatPieces, marks: Sequence[str], first: int, shown: int) 
 
 
 def _between(text: str, marks: Sequence[str]) -> list[str]:
-    """What stands before, between and after the marks."""
+    """Return what stands before, between and after the marks."""
     pieces, rest = [], text
     for mark in marks:
         if text.count(mark) != 1:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def line(task: Task, form: PromptFormat) -> str:
-    """The instruction by itself."""
+    """Return the instruction by itself."""
     return task.instruction + form.separator if task.instruction else ""
 
 

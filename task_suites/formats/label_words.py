@@ -12,15 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from task_suites.core.errors import UserError, nearest
-from task_suites.episodes import ARBITRARY_WORDS
 from task_suites.task import Task
 
 Words = Callable[[Sequence[str], random.Random], "list[str] | None"]  # labels -> their words; None where too few
 _TYPE = re.compile(r"[^\s;=]+( [^\s;=]+)*")  # what a tag's type may be, as in `Example.problem`
 
 
+# Common, short, concrete words that stand for classes when labels are made arbitrary, so that a label's meaning can
+# only be read off the demonstrations.
+_WORDS = """
+apple barn basket beacon bell bishop blanket bottle branch bridge bronze bucket button cabin candle canyon
+carpet castle cedar chalk chapel cherry clover cobra coral cotton cradle crystal dagger daisy desert diamond
+dolphin donkey dragon drum eagle elbow ember engine falcon feather fiddle flint forest fossil fountain garden
+ginger globe granite hammer harp hazel helmet honey hornet island ivory jacket jungle kettle ladder lantern
+lemon lily lizard magnet maple marble meadow mirror mitten monkey needle nickel oasis olive onion orchid otter
+paddle parrot pebble pepper pigeon pillow planet plum pocket pony puddle pumpkin quartz rabbit ribbon rocket
+saddle salmon scarf shadow shovel silver sparrow spider statue sugar thimble thunder tiger timber trumpet tulip
+tunnel turtle umbrella valley velvet walnut whistle willow window wizard zebra
+"""
+ARBITRARY_WORDS: tuple[str, ...] = tuple(_WORDS.split())
+
+
 def own(labels: Sequence[str], rng: random.Random) -> list[str] | None:
-    """The labels themselves."""
+    """Return the labels themselves."""
     return list(labels)
 
 
@@ -44,7 +58,7 @@ def nonsense(labels: Sequence[str], rng: random.Random) -> list[str] | None:
 
 
 def shuffled(labels: Sequence[str], rng: random.Random) -> list[str] | None:
-    """The labels' own words, none at its own label: flipped labels."""
+    """Return the labels' own words, none at its own label: flipped labels."""
     order = rng.sample(list(labels), len(labels))
     following = dict(zip(order, [*order[1:], *order[:1]], strict=True))
     return [following[label] for label in labels]
@@ -54,7 +68,7 @@ LABEL_WORDS: dict[str, Words] = {"own": own, "arbitrary": arbitrary, "random": n
 
 
 def names_of(task: Task) -> list[str]:
-    """What words can stand for: the task's labels, or the types of its tags."""
+    """Return what words can stand for: the task's labels, or the types of its tags."""
     if task.form != "tags":
         return list(task.labels)
     return sorted({t[2:] for s in ("train", "test") for e in task.examples(s) for t in e.tags or () if t != "O"})

@@ -17,47 +17,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.idle import refuse_idle
 from task_suites.core.ranges import Natural, Whole, check_ranges
 from task_suites.example import Example
-from task_suites.formats.chat import ChatPieces, ChatTemplate, cut_chat
+from task_suites.formats.bound import UNBOUND, Bound
+from task_suites.formats.chat import ChatTemplate, cut_chat
 from task_suites.formats.choices import CHOICES, letter_names, listed
 from task_suites.formats.instructions import INSTRUCTIONS
 from task_suites.formats.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
+from task_suites.formats.segments import Segment
 from task_suites.formats.tagging import STOP, TAGGING, list_spans, rename
-from task_suites.formats.templates import Template, choose_template
+from task_suites.formats.templates import choose_template
 from task_suites.task import Task
-
-Role = Literal["instruction", "demo_input", "demo_output", "query", "option"]
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A piece of a prompt: its role, its text, and whether its tokens are scored (and supervised in training)."""
-
-    role: Role
-    text: str
-    scored: bool = False
-
-
-@dataclass(frozen=True)
-class Bound:
-    """What a format takes from a task and a tokenizer (`PromptFormat.of`).
-
-    Attributes:
-        task: the task.
-        words: label, or type of a tag, -> the word that stands for it; those without one stand for themselves.
-        template: the template that was named or drawn.
-        chat: the pieces of the tokenizer's chat template.
-    """
-
-    task: Task
-    words: Mapping[str, str]
-    template: Template | None
-    chat: ChatPieces | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +118,7 @@ class PromptFormat:
             raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
 
     def resolved(self) -> PromptFormat:
-        """The format with a value for each field that is unset."""
+        """Return the format with a value for each field that is unset."""
         return replace(self, channel=bool(self.channel), instruction=bool(self.instruction))
 
     def check_idle(self) -> None:
@@ -165,7 +139,7 @@ class PromptFormat:
             refuse_idle(self, names, needs, "format.", used)
 
     def subclassed(self) -> PromptFormat:
-        """The format itself, or the one that `target` names.
+        """Return the format itself, or the one that `target` names.
 
         Raises:
             UserError: `target` names no subclass of `PromptFormat`.
@@ -182,7 +156,8 @@ class PromptFormat:
         return cls(**{f.name: getattr(self, f.name) for f in fields(PromptFormat)})
 
     def of(self, task: Task, chat: ChatTemplate | None = None) -> PromptFormat:
-        """The format for one task: with its words, its template, and the pieces of the tokenizer's chat template.
+        """Return the format for one task: with its words, its template, and the pieces of the tokenizer's chat
+        template.
 
         Args:
             chat: renders a conversation (`tokenizer.apply_chat_template`); needed where the format is a chat.
@@ -210,14 +185,15 @@ class PromptFormat:
         return copied
 
     def opening(self, task: Task) -> list[Segment]:
-        """The segments before the first demonstration."""
+        """Return the segments before the first demonstration."""
         text = self._instruction(task)
         if pieces := self._bound.chat:
             text = pieces.opening(text.strip())
         return [Segment("instruction", text)] if text else []
 
     def demonstration(self, example: Example) -> list[Segment]:
-        """An answered example as segments; `scored` marks the one that is supervised where demonstrations are."""
+        """Return an answered example as segments; `scored` marks the one that is supervised where demonstrations
+        are."""
         answer, question = self._answer(self.written(example)), self._question(example)
         if pieces := self._bound.chat:
             turn = [Segment("demo_input", pieces.turn)] if pieces.turn else []
@@ -237,7 +213,8 @@ class PromptFormat:
         ]
 
     def branch(self, query: Example, answer: str) -> list[Segment]:
-        """What follows the demonstrations for one query and one candidate answer; exactly one segment is scored."""
+        """Return what follows the demonstrations for one query and one candidate answer; exactly one segment is
+        scored."""
         stop = STOP if query.options is None and answer.endswith(STOP) else ""
         text = self._answer(self._shown(answer.removesuffix(stop), query))
         if pieces := self._bound.chat:
@@ -249,7 +226,7 @@ class PromptFormat:
         return [question, Segment("option", f"{_blank(question.text)}{text}{stop}", scored=True)]
 
     def question(self, query: Example) -> Segment:
-        """The query by itself, where an answer is to be generated.
+        """Return the query by itself, where an answer is to be generated.
 
         Raises:
             UserError: the format is channel, which cannot generate.
@@ -260,13 +237,14 @@ class PromptFormat:
         return Segment("query", self._question(query) + (pieces.ask if pieces else ""))
 
     def targets(self, example: Example) -> list[str]:
-        """The candidate answers of an example: its options, else the one right answer (ended by a line break)."""
+        """Return the candidate answers of an example: its options, else the one right answer (ended by a line
+        break)."""
         if example.options is not None:
             return list(example.options)
         return [self.written(example) + STOP]
 
     def written(self, example: Example) -> str:
-        """The right answer as a prompt shows it: an option by its word or letter, tags as text."""
+        """Return the right answer as a prompt shows it: an option by its word or letter, tags as text."""
         if example.tokens is None:
             return self._shown(self.answer_text(example), example)
         words = self._bound.words
@@ -276,7 +254,7 @@ class PromptFormat:
         return TAGGING[self.tagging][0](example.tokens, rename(example.tags, words))
 
     def read(self, text: str) -> str:
-        """The answer in generated text, without what the format puts around answers."""
+        """Return the answer in generated text, without what the format puts around answers."""
         bound = self._bound
         if bound.chat and (end := bound.chat.end.strip()):
             text = text.split(end)[0].strip()
@@ -289,7 +267,7 @@ class PromptFormat:
 
     @staticmethod
     def answer_text(example: Example) -> str:
-        """The answer as plain text; spans of a tagged sentence as `words = type; words = type`."""
+        """Return the answer as plain text; spans of a tagged sentence as `words = type; words = type`."""
         if example.tokens is None:
             assert example.output is not None, "the example is hidden"
             return example.output
@@ -302,7 +280,7 @@ class PromptFormat:
         if self.bound is not None:
             return self.bound
         assert not self._needs_task, "this format depends on the task: call of(task) first"
-        return _UNBOUND
+        return UNBOUND
 
     @property
     def _needs_task(self) -> bool:
@@ -312,7 +290,7 @@ class PromptFormat:
         return INSTRUCTIONS[self.instruction_style](task, self) if self.instruction else ""
 
     def _question(self, example: Example) -> str:
-        """The input with its options where they are shown, and in the direct format the sign for the answer."""
+        """Return the input with its options where they are shown, and in the direct format the sign for the answer."""
         words = self._words(example)
         listing, answers = CHOICES[self.choices](words) if words else ("", [])
         bound = self._bound
@@ -330,20 +308,20 @@ class PromptFormat:
         return text.strip() if bound.chat else text
 
     def _answer(self, shown: str) -> str:
-        """An answer as shown, with what the template puts around it."""
+        """Return an answer as shown, with what the template puts around it."""
         template, chat = self._bound.template, self._bound.chat
         text = template.answer(shown) if template else shown
         return text.strip() if chat else text
 
     def _shown(self, answer: str, example: Example) -> str:
-        """An option by its word or letter; what is not an option of the example stays."""
+        """Return an option by its word or letter; what is not an option of the example stays."""
         if example.options is None or answer not in example.options:
             return answer
         shown = CHOICES[self.choices](self._words(example))[1]
         return shown[example.options.index(answer)]
 
     def _words(self, example: Example) -> list[str]:
-        """The options by their words."""
+        """Return the options by their words."""
         options, words = list(example.options or ()), self._bound.words
         if not words:
             return options
@@ -353,8 +331,5 @@ class PromptFormat:
 
 
 def _blank(question: str) -> str:
-    """What parts a question from its answer: a blank, or nothing after a line break."""
+    """Return what parts a question from its answer: a blank, or nothing after a line break."""
     return "" if question.endswith("\n") else " "
-
-
-_UNBOUND = Bound(Task("", "generation", lambda split: ()), {}, None, None)

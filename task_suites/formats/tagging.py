@@ -18,7 +18,8 @@ _MARKED = re.compile(rf"\[{_INSIDE}\|{_INSIDE}\]")
 
 
 def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """(type, start, end) of each BIO span, end exclusive; an I- that continues nothing opens a span (CoNLL's rule)."""
+    """Return (type, start, end) of each BIO span, end exclusive; an I- that continues nothing opens a span (CoNLL's
+    rule)."""
     found: list[tuple[str, int, int]] = []
     for i, tag in enumerate(tags):
         if tag == "O":
@@ -32,14 +33,14 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 def list_spans(tokens: Sequence[str], tags: Sequence[str]) -> str:
-    """The spans one after another, `words = type; words = type`, or `none`."""
+    """Return the spans one after another, `words = type; words = type`, or `none`."""
     return "; ".join(f"{' '.join(tokens[a:b])} = {kind}" for kind, a, b in spans(tags)) or NO_SPAN
 
 
 def parse_tags(text: str, tokens: Sequence[str]) -> tuple[str, ...]:
     """BIO tags from generated text `words = type; ...`.
 
-    Each item is looked for in the sentence from left to right, at the first place that no earlier item took; an item
+    Each item is looked for in the sentence from left to right, at the first position that no earlier item took; an item
     that is not a run of the sentence's words is left out. So a span whose words also stand further left, untagged, is
     put there, and a span that holds a semicolon is lost.
     """
@@ -59,7 +60,8 @@ def parse_tags(text: str, tokens: Sequence[str]) -> tuple[str, ...]:
 
 
 def mark_inline(tokens: Sequence[str], tags: Sequence[str]) -> str:
-    """The sentence with each span marked, `[words | type]`; brackets, bars and backslashes of its own are escaped."""
+    """Return the sentence with each span marked, `[words | type]`; brackets, bars and backslashes of its own are
+    escaped."""
     words = [_escape(token) for token in tokens]
     for kind, a, b in spans(tags):
         words[a] = f"[{words[a]}"
@@ -97,7 +99,7 @@ def parse_inline(text: str, tokens: Sequence[str]) -> tuple[str, ...]:
 
 
 def rename(tags: Sequence[str], words: Mapping[str, str]) -> tuple[str, ...]:
-    """The tags with other words for their types; types without one stay."""
+    """Return the tags with other words for their types; types without one stay."""
     return tuple(tag if tag == "O" else f"{tag[:2]}{words.get(tag[2:], tag[2:])}" for tag in tags)
 
 

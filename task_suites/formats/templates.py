@@ -72,7 +72,7 @@ class Template:
     _question: Any
 
     def question(self, **values: Any) -> str:
-        """The question with the values of `VARIABLES`.
+        """Return the question with the values of `VARIABLES`.
 
         Raises:
             UserError: the template fails on these values.
@@ -85,18 +85,18 @@ class Template:
             ) from None
 
     def answer(self, text: str) -> str:
-        """The answer's part of a prompt."""
+        """Return the answer's part of a prompt."""
         return f"{self.prefix}{text}{self.suffix}"
 
     def read(self, text: str) -> str:
-        """The answer in a generated answer's part."""
+        """Return the answer in a generated answer's part."""
         text = text.strip().removeprefix(self.prefix.strip())
         return text.removesuffix(self.suffix.strip()).strip()
 
 
 @lru_cache(maxsize=1024)
 def compile_template(name: str, source: str) -> Template:
-    """A template from its text.
+    """Return a template from its text.
 
     Raises:
         UserError: with the line: wrong syntax, an unknown variable, something that templates may not do, or an answer
@@ -130,7 +130,8 @@ def compile_template(name: str, source: str) -> Template:
 
 
 def choose_template(templates: Mapping[str, Any], name: str, task: Task, seed: int) -> Template:
-    """The named template, or one drawn by (seed, task): from those under the task's name, else from those for all.
+    """Return the named template, or one drawn by (seed, task): from those under the task's name, else from those for
+    all.
 
     Raises:
         UserError: no such template, or it does not compile.
@@ -148,7 +149,7 @@ def choose_template(templates: Mapping[str, Any], name: str, task: Task, seed: i
 
 
 def _compiled(source: str, known: tuple[str, ...], where: str, line: int) -> tuple[Any, set[str]]:
-    """(the compiled half of a template whose text begins on `line`, the variables that it uses)."""
+    """Return (the compiled half of a template whose text begins on `line`, the variables that it uses)."""
     from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -180,7 +181,7 @@ def _compiled(source: str, known: tuple[str, ...], where: str, line: int) -> tup
 
 
 def _refused(node: Any) -> str | None:
-    """What a node of a template does that templates may not do; None for what they may."""
+    """Return what a node of a template does that templates may not do; None for what they may."""
     from jinja2 import nodes
 
     kind = type(node).__name__

@@ -39,14 +39,14 @@ SCHEMES = {  # scheme -> a function of what follows the colon
 
 
 def load_named(name: str) -> Any:
-    """The object that `package.module:Name` names; the working folder is searched too.
+    """Return the object that `package.module:Name` names; the working folder is searched too.
 
     Raises:
         UserError: there is no such module or no such name in it.
     """
     module_name, _, attribute = name.partition(":")
     if not all((*module_name.split("."), attribute)):
-        raise UserError(f"no name of an object: {name!r}", expected="package.module:Name")
+        raise UserError(f"not the name of an object: {name!r}", expected="package.module:Name")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
@@ -69,7 +69,7 @@ def open_suite(name: str) -> TaskSuite:
         return load_named(SCHEMES[scheme])(rest)  # type: ignore[no-any-return]
     if name in BUILT_IN or (colon and not Path(name).exists()):
         if colon and not rest.isidentifier():
-            form = "SOURCE:PLACE or package.module:function"
+            form = "SOURCE:LOCATION or package.module:function"
             raise UserError(f"no source {scheme!r}", found=name, expected=form, fix=nearest(scheme, SCHEMES))
         source = load_named(BUILT_IN.get(name, name))
         if not callable(source):
@@ -78,7 +78,7 @@ def open_suite(name: str) -> TaskSuite:
         if not isinstance(suite, TaskSuite):
             raise UserError(f"{name} gave a {type(suite).__name__}", expected="a TaskSuite")
         if not suite.tasks:
-            raise UserError(f"suite {suite.name} from {name} holds no task")
+            raise UserError(f"suite {suite.name} from {name} has no task")
         return suite
     from task_suites.sources.local import open_folder
 
@@ -89,7 +89,8 @@ def open_suite(name: str) -> TaskSuite:
 
 
 def is_suite(name: str) -> bool:
-    """Whether a name has the form of a suite's: a built-in one, a folder that is there, or something with a colon."""
+    """Return whether a name has the form of a suite's: a built-in one, a folder that is there, or something with a
+    colon."""
     return name in BUILT_IN or ":" in name or Path(name).is_dir()
 
 
@@ -99,14 +100,14 @@ class SuiteConfig:
 
     Attributes:
         names: the suites: `--suite NAME NAME`. A name is a built-in suite ("embedded"), a folder (docs/data.md),
-            SOURCE:PLACE or `package.module:function`. The tasks of several suites are joined (docs/mixtures.md).
+            SOURCE:LOCATION or `package.module:function`. The tasks of several suites are joined (docs/mixtures.md).
         max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
         min_train: where max_words is set, leave out tasks of which fewer train examples are left.
         min_test: where max_words is set, leave out tasks of which fewer test examples are left.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
         tasks: keep these tasks only, by name or as SUITE/TASK; empty keeps all.
         exclude: leave these tasks out, by name or as SUITE/TASK.
-        split: a split file (`metaicl suites split`) or a setting of MetaICL, in place of the suites' own sides.
+        split: a split file (`metaicl suites split`) or a setting of MetaICL, instead of the suites' own sides.
         allow: sources, families or tasks that may lie on two sides, of that split or of several suites.
     """
 
@@ -162,7 +163,8 @@ class SuiteConfig:
                 raise UserError(f"{where} has no task {task!r}", fix=nearest(task, known))
         chosen = {name: self._chosen(name, suite) for name, suite in opened.items()}
         if self.split:
-            from task_suites.splits import apply, load_split
+            from task_suites.split_files import load_split
+            from task_suites.splits import apply
 
             pool = merge({name: replace(suite, splits={}) for name, suite in chosen.items()})
             suite = apply(pool, load_split(self.split).without(known - pool.tasks.keys()), self.allow)
@@ -200,7 +202,7 @@ def _label(name: str) -> str:
 
 
 def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | None]:
-    """The suite without its long examples, and without the tasks of which too few are left."""
+    """Return the suite without its long examples, and without the tasks of which too few are left."""
 
     def short(example: Example) -> bool:
         return len(example.text.split()) <= config.max_words

@@ -47,7 +47,8 @@ _SIZE = re.compile(r"_(three|five|seven)_objects$")  # the three sizes of one ta
 
 
 def open_big_bench(rest: str) -> TaskSuite:
-    """The suite in a folder of BIG-bench tasks, or of one task; all for meta-testing, a task and its subtasks a family.
+    """Open the suite in a folder of BIG-bench tasks, or of one task; all for meta-testing, a task and its subtasks a
+    family.
 
     Args:
         rest: ``FOLDER?test_share=0.5``: the share of each task's items that are its test part.
@@ -69,7 +70,7 @@ def open_big_bench(rest: str) -> TaskSuite:
 
 
 def open_big_bench_hard(rest: str) -> TaskSuite:
-    """The suite in a folder of BIG-Bench Hard (its ``bbh`` folder or the one above); all for meta-testing.
+    """Open the suite in a folder of BIG-Bench Hard (its ``bbh`` folder or the one above); all for meta-testing.
 
     Args:
         rest: ``FOLDER?test_share=0.5``.
@@ -109,7 +110,7 @@ def _task(
     metric: str = "",
     **head: Any,
 ) -> Task:
-    """A task whose type is read off its items: the same options in all, each its own, or none."""
+    """Return a task whose type is read off its items: the same options in all, each its own, or none."""
     examples = sound(items(path, parsed), (), options, path)
     labels = shared_options(examples)
     kind = "classification" if labels else "multiple_choice" if examples[0].options else "generation"
@@ -142,7 +143,7 @@ def _big_bench_tasks(name: str, folder: Path, options: Mapping[str, str]) -> Ite
     if head.get("examples") or not subtasks:
         yield _big_bench_task(name, name, path, parsed, options)
     if len(set(subtasks)) != len(subtasks):
-        raise UserError("subtasks names one twice", where=path)
+        raise UserError("subtasks names one subtask twice", where=path)
     for entry in subtasks:
         below = entry.rpartition(":")[2]
         if below in ("", ".", "..") or "/" in below or "\\" in below:
@@ -220,7 +221,7 @@ def _hard_items(path: Path, parsed: Parsed) -> Iterator[Item]:
 
 
 def _hard_example(text: str, target: str) -> Example:
-    """``... Options: (A) this (B) that`` (one a line, or with dashes) as options, and the rest as the input."""
+    """Return ``... Options: (A) this (B) that`` (one a line, or with dashes) as options, and the rest as the input."""
     heads = list(_CHOICES.finditer(text))
     if heads:
         options = _listed(text[heads[-1].end() :].strip("\n").split("\n"))
@@ -231,7 +232,7 @@ def _hard_example(text: str, target: str) -> Example:
 
 
 def _listed(lines: list[str]) -> dict[str, str]:
-    """How an answer names an option -> the option; empty where the lines are not a list of options."""
+    """Return how an answer names an option -> the option; empty where the lines are not a list of options."""
     options: dict[str, str] = {}
     for n, line in enumerate(lines):
         if match := _LETTERED.fullmatch(line.strip()):

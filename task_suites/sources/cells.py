@@ -24,7 +24,7 @@ SHOWN = 8  # labels that a message writes out
 
 
 def cell(row: Mapping[str, Any], name: str, where: object) -> Any:
-    """What a row holds in a column, or what a template makes of the row.
+    """Return what a row holds in a column, or what a template makes of the row.
 
     Raises:
         UserError: there is no such column.
@@ -42,7 +42,7 @@ def cell(row: Mapping[str, Any], name: str, where: object) -> Any:
 
 
 def as_text(value: Any, where: object) -> str:
-    """A cell as text: nothing for an absent one (None, NaN), true or false, numbers without a needless fraction.
+    """Return a cell as text: nothing for an absent one (None, NaN), true or false, numbers without a needless fraction.
 
     Raises:
         UserError: an object, a list or an infinite number.
@@ -64,30 +64,31 @@ def as_text(value: Any, where: object) -> str:
 
 
 def as_typed(text: str) -> str:
-    """A label's text as a file with types gives it: `1.0` is the whole number 1, and `True` is the boolean true."""
+    """Return a label's text as a file with types gives it: `1.0` is the whole number 1, and `True` is the boolean
+    true."""
     if text.casefold() in ("true", "false"):
         return text.casefold()
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def texts(values: Iterable[Any], where: object) -> list[str]:
-    """Cells as texts."""
+    """Return cells as texts."""
     return [as_text(value, where) for value in values]
 
 
 def list_of(value: Any, column: str, where: object) -> Collection[Any]:
-    """The list that a cell holds.
+    """Return the list that a cell holds.
 
     Raises:
         UserError: it is not a list.
     """
     if not isinstance(value, (list, tuple)):
-        raise UserError(f"{column} holds no list", where=where, found=repr(value)[:60])
+        raise UserError(f"{column} must hold a list", where=where, found=repr(value)[:60])
     return value
 
 
 def keys_as_text(words: Mapping[Any, str], where: object) -> dict[str, str]:
-    """A map from cells to words, with its keys as text.
+    """Return a map from cells to words, with its keys as text.
 
     Raises:
         UserError: a key is nothing, a date or the like, or two keys are the same text.
@@ -104,7 +105,7 @@ def keys_as_text(words: Mapping[Any, str], where: object) -> dict[str, str]:
 
 
 def mapped(text: str, mapping: Mapping[str, str], where: object) -> str:
-    """The word that a map has for a cell's text; `True`, as pandas writes it, is true.
+    """Return the word that a map has for a cell's text; `True`, as pandas writes it, is true.
 
     Raises:
         UserError: the map lacks it.
@@ -159,13 +160,19 @@ def refuse_option_number(text: str, options: Sequence[str], where: object) -> No
         keys = json.dumps([written("false"), written("true")])
         fix = f"Say which option each names, such as option_keys: {keys}." if len(options) == 2 else None
         raise UserError(
-            "a boolean names no option", where=where, found=text, expected=f"one of {list(options)}", fix=fix
+            "a boolean is not the name of an option",
+            where=where,
+            found=text,
+            expected=f"one of {list(options)}",
+            fix=fix,
         )
     lists = ["option_keys: " + json.dumps([str(i) for i in range(start, start + len(options))]) for start in (0, 1)]
     fix = f"Say which option a number names: {lists[0]} where they count from 0, {lists[1]} where from 1."
-    raise UserError("a number names no option", where=where, found=text, expected=f"one of {list(options)}", fix=fix)
+    raise UserError(
+        "a number is not the name of an option", where=where, found=text, expected=f"one of {list(options)}", fix=fix
+    )
 
 
 def _flow(mapping: Mapping[Any, str]) -> str:
-    """A map as YAML and Python both read it."""
+    """Return a map as YAML and Python both read it."""
     return "{" + ", ".join(f"{key}: {json.dumps(word, ensure_ascii=False)}" for key, word in mapping.items()) + "}"

@@ -52,7 +52,7 @@ class Sentence:
 
 
 def open_conll(rest: str) -> TaskSuite:
-    """The suite in a folder of column files: one task, or one for each folder in it; all for meta-testing.
+    """Open the suite in a folder of column files: one task, or one for each folder in it; all for meta-testing.
 
     Args:
         rest: ``FOLDER?columns=token,pos,chunk,tag&scheme=auto&train=FILE&test=FILE&comment=#``. Without ``columns`` the
@@ -91,7 +91,7 @@ def _task(name: str, folder: Path, options: Mapping[str, str]) -> Task:
 
 
 def _named(names: list[str], part: str) -> list[str]:
-    """The files whose names say that they are the part."""
+    """Return the files whose names say that they are the part."""
     return [n for n in names if not n.endswith(OTHER_FILES) and WORDS[part] & set(re.split(r"[._-]", n.casefold()))]
 
 
@@ -105,7 +105,7 @@ def _file(folder: Path, part: str, given: str) -> Path | None:
 
 
 def _columns(options: Mapping[str, str]) -> tuple[int, int, int]:
-    """(number of columns or 0, place of the token, place of the tag)."""
+    """Return (number of columns or 0, index of the token, index of the tag)."""
     names = [name.strip() for name in options["columns"].split(",")] if options["columns"] else []
     if not names:
         return 0, 0, -1
@@ -124,7 +124,7 @@ def _items(path: Path, options: Mapping[str, str]) -> Iterator[Item]:
 
 
 def _line(sentence: Sentence, example: Example) -> int:
-    """The line of a sentence that an error is about: of its first unsound token or tag; else its first."""
+    """Return the line of a sentence that an error is about: of its first unsound token or tag; else its first."""
     if example.problem() is None:
         return sentence.lines[0]
     words = zip(sentence.tokens, example.tags or (), sentence.lines, strict=True)
@@ -135,7 +135,7 @@ def _line(sentence: Sentence, example: Example) -> int:
 def read_sentences(
     path: Path, columns: int = 0, token: int = 0, tag: int = -1, comment: str = ""
 ) -> Iterator[Sentence]:
-    """The sentences of a file; empty lines and ``-DOCSTART-`` lines part them.
+    """Yield the sentences of a file; empty lines and ``-DOCSTART-`` lines part them.
 
     Columns are parted by tabs where the first token's line has one, else by blanks.
 
@@ -143,7 +143,7 @@ def read_sentences(
         columns: their number; 0 takes that of the first token's line.
 
     Raises:
-        UserError: see `files.read_lines`; or a line with another number of columns, or what is not a tag.
+        UserError: see `files.read_lines`; or a line with the line has another number of columns, or what is not a tag.
     """
     rows: list[tuple[str, str, int]] = []
     split: partial[list[str]] | None = None
@@ -161,7 +161,9 @@ def read_sentences(
         columns = columns or max(2, len(fields))
         if len(fields) != columns:
             found = f"{len(fields)} in {line[:60]!r}"
-            raise UserError("another number of columns", where=f"{path}:{number}", found=found, expected=columns)
+            raise UserError(
+                "the line has another number of columns", where=f"{path}:{number}", found=found, expected=columns
+            )
         if not _TAG.fullmatch(fields[tag].strip()):
             expected = "O, or B-, I-, E-, S-, L- or U- and a type"
             raise UserError("not a tag", where=f"{path}:{number}", found=repr(fields[tag][:60]), expected=expected)
@@ -176,7 +178,7 @@ def _sentence(rows: list[tuple[str, str, int]]) -> Sentence:
 
 
 def recognised(sentences: list[Sentence], path: Path) -> str:
-    """The scheme of a file's tags: by their prefixes, and iob1 where an I- opens a span.
+    """Return the scheme of a file's tags: by their prefixes, and iob1 where an I- opens a span.
 
     Raises:
         UserError: the tags are of no single scheme; the line is of the first that shows it.
@@ -187,7 +189,7 @@ def recognised(sentences: list[Sentence], path: Path) -> str:
     last, single = set(seen) & set("ES"), set(seen) & set("LU")
     if last and single:
         where = f"{path}:{max(min(seen[p] for p in last), min(seen[p] for p in single))}"
-        raise UserError("tags of two schemes", where=where, found=sorted(seen), expected="E and S, or L and U")
+        raise UserError("the tags follow two schemes", where=where, found=sorted(seen), expected="E and S, or L and U")
     if last or single:
         return "iobes" if last else "bilou"
     opening = needless = 0  # the first I- that opens a span; the first B- that stands where iob1 writes I-
@@ -201,7 +203,7 @@ def recognised(sentences: list[Sentence], path: Path) -> str:
             before = tag[2:]
     if opening and needless:
         raise UserError(
-            "tags of two schemes",
+            "the tags follow two schemes",
             where=f"{path}:{opening}",
             found=f"an I- that continues nothing, and a B- in line {needless} that iob1 does not need",
             expected="iob1 or bio",
@@ -211,7 +213,7 @@ def recognised(sentences: list[Sentence], path: Path) -> str:
 
 
 def to_bio(sentence: Sentence, scheme: str, path: Path) -> tuple[str, ...]:
-    """A sentence's tags in BIO.
+    """Return a sentence's tags in BIO.
 
     Raises:
         UserError: a tag that the scheme does not have, or not there; but with iob1 any B- and I- is taken.
@@ -223,7 +225,7 @@ def to_bio(sentence: Sentence, scheme: str, path: Path) -> tuple[str, ...]:
         prefix, kind = tag[0], tag[2:]
         continues = prefix in "IEL" and kind == opened
         if prefix != "O" and prefix not in letters:
-            raise UserError(f"a tag that {scheme} does not have", where=f"{path}:{line}", found=repr(tag[:60]))
+            raise UserError(f"the scheme {scheme} does not have this tag", where=f"{path}:{line}", found=repr(tag[:60]))
         if prefix in "IEL" and not continues and scheme != "iob1":
             raise UserError(
                 f"{tag[:60]} continues nothing", where=f"{path}:{line}", expected=f"B-{kind[:60]} before it"

@@ -34,7 +34,7 @@ class Found:
 
 
 def find_dataset(keys: Mapping[str, Any], folder: Path, where: object) -> Found:
-    """The data set that `path`, `config` and `revision` name, its splits `train` and `test`.
+    """Return the data set that `path`, `config` and `revision` name, its splits `train` and `test`.
 
     Args:
         keys: of a table YAML.
@@ -116,7 +116,7 @@ def _splits(folder: Path, config: str, where: object) -> dict[str, tuple[Path, .
 
 
 def _saved(folder: Path) -> tuple[Path, ...]:
-    """The files that state.json lists, inside the folder."""
+    """Return the files that state.json lists, inside the folder."""
     path = inside(folder, "state.json")
     value = read_json(path)
     files = value.get("_data_files") if isinstance(value, dict) else None
@@ -186,7 +186,7 @@ OFFLINE = (
 
 
 def _resolved(name: str, revision: str, where: object) -> tuple[str, str]:
-    """(the commit that a branch or tag of a hub data set stands at now, its licence)."""
+    """Return (the commit that a branch or tag of a hub data set stands at now, its licence)."""
     from huggingface_hub import HfApi
 
     try:

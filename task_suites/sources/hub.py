@@ -17,7 +17,7 @@ OPTIONS = {key: "" for key, kinds in TASK_KEYS.items() if key not in ("path", "q
 
 
 def open_hub(rest: str) -> TaskSuite:
-    """A suite of one task, or what a YAML file says.
+    """Open a suite of one task, or what a YAML file says.
 
     Args:
         rest: ``NAME?revision=&config=&input=text&output=label&labels=&...`` with a hub name, a data file or a folder,
@@ -31,7 +31,10 @@ def open_hub(rest: str) -> TaskSuite:
     if path.suffix in (".yaml", ".yml"):
         if given:
             raise UserError(
-                "options beside a YAML file", where=path, found=sorted(given), fix="Put them into the file."
+                "a YAML file takes no options after its name",
+                where=path,
+                found=sorted(given),
+                fix="Put them into the file.",
             )
         return open_yaml(path)
     if "tokens" not in given:

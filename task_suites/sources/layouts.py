@@ -25,10 +25,10 @@ Item = tuple[object, Example]  # where it stands (file:line), the example
 
 
 def text_field(row: Mapping[str, Any], key: str, where: object, default: str | None = None) -> str:
-    """A text in a JSON object.
+    """Return a text in a JSON object.
 
     Raises:
-        UserError: it is absent and there is no default, or it is not text.
+        UserError: it is absent without a default, or it is not text.
     """
     value = row.get(key, default)
     if not isinstance(value, str):
@@ -38,7 +38,7 @@ def text_field(row: Mapping[str, Any], key: str, where: object, default: str | N
 
 
 def texts_field(row: Mapping[str, Any], key: str, where: object, optional: bool = False) -> list[str]:
-    """A list of texts in a JSON object; a single text is a list of one, and null none.
+    """Return a list of texts in a JSON object; a single text is a list of one, and null none.
 
     Raises:
         UserError: it is absent and not optional, or it is something else.
@@ -55,7 +55,7 @@ def texts_field(row: Mapping[str, Any], key: str, where: object, optional: bool 
 
 
 def object_of(value: Any, where: object) -> dict[str, Any]:
-    """The value, which is a JSON object.
+    """Return the value, which is a JSON object.
 
     Raises:
         UserError: it is something else.
@@ -66,7 +66,7 @@ def object_of(value: Any, where: object) -> dict[str, Any]:
 
 
 def illustrations(values: Sequence[Any], key: str, where: object) -> tuple[Illustration, ...]:
-    """Right or wrong answers that belong to a task's definition, from a list of mappings.
+    """Return right or wrong answers that belong to a task's definition, from a list of mappings.
 
     Raises:
         UserError: other keys than input, output and explanation, or values that are not text.
@@ -80,18 +80,18 @@ def illustrations(values: Sequence[Any], key: str, where: object) -> tuple[Illus
 
 
 def one_line(text: str) -> str:
-    """A text in one line: a run of white space that holds a line break becomes a blank."""
+    """Return a text in one line: a run of white space that holds a line break becomes a blank."""
     return " ".join(text.split()) if "\n" in text or "\r" in text else text
 
 
 def answered(text: str, answers: Sequence[str]) -> Example:
-    """An example of the text form with all its right answers, each in one line, the first of them the output."""
+    """Return an example of the text form with all its right answers, each in one line, the first of them the output."""
     lines = list(dict.fromkeys(line for line in map(one_line, answers) if line.strip()))
     return Example(text, lines[0] if lines else None, accepted=tuple(lines[1:]))
 
 
 def shared_options(examples: Sequence[Example]) -> tuple[str, ...]:
-    """The options of the first example where all examples have the same ones, in any order; else none.
+    """Return the options of the first example where all examples have the same ones, in any order; else none.
 
     More than `MAX_LABELS` are not a list of labels, nor are those that differ only by case or blanks.
     """
@@ -108,7 +108,7 @@ def sound(
     where: object,
     skipping: str = "the option unsound=skip",
 ) -> list[Example]:
-    """The examples, each checked where it stands; unsound ones are an error, or left out with `unsound=skip`.
+    """Return the examples, each checked where it stands; unsound ones are an error, or left out with `unsound=skip`.
 
     Args:
         where: the file, for an error about all of them.
@@ -130,7 +130,8 @@ def sound(
             if skip:
                 continue
             found = f"{example.form} after {examples[0].form}"
-            raise UserError("examples of different forms", where=place, found=found, expected="one form in a task")
+            what = "the examples have different forms"
+            raise UserError(what, where=place, found=found, expected="one form in a task")
         examples.append(example if place is None else replace(example, where=str(place)))
     if not examples:
         raise UserError("no example", where=where, expected="at least one that is sound")
@@ -140,7 +141,7 @@ def sound(
 def divided(
     examples: Sequence[Example], share: float, where: object, seed: int | None = None
 ) -> dict[str, list[Example]]:
-    """A train and a test part where the layout has none: the test part is about `share` of the items.
+    """Return a train and a test part where the layout has none: the test part is about `share` of the items.
 
     Which items these are depends on their text (by SHA-256), and on the seed where there is one, not on their order;
     repeated items stay together, and both parts keep the order of the file.
@@ -168,7 +169,7 @@ def make_suite(
     description: str = "",
     fix: str | None = None,
 ) -> TaskSuite:
-    """A suite of these tasks; without `splits` all are for meta-testing.
+    """Return a suite of these tasks; without `splits` all are for meta-testing.
 
     Args:
         fix: what to do about a source on two sides of the split.
@@ -185,7 +186,9 @@ def make_suite(
         for task in names:
             if task in side_of:
                 found = f"{side_of[task]} and {side}"
-                raise UserError(f"task {task} stands twice in the split", where=where, found=found, expected="one side")
+                raise UserError(
+                    f"task {task} is named twice in the split", where=where, found=found, expected="one side"
+                )
             side_of[task] = side
     try:
         order = [*(s for s in META_SPLITS if s in sides), *(s for s in sides if s not in META_SPLITS)]
@@ -195,5 +198,5 @@ def make_suite(
 
 
 def folder_name(path: Path) -> str:
-    """A suite's name from its folder, also where that is given as `.` or `..`."""
+    """Return a suite's name from its folder, also where that is given as `.` or `..`."""
     return path.name if path.name not in ("", "..") else path.resolve().name or "suite"

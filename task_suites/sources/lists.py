@@ -30,16 +30,15 @@ def from_lists(
     seed: int = 0,
     **head: str,
 ) -> Task:
-    """A task of `n` items.
+    """Return a task of `n` items.
 
     Args:
         texts: `[n]` inputs; for tagging `[n]` lists of tokens.
         labels: `[n]` answers: label words, numbers, or (type="generation") free text, a list of texts being all that
             are right; for tagging `[n]` lists of BIO tags.
-        test_texts, test_labels: the items for testing; without them about `test_share` of the items is, chosen by
-            `seed` and the items' text.
-        options: `[n]` lists of each item's own options; a label is one of them.
-        test_options: the same for the items for testing.
+        test_texts, test_labels: the items for testing. Without them they are about `test_share` of all items, chosen
+            by `seed` and their text.
+        options, test_options: `[n]` lists of each item's own options; a label is one of them.
         label_names: a map from each label to its word: `{0: "low", 1: "high"}`; or a list of the label words, where it
             is not simply all labels, sorted.
         type: deduced from the lists where it is not given: tagging, multiple_choice or classification.
@@ -49,22 +48,30 @@ def from_lists(
     Raises:
         UserError: lists that differ in length, fewer than two classes, an unsound item (named by its number).
     """
-    if not 0 < test_share < 1:
-        raise UserError(f"task {name}: test_share is out of range", found=test_share, expected="between 0 and 1")
+    _check_share(name, test_share)
     given = {"train": _items(name, "train", texts, labels, options)}
     if test := _test_items(name, options is not None, test_texts, test_labels, test_options):
         given["test"] = test
-    tagged = any(not isinstance(text, str) for text, _, _ in given["train"])
-    free = type == "generation" and not tagged and options is None
-    classes = not (tagged or free or options is not None)
-    form: Form = "tags" if tagged else "text" if free else "options"
-    words = _words(name, given, label_names) if classes else ()
+    form = _form(given["train"], type)
+    words = _words(name, given, label_names) if form == "options" and options is None else ()
     parts = {part: _examples(name, part, items, form, words, label_names) for part, items in given.items()}
     if "test" not in parts:
         parts = divided(parts["train"], test_share, f"task {name}", seed)
     kind = type or default_type(form, bool(words))
-    head.setdefault("family", head.get("source", ""))
-    return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **head)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"family": head.get("source", ""), **head}
+    return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **fields)
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 < share < 1:
+        raise UserError(f"task {name}: test_share must be between 0 and 1, but is {share}")
+
+
+def _form(items: Sequence[Item], type: TaskType | None) -> Form:
+    """Return tags where an input is not a text, free text where the type says so, else options."""
+    if any(not isinstance(text, str) for text, _, _ in items):
+        return "tags"
+    return "text" if type == "generation" and items[0][2] is None else "options"
 
 
 def _test_items(
@@ -74,7 +81,7 @@ def _test_items(
     labels: Sequence[Any] | None,
     options: Sequence[Sequence[Any]] | None,
 ) -> list[Item]:
-    """The items for testing; empty where none are given."""
+    """Return the items for testing; empty where none are given."""
     if (texts is None) != (labels is None) or (options is not None and texts is None):
         raise UserError(f"task {name}: test_texts and test_labels belong together")
     if texts is None or labels is None:
@@ -92,7 +99,7 @@ def _examples(
     words: tuple[str, ...],
     label_names: Sequence[str] | Mapping[Any, str] | None,
 ) -> list[Example]:
-    """The sound examples of one part."""
+    """Return the sound examples of one part."""
     made = []
     for number, item in enumerate(items, 1):
         where = f"task {name}, {part} example {number}"
@@ -125,7 +132,11 @@ def _example(
     if chosen not in choices and isinstance(_plain(label), int):
         fix = "Give the option itself, such as options[i][0]."
         raise UserError(
-            "a number names no option", where=where, found=chosen, expected=f"one of {list(choices)}", fix=fix
+            "a number is not the name of an option",
+            where=where,
+            found=chosen,
+            expected=f"one of {list(choices)}",
+            fix=fix,
         )
     return Example(text, chosen, choices)
 
@@ -133,7 +144,7 @@ def _example(
 def _items(
     name: str, part: str, texts: Sequence[Any], labels: Sequence[Any], options: Sequence[Sequence[Any]] | None
 ) -> list[Item]:
-    """(text, label, its own options or None) of each item."""
+    """Return (text, label, its own options or None) of each item."""
     lists = [list(texts), list(labels), [None] * len(texts) if options is None else list(options)]
     if len({len(values) for values in lists}) > 1:
         found = " and ".join(str(len(values)) for values in lists[: 2 if options is None else 3])
@@ -146,7 +157,7 @@ def _items(
 def _words(
     name: str, given: Mapping[str, list[Item]], label_names: Sequence[str] | Mapping[Any, str] | None
 ) -> tuple[str, ...]:
-    """The label words: as they are named, or all labels, sorted."""
+    """Return the label words: as they are named, or all labels, sorted."""
     if isinstance(label_names, Mapping):
         words = tuple(dict.fromkeys(label_names.values()))
     elif label_names is not None:
@@ -155,19 +166,21 @@ def _words(
         words = tuple(sorted({as_text(_plain(label), name) for items in given.values() for _, label, _ in items}))
     if len(words) < 2:
         fix = 'Free text as the answer? Say type="generation".'
-        raise UserError(f"task {name}: the labels are not classes", found=list(words), expected="two", fix=fix)
+        raise UserError(
+            f"task {name}: the labels must be at least two different words", found=list(words), expected="two", fix=fix
+        )
     return words
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's own."""
+    """Return a NumPy scalar as Python's own."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
 
 
 def _named(
     label: Any, words: Sequence[str] | None, label_names: Sequence[str] | Mapping[Any, str] | None, where: str
 ) -> str:
-    """The label's word: by the map where there is one, else the label itself."""
+    """Return the label's word: by the map where there is one, else the label itself."""
     text = as_text(_plain(label), where)
     if isinstance(label_names, Mapping):
         return mapped(text, keys_as_text(label_names, where), where)

@@ -29,7 +29,7 @@ class YamlFiles:
         self._members = 0
 
     def all(self) -> list[Path]:
-        """The YAML files, sorted; folders that are links are passed over, files that lead out are refused."""
+        """Return the YAML files, sorted; folders that are links are passed over, files that lead out are refused."""
         found = []
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -38,16 +38,17 @@ class YamlFiles:
         return found
 
     def merged(self, path: Path, above: tuple[Path, ...] = ()) -> dict[Any, Any]:
-        """The mapping in a file, under which lie those that it includes.
+        """Return the mapping in a file, under which lie those that it includes.
 
         Raises:
-            UserError: includes go in a circle or out of the folder; a file is not a mapping; `!function` stands in it.
+            UserError: the includes form a circle or lead out of the folder, a file is not a mapping, or it has a
+                `!function`.
         """
         if path in self._merged:
             return self._merged[path]
         if path in above or len(above) > MAX_DEPTH:
             circle = " -> ".join(p.name for p in (*above[-4:], path))
-            raise UserError("includes go in a circle", where=above[-1], found=circle)
+            raise UserError("the includes form a circle", where=above[-1], found=circle)
         try:
             config = read_yaml(path)
         except UserError:
@@ -69,14 +70,14 @@ class YamlFiles:
         return merged
 
     def _beside(self, path: Path, name: str) -> Path:
-        """A file that another names, relative to it and within the folder."""
+        """Return a file that another names, relative to it and within the folder."""
         if os.path.isabs(name) or "\0" in name:
             raise UserError("not a name within the folder", where=path, found=repr(name[:80]))
         relative = os.path.normpath(os.path.join(os.path.relpath(path.parent, self.root), name))
         return inside(self.root, relative)
 
     def members(self, config: Mapping[Any, Any], depth: int = 0) -> Iterator[dict[Any, Any]]:
-        """The tasks of a config: itself, or those of a group, by name or written out.
+        """Yield the tasks of a config: itself, or those of a group, by name or written out.
 
         Raises:
             UserError: no such task, groups in a circle, or a member of a wrong type.
@@ -88,7 +89,7 @@ class YamlFiles:
         if not isinstance(task, list):
             raise UserError("task has a wrong type", where=where, found=repr(task)[:60], expected="a name, or a list")
         if depth > MAX_DEPTH:
-            raise UserError("groups go in a circle", where=where, found=repr(config.get("group"))[:60])
+            raise UserError("the groups form a circle", where=where, found=repr(config.get("group"))[:60])
         self._members += len(task)
         if self._members > MAX_MEMBERS:
             raise UserError("the groups have too many members", where=where, expected=f"at most {MAX_MEMBERS}")
@@ -127,7 +128,9 @@ class YamlFiles:
         )
         heads = texts and isinstance(value.get("name"), str) and isinstance(value.get("description", ""), str)
         if not heads:
-            raise UserError("no header of a suite", where=path, expected='{"name": ..., "splits": {side: [tasks]}}')
+            raise UserError(
+                "not the header of a suite", where=path, expected='{"name": ..., "splits": {side: [tasks]}}'
+            )
         return dict(value)
 
 

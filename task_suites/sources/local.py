@@ -6,7 +6,8 @@ docs/data.md says what the files hold. Every error names file and line.
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", i
 
 
 def open_folder(folder: Path) -> TaskSuite:
-    """The suite in `folder`.
+    """Open the suite in `folder`.
 
     The split comes from suite.yaml; a folder without one is a suite whose tasks are all for meta-testing. A task
     without a `family` gets its `source` as one, so that tasks of one data set stay on one side.
@@ -51,22 +52,41 @@ def open_folder(folder: Path) -> TaskSuite:
     if missing := {p.parent.name for part in PARTS for p in folder.glob(f"*/{part}")} - set(names):
         raise UserError("task.yaml is missing", where=folder / min(missing), fix="See docs/data.md for the layout.")
     if not names:
-        raise UserError(f"{folder} holds no task", expected="<task>/task.yaml, train.jsonl and test.jsonl")
+        raise UserError(f"{folder} has no task", expected="<task>/task.yaml, train.jsonl and test.jsonl")
     tasks = {name: _open_task(folder / name) for name in names}
-    header: dict[str, Any] = {"name": folder.name, "splits": {"meta_test": names}}
+    header = _Header(folder.name, {"meta_test": tuple(names)})
     if (folder / "suite.yaml").exists():
-        header = _read_yaml(inside(folder, "suite.yaml"), SUITE_KEYS, required=("name", "splits"))
-        if not are_texts(list(header["splits"])):
-            raise UserError("the name of a split is not text", where=folder / "suite.yaml")
-        for split, members in header["splits"].items():
-            if not are_texts(members or []):
-                where, found = folder / "suite.yaml", repr(members)[:60]
-                raise UserError(f"{split} has a wrong type", where=where, found=found, expected="a list of task names")
-    splits = {split: tuple(members or ()) for split, members in header["splits"].items()}
+        header = _Header.read(inside(folder, "suite.yaml"))
     try:
-        return TaskSuite(header["name"], tasks, splits, header.get("description", ""))
+        return TaskSuite(header.name, tasks, header.splits, header.description)
     except UserError as error:
         raise UserError(str(error), where=folder / "suite.yaml") from None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a suite.yaml holds."""
+
+    name: str
+    splits: dict[str, tuple[str, ...]]
+    description: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> _Header:
+        """Return the header in a file.
+
+        Raises:
+            UserError: a key is missing, unknown or of a wrong type.
+        """
+        given = _read_yaml(path, SUITE_KEYS, required=("name", "splits"))
+        if not are_texts(list(given["splits"])):
+            raise UserError("the name of a split is not text", where=path)
+        for split, members in given["splits"].items():
+            if not are_texts(members or []):
+                found = repr(members)[:60]
+                raise UserError(f"{split} has a wrong type", where=path, found=found, expected="a list of task names")
+        splits = {split: tuple(members or ()) for split, members in given["splits"].items()}
+        return cls(given["name"], splits, given.get("description", ""))
 
 
 def _open_task(folder: Path) -> Task:
@@ -98,7 +118,7 @@ def are_texts(value: object) -> bool:
 
 
 def _read_yaml(path: Path, known: dict[str, type], required: tuple[str, ...]) -> dict[str, Any]:
-    """The mapping in a file, its keys and types checked; a key without a value counts as absent."""
+    """Return the mapping in a file, its keys and types checked; a key without a value counts as absent."""
     value = read_yaml(path)
     if not isinstance(value, dict):
         raise UserError("not a mapping", where=path, found=type(value).__name__, expected=f"keys {sorted(known)}")
@@ -133,7 +153,10 @@ def _read_examples(
         if example.form != examples[0].form:
             found = f"{example.form} after {examples[0].form}"
             raise UserError(
-                "examples of different forms", where=f"{path}:{number}", found=found, expected="one form in a task"
+                "the examples have different forms",
+                where=f"{path}:{number}",
+                found=found,
+                expected="one form in a task",
             )
     if chosen and examples[0].form == "text":
         raise UserError(
@@ -153,7 +176,7 @@ def _read_examples(
 
 
 def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) -> Example:
-    """An answered example from one JSON object; `where` (file:line) heads the error.
+    """Return an answered example from one JSON object; `where` (file:line) heads the error.
 
     An input and output without options has the task's labels as options, where the task has labels.
 
@@ -163,14 +186,14 @@ def parse_example(row: Any, labels: tuple[str, ...] = (), where: object = None) 
     for key in object_of(row, where):
         if key not in EXAMPLE_KEYS:
             raise UserError(f"unknown key {key!r}", where=where, fix=nearest(key, EXAMPLE_KEYS))
-    values = _typed(row, where)
-    if labels and "tokens" not in values:
-        values.setdefault("options", labels)
-    return checked_example(Example(**values), labels, where)
+    example = _typed(row, where)
+    if labels and "tokens" not in row and "options" not in row:
+        example = replace(example, options=labels)
+    return checked_example(example, labels, where)
 
 
 def parse_query(row: Any, where: object = None) -> Example:
-    """An example without its answer, from one JSON object that may hold other keys too.
+    """Return an example without its answer, from one JSON object that may hold other keys too.
 
     Raises:
         UserError: not an object, a value of a wrong type, or an unsound query.
@@ -180,11 +203,11 @@ def parse_query(row: Any, where: object = None) -> Example:
         raise UserError(
             "input is missing", where=where, found=f"keys {sorted(row)[:8]}", expected='"input", or "tokens"'
         )
-    return checked_example(Example(**_typed(given, where)), (), where, answered=False)
+    return checked_example(_typed(given, where), (), where, answered=False)
 
 
 def checked_example(example: Example, labels: tuple[str, ...], where: object, answered: bool = True) -> Example:
-    """The example, which is sound.
+    """Return the example, which is sound.
 
     Raises:
         UserError: it is not.
@@ -194,8 +217,8 @@ def checked_example(example: Example, labels: tuple[str, ...], where: object, an
     return example if where is None else replace(example, where=str(where))
 
 
-def _typed(row: dict[str, Any], where: object) -> dict[str, Any]:
-    """The fields of an example, each of its type."""
+def _typed(row: Mapping[str, Any], where: object) -> Example:
+    """Return an example whose fields are each of their type; not checked otherwise."""
     for key, value in row.items():
         if not (are_texts(value) if key in LISTS else isinstance(value, str)):
             expected = "a list of strings" if key in LISTS else "a string"
@@ -206,7 +229,8 @@ def _typed(row: dict[str, Any], where: object) -> dict[str, Any]:
                 expected=expected,
                 fix=_retyped(key, value),
             )
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+    return Example(**values)
 
 
 def _retyped(key: str, value: Any) -> str | None:

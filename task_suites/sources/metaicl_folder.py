@@ -69,7 +69,7 @@ class Parts:
 
 
 def open_metaicl(rest: str) -> TaskSuite:
-    """The suite in a MetaICL folder.
+    """Open the suite in a MetaICL folder.
 
     Args:
         rest: ``FOLDER?setting=&k=16&seed=100&train_k=16384&train_seed=100&overlap=refuse``: meta-training tasks are
@@ -97,7 +97,7 @@ def open_metaicl(rest: str) -> TaskSuite:
 
 
 def open_crossfit(rest: str) -> TaskSuite:
-    """The suite in a CrossFit folder.
+    """Open the suite in a CrossFit folder.
 
     Args:
         rest: ``FOLDER?setting=&k=&seed=100&overlap=refuse``; without k a task is read at the k that its files have,
@@ -128,7 +128,7 @@ def open_crossfit(rest: str) -> TaskSuite:
 
 
 def source_of(name: str) -> str:
-    """The data set behind a task, by its name: ``race-high`` is race, ``glue-sst2`` itself, ``unifiedqa:drop`` drop."""
+    """Return the data set of a task: race for ``race-high``, drop for ``unifiedqa:drop``, ``glue-sst2`` itself."""
     parts = name.split(":")
     name = parts[1] if len(parts) > 1 and parts[0] in ("inst", "unifiedqa") else name
     collection = name.split("-")[0]
@@ -143,7 +143,7 @@ def _family(name: str, options: Mapping[str, str]) -> str:
 
 
 def _data_folder(root: Path) -> Path:
-    """`root/data` where there is one, else `root`."""
+    """Return `root/data` where there is one, else `root`."""
     if "data" in listing(root) and inside(root, "data").is_dir():
         return inside(root, "data")
     return root
@@ -174,7 +174,9 @@ def _chosen(found: Mapping[tuple[str, str], Parts], wanted: list[tuple[str, str]
             return found[key]
     there = ", ".join(f"k={k} seed={seed}" for (k, seed), parts in sorted(found.items()) if "train" in parts.splits)
     expected = " or ".join(f"k={k} seed={seed}" for k, seed in wanted) or "the seed that the options name"
-    raise UserError("no train file at this k and seed", where=where, found=there or "none", expected=expected)
+    raise UserError(
+        "the train file for this k and seed is missing", where=where, found=there or "none", expected=expected
+    )
 
 
 def _sides(
@@ -214,7 +216,9 @@ def _metaicl_task(root: Path, name: str, parts: Parts, options: Mapping[str, str
         if kind == "classification":
             labels = tuple(texts_field(row, "options", path))
             if len(set(labels)) != len(labels) or len(labels) < 2:
-                raise UserError("options must be at least two and distinct", where=path, found=list(labels)[:20])
+                raise UserError(
+                    "there must be at least two options, all different", where=path, found=list(labels)[:20]
+                )
     else:
         train = sound(_metaicl_items(parts.path("train"), name), (), options, parts.path("train"))
         labels = shared_options(train)
@@ -227,7 +231,9 @@ def _metaicl_items(path: Path, task: str) -> Iterator[Item]:
     for where, value in read_json_lines(path):
         row = object_of(value, where)
         if (named := text_field(row, "task", where)) != task:
-            raise UserError("a line of another task", where=where, found=repr(named[:60]), expected=repr(task))
+            raise UserError(
+                "the line belongs to another task", where=where, found=repr(named[:60]), expected=repr(task)
+            )
         text, output = text_field(row, "input", where), text_field(row, "output", where)
         choices = texts_field(row, "options", where)
         yield where, Example(text, output, tuple(choices)) if choices else Example(text, one_line(output))
@@ -270,7 +276,7 @@ def _crossfit_task(name: str, parts: Parts, options: Mapping[str, str]) -> Task:
 
 
 def _crossfit_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(file:line, input, outputs) of each line."""
+    """Yield (file:line, input, outputs) of each line."""
     for row, line in read_lines(path):
         text, *outputs = line.split("\t")
         yield f"{path}:{row}", text, [output.strip() for output in outputs] or [""]
@@ -285,7 +291,7 @@ def _crossfit_items(path: Path, labels: tuple[str, ...] = (), choices: bool = Fa
 
 
 def _with_choices(text: str, outputs: list[str]) -> Example:
-    """``Why? (A) this (B) that`` as an input with options; text without such choices stays as it is."""
+    """Return ``Why? (A) this (B) that`` as an input with options; text without such choices stays as it is."""
     head, *rest = _CHOICES.split(text)
     letters, choices = rest[::2], tuple(choice.strip() for choice in rest[1::2])
     in_order = letters == [chr(ord("A") + n) for n in range(len(letters))]

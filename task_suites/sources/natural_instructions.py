@@ -45,11 +45,12 @@ MAX_LABELS = 10  # form=auto: more different outputs than these are not a list o
 NO_SOURCE = ("", "synthetic", "n/a", "none", "-")  # names of a source that say that there is none
 HEAD, TAIL = 1 << 18, 1 << 12  # bytes read at first of a file's head, and of its end
 USUAL = ("Source", "Categories", "Definition", "Domains", "Positive Examples", "Negative Examples", "Instance License")
+Head = dict[str, Any]  # the members of a task's JSON object, in the collection's format
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
 def open_natural_instructions(rest: str) -> TaskSuite:
-    """The suite in a folder of Super-NaturalInstructions.
+    """Open the suite in a folder of Super-NaturalInstructions.
 
     Args:
         rest: ``FOLDER?track=default&form=text&overlap=refuse``. The track is a folder below ``splits``; its test tasks
@@ -76,7 +77,7 @@ def open_natural_instructions(rest: str) -> TaskSuite:
 
 
 def _sides(root: Path, track: str, names: list[str]) -> dict[str, list[str]] | None:
-    """Meta-split -> tasks, by the track's files; None where there is no track."""
+    """Meta-split -> tasks, by the track's files; None without a track."""
     if track == "none" or (not track and "splits" not in listing(root)):
         return None
     folder = inside(root, "splits")
@@ -99,8 +100,9 @@ def _sides(root: Path, track: str, names: list[str]) -> dict[str, list[str]] | N
 # --- a task's head ----------------------------------------------------------------------------------------------------
 
 
-def _head(path: Path) -> dict[str, Any]:
-    """What a task's file says besides its instances, these unread where all of it stands where it usually does."""
+def _head(path: Path) -> Head:
+    """Return what a task's file says besides its instances, these unread where all of it stands where it usually
+    does."""
     size = HEAD
     with open_file(path) as file:
         while True:
@@ -119,10 +121,10 @@ def _head(path: Path) -> dict[str, Any]:
     return object_of(parse_json(text, path), path)
 
 
-def _members(data: bytes) -> dict[str, Any] | None:
-    """The members of a JSON object before "Instances"; None where the bytes are no such beginning."""
+def _members(data: bytes) -> Head | None:
+    """Return the members of a JSON object before "Instances"; None where the bytes are no such beginning."""
     decoder = json.JSONDecoder(object_pairs_hook=unique)
-    head: dict[str, Any] = {}
+    head: Head = {}
 
     def past(mark: str, at: int) -> int:
         at = _BLANK.match(text, at).end()  # type: ignore[union-attr]
@@ -147,8 +149,8 @@ def _members(data: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _licence(tail: str) -> dict[str, Any]:
-    """The member "Instance License" at the end of a file, where it usually stands."""
+def _licence(tail: str) -> Head:
+    """Return the member "Instance License" at the end of a file, where it usually stands."""
     key = '"Instance License"'
     start = tail.rfind(key)
     try:
@@ -237,7 +239,7 @@ def _items(path: Path) -> Iterator[Item]:
 
 
 def _labels(path: Path, options: Mapping[str, str]) -> tuple[str, ...]:
-    """The different outputs where they are few and each occurs again, sorted; else none."""
+    """Return the different outputs where they are few and each occurs again, sorted; else none."""
     examples = sound(_items(path), (), options, path)
     counts: dict[str, int] = {}
     for e in examples:

@@ -11,7 +11,7 @@ from task_suites.core.errors import UserError, nearest
 
 
 def split_options(rest: str, known: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
-    """(the path, every known option with its value) of ``PATH?name=value&name=value``.
+    """Return (the path, every known option with its value) of ``PATH?name=value&name=value``.
 
     A path that exists is taken whole, so that a literal ``?`` in it does no harm; else the last ``?`` parts path and
     options. ``%26`` in a value stands for ``&`` and so on.
@@ -40,7 +40,7 @@ def split_options(rest: str, known: Mapping[str, str]) -> tuple[Path, dict[str, 
 
 
 def one_of(options: Mapping[str, str], name: str, values: Collection[str]) -> str:
-    """The value of an option that has a fixed list of them.
+    """Return the value of an option that has a fixed list of them.
 
     Raises:
         UserError: another value.
@@ -52,7 +52,7 @@ def one_of(options: Mapping[str, str], name: str, values: Collection[str]) -> st
 
 
 def number(options: Mapping[str, str], name: str) -> int:
-    """The value of an option that is a whole number of at least 0, in digits.
+    """Return the value of an option that is a whole number of at least 0, in digits.
 
     Raises:
         UserError: anything else.

@@ -31,12 +31,12 @@ _REFUSED = ("AssignBlock", "Block", "CallBlock", "Extends", "FilterBlock", "From
 
 
 def is_template(text: str) -> bool:
-    """Whether a text is a template and not a field's name."""
+    """Return whether a text is a template and not a field's name."""
     return "{{" in text or "{%" in text
 
 
 def render(source: str, row: Mapping[str, Any], where: object) -> str:
-    """The template's text for one row.
+    """Return the template's text for one row.
 
     Raises:
         UserError: the template is not a template, does what it may not, names a field that the row lacks, fails on the
@@ -56,7 +56,7 @@ def render(source: str, row: Mapping[str, Any], where: object) -> str:
     except _TooMuch:
         found = repr(source[:80])
         expected = f"at most {MAX_TEXT} characters and {MAX_TURNS} turns of loops"
-        raise UserError("the template makes too much text", where=where, found=found, expected=expected) from None
+        raise UserError("the template writes too much text", where=where, found=found, expected=expected) from None
     except Exception as error:  # jinja passes on whatever an expression raises
         raise UserError(f"the template fails: {str(error)[:200]}", where=where, found=repr(source[:80])) from None
     return "".join(parts)
@@ -112,7 +112,7 @@ def _environment() -> Any:
 
 @cache
 def _compiled(source: str) -> tuple[Any, Any]:
-    """(the template, or what is wrong with it; its environment)."""
+    """Return (the template, or what is wrong with it; its environment)."""
     from jinja2 import TemplateError, nodes
 
     environment = _environment()
@@ -177,7 +177,7 @@ def _short(value: Any, length: int) -> Any:
 
 
 def _careful(function: Any) -> Any:
-    """The filter, which looks at nothing that would be too long as text."""
+    """Return the filter, which looks at nothing that would be too long as text."""
 
     @wraps(function)  # keeps the mark by which Jinja passes the environment
     def call(*values: Any, **named: Any) -> Any:
@@ -189,7 +189,7 @@ def _careful(function: Any) -> Any:
 
 
 def _weighed(value: Any) -> Any:
-    """The value, which has at most `MAX_TEXT` characters and items; repeated parts count each time."""
+    """Return the value, which has at most `MAX_TEXT` characters and items; repeated parts count each time."""
     weight, waiting = 0, [value]
     while waiting:
         item = waiting.pop()
@@ -217,7 +217,7 @@ def _replace(s: Any, old: Any, new: Any, count: int = -1) -> str:
 
 
 def fields_of(source: str) -> Iterator[str]:
-    """The names of fields that a template reads."""
+    """Yield the names of fields that a template reads."""
     from jinja2 import TemplateError, meta
 
     try:

@@ -31,10 +31,10 @@ class Rows(Protocol):
     """A table that can be read again and again."""
 
     def read(self, columns: Collection[str] | None = None) -> Iterator[Placed]:
-        """The rows in order; of these columns where reading fewer is cheaper, else all."""
+        """Return the rows in order; of these columns where reading fewer is cheaper, else all."""
 
     def class_names(self, column: str) -> tuple[str, ...]:
-        """The names of a column's classes, or of those of its lists' items; none where the table states none."""
+        """Return the names of a column's classes, or of those of its lists' items; none where the table states none."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FileRows:
             return names_of(_features(schema).get(column))
 
     def kind(self, path: Path) -> str:
-        """The format of a file.
+        """Return the format of a file.
 
         Raises:
             UserError: neither stated nor known by the file's ending.
@@ -90,7 +90,7 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def names_of(feature: Any) -> tuple[str, ...]:
-    """The class names in a feature as `datasets` writes it to JSON: of a ClassLabel, or of a list of them."""
+    """Return the class names in a feature as `datasets` writes it to JSON: of a ClassLabel, or of a list of them."""
     while isinstance(feature, (dict, list)) and feature:
         if isinstance(feature, list):
             feature = feature[0]
@@ -116,7 +116,7 @@ def _read_tsv(path: Path, table: FileRows, columns: Collection[str] | None) -> I
 
 
 def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Iterator[Placed]:
-    """The rows under a header line; a quoted cell may hold line breaks."""
+    """Yield the rows under a header line; a quoted cell may hold line breaks."""
     lines = (line + "\n" for _, line in read_lines(path))
     quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
@@ -150,7 +150,7 @@ def _read_jsonl(path: Path, table: FileRows, columns: Collection[str] | None) ->
 
 
 def _read_json(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:
-    """A list of objects; or, as `datasets` takes files of this ending, JSON lines."""
+    """Yield a list of objects; or, as `datasets` takes files of this ending, JSON lines."""
     with open_file(path) as file:
         start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start.startswith(b"["):
@@ -254,5 +254,5 @@ def data_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]
             found.setdefault(match[1], []).append(name)
     for split, files in found.items():
         if len({Path(name).suffix.lower() for name in files}) > 1:
-            raise UserError(f"the split {split} lies in several formats", where=folder, found=sorted(files))
+            raise UserError(f"the split {split} has files of several formats", where=folder, found=sorted(files))
     return {split: tuple(sorted(files)) for split, files in found.items()}

@@ -53,7 +53,7 @@ KINDS = {
 
 
 def open_table(rest: str) -> TaskSuite:
-    """The suite that a YAML file describes.
+    """Open the suite that a YAML file describes.
 
     Args:
         rest: ``FILE.yaml``, or a folder that holds ``tables.yaml``.
@@ -66,7 +66,7 @@ def open_table(rest: str) -> TaskSuite:
 
 
 def open_yaml(path: Path) -> TaskSuite:
-    """The suite of a table YAML: one task at the top, or several under `tasks`.
+    """Open the suite of a table YAML: one task at the top, or several under `tasks`.
 
     Raises:
         UserError: see `open_table`.
@@ -94,7 +94,7 @@ def open_yaml(path: Path) -> TaskSuite:
 
 
 def checked(config: Mapping[Any, Any], known: Mapping[str, tuple[type, ...]], where: object) -> dict[str, Any]:
-    """The keys with a value, each known and of a right type.
+    """Return the keys with a value, each known and of a right type.
 
     Raises:
         UserError: else.
@@ -110,7 +110,7 @@ def checked(config: Mapping[Any, Any], known: Mapping[str, tuple[type, ...]], wh
 
 
 def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = None) -> Task:
-    """One task from the keys of a YAML file at `path`, or keys that stand for such a file.
+    """Open one task from the keys of a YAML file at `path`, or keys that stand for such a file.
 
     Args:
         name: the task's, unless the keys name another.
@@ -123,15 +123,8 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
     where = where or path
     keys = checked(config, TASK_KEYS, where)
     columns = Columns.of(keys, where)
-    for key, values in (("type", TASK_TYPES), ("metric", METRICS), ("unsound", ("refuse", "skip"))):
-        if key in keys and keys[key] not in values:
-            raise UserError(f"unknown {key} {keys[key][:60]!r}", where=where, fix=nearest(keys[key][:60], values))
-    share = keys.get("test_share", 0.2)
-    if not 0 < share < 1:
-        raise UserError("test_share is out of range", where=where, found=share, expected="between 0 and 1")
-    limit = keys.get("streaming")
-    if limit is not None and limit < 1:
-        raise UserError("streaming is out of range", where=where, found=limit, expected="a number of rows")
+    _check_values(keys, where)
+    limit, share = keys.get("streaming"), keys.get("test_share", 0.2)
     head: dict[str, Any] = {key: keys[key] for key in HEAD_KEYS if key in keys}
     shown: Any = {key: illustrations(keys[key], key, where) for key in ("positive", "negative") if key in keys}
     if "path" in keys:
@@ -159,6 +152,16 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
         raise UserError(str(error), where=where) from None
 
 
+def _check_values(keys: Mapping[str, Any], where: object) -> None:
+    for key, values in (("type", TASK_TYPES), ("metric", METRICS), ("unsound", ("refuse", "skip"))):
+        if key in keys and keys[key] not in values:
+            raise UserError(f"unknown {key} {keys[key][:60]!r}", where=where, fix=nearest(keys[key][:60], values))
+    if not 0 < (share := keys.get("test_share", 0.2)) < 1:
+        raise UserError(f"test_share must be between 0 and 1, but is {share}", where=where)
+    if (limit := keys.get("streaming")) is not None and limit < 1:
+        raise UserError(f"streaming must be a number of rows, 1 or more, but is {limit}", where=where)
+
+
 def _file_parts(keys: Mapping[str, Any], folder: Path, where: object) -> dict[str, Rows]:
     """ "train" and perhaps "test" -> its rows."""
     if "train" not in keys:
@@ -168,7 +171,7 @@ def _file_parts(keys: Mapping[str, Any], folder: Path, where: object) -> dict[st
         raise UserError(f"unknown format {kind[:60]!r}", where=where, fix=nearest(kind[:60], FORMATS))
     delimiter = keys.get("delimiter", ",")
     if len(delimiter) != 1 or delimiter in '"\r\n \t':
-        raise UserError("delimiter is no such thing", where=where, found=repr(delimiter[:20]), expected="one sign")
+        raise UserError("delimiter must be one character", where=where, found=repr(delimiter[:20]), expected="one sign")
     header = tuple(keys.get("columns", ()))
     if not all(isinstance(c, str) and c for c in header) or len(set(header)) != len(header):
         raise UserError("columns has a wrong value", where=where, found=repr(header)[:60], expected="distinct names")
@@ -210,7 +213,7 @@ class Reading:
     where: object
 
     def labels(self) -> tuple[str, ...]:
-        """The task's labels: stated, or of the output's classes, or (by "*") what the train rows hold, sorted.
+        """Return the task's labels: stated, or of the output's classes, or (by "*") what the train rows hold, sorted.
 
         Raises:
             UserError: fewer than two by "*"; or a list that fits neither the names nor the number of classes.
@@ -234,7 +237,7 @@ class Reading:
         return columns.labels or names
 
     def _found_labels(self) -> tuple[str, ...]:
-        """What the train rows hold as outputs, sorted."""
+        """Return what the train rows hold as outputs, sorted."""
         names, words = self._names("train"), set()
         for where, row in self._rows("train"):
             word = self.columns.label(cell(row, self.columns.output, where), names, where)
@@ -246,7 +249,7 @@ class Reading:
         found = tuple(sorted(words))
         if not words:
             expected = "rows with an output"
-            raise UserError("the train rows hold no label", where=self.where, found="no row", expected=expected)
+            raise UserError("the train rows have no label", where=self.where, found="no row", expected=expected)
         if len(found) < 2:
             raise UserError("the outputs are not labels", where=self.where, found=list(found), expected="two or more")
         if wrong := labels_problem(found):
@@ -255,7 +258,7 @@ class Reading:
         return found
 
     def examples(self, labels: tuple[str, ...], split: str) -> list[Example]:
-        """The examples of a split, checked."""
+        """Return the examples of a split, checked."""
         part = split if split in self.parts else "train"
         examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, self.where, self._skipping())
         return examples if "test" in self.parts else divided(examples, self.share, self.where, self.seed)[split]
@@ -272,7 +275,7 @@ class Reading:
         return islice(self.parts[part].read(self.columns.wanted()), self.limit)
 
     def _skipping(self) -> str:
-        """How rows that are unsound are left out, in the place where the keys were given."""
+        """Return how to leave out unsound rows, in the words of the file or command that gave the keys."""
         return "the option unsound=skip" if str(self.where).startswith("hf:") else 'the key "unsound: skip"'
 
     def _names(self, part: str) -> tuple[str, ...]:

@@ -75,7 +75,11 @@ class Columns:
         if ("tokens" in values) != ("tags" in values) or ("tokens" in values) == bool(
             values.keys() & {"input", "output"}
         ):
-            raise UserError("which columns?", where=where, expected="input and output, or tokens and tags")
+            raise UserError(
+                "no columns are named for input and output",
+                where=where,
+                expected="input and output, or tokens and tags",
+            )
         if "tokens" not in values and not {"input", "output"} <= values.keys():
             raise UserError("a column is missing", where=where, expected="input and output")
         labels = keys.get("labels", [])
@@ -95,7 +99,7 @@ class Columns:
         return Columns(**values, labels=distinct, label_map=mapping)
 
     def wanted(self) -> set[str]:
-        """The columns that are read."""
+        """Return the columns that are read."""
         parts = (self.input, self.output, self.tokens, self.tags, self.accepted)
         lists = [self.options] if isinstance(self.options, str) else self.options
         named = [self.option_keys] if isinstance(self.option_keys, str) else []
@@ -103,7 +107,7 @@ class Columns:
         return {n for name in names for n in (fields_of(name) if is_template(name) else (name, name.split(".")[0]))}
 
     def example(self, row: Row, names: Sequence[str], where: object) -> Example:
-        """An example from a row; not checked yet.
+        """Return an example from a row; not checked yet.
 
         Args:
             names: of the classes of the output's or the tags' column.
@@ -133,7 +137,7 @@ class Columns:
         return answered(text, texts([*outputs, *more], where))
 
     def label(self, value: Any, names: Sequence[str], where: object) -> str:
-        """The label word of a cell: a class by its number or name, then the map.
+        """Return the label word of a cell: a class by its number or name, then the map.
 
         Raises:
             UserError: a value that the map or the classes lack, or a number of which nobody says what it means.
@@ -176,11 +180,13 @@ class Columns:
         own = self.option_keys
         keys = texts(own if isinstance(own, tuple) else list_of(self._parts(cell(row, own, where)), own, where), where)
         if len(set(keys)) != len(keys):
-            raise UserError("a key names two options", where=where, found=keys[:20], expected="distinct option_keys")
+            raise UserError(
+                "two options have the same key", where=where, found=keys[:20], expected="distinct option_keys"
+            )
         return keys
 
     def _choice(self, output: Any, options: Sequence[str], row: Row, where: object) -> str:
-        """The option that the output names, by its key or its text."""
+        """Return the option that the output names, by its key or its text."""
         text = as_text(output, where)
         if self.option_keys:
             keys = self._keys(row, where)[: len(options)]

@@ -18,8 +18,10 @@ from toys import choice_task, tag_task, text_task, toy_task
 
 from examples import examples
 from task_suites.core.errors import UserError
-from task_suites.episodes import ARBITRARY_WORDS, LARGE, Episode, EpisodeSampler, _lazily_shuffled, fixed_support
+from task_suites.episodes import LARGE, Episode, EpisodeSampler
 from task_suites.example import Example
+from task_suites.formats.label_words import ARBITRARY_WORDS
+from task_suites.orders import lazily_shuffled
 from task_suites.sources import open_suite
 from task_suites.task import Task
 
@@ -232,7 +234,7 @@ OUT_OF_RANGE = {
     "queries": ([0, -1], [1], "at least 1"),
     "balance": (["even"], ["balanced", "natural"], "balanced or natural"),
     "max_classes": ([1, -2], [0, None, 2], "at least 2, or 0 or None for all"),
-    "arbitrary_labels": ([1.5, 1.0001, -0.1], [0, 1], "a share from 0 to 1"),
+    "arbitrary_labels": ([1.5, 1.0001, -0.1], [0, 1], "between 0 and 1"),
 }
 
 
@@ -242,7 +244,7 @@ def test_a_setting_out_of_its_range_is_refused_at_once(name):
     for value in wrong:
         with pytest.raises(UserError) as error:
             EpisodeSampler(**{"seed": 0, "k": 4, "queries": 4, name: value})
-        assert str(error.value) == f"{name} is out of range; found {value!r}; expected {expected}"
+        assert str(error.value) == f"{name} must be {expected}, but is {value!r}"
     for value in sound:
         assert getattr(EpisodeSampler(**{"seed": 0, "k": 4, "queries": 4, name: value}), name) == value
 
@@ -569,14 +571,8 @@ def test_a_duplicate_of_a_demonstration_in_a_large_part_is_never_a_query():
         assert not set(contents(episode.support)) & set(contents(episode.queries)) and len(episode.queries) == 400
 
 
-@given(st.integers(1, 60), seeds)
-def test_a_lazy_shuffle_carried_to_the_end_is_a_permutation(size, seed):
-    items = [f"item {i}" for i in range(size)]
-    assert sorted(_lazily_shuffled(items, random.Random(seed))) == sorted(items)
-
-
 def test_a_lazy_shuffle_gives_every_order_the_same_chance():
-    orders = Counter(tuple(_lazily_shuffled("abcd", random.Random(seed))) for seed in range(4800))
+    orders = Counter(tuple(lazily_shuffled("abcd", random.Random(seed))) for seed in range(4800))
     assert len(orders) == 24 and fairness(list(orders.values())) > 0.001
 
 
@@ -599,47 +595,6 @@ def test_given_demonstrations_leave_the_queries_of_role_test_as_they_were():
 
 def test_given_demonstrations_and_max_classes_exclude_each_other():
     found = refusal(EpisodeSampler(0, 4, 4, max_classes=2), TASKS["options"], "test", ())
-    assert found == "a given support set and max_classes; expected one of the two. Unset max_classes."
-
-
-def test_fixed_demonstrations_are_named_by_position_or_by_content():
-    task = TASKS["options"]
-    train = task.examples("train")
-    named = [3, f"  {train[7].input.upper()} ", 0]
-    assert fixed_support(task, named) == (train[3], train[7], train[0])
-    assert fixed_support(task, named, 2) == (train[3], train[7]) and fixed_support(task, named, 0) == ()
-
-
-WANTED = "task toy: demonstration"
-
-
-@pytest.mark.parametrize(
-    ("named", "k", "message"),
-    [
-        ([60], None, f"{WANTED} 60 is not there; expected a position from 0 to 59"),
-        ([-1], None, f"{WANTED} -1 is not there; expected a position from 0 to 59"),
-        ([True], None, f"{WANTED} True is not there; expected a position from 0 to 59"),
-        ([0, 1, 0], None, f"{WANTED} 0 names an example for the second time; expected distinct demonstrations"),
-        (
-            *([1, 2], 3),
-            "task toy: k=3 asks for more demonstrations than are fixed; found 2 fixed demonstrations. "
-            "Lower k, or name more.",
-        ),
-    ],
-)
-def test_a_fixed_demonstration_that_is_not_there_is_refused(named, k, message):
-    with pytest.raises(UserError) as error:
-        fixed_support(TASKS["options"], named, k)
-    assert str(error.value) == message
-
-
-def test_a_fixed_demonstration_that_no_input_equals_is_answered_with_the_nearest():
-    with pytest.raises(
-        UserError, match=rf"^{WANTED} 'train 3: the sew' is not a train example's input\. Did you mean train"
-    ):
-        fixed_support(TASKS["options"], ["train 3: the sew"])
-
-
-def test_the_last_example_may_be_a_fixed_demonstration_and_as_many_as_are_named():
-    train = TASKS["options"].examples("train")
-    assert fixed_support(TASKS["options"], [59, 0], 2) == (train[59], train[0])
+    assert (
+        found == "a given support set and max_classes exclude each other; expected one of the two. Unset max_classes."
+    )

@@ -135,12 +135,12 @@ def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kind": "even"}, "unknown mixing of tasks; found 'even'; expected uniform or proportional"),
-        ({"kind": "temperature", "temperature": 0.0}, "temperature of mixing is out of range"),
+        ({"kind": "even"}, "unknown way of mixing tasks; found 'even'; expected uniform or proportional"),
+        ({"kind": "temperature", "temperature": 0.0}, "mixing_temperature must be above 0, but is 0.0"),
         ({"kind": "weights"}, "mixing weights with 0 weights"),
         ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights only with mixing weights"),
-        ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task is out of range; found {'small': -1}"),
-        ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task is out of range"),
+        ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task must be 0 or more; found {'small': -1}"),
+        ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task must be 0 or more"),
     ],
 )
 def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
@@ -214,7 +214,7 @@ def test_weights_of_families_and_suites_are_shared_evenly_by_their_tasks(by, wei
 def test_a_weight_that_names_nothing_is_refused_with_what_it_may_mean(by, name, message):
     with pytest.raises(UserError, match=message):
         Mixing("weights", weights={name: 1}, by=by).check(GROUPED)
-    with pytest.raises(UserError, match="weights by an unknown name; found 'source'"):
+    with pytest.raises(UserError, match="mixing weights must be by task, family or suite; found 'source'"):
         Mixing("weights", weights={"a": 1}, by="source")
 
 

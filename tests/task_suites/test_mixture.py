@@ -19,7 +19,9 @@ from task_suites.core.errors import UserError
 from task_suites.mixture import merge
 from task_suites.provenance import data_record, tree
 from task_suites.sources import SuiteConfig
-from task_suites.splits import Split, divide, save_split
+from task_suites.split_files import save_split
+from task_suites.split_rules import divide
+from task_suites.splits import Split
 from task_suites.task import META_SPLITS, TaskSuite
 
 

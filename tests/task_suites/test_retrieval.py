@@ -179,9 +179,9 @@ def test_a_stored_task_retrieves_what_it_retrieves_in_memory(tmp_path):
     ("make", "message"),
     [
         (lambda: Retriever(topics(), "bm26"), "unknown retrieval 'bm26'; expected bm25, or package.module:function"),
-        (lambda: Retriever(topics(), "bm25", 1.5), "diversity is out of range"),
+        (lambda: Retriever(topics(), "bm25", 1.5), "diversity must be between 0 and 1, but is 1.5"),
         (lambda: Retriever(topics(), "test_retrieval:letter"), "module test_retrieval has no 'letter'"),
-        (lambda: Retriever(topics(), lambda texts: [1.0]), r"another array than it should; found shape \[1\]"),
+        (lambda: Retriever(topics(), lambda texts: [1.0]), r"must return one vector for each text; found shape \[1\]"),
         (lambda: Retriever(topics(), lambda texts: [[float("nan")]] * len(texts)), "finite numbers"),
         (lambda: retrieved_episodes(EpisodeSampler(0, 1, 1, per_class=True), topics(), "test", 0, None), "per_class"),
         (lambda: Protocol(per_class=True, retrieval="bm25"), "exclude each other; found per_class and retrieval"),

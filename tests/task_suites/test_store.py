@@ -167,7 +167,7 @@ def test_a_sound_store_is_read_by_plain_arrow(stored):
 
 
 def test_an_unsound_example_or_a_folder_that_is_there_stops_the_writing_without_a_trace(tmp_path):
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_store(toy_suite(), tmp_path)
     bad = Task("bad", "generation", lambda part: [Example("a", "b"), Example("", "c")])
     with pytest.raises(UserError, match="task bad, train example 2: the input is empty"):
@@ -185,11 +185,14 @@ def test_writing_keeps_no_task_in_memory(tmp_path):
     ("change", "message"),
     [
         (lambda h: h.pop("tasks"), "not the header of a stored suite; found KeyError: 'tasks'"),
-        (lambda h: h.update(store=9), "a store of another version; found 9; expected 1"),
+        (lambda h: h.update(store=9), "the store was written by another version; found 9; expected 1"),
         (lambda h: h.update(splits=3), "not the header of a stored suite"),
         (lambda h: h["tasks"][0].pop("labels"), "not the header of a stored suite; found KeyError: 'labels'"),
         (lambda h: h["tasks"][0].update(type="sport"), "unknown type 'sport'"),
-        (lambda h: (h["tasks"].pop(), h.update(splits={})), "other examples than suite.json's; found 14 parts"),
+        (
+            lambda h: (h["tasks"].pop(), h.update(splits={})),
+            "the file does not hold the examples that suite.json describes; found 14 parts",
+        ),
         (lambda h: h["tasks"][0].update(train=61), "part 0 is not suite.json's; found 60; expected 61"),
         (lambda h: h.update(bytes=5), "the examples are missing or not whole"),
     ],

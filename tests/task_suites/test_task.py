@@ -60,8 +60,8 @@ def test_a_sound_example_has_no_problem(example):
         (replace(TEXT, tags=("O",)), "tags without tokens"),
         (replace(TEXT, input="half \ud83d"), "not Unicode"),
         (replace(TAGS, tags=("O", "O", "B-\ud83d")), "not Unicode"),
-        (replace(CHOICE, options=("yes", "yes")), "two and distinct"),
-        (replace(CHOICE, options=("yes",)), "two and distinct"),
+        (replace(CHOICE, options=("yes", "yes")), "at least two options, all different"),
+        (replace(CHOICE, options=("yes",)), "at least two options, all different"),
         (replace(CHOICE, options=("yes", " ")), "an option is empty"),
         (replace(CHOICE, output="perhaps"), "lack the answer"),
         (replace(TAGS, tokens=(), tags=()), "no tokens"),
@@ -199,12 +199,12 @@ def suite_of(splits: dict[str, tuple[str, ...]], **families: str) -> TaskSuite:
 
 
 def test_a_task_on_two_sides_is_refused():
-    with pytest.raises(UserError, match="task a lies on two sides of the split; found meta_train and meta_test"):
+    with pytest.raises(UserError, match="task a is on two sides of the split; found meta_train and meta_test"):
         suite_of({"meta_train": ("a",), "meta_test": ("a", "b")}, a="", b="")
 
 
 def test_a_family_on_two_sides_is_refused():
-    with pytest.raises(UserError, match="family news lies on two sides"):
+    with pytest.raises(UserError, match="family news is on two sides"):
         suite_of({"meta_train": ("a",), "meta_test": ("b",)}, a="news", b="news")
     assert suite_of({"meta_train": ("a", "b"), "meta_test": ("c",)}, a="news", b="news", c="")
 
@@ -223,7 +223,7 @@ def test_a_split_that_names_an_absent_task_or_one_twice_or_is_unknown_is_refused
 
 
 def test_a_task_under_another_name_is_refused():
-    with pytest.raises(UserError, match="the task 'text' is kept as 'a'"):
+    with pytest.raises(UserError, match="the task 'text' is stored under the name 'a'"):
         TaskSuite("s", {"a": text_task()}, {})
 
 

@@ -25,7 +25,8 @@ from metaicl.methods.scoring import Calibration, Length, PromptScorer, check_cal
 from task_suites.core.ranges import Natural, Share
 from task_suites.episodes import Episode
 from task_suites.example import Example, Form
-from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 Objective = Literal["tokens", "options", "both"]

@@ -33,7 +33,7 @@ from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.ranges import Natural, NonNegative
 from task_suites.example import Example
-from task_suites.formats.prompt_format import Segment
+from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 Caches = Callable[[], Any]  # gives the cache that some learned tensors make

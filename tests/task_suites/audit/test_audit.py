@@ -27,9 +27,9 @@ from task_suites.audit.fix import cleaned, write_fixed
 from task_suites.audit.report import page, table
 from task_suites.audit.run import BETWEEN, WITHIN, audit_suite
 from task_suites.core.errors import UserError
-from task_suites.episodes import ARBITRARY_WORDS
 from task_suites.example import Example
 from task_suites.export.local import write_local
+from task_suites.formats.label_words import ARBITRARY_WORDS
 from task_suites.task import Task, TaskSuite
 
 WORDS = ARBITRARY_WORDS
@@ -255,13 +255,13 @@ def test_one_label_and_nearly_one_label_are_told():
 def test_an_option_that_is_always_in_one_place_is_told():
     examples = [Example(text(str(i)), f"right {i}", (f"right {i}", f"wrong {i}")) for i in range(30)]
     said = note_task(Task("t", "multiple_choice", lambda part: examples), languages=False).warnings()
-    assert said == ["the right option stands in place 1 in 100.0%"]
+    assert said == ["the right option is at position 1 in 100.0%"]
 
 
 def test_answers_in_the_input_are_counted_and_told_where_they_give_the_answer_away():
     outputs = ["yes", "no"] * 30
     telling = notes(outputs, [f"{text(str(i), 6)} {o}" for i, o in enumerate(outputs)])
-    assert (telling.in_input.answer, telling.in_input.alone, telling.in_input.right) == (1.0, 120, 1.0)
+    assert (telling.in_input.answer, telling.in_input.one_option, telling.in_input.right) == (1.0, 120, 1.0)
     assert "right in 100% of 120 examples (guessing: 50%)" in telling.warnings()[0]
     silent = notes(outputs, [f"{text(str(i), 6)} nothing" for i in range(60)])  # "no" is not a whole word of it
     assert silent.in_input.answer == 0 and not silent.warnings()
@@ -390,7 +390,7 @@ def test_a_written_suite_is_whole_or_not_there(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
     good = suite(task("a", plain("a", 5)), meta_test=["a"])
-    with pytest.raises(UserError, match=r"full: the target is there already"):
+    with pytest.raises(UserError, match=r"full: the target already exists"):
         write_fixed(cleaned(good, audit_suite(good)), tmp_path / "full")
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
 

@@ -97,7 +97,7 @@ def test_options_that_are_right_too_come_back(tmp_path, to):
 @pytest.mark.parametrize("names", [("a:b", "a.b"), ("a", "A")])
 def test_names_that_would_be_one_folder_are_refused(tmp_path, names):
     made = {name: task(name, "multiple_choice", CHOICES) for name in names}
-    with pytest.raises(UserError, match="differ only in case or signs"):
+    with pytest.raises(UserError, match="differ only in case or punctuation"):
         export(TaskSuite("s", made, {}), "datasets", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -170,7 +170,7 @@ def test_a_target_that_holds_something_is_left_alone_and_an_empty_one_is_taken(t
     (tmp_path / "out").mkdir()
     export(suite(), "datasets", tmp_path / "out")
     before = sorted((tmp_path / "out").rglob("*"))
-    with pytest.raises(UserError, match="the target is there already"):
+    with pytest.raises(UserError, match="the target already exists"):
         export(suite(), "lm-eval", tmp_path / "out")
     assert sorted((tmp_path / "out").rglob("*")) == before and [p.name for p in tmp_path.iterdir()] == ["out"]
 
@@ -288,7 +288,7 @@ def test_the_command_exports_and_says_how_the_folder_opens(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "metaicl"], "suites export wants a folder"),
+        (["--to", "metaicl"], "suites export needs an output folder"),
         (["--to", "x", "--output", "out"], "unknown layout 'x'"),
         (["--to", "metaicl", "--output", "out", "--tasks", "[nothing]"], "has no task 'nothing'"),
         (["--to", "metaicl", "--output", "out", "--forms", "[tgas]"], "unknown form 'tgas'. Did you mean tags"),

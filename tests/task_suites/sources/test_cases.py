@@ -1,6 +1,6 @@
 """Small inputs that once went wrong without a word, read from the folder of cases where it is there.
 
-What each stands for is tested on inputs made in test_json_lines.py, test_predict_files.py and test_label_identity.py,
+What each stands for is tested on inputs made in test_json_files.py, test_predict_files.py and test_label_identity.py,
 so that nothing is left untested where the folder is absent.
 """
 
@@ -58,9 +58,9 @@ def test_a_second_and_a_third_evaluation_compute_nothing(tmp_path):
     ("file", "message"),
     [
         ("string", "options has a wrong type; found 'white'; expected a list of strings"),
-        ("duplicate", "options must be at least two and distinct"),
+        ("duplicate", "there must be at least two options, all different"),
         ("blank", "an option is empty"),
-        ("single", "options must be at least two and distinct"),
+        ("single", "there must be at least two options, all different"),
         ("numbers", "options has a wrong type; found [1, 2]"),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_number_names_an_option_only_by_option_keys(tmp_path, file):
     write_rows(tmp_path / file, [{"q": f"q{i}", "a": 1, "x": "that", "y": "this"} for i in range(3)])
     path = tmp_path / "x.yaml"
     path.write_text(yaml.safe_dump(keys))
-    with pytest.raises(UserError, match="a number names no option; found 1") as raised:
+    with pytest.raises(UserError, match="a number is not the name of an option; found 1") as raised:
         open_suite(f"table:{path}")["x"].examples("train")
     for start, right in (("0", "this"), ("1", "that")):
         shown = next(p for p in str(raised.value).split("option_keys: ")[1:] if p.startswith(f'["{start}"'))

@@ -99,9 +99,9 @@ def test_free_answers_of_several_lines_become_one(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "tone"}, "a line of another task; found 'tone'; expected 'mood'"),
+        ({"task": "tone"}, "the line belongs to another task; found 'tone'; expected 'mood'"),
         ({"input": 5}, "input has a wrong type; found 5; expected a string"),
-        ({"options": "praise"}, "the options lack|options must be at least two"),
+        ({"options": "praise"}, "the options lack|there must be at least two options"),
         ({"options": [1, 2]}, r"options has a wrong type; found \[1, 2\]"),
         ({"output": "neutral"}, "the options lack the answer; found output 'neutral'.*unsound=skip"),
         ({"options": ["praise", "complaint", "other"]}, "unknown label; found 'other'"),
@@ -135,8 +135,11 @@ def test_unsound_lines_are_left_out_when_that_is_asked_for(tmp_path):
     [
         ("?setting=y", "config: no setting 'y'. Known: lost, two, x."),
         ("?setting=lost", "lost.json: no files of the task 'moods'. Did you mean mood?"),
-        ("?setting=two", "task mood stands twice in the split; found meta_train and meta_test"),
-        ("?setting=x&k=32", "mood: no train file at this k and seed; found k=16 seed=100; expected k=32 seed=100"),
+        ("?setting=two", "task mood is named twice in the split; found meta_train and meta_test"),
+        (
+            "?setting=x&k=32",
+            "mood: the train file for this k and seed is missing; found k=16 seed=100; expected k=32 seed=100",
+        ),
         ("?k=x", "option k has a wrong value; found 'x'"),
         ("?unsound=drop", "option unsound: unknown value 'drop'"),
         ("?settings=x", "unknown option 'settings'. Did you mean setting?"),
@@ -165,7 +168,7 @@ def test_tasks_of_one_source_on_two_sides_need_a_word_of_the_user(tmp_path):
     metaicl(tmp_path, "race-middle")
     write(tmp_path, {"config/x.json": {"train": ["race-high"], "test": ["race-middle"]}})
     error = error_of(f"metaicl:{tmp_path}?setting=x")
-    assert "family race lies on two sides" in error and "overlap=allow" in error
+    assert "family race is on two sides" in error and "overlap=allow" in error
     suite = open_suite(f"metaicl:{tmp_path}?setting=x&overlap=allow")
     assert {t.source for t in suite.tasks.values()} == {"race"} and len(suite.splits["meta_train"]) == 1
 
@@ -193,7 +196,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     file = folder / "data" / "mood" / "mood_16_100_test.jsonl"
     file.unlink()
     file.symlink_to(tmp_path / "secret")
-    assert "a link out of the folder" in error_of(f"metaicl:{folder}")
+    assert "the link leads out of the folder" in error_of(f"metaicl:{folder}")
 
 
 # --- CrossFit ---------------------------------------------------------------------------------------------------------
@@ -237,7 +240,9 @@ def test_the_tasks_own_k_is_found_and_16_goes_first(tmp_path):
     crossfit(tmp_path, "x\ty\nu\tv\n", k=16)
     assert open_suite(f"crossfit:{tmp_path}")["mood"].type == "classification"
     assert open_suite(f"crossfit:{tmp_path}?k=32")["mood"].type == "generation"
-    assert "no train file at this k and seed; found k=16 seed=100" in error_of(f"crossfit:{tmp_path}?seed=13")
+    assert "the train file for this k and seed is missing; found k=16 seed=100" in error_of(
+        f"crossfit:{tmp_path}?seed=13"
+    )
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_free_text_and_tags():
     [
         ((["a", "b"], ["x"]), {}, "the train lists differ in length; found 2 and 1"),
         (([], []), {}, "the train lists are empty"),
-        ((["a", "b"], ["x", "x"]), {}, "the labels are not classes; found ['x']"),
+        ((["a", "b"], ["x", "x"]), {}, "the labels must be at least two different words; found ['x']"),
         ((["a", " "], ["x", "y"]), {}, "train example 2: the input is empty"),
         ((["a", "b"], ["x", "y"], ["c"]), {}, "test_texts and test_labels belong together"),
         (
@@ -64,11 +64,15 @@ def test_free_text_and_tags():
             {"label_names": ["x", "y"]},
             "test example 1: the options lack the answer",
         ),
-        ((["a"], ["x"]), {"options": [["x", "x"]]}, "train example 1: options must be at least two and distinct"),
+        (
+            (["a"], ["x"]),
+            {"options": [["x", "x"]]},
+            "train example 1: there must be at least two options, all different",
+        ),
         ((["a"], ["x"], ["b"], ["x"]), {"options": [["x", "y"]]}, "test_options are missing"),
         (([["a"]], ["O"]), {}, "train example 1: no list; found 'O'"),
         (([["a"]], [["O", "O"]]), {}, "train example 1: tokens and tags differ in number"),
-        ((["a", "b"], ["x", "y"]), {"test_share": 1}, "test_share is out of range"),
+        ((["a", "b"], ["x", "y"]), {"test_share": 1}, "test_share must be between 0 and 1, but is 1"),
         ((["a", "b"], ["x", "y"]), {"metric": "acuracy"}, "unknown metric 'acuracy'"),
     ],
 )

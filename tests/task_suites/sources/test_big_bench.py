@@ -98,7 +98,7 @@ def test_subtasks_do_not_go_in_circles(tmp_path):
     write(tmp_path, {"t/task.json": task([], subtasks=["t:again"])})
     assert "a subtask has subtasks of its own" in error_of(f"big-bench:{tmp_path}")
     write(tmp_path, {"t/task.json": task([], subtasks=["t:b", "t:b"])})
-    assert "subtasks names one twice" in error_of(f"big-bench:{tmp_path}")
+    assert "subtasks names one subtask twice" in error_of(f"big-bench:{tmp_path}")
     write(tmp_path, {"t/task.json": task([], subtasks=["t:gone"])})
     assert "t/gone/task.json: cannot be read (No such file" in error_of(f"big-bench:{tmp_path}")
 
@@ -112,9 +112,12 @@ def test_subtasks_do_not_go_in_circles(tmp_path):
         ([{"input": "a", "target_scores": {"x": True, "y": 0}}], ":9 (examples[0]): target_scores has a wrong type"),
         ([{"input": "a", "target_scores": {"x": "1", "y": 0}}], ":9 (examples[0]): target_scores has a wrong type"),
         ([{"input": "a", "target_scores": ["x"]}], ":9 (examples[0]): target_scores has a wrong type"),
-        ([{"input": "a", "target_scores": {}}], ":9 (examples[0]): options must be at least two and distinct"),
-        ([{"input": "a", "target_scores": {"x": 1}}], ":9 (examples[0]): options must be at least two and distinct"),
-        ([*FREE[:1], *SCORED[:1]], ":16 (examples[1]): examples of different forms; found options after text"),
+        ([{"input": "a", "target_scores": {}}], ":9 (examples[0]): there must be at least two options, all different"),
+        (
+            [{"input": "a", "target_scores": {"x": 1}}],
+            ":9 (examples[0]): there must be at least two options, all different",
+        ),
+        ([*FREE[:1], *SCORED[:1]], ":16 (examples[1]): the examples have different forms; found options after text"),
         ([], ": no example"),
         (FREE[:1], ": too few items for a train and a test part"),
         ({}, ": examples must be a list of objects"),

@@ -191,7 +191,7 @@ def test_one_yaml_holds_several_tasks_and_the_split(tmp_path):
     assert (suite.name, suite.description) == ("small", "two")
     assert [t.name for t in suite.split("meta_train")] == ["one"] and suite["one"].instruction == "Rate it."
     keys["tasks"]["two"]["source"] = "a"
-    assert "family a lies on two sides" in error_of(write(tmp_path, keys))
+    assert "family a is on two sides" in error_of(write(tmp_path, keys))
 
 
 def test_unsound_rows_are_an_error_or_left_out(tmp_path):
@@ -217,13 +217,13 @@ def test_unsound_rows_are_an_error_or_left_out(tmp_path):
         ({"train": "mood.yaml"}, "no format is known for '.yaml'"),
         ({"train": "t" * 5000 + ".csv"}, ".csv: no such file"),
         ({"train": None}, "key 'train' is missing"),
-        ({"test_share": 1.5}, "test_share is out of range"),
+        ({"test_share": 1.5}, "test_share must be between 0 and 1, but is 1.5"),
         ({"seed": "x"}, "seed has a wrong type; found 'x'; expected a whole number"),
-        ({"streaming": 0}, "streaming is out of range"),
+        ({"streaming": 0}, "streaming must be a number of rows"),
         ({"type": "clasification"}, "unknown type 'clasification'. Did you mean classification"),
         ({"metric": "span_f1"}, "the metric does not fit the columns"),
-        ({"tokens": "text"}, "which columns?"),
-        ({"delimiter": "ab"}, "delimiter is no such thing"),
+        ({"tokens": "text"}, "no columns are named for input and output"),
+        ({"delimiter": "ab"}, "delimiter must be one character"),
         ({"input": "{{text"}, "not a template"),
         ({"input": "{{cycler.__init__}}"}, "the template fails"),
         ({"options": 3}, "options has a wrong type; found 3; expected text or a list"),
@@ -241,7 +241,7 @@ def test_a_mistake_in_the_yaml_is_named(tmp_path, changes, message):
         ("text,text\n", "train.csv:1: column names repeat"),
         ('text,mood\n"a,good\n', "not a table"),
         (b"text,mood\na,good\nb\xff,bad\n", "train.csv:3: not UTF-8"),
-        ("text,mood\na\0,good\n", "train.csv:2: a NUL character"),
+        ("text,mood\na\0,good\n", "train.csv:2: the text has a NUL character"),
         ("", "no example"),
         ("text,mood\n" + "x" * 200_000 + ",good\n", "field larger than field limit"),
     ],
@@ -274,9 +274,9 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
     outside.write_text(csv_text(ROWS))
     (tmp_path / "in").mkdir()
     (tmp_path / "in/train.csv").symlink_to(outside)
-    assert "a link out of the folder" in error_of(write(tmp_path / "in", KEYS))
+    assert "the link leads out of the folder" in error_of(write(tmp_path / "in", KEYS))
     (tmp_path / "in/tables.yaml").symlink_to(outside)
-    assert "a link out of the folder" in error_of(f"table:{tmp_path / 'in'}")
+    assert "the link leads out of the folder" in error_of(f"table:{tmp_path / 'in'}")
 
 
 def test_yaml_that_grows_by_its_aliases_is_refused(tmp_path):

@@ -100,7 +100,7 @@ def test_what_is_no_ordinary_file_or_too_long_is_refused(tmp_path):
     ("data", "message"),
     [
         (b"one\ntwo \xff\n", ":2: not UTF-8; found b'\\xff'"),
-        (b"one\ntwo\nth\0ree", ":3: a NUL character"),
+        (b"one\ntwo\nth\0ree", ":3: the text has a NUL character"),
         ("text\n".encode("utf-16"), ":1: not UTF-8; found b'\\xff'"),
     ],
 )
@@ -228,7 +228,7 @@ def test_unsound_items_are_an_error_where_they_stand_or_left_out():
     assert [e.input for e in sound(items, (), {"unsound": "skip"}, "f")] == ["a", "c"]
     with pytest.raises(UserError, match=r"^f: no example$|^f: no example;"):
         sound(items[1:2], (), {"unsound": "skip"}, "f")
-    with pytest.raises(UserError, match="f:9: examples of different forms; found options after text"):
+    with pytest.raises(UserError, match="f:9: the examples have different forms; found options after text"):
         sound([*items[:1], ("f:9", Example("d", "x", ("x", "y")))], (), {"unsound": "refuse"}, "f")
     mixed = [("f:1", Example("d", "x", ("x", "y"))), *items]
     assert [e.input for e in sound(mixed, (), {"unsound": "skip"}, "f")] == ["d"]

@@ -124,9 +124,9 @@ def test_includes_lie_below_and_groups_name_their_members(tmp_path):
 
 def test_a_circle_of_includes_or_groups_is_an_error(tmp_path, monkeypatch):
     name = write(tmp_path / "a", {**CHOICE, "include": "1.yaml"}, {"include": "0.yaml"})
-    assert "includes go in a circle; found 0.yaml -> 1.yaml -> 0.yaml" in error_of(name)
+    assert "the includes form a circle; found 0.yaml -> 1.yaml -> 0.yaml" in error_of(name)
     name = write(tmp_path / "b", {"group": "a", "task": ["b"]}, {"group": "b", "task": ["a"]})
-    assert "groups go in a circle" in error_of(name)
+    assert "the groups form a circle" in error_of(name)
     monkeypatch.setattr(lm_eval_files, "MAX_MEMBERS", 500)
     bomb = [{"group": f"g{i}", "task": [f"g{i + 1}"] * 100} for i in range(8)]
     assert "the groups have too many members" in error_of(
@@ -161,16 +161,16 @@ def test_functions_are_refused_and_not_run(tmp_path, line, where):
         ({"dataset_kwargs": {"data_files": {"train": "../x.jsonl", "test": "/etc/passwd"}}}, "no such data file"),
         ({"dataset_kwargs": {"data_files": {"train": "docs.jsonl"}}}, "no files of the split 'test'"),
         ({"dataset_kwargs": {"data_flies": {}}}, "unknown key 'data_flies'. Did you mean data_files"),
-        ({"dataset_path": None}, "which data?"),
+        ({"dataset_path": None}, "dataset_path does not name data that can be read"),
         ({"test_split": None}, "neither test_split nor validation_split is named"),
         ({"doc_to_text": None}, "doc_to_text is missing"),
         ({"doc_to_text": "{{txt}}"}, "docs.jsonl:1: the template fails: 'txt' is undefined"),
         ({"doc_to_text": "{{text.__class__}}"}, "the template fails"),
         ({"doc_to_text": "{{label}}"}, "a choice among inputs is not read"),
-        ({"doc_to_target": "7"}, "no such choice; found 7; expected 0 to 1"),
-        ({"doc_to_choice": "text"}, "doc_to_choice gives no list"),
+        ({"doc_to_target": "7"}, "the target is not the number of a choice; found 7; expected 0 to 1"),
+        ({"doc_to_choice": "text"}, "doc_to_choice must give a list"),
         ({"doc_to_choice": None}, "doc_to_choice is missing"),
-        ({"doc_to_choice": ["bad"]}, "no such choice; found 1"),
+        ({"doc_to_choice": ["bad"]}, "the target is not the number of a choice; found 1"),
         ({"fewshot_config": {"doc_to_text": "x"}}, "fewshot_config.doc_to_text"),
         ({"fewshot_config": {"samples": "x"}}, "fewshot_config.samples has a wrong type"),
         ({"metadata": {"metaicl": {"labels": [1]}}}, "labels has a wrong value"),
@@ -186,12 +186,12 @@ def test_a_file_that_links_out_of_the_folder_is_refused(tmp_path):
     name = write(tmp_path / "suite", CHOICE)
     (tmp_path / "secret.yaml").write_text("task: secret")
     (tmp_path / "suite/link.yaml").symlink_to(tmp_path / "secret.yaml")
-    assert "link.yaml: a link out of the folder" in error_of(name)
+    assert "link.yaml: the link leads out of the folder" in error_of(name)
     (tmp_path / "suite/link.yaml").unlink()
     (tmp_path / "docs.jsonl").write_text("")
     (tmp_path / "suite/docs.jsonl").unlink()
     (tmp_path / "suite/docs.jsonl").symlink_to(tmp_path / "docs.jsonl")
-    assert "docs.jsonl: a link out of the folder" in error_of(name)
+    assert "docs.jsonl: the link leads out of the folder" in error_of(name)
 
 
 def test_a_name_that_is_too_long_for_a_file_is_an_error():

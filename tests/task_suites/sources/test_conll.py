@@ -159,10 +159,10 @@ def test_a_folder_without_column_files_is_refused(tmp_path):
     [
         ("O PER", "", ":2: not a tag; found 'PER'; expected O, or B-"),
         ("O B-", "", ":2: not a tag; found 'B-'"),
-        ("I-A O B-A", "", ":1: tags of two schemes; found an I- that continues nothing, and a B- in line 3"),
-        ("B-A E-A U-A", "", ":3: tags of two schemes; found ['B', 'E', 'U']; expected E and S, or L and U"),
+        ("I-A O B-A", "", ":1: the tags follow two schemes; found an I- that continues nothing, and a B- in line 3"),
+        ("B-A E-A U-A", "", ":3: the tags follow two schemes; found ['B', 'E', 'U']; expected E and S, or L and U"),
         ("O I-A", "?scheme=bio", ":2: I-A continues nothing; expected B-A before it"),
-        ("S-A", "?scheme=bio", ":1: a tag that bio does not have; found 'S-A'"),
+        ("S-A", "?scheme=bio", ":1: the scheme bio does not have this tag; found 'S-A'"),
         ("B-A O S-A", "", ":2: a span of A has no end; found 'O'"),
         ("S-A B-A", "", ":2: a span of A has no end"),
         ("B-A E-B", "", ":2: E-B continues nothing"),
@@ -180,11 +180,11 @@ def test_a_mistake_in_the_tags_is_named(tmp_path, tags, query, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a X O\nb O\n", ":2: another number of columns; found 2 in 'b O'; expected 3"),
-        ("a\n", ":1: another number of columns; found 1 in 'a'; expected 2"),
+        ("a X O\nb O\n", ":2: the line has another number of columns; found 2 in 'b O'; expected 3"),
+        ("a\n", ":1: the line has another number of columns; found 1 in 'a'; expected 2"),
         ("a X O\nb X O\nc\u00a0d X O\ne X O\n", ":3: a token is empty or holds white space"),
         ("a X O\n\nb\u00a0c X O\n", ":3: a token is empty or holds white space"),
-        ("a X O\nb \0 O\n", ":2: a NUL character"),
+        ("a X O\nb \0 O\n", ":2: the text has a NUL character"),
         (b"a X O\nb\xff X O\n", ":2: not UTF-8"),
         ("-DOCSTART- O\n\n", ": no example"),
         ("", ": no example"),

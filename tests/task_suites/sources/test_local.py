@@ -72,7 +72,7 @@ def test_tasks_of_one_source_are_one_family(tmp_path):
     folder = make_folder(tmp_path)
     for name in ("mood", "topic"):
         write_task(folder, name, {"source": "the same data set"})
-    assert "suite.yaml: suite small: family the same data set lies on two sides" in error_of(folder)
+    assert "suite.yaml: suite small: family the same data set is on two sides" in error_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_ways_of_editors_with_text_are_taken(tmp_path, content):
             "the options lack the answer; found output 'fair'; expected one of ['good', 'bad']",
         ),
         (GOOD | {"options": ["good", "fair"]}, "unknown label; found 'fair'; expected one of ['good', 'bad']"),
-        (GOOD | {"options": ["good", "good"]}, "options must be at least two and distinct"),
+        (GOOD | {"options": ["good", "good"]}, "there must be at least two options, all different"),
         (GOOD | {"input": "half \ud83d"}, "not Unicode text"),
         (GOOD | {"tokens": ["fine", "day"]}, "tokens beside input, output or options"),
         (
@@ -126,7 +126,7 @@ def test_the_ways_of_editors_with_text_are_taken(tmp_path, content):
         (TAGGED | {"tags": ["O", "PER"]}, "not a BIO tag; found 'PER'; expected O, B-TYPE or I-TYPE"),
         (TAGGED | {"tokens": "Zoë left"}, "tokens has a wrong type"),
         ({"tokens": ["Zoë", "left"]}, "tokens and tags differ in number; found no tags"),
-        (TAGGED, "examples of different forms; found tags after options; expected one form in a task"),
+        (TAGGED, "the examples have different forms; found tags after options; expected one form in a task"),
     ],
     ids=lambda value: str(value)[:40] if not isinstance(value, str) else value[:40],
 )
@@ -160,7 +160,7 @@ def test_an_empty_file_is_refused(tmp_path, empty):
 
 def test_two_files_of_different_forms_are_refused(tmp_path):
     write_task(tmp_path, "mood", {"labels": None, "type": "generation"}, test=[{"input": "x", "output": "y"}])
-    assert "task mood: examples of different forms; found ['options', 'text']" in error_of(tmp_path)
+    assert "task mood: the examples have different forms; found ['options', 'text']" in error_of(tmp_path)
 
 
 @pytest.mark.parametrize(("metric", "row"), [("accuracy", TAGGED), (None, TAGGED), ("span_f1", GOOD)])
@@ -186,7 +186,7 @@ def test_an_unreadable_file_is_one_error(tmp_path):
 
 def test_a_missing_or_empty_folder_is_refused(tmp_path):
     assert error_of(tmp_path / "gone").startswith(f"no suite at {tmp_path / 'gone'}; expected a folder of task folders")
-    assert error_of(tmp_path) == f"{tmp_path} holds no task; expected <task>/task.yaml, train.jsonl and test.jsonl"
+    assert error_of(tmp_path) == f"{tmp_path} has no task; expected <task>/task.yaml, train.jsonl and test.jsonl"
 
 
 @pytest.mark.parametrize("others", [(), ("mood",)])
@@ -252,7 +252,7 @@ def test_a_yaml_file_that_is_no_mapping_is_refused(tmp_path, content, name):
         ({"splits": {"meta_test": ["moo"]}}, "suite small has no task 'moo'. Did you mean mood"),
         ({"splits": {"test": ["mood"]}}, "suite small: unknown split 'test'. Did you mean meta_test"),
         ({"splits": {"meta_test": ["mood", "mood"]}}, "suite small: meta_test names a task twice"),
-        ({"splits": {"meta_test": ["mood"], "meta_train": ["mood"]}}, "suite small: task mood lies on two sides"),
+        ({"splits": {"meta_test": ["mood"], "meta_train": ["mood"]}}, "suite small: task mood is on two sides"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -361,11 +361,14 @@ def test_a_source_of_ones_own_is_a_function_in_the_working_folder():
         ("needs_more:small", "needs_more:small: No module named 'no_such_library_at_all'"),
         ("own_source:NUMBER", "own_source:NUMBER is a int; expected a function that returns a TaskSuite"),
         ("own_source:wrong", "own_source:wrong gave a list; expected a TaskSuite"),
-        ("own_source:empty", "suite none from own_source:empty holds no task"),
-        ("own_source:", "no source 'own_source'; found own_source:; expected SOURCE:PLACE or package.module:function"),
-        ("big_bench:some/where", "no source 'big_bench'; found big_bench:some/where; expected SOURCE:PLACE"),
-        (":small", "no name of an object: ':small'"),
-        ("own..source:small", "no name of an object"),
+        ("own_source:empty", "suite none from own_source:empty has no task"),
+        (
+            "own_source:",
+            "no source 'own_source'; found own_source:; expected SOURCE:LOCATION or package.module:function",
+        ),
+        ("big_bench:some/where", "no source 'big_bench'; found big_bench:some/where; expected SOURCE:LOCATION"),
+        (":small", "not the name of an object: ':small'"),
+        ("own..source:small", "not the name of an object"),
     ],
 )
 def test_a_mistake_in_a_source_of_ones_own_is_named(name, message):

@@ -13,7 +13,8 @@ from task_suites.example import Example
 from task_suites.formats.choices import letter_names
 from task_suites.formats.label_words import LABEL_WORDS
 from task_suites.formats.presets import PRESETS, preset
-from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 TASK = toy_task()
@@ -149,7 +150,7 @@ def test_options_beyond_z_have_two_letters_in_templates_too():
     assert len(set(letter_names(20_000))) == 20_000
 
 
-@pytest.mark.parametrize("name", sorted({*PRESETS} - {"chat"}))  # a chat: tests/task_suites/formats/test_format_chat.py
+@pytest.mark.parametrize("name", sorted({*PRESETS} - {"chat"}))  # a chat: test_chat.py
 @pytest.mark.parametrize("answer", ["fruit", "tool"])
 def test_in_every_preset_one_segment_is_scored_and_demonstrations_share_the_question(name, answer):
     form, e = preset(name).of(TASK), Example("a fig", answer, ("fruit", "tool"))

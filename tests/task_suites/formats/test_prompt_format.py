@@ -13,7 +13,8 @@ from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.presets import preset
-from task_suites.formats.prompt_format import PromptFormat, Segment
+from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.segments import Segment
 from task_suites.formats.tagging import parse_tags, spans
 from task_suites.sources import open_suite
 from task_suites.task import Illustration, Task

@@ -133,7 +133,7 @@ def test_the_track_says_the_sides_and_the_rest_is_in_no_split(tmp_path):
 def test_a_source_on_two_sides_needs_a_word_of_the_user(tmp_path):
     name = split(tmp_path, "task1_soup\n", "task3_soup\n")
     error = error_of(name)
-    assert "family s1 lies on two sides" in error and "overlap=allow" in error
+    assert "family s1 is on two sides" in error and "overlap=allow" in error
     assert open_suite(f"{name}?overlap=allow").splits["meta_test"] == ("task3_soup",)
 
 
@@ -142,7 +142,7 @@ def test_a_source_on_two_sides_needs_a_word_of_the_user(tmp_path):
     [
         ("task1_soup\ntask9_soup\n", "", "train_tasks.txt:2: no task 'task9_soup'. Did you mean"),
         ("../../secret\n", "", "train_tasks.txt:1: no task '../../secret'"),
-        ("task1_soup\ntask1_soup\n", "", "task task1_soup stands twice in the split"),
+        ("task1_soup\ntask1_soup\n", "", "task task1_soup is named twice in the split"),
         ("", "?track=xlingual", "splits: no track 'xlingual'. Known: default."),
         ("", "?track=../x", "splits: no track '../x'"),
         ("", "?form=options", "option form: unknown value 'options'"),
