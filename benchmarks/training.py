@@ -55,7 +55,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.methods.in_context.icl import InContext
 from metaicl.training.config import TrainerConfig
 from metaicl.training.preflight import VALIDATION_SEED
-from metaicl.training.trainer import training_episodes
+from metaicl.training.step_episodes import training_episodes
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.formats.prompt_format import PromptFormat

@@ -18,7 +18,8 @@ from metaicl.methods.base import Method
 from metaicl.training.checkpoints import checkpoints_in, step_of
 from metaicl.training.config import TrainerConfig, ValidationConfig
 from metaicl.training.preflight import validation_episodes
-from metaicl.training.trainer import Trainer, training_episodes
+from metaicl.training.step_episodes import training_episodes
+from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
 from task_suites.task import Task, TaskSuite

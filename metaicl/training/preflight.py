@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from metaicl.lm.context_length import TooLong
 from metaicl.methods.base import Method
 from metaicl.training.config import TrainerConfig, ValidationConfig
+from metaicl.training.step_episodes import training_episodes
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.example import Example
@@ -41,8 +42,6 @@ def check_training(
         UserError: a task has too few examples; an example or an episode does not fit into the context (named with its
             place, its length, the limit and the way out); validation is wanted and no task is there for it.
     """
-    from metaicl.training.trainer import training_episodes  # which checks each of its steps by `check_episodes`
-
     until = time.monotonic() + seconds
     tasks = [task for task in tasks if method.refusal(task) is None]
     validated = [task for task in held_out if config.eval_steps and method.refusal(task) is None]

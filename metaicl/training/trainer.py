@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import random
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,34 +28,14 @@ from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_
 from metaicl.training.config import TrainerConfig
 from metaicl.training.identity import RunRecord
 from metaicl.training.preflight import check_episodes
+from metaicl.training.step_episodes import training_episodes
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
-from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.episodes import Episode
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
 Validate = Callable[[Method], float]
-
-
-def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -> list[Episode]:
-    """Return the episodes of one step: their tasks by the mixing, their k by its bounds; functions of (seed, number,
-    step)."""
-    numbers = range(step * config.episodes_per_step, (step + 1) * config.episodes_per_step)
-    episodes = []
-    for number, task in zip(numbers, config.task_mixing().choose(tasks, config.seed, numbers), strict=True):
-        k = most = config.most_demonstrations(step)
-        if config.k_min:
-            k = random.Random(f"{config.seed}/k/{number}").randint(config.k_min, most)
-        sampler = EpisodeSampler(
-            config.seed,
-            k,
-            config.queries,
-            per_class=config.per_class,
-            max_classes=config.max_classes,
-            arbitrary_labels=config.arbitrary_labels,
-        )
-        episodes.append(sampler.draw(task, "train", number))
-    return episodes
 
 
 @dataclass

@@ -17,7 +17,7 @@ from training import equal, make, weights
 
 from examples import examples
 from metaicl.training.config import TrainerConfig
-from metaicl.training.trainer import training_episodes
+from metaicl.training.step_episodes import training_episodes
 from task_suites.core.errors import UserError
 from task_suites.mixing import Mixing
 from task_suites.mixture import merge

@@ -17,7 +17,8 @@ from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
 from metaicl.training.preflight import check_episodes
 from metaicl.training.run import train_run
-from metaicl.training.trainer import Trainer, training_episodes
+from metaicl.training.step_episodes import training_episodes
+from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig

@@ -17,7 +17,8 @@ from training import CONFIG, TASKS, equal, make, weights
 from metaicl.training.checkpoint import MethodConfig, load_method, read_card, save_method
 from metaicl.training.config import TrainerConfig
 from metaicl.training.folders import whole_folder
-from metaicl.training.trainer import Trainer, training_episodes
+from metaicl.training.step_episodes import training_episodes
+from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
