@@ -8,21 +8,21 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-MODEL := smollm2-135m
+MODELS := smollm2-135m minilm-l6
 
 .PHONY: help quickstart test slow numerics lint docs release-check install model clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make quickstart   install, pull the model, meta-train it and compare it on unseen tasks (ARGS=\"--json\" passes options)"
-	@echo "make test         install, pull the model, run the tests"
+	@echo "make test         install, pull the models, run the tests"
 	@echo "make slow         the tests that take long, and every property on more examples"
 	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs         the pages of docs/ as a site in site/, with the reference made from the program"
 	@echo "make release-check  build sdist and wheel, install and use them in a clean environment (PYTHONS=\"python3.10 ...\")"
 	@echo "make install      only make $(VENV) and install into it"
-	@echo "make model        only pull $(MODEL)"
+	@echo "make model        only pull $(MODELS)"
 	@echo "make clean        remove $(VENV), builds and tool caches; runs/ and pulled models stay"
 
 # the quickstart pulls the model that it is asked for, if that is one to pull
@@ -30,7 +30,8 @@ quickstart: install
 	@$(BIN)/metaicl quickstart $(ARGS)
 
 test: install
-	@$(BIN)/metaicl models pull $(MODEL) || echo "make: $(MODEL) cannot be had now; the tests that need it will be skipped" >&2
+	@for model in $(MODELS); do $(BIN)/metaicl models pull $$model \
+	  || echo "make: $$model cannot be had now; the tests that need it will be skipped" >&2; done
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 # properties once more, each on four times as many examples (tests/support/examples.py)
@@ -56,7 +57,7 @@ release-check: install
 	$(BIN)/python tools/release_check.py $(PYTHONS)
 
 model: install
-	@$(BIN)/metaicl models pull $(MODEL)
+	@for model in $(MODELS); do $(BIN)/metaicl models pull $$model || exit 1; done
 
 install: $(VENV)/installed
 

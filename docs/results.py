@@ -29,7 +29,7 @@ FAMILIES = {  # the columns of the table of families, and the methods of each
     ),
     "embeddings": (
         *("protonet", "protonet_cosine", "matching", "matching_fce", "relation", "r2d2", "lrd2", "snail"),
-        *("knn", "setfit"),
+        *("knn", "setfit_lm"),
     ),
     "fine-tuning": ("finetune",),
     "transfer": ("transfer",),

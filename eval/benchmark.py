@@ -29,6 +29,7 @@ from eval.contenders import DONE, Backbones, Contender, contender, finished_trai
 from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
 from eval.harness import Comparison
 from eval.hyperparameters import FILE, Hyperparameters
+from eval.method_on_model import MethodOnModel
 from eval.metrics import score
 from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
@@ -150,7 +151,8 @@ class Benchmark:
         """Return the method ready to be compared. It is meta-trained now if it has to be and is not."""
         run, cls, chosen = self.run, method_class(name), self.chosen[name]
         if not cls.meta_trained:
-            return contender(name, run.backbone, PromptFormat(), self.backbones, dict(chosen.options))
+            options = dict(chosen.options)
+            return contender(name, run.backbone, PromptFormat(), self.backbones, options, encoder=run.encoder)
         trainer = chosen.trainer(run.trainer)
         backbone = cls.backbone_config(run.backbone, shared=True)
         folder, options = str(run.folder / name), dict(chosen.options)
@@ -197,7 +199,7 @@ def entry_key(run: BenchmarkRun, name: str, chosen: Hyperparameters, task_print:
     cls = method_class(name)
     options = cls.configured(chosen.options).to_dict()
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    backbone = cls.backbone_config(run.backbone, shared=True)
+    backbone = MethodOnModel.of(name).backbone(run.backbone, run.encoder)
     parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
     parts += source_prints(name)
     if cls.meta_trained:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from eval.quickstart.sizes import Asked, SizeName
-from metaicl.lm.config import BackboneConfig
+from metaicl.lm.config import ENCODER, BackboneConfig
 from metaicl.training.config import TrainerConfig, ValidationConfig, run_folder, suite_section
 from task_suites.core.errors import UserError
 from task_suites.core.flat import section
@@ -72,9 +72,11 @@ class EvaluateRun:
         output_dir: the run's folder. Unset: runs/NAME.
         suite: tasks
         split: the meta-split that is evaluated on.
-        methods: registry names, `package.module:Name`, or folders of runs (runs/NAME).
-        method_options: for each method name, arguments of its class.
+        methods: registry names, `package.module:Name`, each with a model of its own where that is wanted
+            (`knn@minilm-l6`), or folders of runs (runs/NAME).
+        method_options: for each method, as it stands in `methods`, arguments of its class.
         backbone: model, for methods that are not loaded from a folder
+        encoder: the sentence encoder, for methods that run on encoders only where `model` is none.
         format: how examples become prompts, for methods that are not loaded from a folder: a name (docs/formats.md),
             then fields such as chat=true.
         protocol: evaluation: demonstrations, support sets and queries
@@ -94,6 +96,7 @@ class EvaluateRun:
     methods: list[str] = field(default_factory=lambda: ["random", "majority", "zero_shot", "icl"])
     method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    encoder: str = ENCODER
     format: PromptFormat = section(PromptFormat, whole=True)
     protocol: Protocol = field(default_factory=Protocol)
     highlight: str = "metaicl"
@@ -228,6 +231,7 @@ class BenchmarkRun:
             FOLDER/METHOD/hyperparameters.yaml). Methods without such a file have their defaults, and so have all
             methods where it is unset.
         backbone: model
+        encoder: the sentence encoder, for methods that run on encoders only where `model` is none.
         protocol: evaluation: demonstrations, support sets and queries
         trainer: training; its steps come from the budget
         budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
@@ -242,6 +246,7 @@ class BenchmarkRun:
     methods: list[str] = field(default_factory=list)
     hyperparameters: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
+    encoder: str = ENCODER
     protocol: Protocol = field(default_factory=lambda: Protocol([1, 4, 16], 3, 40, curve_seeds=1))
     trainer: TrainerConfig = section(
         lambda: TrainerConfig(save_steps=20), k="train_k", queries="train_queries", per_class="train_per_class"

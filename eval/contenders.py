@@ -10,8 +10,9 @@ from typing import Any
 
 from eval.answering import make_validate
 from eval.fingerprints import answers_print
-from metaicl.lm.backbone import Backbone
-from metaicl.lm.config import BackboneConfig
+from eval.method_on_model import MethodOnModel
+from metaicl.lm.config import ENCODER, BackboneConfig
+from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_card, read_training, trained_folder
@@ -64,12 +65,12 @@ class Backbones:
     """Backbones by configuration, each loaded once in a process (methods that are evaluated leave them as they are)."""
 
     def __init__(self) -> None:
-        self._loaded: dict[BackboneConfig, Backbone] = {}
+        self._loaded: dict[BackboneConfig, AnyBackbone] = {}
 
-    def __call__(self, config: BackboneConfig) -> Backbone:
+    def __call__(self, config: BackboneConfig) -> AnyBackbone:
         config = config.resolved()
         if config not in self._loaded:
-            self._loaded[config] = Backbone.load(config)
+            self._loaded[config] = load_backbone(config)
         return self._loaded[config]
 
 
@@ -81,30 +82,50 @@ def contender(
     options: dict[str, Any] | None = None,
     cells: int = 0,
     curve: bool = True,
+    encoder: str = ENCODER,
 ) -> Contender:
-    """Return a contender from a registry name, `package.module:Name`, or the folder of a run or of its best weights.
+    """Return the contender from a registry name or `package.module:Name`, with @MODEL after it where it has a model,
+    or from the folder of a run or of its best weights.
+
+    Args:
+        encoder: the sentence encoder of a method that runs on encoders only, where the model of `backbone` is none.
 
     Raises:
-        UserError: an unknown name, or a method that needs meta-training and is given by name.
+        UserError: an unknown name, a method that needs meta-training and is given by name, or one that does not run on
+            its model.
     """
     if folder := trained_folder(name):
         return trained_contender(folder)
-    cls = method_class(name)
+    one = MethodOnModel.of(name)
+    cls = method_class(one.method)
     if cls.meta_trained:
+        place = TrainRun(method=one.method).folder
         raise UserError(
-            f"method {name} is meta-trained before it is compared",
-            fix=f"Run: metaicl train --method {name}, then give its folder, {TrainRun(method=name).folder}.",
+            f"method {one.method} is meta-trained before it is compared",
+            fix=f"Run: metaicl train --method {one.method}, then give its folder, {place}.",
         )
-    config = MethodConfig(name, options or {}, cls.backbone_config(backbone, shared=True), form).resolved()
+    config = MethodConfig(one.method, options or {}, one.backbone(backbone, encoder), form).resolved()
 
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
     print_ = answers_print(config)
-    return Contender(name, cls.label, build, print_, cls.note, cells=cells, curve=curve, settings=asdict(config))
+    return Contender(
+        one.name,
+        one.label,
+        build,
+        print_,
+        cls.note,
+        cells=cells,
+        curve=curve,
+        method=one.method if one.model else "",
+        settings=asdict(config),
+    )
 
 
-def trained_contender(folder: Path, train_seconds: float | None = None, backbone: Backbone | None = None) -> Contender:
+def trained_contender(
+    folder: Path, train_seconds: float | None = None, backbone: AnyBackbone | None = None
+) -> Contender:
     """Return the contender of a method saved in `folder` (on a backbone at hand, if given), named after its run."""
     config = read_card(folder)[0].resolved()
     cls = method_class(config.name)
@@ -160,7 +181,7 @@ def name_meant(wanted: str, contenders: Sequence[Contender]) -> str:
     return next(iter([*names, *(c.name for c in contenders if c.method == wanted)]), wanted)
 
 
-def finished_training(run: TrainRun, print_: str, backbone: Backbone | None = None) -> Contender | None:
+def finished_training(run: TrainRun, print_: str, backbone: AnyBackbone | None = None) -> Contender | None:
     """Return the trained contender in the run's folder, where `train_once` finished it under this name."""
     best, done = run.folder / "best", run.folder / DONE
     if not (done.is_file() and (best / CARD).is_file()):
@@ -174,7 +195,7 @@ def train_once(
     print_: str,
     suite: TaskSuite,
     say: Callable[[str], None] = print,
-    backbone: Backbone | None = None,
+    backbone: AnyBackbone | None = None,
 ) -> Contender:
     """Train, and leave word in the run's folder that it is finished."""
     _, trained = train_run(run, make_validate, say, suite, backbone, other_aside=True, estimate=False)

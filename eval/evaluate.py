@@ -17,11 +17,12 @@ from eval.config import EvaluateRun, Protocol
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
 from eval.estimate import comparison_seconds
 from eval.harness import Comparison
+from eval.method_on_model import named
 from eval.report.page import table, write_report
 from eval.results import Results, Roles
 from metaicl.lm.devices import with_precision
 from metaicl.methods import method_class
-from metaicl.training.checkpoint import CARD, read_training, trained_folder
+from metaicl.training.checkpoint import CARD, read_training
 from metaicl.training.folders import one_process
 from metaicl.training.identity import RUN
 from metaicl.training.run import (
@@ -96,10 +97,12 @@ def check_methods(run: EvaluateRun) -> None:
 
 def check_given(run: EvaluateRun) -> None:
     """Raise where an option was given that none of the methods reads."""
-    named = [name for name in run.methods if not trained_folder(name)]
-    for name in named:
-        method_class(name).configured(run.method_options.get(name, {})).check_idle(name)
-    if not named:
+    methods = named(run.methods)
+    for one in methods:
+        method_class(one.method).configured(run.method_options.get(one.given, {})).check_idle(one.given)
+    on_encoder = [one.needs_encoder(run.backbone.model) for one in methods]
+    refuse_idle(run, ["encoder"], "a method that needs a sentence encoder", used=any(on_encoder))
+    if not methods:
         needs = "a method that is not loaded from a folder"
         refuse_idle(run.backbone, [f.name for f in fields(run.backbone)], needs)
         refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format.")
@@ -128,7 +131,10 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
     check_data(run.folder, data)
     backbones = Backbones()
     contenders = distinct(
-        [contender(name, run.backbone, run.format, backbones, run.method_options.get(name)) for name in run.methods]
+        [
+            contender(name, run.backbone, run.format, backbones, run.method_options.get(name), encoder=run.encoder)
+            for name in run.methods
+        ]
     )
     for role in ("highlight", "baseline"):
         used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
@@ -176,10 +182,9 @@ def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: R
             knows what and `unknown_provenance` does not allow it.
     """
     held_out = run.split != "meta_train"
-    base = Path(run.backbone.model)
     saved = {c.label: c.folder for c in contenders if c.folder}
-    if (base / CARD).is_file() and len(saved) < len(contenders):
-        saved[f"the base model {base}"] = base
+    bases = {Path(c.settings["backbone"]["model"]) for c in contenders if not c.folder}
+    saved |= {f"the base model {base}": base for base in sorted(bases) if (base / CARD).is_file()}
     for folder in saved.values():
         check_held_out(folder, data, held_out)
     unknown = {label: folder for label, folder in saved.items() if read_training(folder) is None}

@@ -29,7 +29,7 @@ from eval.quickstart.budget import within_budget
 from eval.search_space import SearchSpace
 from eval.store import cell_store
 from eval.study import claim_study
-from metaicl.lm.backbone import Backbone
+from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig
@@ -69,7 +69,7 @@ def tune_run(run: TuneRun, say: Say = print) -> dict[str, Any]:
     suite, note = run.suite.open()
     # without learned weights all trials share a backbone, and the embeddings that it caches
     learns = cls.meta_trained and cls.weights != "frozen"
-    backbone = None if learns else Backbone.load(cls.backbone_config(run.backbone))
+    backbone = None if learns else load_backbone(cls.backbone_config(run.backbone))
     tuning = Tuning(run, space, suite, backbone, say)
     tuning.check_validation()
     claim_study(run, tuning.training({}, run.folder), space.ranges, suite)
@@ -110,7 +110,7 @@ class Tuning:
     run: TuneRun
     space: SearchSpace
     suite: TaskSuite
-    backbone: Backbone | None
+    backbone: AnyBackbone | None
     say: Say
 
     @property

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method
@@ -138,7 +139,7 @@ class ScriptedPredictor(Predictor):
 # -- methods -----------------------------------------------------------------------------------------------------------
 
 
-def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
+def check_method(name: str, options: Mapping[str, Any] = EMPTY, model: str | None = None) -> None:
     """Raise where a method breaks a promise that trainer, harness and report rely on.
 
     What is checked, on a small random model: it answers the tasks that it serves and refuses the others with a
@@ -149,12 +150,14 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
     Args:
         name: a name of `metaicl methods list`, or `package.module:Name`.
         options: the method's options; options that make it quick make the check quick.
+        model: the model. Unset: a small random one, tiny-random, or tiny-encoder for a method that runs on sentence
+            encoders only.
 
     Raises:
         AssertionError: says which promise is broken.
         UserError: there is no such method, or an option is wrong.
     """
-    config = _config(name, options)
+    config = _config(name, options, model)
     method = config.build()
     tasks = [options_task(), choice_task(), text_task(), tags_task()]
     served = [task for task in tasks if method.refusal(task) is None]
@@ -173,9 +176,10 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY) -> None:
         _check_saved(config, draw(served[0]))
 
 
-def _config(name: str, options: Mapping[str, Any]) -> MethodConfig:
-    """Return the method on the small random model."""
-    backbone = method_class(name).backbone_config(BackboneConfig("tiny-random", dtype="float32", device="cpu"))
+def _config(name: str, options: Mapping[str, Any], model: str | None) -> MethodConfig:
+    """Return the method on the model, or on a small random one of a kind that it runs on."""
+    model = model or (tiny.NAME if "causal" in method_class(name).backbones else tiny.ENCODER)
+    backbone = method_class(name).backbone_config(BackboneConfig(model, dtype="float32", device="cpu"))
     return MethodConfig(name, dict(options), backbone, PromptFormat())
 
 

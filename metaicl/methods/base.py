@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.kinds import AnyBackbone
+from metaicl.lm.models import KINDS, Kind, kind_of
 from metaicl.methods import name_of
 from metaicl.methods.options import Options
 from metaicl.methods.predictor import Predictor
@@ -29,6 +31,7 @@ from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Task
 
 EVERY_FORM = frozenset[Form]({"options", "text", "tags"})
+EVERY_KIND = frozenset[Kind]({"causal", "encoder"})
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 Built = TypeVar("Built", bound="Method")
 Weights = Literal["frozen", "lora", "full"]
@@ -47,6 +50,8 @@ class Method(nn.Module, ABC):
         note: what it does, in half a sentence.
         paper: where it was published.
         meta_trained: whether it is meta-trained before it is used; `forward` then gives the loss of the outer loop.
+        backbones: the kinds of backbone that it runs on: "causal" (a causal language model, `Backbone`), "encoder" (a
+            sentence encoder, `Encoder`), or both.
         weights: which of the backbone's weights it learns, in meta-training or from a support set; None: any.
         adapters: options of `BackboneConfig` that the method chooses where the user gives none.
         required_format: the fields of `PromptFormat` that have to have a certain value, with that value.
@@ -66,6 +71,7 @@ class Method(nn.Module, ABC):
     note: ClassVar[str]
     paper: ClassVar[str]
     meta_trained: ClassVar[bool] = False
+    backbones: ClassVar[frozenset[Kind]] = frozenset({"causal"})
     weights: ClassVar[Weights | None] = None
     adapters: ClassVar[Mapping[str, Any]] = EMPTY
     required_format: ClassVar[Mapping[str, Any]] = EMPTY
@@ -99,6 +105,24 @@ class Method(nn.Module, ABC):
             UserError: an unknown option, one that is missing, or a value of the wrong type or outside of its range.
         """
         return cls.Config.given(name_of(cls), options)
+
+    @classmethod
+    def check_kind(cls, model: str, kind: Kind | None = None) -> None:
+        """Raise unless the method runs on a model of this kind; where none is given, on the kind of the model's name.
+
+        Raises:
+            UserError: it does not, or there is no such model.
+        """
+        if cls.backbones == EVERY_KIND:
+            return
+        kind = kind or kind_of(model)
+        if kind not in cls.backbones:
+            runs = " or ".join(KINDS[one] for one in sorted(cls.backbones))
+            other = "minilm-l6" if kind == "causal" else "smollm2-135m"
+            raise UserError(
+                f"{name_of(cls)} runs on {runs}, but {model} is {KINDS[kind]}",
+                fix=f"Give another model, such as --model {other}, or use another method.",
+            )
 
     @classmethod
     def backbone_config(cls, config: BackboneConfig, shared: bool = False) -> BackboneConfig:
@@ -141,17 +165,19 @@ class Method(nn.Module, ABC):
         return replace(form, **cls.required_format).resolved()
 
     @classmethod
-    def build(cls: type[Built], backbone: Backbone, form: PromptFormat, options: Mapping[str, Any] = EMPTY) -> Built:
+    def build(cls: type[Built], backbone: AnyBackbone, form: PromptFormat, options: Mapping[str, Any] = EMPTY) -> Built:
         """Return the method, with its options as a user gives them.
 
         Raises:
-            UserError: `configured`'s and `prompt_format`'s, or a class that does not say how to adapt.
+            UserError: `configured`'s and `prompt_format`'s, a backbone of a kind that the method does not run on, or a
+                class that does not say how to adapt.
         """
         if abstract := sorted(cls.__abstractmethods__):
             raise UserError(
                 f"method {name_of(cls)} does not say how to {' and '.join(abstract)}", fix="Define it in its class."
             )
-        return cls(backbone, cls.prompt_format(form).subclassed(), cls.configured(options))
+        cls.check_kind(backbone.config.model, backbone.kind)
+        return cls(cast(Backbone, backbone), cls.prompt_format(form).subclassed(), cls.configured(options))
 
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Return (loss sum, its weight) over the episodes; the outer loop divides after adding up over processes.

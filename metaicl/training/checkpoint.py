@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from metaicl.lm import merged
-from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.lm.loading import open_model
 from metaicl.lm.models import lasting_name
 from metaicl.lm.tied import warn_of_merging
@@ -52,12 +52,17 @@ class MethodConfig:
         backbone, form = method.backbone_config(self.backbone), method.prompt_format(self.format)
         return MethodConfig(self.name, method.configured(self.options).to_dict(), backbone, form)
 
-    def build(self, backbone: Backbone | None = None, seed: int = 0) -> Method:
-        """Return the method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises)."""
-        config = self.resolved()
-        backbone = backbone or Backbone.load(config.backbone, seed)
-        method = method_class(self.name).build(backbone, config.format, config.options)
-        return method.to(backbone.device)
+    def build(self, backbone: AnyBackbone | None = None, seed: int = 0) -> Method:
+        """Return the method, on a backbone at hand or a freshly loaded one (whose adapters `seed` initialises).
+
+        Raises:
+            UserError: there is no such model, or the method does not run on its kind.
+        """
+        config, cls = self.resolved(), method_class(self.name)
+        if backbone is None:
+            cls.check_kind(config.backbone.model)
+            backbone = load_backbone(config.backbone, seed)
+        return cls.build(backbone, config.format, config.options).to(backbone.device)
 
 
 def save_method(method: Method, config: MethodConfig, folder: Path, training: Mapping[str, Any] | None = None) -> None:
@@ -89,7 +94,7 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def save_backbone(backbone: Backbone, folder: Path) -> None:
+def save_backbone(backbone: AnyBackbone, folder: Path) -> None:
     """Save a backbone's learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
     model: Any = backbone.model
     if backbone.config.weights == "lora":  # only the adapters: the base's embeddings stay where they came from
@@ -185,7 +190,7 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
 
-def load_method(folder: Path, backbone: Backbone | None = None) -> Method:
+def load_method(folder: Path, backbone: AnyBackbone | None = None) -> Method:
     """Return the method saved in `folder`, on its own base model, or on a backbone at hand.
 
     Raises:
@@ -258,6 +263,6 @@ def load_weights(method: Method, folder: Path) -> None:
     load_own(method.own_state(), folder / OWN)
 
 
-def _base_shape(backbone: Backbone) -> dict[str, Any]:
+def _base_shape(backbone: AnyBackbone) -> dict[str, Any]:
     names = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
     return {name: getattr(backbone.model_config, name, None) for name in names}

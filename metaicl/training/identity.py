@@ -147,22 +147,25 @@ def model_identity(config: BackboneConfig) -> dict[str, str]:
     Raises:
         UserError: there is no such model.
     """
-    if config.model == tiny.NAME:
-        weights = tiny.tiny_model().state_dict()
+    if config.model in tiny.NAMES:
+        weights = (tiny.tiny_model() if config.model == tiny.NAME else tiny.tiny_encoder()).state_dict()
         return {"sha256": _hash(*(value.numpy().tobytes() for value in weights.values()))}
     source = models.resolve(config.model)
     if not Path(source).is_dir():
         return {"commit": _commit(source)}
-    files = sorted(path for path in Path(source).iterdir() if path.is_file())
-    return {"sha256": _hash_of_files(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))}
+    is_encoder = (Path(source) / models.MODULES).is_file()
+    parts = "**/*" if is_encoder else "*"  # an encoder's modules lie in folders of their own
+    paths = sorted(path for path in Path(source).glob(parts) if path.is_file())
+    files = [(path, path.relative_to(source).as_posix(), path.stat()) for path in paths]
+    return {"sha256": _hash_of_files(tuple((p, name, s.st_size, s.st_mtime_ns) for p, name, s in files))}
 
 
 @lru_cache(maxsize=8)
-def _hash_of_files(files: Sequence[tuple[Path, int, int]]) -> str:
-    """Over the names, sizes and bytes of files, given with their sizes and times: unchanged ones are read once."""
+def _hash_of_files(files: Sequence[tuple[Path, str, int, int]]) -> str:
+    """Over the names, sizes and bytes of files, given with these and their times: unchanged ones are read once."""
     digest = hashlib.sha256()
-    for path, size, _ in files:
-        digest.update(f"{path.name} {size}\n".encode())
+    for path, name, size, _ in files:
+        digest.update(f"{name} {size}\n".encode())
         with path.open("rb") as data:
             while block := data.read(1 << 20):
                 digest.update(block)

@@ -25,6 +25,7 @@ def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
     Raises:
         UserError: names the option.
     """
+    method.check_kind(given.model)
     built = method.backbone_config(given)
     unset = replace(given, weights=None, lora_r=None, lora_alpha=None, target_modules=None, lora_layers=None)
     own = method.backbone_config(unset)

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import device_for, precision_for, with_precision
+from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.machine import processor
 from metaicl.lm.merged import holds_adapters
 from metaicl.methods import method_class
@@ -49,7 +49,7 @@ def train_run(
     make_validate: MakeValidate,
     say: Callable[[str], None] = print,
     suite: TaskSuite | None = None,
-    backbone: Backbone | None = None,
+    backbone: AnyBackbone | None = None,
     other_aside: bool = False,
     estimate: bool = True,
 ) -> tuple[Method, Trained]:
@@ -99,7 +99,7 @@ def train_run(
 
 
 def _ready(
-    run: TrainRun, record: RunRecord, suite: TaskSuite, make_validate: MakeValidate, backbone: Backbone | None
+    run: TrainRun, record: RunRecord, suite: TaskSuite, make_validate: MakeValidate, backbone: AnyBackbone | None
 ) -> tuple[Trainer, list[Task]]:
     """Return the trainer of a run whose episodes have been checked, and the tasks that it validates on."""
     config = MethodConfig(run.method, run.method_options, run.backbone, run.format)

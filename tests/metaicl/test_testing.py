@@ -20,9 +20,10 @@ QUICK = ("random", "icl", "protonet", "metaicl")
 STEPS = {"inner_steps": 1, "test_steps": 1}
 GRADIENT = ("fomaml", "maml", "reptile", "meta_sgd", "tnet", "mtnet", "fomaml_icl", "maml_icl")
 OPTIONS = {
-    **{name: {"steps": 1} for name in ("finetune", "transfer", "setfit")},
+    **{name: {"steps": 1} for name in ("finetune", "transfer", "setfit_lm")},
     **dict.fromkeys(GRADIENT, STEPS),
     "lstm_meta": {"inner_steps": 1},
+    "setfit": {"max_steps": 1},
     "platipus": {**STEPS, "members": 2},
     "bmaml": {**STEPS, "particles": 2, "inner_lr": 0.1},
 }

@@ -11,6 +11,7 @@ import torch
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.encoder import Encoder
 from metaicl.lm.tiny import tiny_tokenizer
 
 TEST_DEVICE = os.environ.get("METAICL_TEST_DEVICE", "cpu")
@@ -35,6 +36,16 @@ def make_frozen() -> Backbone:
     """Return a frozen tiny backbone of the caller's own. A copy of one that is built once: building takes several times
     as long."""
     return copy.deepcopy(_frozen())
+
+
+@cache
+def _encoder() -> Encoder:
+    return Encoder.load(tiny_config(model="tiny-encoder"))
+
+
+def make_encoder() -> Encoder:
+    """A tiny sentence encoder of the caller's own."""
+    return copy.deepcopy(_encoder())
 
 
 def make_learnable(**changes: object) -> Backbone:

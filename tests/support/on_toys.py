@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backbones import make_frozen, make_learnable, tiny_config
+from backbones import make_encoder, make_frozen, make_learnable, tiny_config
 from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
 
-from metaicl.lm.backbone import Backbone
+from metaicl.lm.kinds import AnyBackbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.testing import draw
@@ -41,7 +41,8 @@ TUNED = ("ct_kv", "ct_prompt", "prefix_tuning", "prompt_tuning", "ttt")  # they 
 FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
 FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
-FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit", *TUNED)}
+FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit_lm", *TUNED)}
+FAST["setfit"] = {"max_steps": 2, "learning_rate": 1e-3}
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
 
 
@@ -50,7 +51,9 @@ def build(name: str, **options):
     return method.build(fresh_backbone(method), PromptFormat(), options)
 
 
-def fresh_backbone(method: type[Method]) -> Backbone:
+def fresh_backbone(method: type[Method]) -> AnyBackbone:
+    if "causal" not in method.backbones:
+        return make_encoder()
     return make_learnable() if method.weights == "lora" else make_frozen()
 
 

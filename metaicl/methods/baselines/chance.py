@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metaicl.methods.base import EVERY_FORM, Method, support_keys
+from metaicl.methods.base import EVERY_FORM, EVERY_KIND, Method, support_keys
 from metaicl.methods.predictor import Predictor
 from task_suites.example import Example
 from task_suites.task import Task
@@ -64,6 +64,7 @@ class MajorityPredictor(Predictor):
 class RandomAnswer(Method):
     label = "Random"
     note = "an answer drawn at random"
+    backbones = EVERY_KIND
     weights = "frozen"
     reads_prompts = False
     serves = EVERY_FORM
@@ -75,6 +76,7 @@ class RandomAnswer(Method):
 class MajorityAnswer(Method):
     label = "Majority"
     note = "the demonstrations' most frequent answer"
+    backbones = EVERY_KIND
     weights = "frozen"
     reads_prompts = False
     serves = EVERY_FORM

@@ -1,115 +1,182 @@
-"""SetFit-style fine-tuning (Tunstall et al. 2022, arXiv 2209.11055): the adapters are tuned on pairs of demonstrations
-until those of a class lie together, then scikit-learn's logistic regression learns the classes from their vectors.
+"""SetFit (Tunstall et al. 2022, arXiv 2209.11055) by its own library: a sentence encoder is fine-tuned on pairs of
+demonstrations, of one class or of two, then a logistic regression learns the classes from its vectors.
 
-Nothing is meta-trained. A pair's loss is the squared error of its cosine against 1 (same class) or 0, as in the paper;
-the two kinds of pairs weigh the same. The paper samples pairs; here a step embeds the items once and takes all of
-their n (n - 1) / 2 pairs, which is the same loss in expectation, and each text runs once. Adapters above the method's
-layer have nothing to do with it and stay as they are.
+The library is the extra `setfit`. Pairs, loss, schedule and head are its own, with its defaults; so is its seed, which
+decides the order of pairs and the dropout. What is fine-tuned is a copy of the encoder, which stays as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+import logging
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
-from torch import Tensor, nn
 
-from metaicl.lm.backbone import Backbone
-from metaicl.methods.base import Space
-from metaicl.methods.in_context.items import class_balanced_subset, item_labels
-from metaicl.methods.metric.embedding import EmbeddingMethod, EmbeddingPredictor
+from metaicl.lm.encoder import Encoder
+from metaicl.lm.models import Kind
+from metaicl.methods.base import Method, Space
+from metaicl.methods.metric.embedding import ABSENT
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
-from task_suites.core.ranges import Natural, NonNegative, Positive
+from task_suites.core.ranges import Count, Natural, Positive
 from task_suites.example import Example
-from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Task
 
 
-class SetFit(EmbeddingMethod):
-    """SetFit-style fine-tuning. See the module's docstring."""
+class SetFit(Method):
+    """SetFit by its own library. See the module's docstring."""
 
-    label = "SetFit-style"
-    note = "adapters tuned on pairs of demonstrations, then logistic regression"
+    label = "SetFit"
+    note = "a sentence encoder tuned on pairs of demonstrations, then logistic regression"
     paper = "Tunstall et al. 2022, arXiv 2209.11055"
-    meta_trained = False
-    weights = "lora"
-    adapters: ClassVar[Mapping[str, Any]] = {"lora_layers": 14}  # eight of them below the layer of the vectors
-    space: ClassVar[Space] = {"options.lr": ("log", 3e-5, 1e-3), "options.steps": ("int", 2, 15)}
+    backbones: ClassVar[frozenset[Kind]] = frozenset({"encoder"})
+    weights = "frozen"
+    reads_prompts = False
+    order_free = False
+    space: ClassVar[Space] = {"options.learning_rate": ("log", 5e-6, 2e-4), "options.epochs": ("int", 1, 4)}
 
     @dataclass(frozen=True)
-    class Config(EmbeddingMethod.Config):
-        """The options of SetFit-style fine-tuning.
+    class Config(Method.Config):
+        """The options of SetFit, with the library's defaults.
 
         Attributes:
-            most: the largest number of support items, as in all methods that classify vectors; pairs are made of these.
-            steps: how many steps AdamW takes; 0 is logistic regression on the plain vectors.
-            lr: the learning rate of AdamW, constant.
-            inverse_ridge: the parameter C of the logistic regression.
+            epochs: how often all pairs are gone through (its `num_epochs`).
+            max_steps: the largest number of steps, whatever `epochs` says; 0: no limit.
+            batch_size: pairs a step.
+            learning_rate: the encoder's (its `body_learning_rate`).
+            sampling_strategy: which pairs are taken: "oversampling" repeats the rarer kind of pair, "undersampling"
+                leaves out some of the other, "unique" takes each pair once.
+            seed: seeds the order of the pairs and the dropout.
         """
 
-        most: Natural = 128
-        steps: Natural = 5
-        lr: NonNegative = 3e-4
-        inverse_ridge: Positive = 1.0
+        epochs: Count = 1
+        max_steps: Natural = 0
+        batch_size: Count = 16
+        learning_rate: Positive = 2e-5
+        sampling_strategy: Literal["oversampling", "undersampling", "unique"] = "oversampling"
+        seed: Natural = 42
 
     config: Config
 
-    def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
-        super().__init__(backbone, form, config)
-        if not backbone.trainable():
-            raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
-        if self.embed.layer <= backbone.lower.count:
-            raise UserError(
-                "SetFit's vectors come from below all adapters",
-                found=f"layer {self.embed.layer}, adapters from layer {backbone.lower.count + 1} on",
-                fix="Raise layer or lora_layers.",
-            )
+    def refusal(self, task: Task) -> str | None:
+        if reason := super().refusal(task):
+            return reason
+        return None if task.labels else "options of each example's own; SetFit needs a fixed list of labels"
 
-    def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
+    def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
+        return max((self._encoder.length(e.text) for e in (*support, *queries)), default=0)
+
+    def tokens(self, episode: Any) -> int:
+        return sum(len(self.backbone.encode(e.text)) for e in (*episode.support, *episode.queries))
+
+    @property
+    def _encoder(self) -> Encoder:
+        encoder: Any = self.backbone
+        return encoder  # type: ignore[no-any-return]
+
+    def adapt(self, task: Task, support: Sequence[Example]) -> SetFitPredictor:
+        """Tune a copy of the encoder on the support set.
+
+        Raises:
+            UserError: the library is not installed.
+            TooLong: names a demonstration.
+        """
         self.check_serves(task)
-        return EmbeddingPredictor(self, support, self.tuned(support))
+        names = sorted({e.output or "" for e in support})
+        self._encoder.check_lengths([e.text for e in support])
+        return SetFitPredictor(self._encoder, names, self.trained(support, names) if len(names) > 1 else None)
 
-    def tuned(self, support: Sequence[Example]) -> dict[str, Tensor]:
-        """Return the adapters after all steps (as they were, where no two items make a pair)."""
-        params = {n: p.detach().clone().requires_grad_() for n, p in self.backbone.trainable().items()}
-        answers = item_labels(support)
-        names = self.classes(support)
-        kept = class_balanced_subset(support, self.most or len(answers))
-        labels = torch.tensor([names.index(answers[i]) for i in kept], device=self.backbone.device)
-        if len(kept) > 1:
-            optimizer = torch.optim.AdamW(params.values(), lr=self.config.lr, weight_decay=0.0)
-            with torch.enable_grad(), self.backbone.lower.once():
-                for _ in range(self.config.steps):
-                    loss = contrastive_loss(self.embed(support, params)[kept], labels)
-                    optimizer.zero_grad()
-                    loss.backward()
-                    torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
-                    optimizer.step()
-        return {n: p.detach() for n, p in params.items()}
+    def trained(self, support: Sequence[Example], names: Sequence[str]) -> Any:
+        """Return the `SetFitModel` that has learned from the support set; its classes are the places in `names`."""
+        setfit = library()
+        from datasets import Dataset
+        from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
-        """Log-probabilities by a logistic regression on the shots."""
-        from sklearn.linear_model import LogisticRegression
-
-        if classes == 1:
-            return torch.zeros(len(queries), 1, dtype=queries.dtype, device=queries.device)
-        head = LogisticRegression(C=self.config.inverse_ridge, max_iter=1000)
-        head.fit(shots.double().cpu().numpy(), labels.cpu().numpy())
-        return torch.from_numpy(head.predict_log_proba(queries.double().cpu().numpy())).to(queries)
-
-
-def pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (first, second, same class) of all unordered pairs of items, `[n (n - 1) / 2]` each."""
-    first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
-    return first, second, labels[first] == labels[second]
+        body = copy.deepcopy(self._encoder.model).float().requires_grad_(True)
+        rows = {"text": [e.text for e in support], "label": [names.index(e.output or "") for e in support]}
+        config = self.config
+        with tempfile.TemporaryDirectory() as folder, same_randomness(), torch.enable_grad():
+            settings = setfit.TrainingArguments(
+                output_dir=folder,
+                num_epochs=config.epochs,
+                max_steps=config.max_steps or -1,
+                batch_size=config.batch_size,
+                body_learning_rate=config.learning_rate,
+                sampling_strategy=config.sampling_strategy,
+                seed=config.seed,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                show_progress_bar=False,
+            )
+            model = setfit.SetFitModel(model_body=body, model_head=_head())
+            trainer = setfit.Trainer(model=model, args=settings, train_dataset=Dataset.from_dict(rows))
+            for callback in (PrinterCallback, ProgressCallback):
+                trainer.remove_callback(callback)
+            trainer.train()
+        return model
 
 
-def contrastive_loss(vectors: Tensor, labels: Tensor) -> Tensor:
-    """Mean squared error of the pairs' cosines against 1 and 0, the mean of that of pairs alike and that of others."""
-    first, second, same = pairs(labels)
-    unit = nn.functional.normalize(vectors, dim=1)
-    errors = ((unit @ unit.T)[first, second] - same.to(vectors.dtype)).square()
-    kinds = [errors[kind].mean() for kind in (same, ~same) if kind.any()]
-    return torch.stack(kinds).mean()
+class SetFitPredictor(Predictor):
+    """Log-probabilities of the classes; an option without a demonstration gets `ABSENT`."""
+
+    def __init__(self, encoder: Encoder, names: Sequence[str], model: Any):
+        """`model` is None where there is nothing to learn: fewer than two classes."""
+        self.encoder, self.names, self.model = encoder, list(names), model
+
+    def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
+        self.encoder.check_lengths([q.text for q in queries])
+        column = {name: i for i, name in enumerate(self.names)}
+        found = np.zeros((len(queries), len(self.names)))
+        if self.model is not None and queries:
+            vectors = self.model.model_body.encode([q.text for q in queries], show_progress_bar=False)
+            found = self.model.model_head.predict_log_proba(vectors)
+        return [
+            np.array([row[column[o]] if o in column else ABSENT for o in q.options or ()])
+            for q, row in zip(queries, found, strict=True)
+        ]
+
+
+def library() -> Any:
+    """Return the library, quiet.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import setfit
+    except ModuleNotFoundError as error:
+        if error.name != "setfit":
+            raise
+        raise UserError(
+            "the method setfit is done by the library of that name, which is not installed",
+            fix="Run: pip install 'metaicl[setfit]'. Or use logistic, which needs no more.",
+        ) from None
+    setfit.logging.set_verbosity(logging.WARNING)
+    return setfit
+
+
+def _head() -> Any:
+    """Return the head that `SetFitModel.from_pretrained` makes where none was saved."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression()
+
+
+@contextmanager
+def same_randomness() -> Iterator[None]:
+    """A context that leaves the global generators as it found them: the library seeds them all."""
+    python, numpy_ = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy_)

@@ -20,6 +20,7 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.context_length import check_length, quoted
 from task_suites.core.errors import UserError
 from task_suites.example import Example
+from task_suites.task import Task
 
 
 class ItemVectors:
@@ -71,6 +72,10 @@ class ItemVectors:
             )
             for s, (_, ends) in zip(states, read, strict=True)
         ]
+
+    def refusal(self, task: Task) -> str | None:
+        """Why there are no vectors of the task's items: never."""
+        return None
 
     def length(self, example: Example) -> int:
         """Return the tokens of an example as it is read."""

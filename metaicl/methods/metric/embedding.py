@@ -1,5 +1,6 @@
-"""What the metric and closed-form methods share: a classifier of item vectors
-(metaicl/methods/in_context/items.py) that reads its classes off the support set.
+"""What the metric and closed-form methods share: a classifier of item vectors, those of a causal model
+(metaicl/methods/in_context/items.py) or of a sentence encoder (metaicl/methods/metric/encoder_items.py), that reads its
+classes off the support set.
 
 An algorithm is a map of (shots, their classes, queries) to logits (`logits`), and a loss where it is not cross-entropy.
 """
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import RATE, Method, Space, Weights, seeded
-from metaicl.methods.in_context.items import ItemVectors, class_balanced_subset, item_labels
+from metaicl.methods.base import EVERY_KIND, RATE, Method, Space, Weights, seeded
+from metaicl.methods.in_context.items import class_balanced_subset, item_labels
+from metaicl.methods.metric.encoder_items import item_vectors
 from metaicl.methods.predictor import Predictor
 from task_suites.core.ranges import Finite, Natural
 from task_suites.episodes import Episode
@@ -38,6 +40,7 @@ class EmbeddingMethod(Method):
     """
 
     meta_trained = True
+    backbones = EVERY_KIND
     weights: ClassVar[Weights | None] = "frozen"
     reads_prompts = False
     order_free = True
@@ -48,11 +51,13 @@ class EmbeddingMethod(Method):
         """The options of all methods that classify vectors.
 
         Attributes:
-            layer: the layer whose hidden states are the vectors: a share of the depth (0.8 is layer 24 of 30), or a
-                number (0: the embeddings, -1: the last layer). On `smollm2-135m` 0.8 is good for texts and for words,
-                and the last layer is not (docs/experiments.md).
-            twice: whether a sentence's words are embedded from its second copy in `sentence sentence` (tagging), where
-                they have seen the words to their right. Span F1 was lower with it (docs/experiments.md).
+            layer: the layer of a causal model whose hidden states are the vectors: a share of the depth (0.8 is layer
+                24 of 30), or a number (0: the embeddings, -1: the last layer). On `smollm2-135m` 0.8 is good for texts
+                and for words, and the last layer is not (docs/experiments.md). A sentence encoder has one vector a
+                text.
+            twice: whether a sentence's words are embedded from its second copy in `sentence sentence` (tagging with a
+                causal model), where they have seen the words to their right. Span F1 was lower with it
+                (docs/experiments.md).
             most: the largest number of support items that are kept, class by class in turn and otherwise by their
                 names; 0 keeps all. It is for methods whose cost or length grows with the number of items: sixteen
                 tagged sentences have some 300 words.
@@ -67,7 +72,7 @@ class EmbeddingMethod(Method):
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
         self.most = config.most
-        self.embed = ItemVectors(backbone, config.layer, config.twice)
+        self.embed = item_vectors(backbone, config.layer, config.twice, EmbeddingMethod.Config.layer)
         self.width = self.embed.width
 
     @abstractmethod
@@ -80,7 +85,7 @@ class EmbeddingMethod(Method):
         return nn.functional.cross_entropy(logits, targets, reduction="sum")
 
     def refusal(self, task: Task) -> str | None:
-        if reason := super().refusal(task):
+        if reason := super().refusal(task) or self.embed.refusal(task):
             return reason
         fixed = task.form == "tags" or task.labels
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
@@ -101,7 +106,7 @@ class EmbeddingMethod(Method):
         total = self.zero_loss()
         weight = 0
         for episode in episodes:
-            names = self.classes(episode.support)
+            names = self.answerable(episode.task, episode.support)
             answers = item_labels(episode.queries)
             kept = [i for i, answer in enumerate(answers) if answer in names]
             if kept:
@@ -123,29 +128,51 @@ class EmbeddingMethod(Method):
         """Return the classes that have a demonstration, sorted."""
         return sorted(set(item_labels(support)))
 
+    def answerable(self, task: Task, support: Sequence[Example]) -> list[str]:
+        """Return the classes that queries can get, sorted: those that have a demonstration."""
+        return self.classes(support)
+
     def classify(
         self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
     ) -> Tensor:
-        """Return `[queries, classes]`: the logits of embedded queries over the support set's classes; `shots` is the
-        support set embedded, where that is done."""
-        shots = self.embed(support) if shots is None else shots
-        labels = torch.tensor([names.index(label) for label in item_labels(support)], device=queries.device)
-        if self.most and len(labels) > self.most:
-            kept = class_balanced_subset(support, self.most)
-            shots, labels = shots[kept], labels[kept]
-        return self.logits(shots, labels, queries, len(names))
+        """`[queries, classes]`: the logits of embedded queries over the classes `names`; `shots` is the support set
+        embedded, where that is done."""
+        vectors, classes = self.shots(support, names, shots)
+        labels = torch.tensor([names.index(label) for label in classes], device=queries.device)
+        return self.logits(vectors, labels, queries, len(names))
+
+    def shots(
+        self, support: Sequence[Example], names: Sequence[str], embedded: Tensor | None
+    ) -> tuple[Tensor, list[str]]:
+        """Return (`[n, width]`, the class of each): what the classes `names` are read off.
+
+        Args:
+            embedded: the support set embedded, where that is done.
+        """
+        vectors, labels = self.embed(support) if embedded is None else embedded, item_labels(support)
+        if not self.most or len(labels) <= self.most:
+            return vectors, labels
+        kept = class_balanced_subset(support, self.most)
+        return vectors[kept], [labels[i] for i in kept]
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
         self.check_serves(task)
-        return EmbeddingPredictor(self, support)
+        return EmbeddingPredictor(self, support, names=self.answerable(task, support))
 
 
 class EmbeddingPredictor(Predictor):
     """Scores are the classes' logits; an option without a demonstration gets `ABSENT`, and a word a tag that occurs."""
 
-    def __init__(self, method: EmbeddingMethod, support: Sequence[Example], params: Params | None = None):
+    def __init__(
+        self,
+        method: EmbeddingMethod,
+        support: Sequence[Example],
+        params: Params | None = None,
+        names: Sequence[str] | None = None,
+    ):
+        """`names` are the classes that a query can get, sorted; None: those that have a demonstration."""
         self.method, self.support, self.params = method, tuple(support), params
-        self.names = method.classes(support)
+        self.names = method.classes(support) if names is None else list(names)
         self.shots: Tensor | None = None
 
     @torch.no_grad()

@@ -5,10 +5,14 @@ Learned episodically: a linear map of the vectors (started at the identity, so t
 mean of the backbone's own vectors) and the distance's scale. A language model's vectors lie close together, so the
 scale starts at 30: from 1 the first steps stretched the map instead, and training lost what it should gain
 (docs/experiments.md).
+
+With `label_names`, the vector of each label's name is one more support vector of its class, so that a class without a
+demonstration can be answered too, and without any demonstration a query goes to the nearest name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +22,9 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod, identity_map
 from task_suites.core.ranges import Positive
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
+from task_suites.task import Task
 
 
 class ProtoNet(EmbeddingMethod):
@@ -38,11 +44,13 @@ class ProtoNet(EmbeddingMethod):
                 length and variance that is the same but for a constant).
             learn_map: whether a linear map of the vectors is learned; without it only the scale is.
             scale: the factor of the distance at the start of meta-training.
+            label_names: whether each label's name is one more demonstration of its class. Tags have no names.
         """
 
         distance: Literal["euclidean", "cosine"] = "euclidean"
         learn_map: bool = True
         scale: Positive = 30.0
+        label_names: bool = False
 
     config: Config
 
@@ -51,7 +59,20 @@ class ProtoNet(EmbeddingMethod):
         self.map: nn.Module = nn.Identity()
         if config.learn_map:
             self.map = identity_map(self.width)  # a bias would cancel in every distance
-        self.log_scale = nn.Parameter(torch.tensor(float(config.scale)).log())
+        self.log_scale = nn.Parameter(torch.tensor(float(config.scale)).log(), requires_grad=self.meta_trained)
+        if config.label_names:
+            self.serves = self.serves - {"tags"}
+
+    def answerable(self, task: Task, support: Sequence[Example]) -> list[str]:
+        return sorted(task.labels) if self.config.label_names else super().answerable(task, support)
+
+    def shots(
+        self, support: Sequence[Example], names: Sequence[str], embedded: Tensor | None
+    ) -> tuple[Tensor, list[str]]:
+        vectors, labels = super().shots(support, names, embedded)
+        if not self.config.label_names:
+            return vectors, labels
+        return torch.cat([vectors, self.embed([Example(name) for name in names])]), [*labels, *names]
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         shots, queries = self.map(shots), self.map(queries)
@@ -60,6 +81,17 @@ class ProtoNet(EmbeddingMethod):
             cosines = nn.functional.cosine_similarity(queries[:, None], centres[None], dim=-1)
             return 2.0 * cosines * self.log_scale.exp()
         return -euclidean(queries, centres) * self.log_scale.exp()
+
+
+class NamedProtoNet(ProtoNet):
+    """Prototypical networks with the labels' names."""
+
+    label = "Prototypical with names"
+    note = "the same, with each label's name as one more demonstration"
+
+    @dataclass(frozen=True)
+    class Config(ProtoNet.Config):
+        label_names: bool = True
 
 
 class CosineProtoNet(ProtoNet):

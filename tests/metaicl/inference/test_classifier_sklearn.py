@@ -339,7 +339,7 @@ def by_joblib(thing: Any) -> Any:
 @pytest.mark.parametrize(
     ("copied", "method"),
     [(copied, "knn") for copied in (by_joblib, copy.copy, copy.deepcopy)]
-    + [(by_pickle, method) for method in ("icl", "finetune", "setfit", "random", "a trained run")],
+    + [(by_pickle, method) for method in ("icl", "finetune", "setfit_lm", "random", "a trained run")],
 )
 def test_a_copy_gives_the_same_predictions(copied, method, tmp_path):
     source = (str(trained(tmp_path / "run")), None) if method == "a trained run" else (SOURCE, method)

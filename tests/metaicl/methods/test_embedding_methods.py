@@ -21,7 +21,7 @@ from toys import tag_task, toy_task
 from examples import examples
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
-from metaicl.methods.baselines.setfit import SetFit, contrastive_loss, pairs
+from metaicl.methods.baselines.setfit_lm import SetFitLM, contrastive_loss, pairs
 from metaicl.methods.in_context.items import class_balanced_subset, item_labels, normalised
 from metaicl.methods.metric.embedding import EmbeddingMethod
 from metaicl.methods.metric.knn import NearestNeighbours
@@ -483,7 +483,7 @@ def test_what_is_left_of_a_method_that_is_not_trained_is_one_error(frozen):
         NearestNeighbours(frozen, FORM, NearestNeighbours.Config())([EPISODE])
 
 
-# -- nearest neighbours and SetFit -------------------------------------------------------------------------------
+# -- nearest neighbours and SetFit-style -------------------------------------------------------------------------------
 
 
 def test_one_neighbour_is_the_class_of_the_nearest_shot_and_more_than_there_are_are_all(frozen, width):
@@ -517,7 +517,7 @@ def test_the_contrastive_loss_is_zero_for_classes_at_right_angles_and_both_kinds
 
 def test_setfit_lowers_the_contrastive_loss_and_leaves_the_adapters_as_they_are():
     backbone = make_learnable()
-    method = SetFit(backbone, FORM, SetFit.Config(steps=5, lr=1e-2))
+    method = SetFitLM(backbone, FORM, SetFitLM.Config(steps=5, lr=1e-2))
     before = {n: p.detach().clone() for n, p in backbone.trainable().items()}
     labels = torch.tensor([["fruit", "tool"].index(e.output) for e in EPISODE.support])
     tuned = method.tuned(EPISODE.support)
@@ -534,7 +534,7 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
     from sklearn.linear_model import LogisticRegression
 
     backbone = Backbone.load(tiny_config(weights="lora"))
-    method, queries = SetFit(backbone, FORM, SetFit.Config(steps=0)), [q.hidden() for q in EPISODE.queries]
+    method, queries = SetFitLM(backbone, FORM, SetFitLM.Config(steps=0)), [q.hidden() for q in EPISODE.queries]
     scores = method.adapt(EPISODE.task, EPISODE.support).scores(queries)
     with torch.no_grad():
         shots, asked = method.embed(EPISODE.support).double().numpy(), method.embed(queries).double().numpy()
@@ -545,16 +545,16 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
 
 def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
     with pytest.raises(UserError, match="SetFit needs weights"):
-        SetFit(frozen, FORM, SetFit.Config())
+        SetFitLM(frozen, FORM, SetFitLM.Config())
     upper = make_learnable(lora_layers=1)
-    assert SetFit(upper, FORM, SetFit.Config(layer=-1)).embed.layer == 2
+    assert SetFitLM(upper, FORM, SetFitLM.Config(layer=-1)).embed.layer == 2
     with pytest.raises(UserError, match="below all adapters"):
-        SetFit(upper, FORM, SetFit.Config(layer=1))
+        SetFitLM(upper, FORM, SetFitLM.Config(layer=1))
 
 
 def test_setfit_below_its_adapters_runs_once_and_changes_nothing():
     backbone = make_learnable(lora_layers=1)
-    method, calls = SetFit(backbone, FORM, SetFit.Config(steps=3)), []
+    method, calls = SetFitLM(backbone, FORM, SetFitLM.Config(steps=3)), []
     backbone.lower.layers[0].mlp.register_forward_hook(lambda *a: calls.append(1))
     tuned = method.tuned(EPISODE.support)
     assert backbone.lower.count == 1 and len(calls) == 1  # one row, of the whole support set

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from backbones import double_backbone, tiny_config
+from backbones import double_backbone, make_encoder, tiny_config
 from helpers import launch_two
 from learning_toys import SHORT, certainty, copy_episode, cue_episode, meta_train, recipe, share_right
 from on_toys import FAST, INNER, TASKS, TRAINED, answers, fast, fresh_backbone, scores, trained
@@ -20,11 +20,15 @@ from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.baselines.chance import MajorityAnswer, RandomAnswer
 from metaicl.methods.baselines.finetune import FineTune
+from metaicl.methods.baselines.logistic import TfidfLogistic
 from metaicl.methods.baselines.setfit import SetFit
+from metaicl.methods.baselines.setfit_lm import SetFitLM
 from metaicl.methods.gradient.base import GradientMethod
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.prefix_tuning import PrefixTuning
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod
+from metaicl.methods.metric.protonet import NamedProtoNet
+from metaicl.methods.metric.prototypes import LabelNames, NamedPrototypes
 from metaicl.methods.predictor import Predictor
 from metaicl.testing import draw
 from metaicl.training.checkpoint import MethodConfig, load_method, save_method
@@ -101,7 +105,9 @@ def test_a_loss_on_queries_whose_class_has_no_demonstration_is_finite_and_gives_
         loss.backward()
         assert torch.isfinite(loss) and float(weight) >= 0
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in method.learned().values())
-        if isinstance(method, EmbeddingMethod):  # it has no way to answer them: they take no part
+        if isinstance(method, NamedProtoNet):  # it answers them by the name of their class
+            assert float(weight) == len(queries)
+        elif isinstance(method, EmbeddingMethod):  # it has no way to answer them: they take no part
             assert float(weight) == sum(q in seen for q in queries)
             alone, _ = method([replace(e, support=one_class, queries=queries[len(unseen) :])])
             assert float(loss) == pytest.approx(float(alone), rel=1e-4, abs=1e-6)
@@ -135,6 +141,7 @@ DEFAULTS = {name: defaults_of(method_class(name).Config) for name in METHODS}
 PROMPTED = [n for n, d in DEFAULTS.items() if d.get("demonstrations") or d.get("in_context")]
 UNPROMPTED = [n for n in METHODS if n not in PROMPTED]
 VIRTUAL = ("prefix_tuning", "prompt_tuning")
+ONE_SIDED = ("zero_shot", "multitask", "majority", "label_names")
 
 
 @pytest.mark.parametrize("name", UNPROMPTED)
@@ -143,7 +150,7 @@ def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(
     method = method_class(name).build(fresh_backbone(method_class(name)), SHORT, options)
     if training:
         meta_train(method, cue_episode, **training)
-    shots = 8 if name == "setfit" else 4  # its logistic regression on vectors of a random model needs some more
+    shots = 8 if name == "setfit_lm" else 4  # its logistic regression on vectors of a random model needs some more
     episode_of = partial(cue_episode, k=shots, queries=shots)
     count = 1 if name in (*INNER, *VIRTUAL) else 2  # the former take longest
     if name == "random":  # its draw depends on the support set's name, so that the two tasks do not mirror each other
@@ -151,7 +158,7 @@ def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(
         return
     adapted, before = (certainty(method, episode_of, with_support=w, count=count) for w in (True, False))
     assert before == pytest.approx(0.5, abs=1e-6)
-    if name in ("zero_shot", "multitask", "majority"):  # by nature: no answer depends on demonstrations and query both
+    if name in ONE_SIDED:  # by nature: no answer depends on demonstrations and query both
         assert adapted == pytest.approx(0.5, abs=1e-6)
     elif name in VIRTUAL:  # a few vectors before a random model's text move its options little
         assert adapted > 0.5002
@@ -218,8 +225,9 @@ def test_zero_steps_are_the_named_special_case(name):
     """Gradient steps: the model as it is, after its prompt. Prompts: zero-shot. Embeddings: no class to choose."""
     defaults, e = DEFAULTS[name], draw(TASKS["options"])
     steps = {s: 0 for s in ("inner_steps", "test_steps", "steps") if s in defaults}
-    method = method_class(name).build(double_backbone(), PromptFormat(), {**STILL.get(name, {}), **steps}).double()
-    if isinstance(method, SetFit):
+    backbone = double_backbone() if "causal" in method_class(name).backbones else make_encoder()
+    method = method_class(name).build(backbone, PromptFormat(), {**STILL.get(name, {}), **steps}).double()
+    if isinstance(method, SetFitLM):
         with torch.no_grad():
             shots, asked = method.embed(e.support), method.embed(e.queries)
         expected = _logistic(shots, [d.output for d in e.support], asked)
@@ -238,7 +246,10 @@ def test_zero_steps_are_the_named_special_case(name):
         if steps:
             plain = InContext(method.backbone, method.form, InContext.Config())
             assert np.allclose(scores(method, e), scores(plain, e), rtol=0, atol=1e-12)
-    elif isinstance(method, EmbeddingMethod):
+    elif isinstance(method, NamedPrototypes | NamedProtoNet):
+        names = LabelNames.build(backbone, PromptFormat()).double()
+        assert np.allclose(scores(method, e, ()), scores(names, e), rtol=0, atol=1e-9)
+    elif isinstance(method, EmbeddingMethod | TfidfLogistic | SetFit):
         assert (scores(method, e, ()) == ABSENT).all()
     elif isinstance(method, MajorityAnswer):
         assert not scores(method, e, ()).any()

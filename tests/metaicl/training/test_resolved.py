@@ -20,7 +20,7 @@ from metaicl.cli.main import parse
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.methods import METHODS, method_class
-from metaicl.methods.baselines.setfit import SetFit
+from metaicl.methods.baselines.setfit_lm import SetFitLM
 from metaicl.methods.options import option_types
 from metaicl.training.checkpoint import MethodConfig, read_card
 from metaicl.training.config import TrainerConfig, TrainRun
@@ -105,7 +105,7 @@ def test_rank_16_is_rank_16_also_where_it_is_the_general_default():
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_is_built_from_its_resolved_options_alone(name):
     config = MethodConfig(
-        name, {}, tiny_config(lora_r=None, lora_layers=1 if name != "setfit" else None), PromptFormat()
+        name, {}, tiny_config(lora_r=None, lora_layers=1 if name != "setfit_lm" else None), PromptFormat()
     )
     whole = config.resolved()
     assert whole.resolved() == whole
@@ -155,14 +155,14 @@ def test_a_format_that_contradicts_the_method_is_refused(method, field):
 def test_the_results_of_a_comparison_have_the_value_of_every_option(tmp_path):
     toys = SuiteConfig(["toys:toy_suite"])
     run = EvaluateRun(
-        "one", str(tmp_path / "one"), toys, methods=["icl", "setfit"], backbone=tiny_config(),
-        protocol=Protocol([2], 1, 2), method_options={"setfit": {"steps": 1}}, highlight="setfit", progress=False,
+        "one", str(tmp_path / "one"), toys, methods=["icl", "setfit_lm"], backbone=tiny_config(),
+        protocol=Protocol([2], 1, 2), method_options={"setfit_lm": {"steps": 1}}, highlight="setfit_lm", progress=False,
     )  # fmt: skip
     evaluate_run(run, lambda text: None)
     methods = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))["methods"]
     icl, setfit = (method["settings"] for method in methods)
     assert (icl["backbone"]["weights"], setfit["backbone"]["weights"]) == ("frozen", "lora")
-    assert setfit["options"] == {**SetFit.Config().to_dict(), "steps": 1}
+    assert setfit["options"] == {**SetFitLM.Config().to_dict(), "steps": 1}
     assert setfit["backbone"]["lora_layers"] == 14 and setfit["backbone"]["lora_r"] == 4
     for settings_ in (icl, setfit):
         assert None not in (*settings_["backbone"].values(), *settings_["format"].values())
