@@ -33,7 +33,7 @@ from eval.method_on_model import MethodOnModel
 from eval.metrics import score
 from eval.quickstart.budget import within_budget
 from eval.results import Cell, Refusal
-from eval.statistics import Interval, generator
+from eval.statistics import Interval, generator, mean_interval
 from eval.store import Store
 from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
@@ -250,21 +250,19 @@ def _hyperparameters(run: BenchmarkRun, name: str) -> Hyperparameters:
 
 
 def query_interval(cells: Sequence[Cell]) -> Interval:
-    """Return the mean score of one task's cells, in points, with a 95 % bootstrap interval.
+    """Return the mean score of one task's cells, in points, with its 95 % interval over support sets.
 
-    Support sets are drawn with replacement, then queries inside each, and the metric is computed again: 300 resamples,
-    seeded by the cells' keys.
+    Of one support set it is the percentile bootstrap interval over its queries: they are drawn with replacement, 300
+    times, seeded by the cell's key, and the metric is computed again. Other support sets are not in it.
     """
-    rng = generator("/".join(sorted(cell.key for cell in cells)))
-    answers = [([p.answer for p in cell.predictions], [p.truth for p in cell.predictions]) for cell in cells]
-    means = []
+    if len(cells) > 1:
+        return mean_interval(cells)
+    (cell,) = cells
+    rng = generator(cell.key)
+    given, truth = [p.answer for p in cell.predictions], [p.truth for p in cell.predictions]
+    values = []
     for _ in range(RESAMPLES):
-        drawn = rng.integers(len(cells), size=len(cells))
-        values = []
-        for i in drawn:
-            given, truth = answers[i]
-            picks = rng.integers(len(given), size=len(given))
-            values.append(score(cells[i].metric, [given[j] for j in picks], [truth[j] for j in picks]))
-        means.append(100 * fmean(values))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(100 * fmean([cell.score for cell in cells]), float(low), float(high))
+        picks = rng.integers(len(given), size=len(given))
+        values.append(100 * score(cell.metric, [given[j] for j in picks], [truth[j] for j in picks]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(100 * cell.score, float(low), float(high))

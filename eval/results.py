@@ -57,6 +57,7 @@ class Cell:
         adapt_seconds: seconds of adapting, without answering.
         dropped: demonstrations that were left out of prompts that did not fit.
         ece, brier: calibration, where the answers have scores.
+        run: the training that answered, where several trainings of one recipe are one method.
         predictions: the answers; kept with a finished cell, absent from `results.json`.
         key: a hash of what the cell depends on; kept with a finished cell, absent from `results.json`.
     """
@@ -73,6 +74,7 @@ class Cell:
     dropped: int = 0
     ece: float | None = None
     brier: float | None = None
+    run: str | None = None
     predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     key: str = ""
 

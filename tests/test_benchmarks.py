@@ -49,6 +49,7 @@ ROOT = Path(__file__).resolve().parents[1]
             ["--quick"],
             ["predict_over_import", "first_predict_over_import", "max_score_diff"],
         ),
+        ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (
             "resume",

@@ -31,7 +31,7 @@ from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import data_record
 
 TUNED_STEPS = 2  # of fine-tuning, when it is timed
-REPORT, REPORT_SECONDS = "report", 3.0  # most of it is the bootstrap
+REPORT, REPORT_SECONDS = "report", 3.0  # most of it is drawing
 
 
 @dataclass

@@ -93,7 +93,7 @@ def _scores(results: BenchmarkResults, k: int) -> Table:
     many = f"{seeds[0]} support sets" if seeds and seeds[0] > 1 else "one support set"
     legend = (
         f"Points (each task's own metric) over {many} of {results.protocol['queries']} queries, with the 95 % "
-        "bootstrap interval over support sets and queries."
+        "interval over support sets, or over the queries of a single one."
     )
     best = {
         t: max((c.score for (_, task), c in cells.items() if task == t), default=None)

@@ -157,7 +157,7 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
 
 def legend(results: Results, made: Sequence[Row]) -> str:
     """Return how to read the table's columns."""
-    text = f"Points (100 x score) at k = {results.headline_k}: means over tasks and seeds, 95 % bootstrap intervals."
+    text = f"Points (100 x score) at k = {results.headline_k}: means over tasks and seeds, 95 % intervals."
     if base := next((row.label for row in made if row.baseline), None):
         text += f" Gain, p and win/tie/loss (tasks) are against {base}, paired on task and seed."
     return text
