@@ -150,7 +150,7 @@ def worst_seed(cells: Iterable[Cell]) -> tuple[Any, float]:
 
 
 def task_means(cells: Iterable[Cell]) -> dict[str, Interval]:
-    """Return for each task the mean over seeds in points, with the lowest and the highest seed as ends (not an interval).
+    """Return each task's mean over seeds in points, with the lowest and the highest seed as ends (no interval).
 
     Raises:
         UserError: what `mean_interval` raises.
@@ -179,7 +179,7 @@ def sign_flip(differences: Sequence[float], name: str) -> float:
 
 
 def _interval(of: Table, sides: Sequence[Points], least: float) -> Interval:
-    """Return the t interval on the means of tasks (of the seeds, where there is one task), no wider than `least` to 100.
+    """Return the t interval on the means of tasks (of seeds, where there is one task), within `least` to 100.
 
     Args:
         of: what the mean is of.

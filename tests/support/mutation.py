@@ -36,7 +36,7 @@ MODULES: dict[str, tuple[str, list[str]]] = {
     "prompt_tree": ("metaicl/lm/prompt_tree.py", ["prompt_tree", "tree_attention"]),
     "scoring": ("metaicl/methods/scoring.py", ["scoring_rules", "scoring", "format_scoring"]),
     "search": ("metaicl/lm/search.py", ["search", "scoring"]),
-    "statistics": ("eval/statistics.py", ["statistics"]),
+    "intervals": ("eval/statistics/intervals.py", ["intervals"]),
     "metrics": ("eval/metrics.py", ["metrics"]),
     "checkpoint": ("metaicl/training/checkpoint.py", ["checkpoint", "weights"]),
 }
