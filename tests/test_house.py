@@ -67,3 +67,18 @@ def test_no_test_imports_a_test():
     for path in (ROOT / "tests").rglob("*.py"):
         names = imported(ast.parse(path.read_text(encoding="utf-8")))
         assert not [name for name in names if name.startswith("test_")], path
+
+
+WITHOUT_TESTS = {"task_suites/formats/segments.py"}  # a record
+
+
+def test_each_module_of_task_suites_has_a_test_file_of_its_name_in_the_same_room():
+    missing = []
+    for path in (ROOT / "task_suites").rglob("*.py"):
+        where = path.relative_to(ROOT)
+        names = (f"test_{path.stem}.py", f"test_{path.parent.name}_{path.stem}.py")
+        if path.stem != "__init__" and where.as_posix() not in WITHOUT_TESTS:
+            missing += (
+                [where.as_posix()] if not any((ROOT / "tests" / where.parent / n).is_file() for n in names) else []
+            )
+    assert sorted(missing) == []

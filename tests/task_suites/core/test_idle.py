@@ -41,7 +41,7 @@ def test_a_value_other_than_the_default_is_refused_where_nothing_reads_it(given,
 
 
 def test_the_default_and_another_way_to_say_nothing_are_taken():
-    refuse_idle(Settings(1, size=4, name=""), ["size", "loud", "words", "name"], "x")
+    assert refuse_idle(Settings(1, size=4, name=""), ["size", "loud", "words", "name"], "x") is None
 
 
 def test_the_name_is_the_option_s_whole_name():

@@ -10,8 +10,9 @@ from task_suites.formats.prompt_format import PromptFormat
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_name_gives_a_format_that_nothing_in_it_contradicts(name):
-    PromptFormat(**fields_of(name))
+def test_every_name_gives_a_format_whose_fields_it_names(name):
+    form = PromptFormat(**fields_of(name))
+    assert {key: getattr(form, key) for key in fields_of(name)} == dict(fields_of(name))
 
 
 def test_the_named_formats_differ():
