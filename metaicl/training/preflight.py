@@ -40,7 +40,7 @@ def check_training(
 
     Raises:
         UserError: a task has too few examples; an example or an episode does not fit into the context (named with its
-            place, its length, the limit and the way out); validation is wanted and no task is there for it.
+            position, its length, the limit and the way out); validation is wanted and no task is there for it.
     """
     until = time.monotonic() + seconds
     tasks = [task for task in tasks if method.refusal(task) is None]

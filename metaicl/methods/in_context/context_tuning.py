@@ -2,7 +2,7 @@
 the weights are frozen.
 
 CT-KV trains the demonstrations' keys and values in every layer; CT-Prompt trains their embeddings, from which each step
-computes the states again. A demonstration that is asked does not see itself in the prefix (leave-one-out masking), for
+computes the states again. A demonstration that is scored does not see itself in the prefix (leave-one-out masking), for
 else it would be copied; and a share of the prefix's tokens is hidden from it at random in each step (token dropout).
 The published settings are AdamW, 200 steps at a rate of 1e-3 that falls along a cosine, and a dropout of 0.05.
 """

@@ -74,7 +74,7 @@ class ItemVectors:
         ]
 
     def refusal(self, task: Task) -> str | None:
-        """Why there are no vectors of the task's items: never."""
+        """Return the reason for which the task's items have no vectors: None, since all have."""
         return None
 
     def length(self, example: Example) -> int:

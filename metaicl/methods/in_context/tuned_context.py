@@ -69,8 +69,8 @@ class TunedContext(InContext):
         return ()
 
     def seen(self, prompt: Prompt, support: Sequence[Example], prefix: int, step: int) -> Tensor | None:
-        """Return `[demonstrations, prefix]`: which tokens of the prefix each demonstration sees when it is asked in
-        a step; None where all see all."""
+        """Return `[demonstrations, prefix]`: which tokens of the prefix each demonstration sees when it is scored
+        in a step; None where all see all."""
         return None
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:

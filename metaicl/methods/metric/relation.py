@@ -2,8 +2,8 @@
 
 A learned module g compares a class's feature with a query: r = sigmoid(g([class, query])), and the loss is the squared
 error of r against 1 for the right class and 0 for the others, its mean over classes. The paper's g is convolutional;
-here it is an MLP on two vectors, which also sees their squared difference unless told otherwise: on the concatenation
-alone it has to learn what comparing is before it can compare. A class's feature is the mean of its shots (published
+here it is an MLP on two vectors, which by default also sees their squared difference: from the concatenation by itself
+it has to learn what comparing is before it can compare. A class's feature is the mean of its shots (published
 code sums them, so that a class of twice the shots has twice the feature).
 """
 

@@ -107,11 +107,11 @@ def ridge_weights(x: Tensor, y: Tensor, ridge: Tensor) -> Tensor:
 
 
 def logistic_weights(x: Tensor, y: Tensor, ridge: Tensor, steps: int) -> Tensor:
-    """argmin sum_i log-loss(x_i w, y_i) + ridge/2 |w|^2 for each column of y (0 or 1), by `steps` of IRLS:
+    """Return argmin sum_i log-loss(x_i w, y_i) + ridge/2 |w|^2 for each column of y (0 or 1), by `steps` of IRLS:
     `[d, classes]`.
 
-    In n unknowns; in d where they are fewer. Curvatures are kept above 1e-4, or a class that is told apart for certain
-    would divide by nothing.
+    It is solved in n unknowns, or in d where they are fewer. Curvatures are kept above 1e-4, because a class that is
+    predicted with certainty would divide by zero.
     """
     n, d = x.shape
     w = torch.zeros(y.shape[1], d, dtype=x.dtype, device=x.device)

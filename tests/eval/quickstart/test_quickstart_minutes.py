@@ -95,7 +95,7 @@ def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
         machine.step, machine.cell = seconds, 2 * seconds
         summary = quickstart(run(output_dir=str(tmp_path / f"q{seconds}")))
         assert summary.size == "large" and summary.cut == []
-        assert summary.estimate_error <= 0.05  # one cell by itself tells no fixed part from one that grows
+        assert summary.estimate_error <= 0.05  # one cell cannot separate a fixed part from one that grows
 
 
 @pytest.mark.parametrize(("speed", "size"), [(1.0, "large"), (2.7, "medium"), (4.0, "small"), (6.0, "tiny")])

@@ -57,7 +57,7 @@ def test_scores_do_not_depend_on_batches_order_or_earlier_calls(frozen):
 @pytest.mark.parametrize("form", FORMATS, ids=["direct", "channel", "instruction"])
 @pytest.mark.parametrize("task", [toy_task(), choice_task()], ids=lambda t: t.name)
 def test_scores_are_further_apart_than_the_tests_here_allow(frozen, task, form):
-    """So that a score of another query or option is no score within the tolerance."""
+    """A wrong score, of another query or option, would not pass as the right one."""
     e = episode(task, queries=8)
     found = np.stack(PromptScorer(frozen, form, task, e.support).scores(e.queries))
     apart = [np.abs(a - b).max() for a, b in combinations(found, 2)]

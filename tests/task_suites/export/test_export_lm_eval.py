@@ -1,4 +1,4 @@
-"""What the harness is told of a task, and what is kept for our own reader."""
+"""What the harness gets of a task, and what is kept for our own reader."""
 
 from __future__ import annotations
 
