@@ -159,11 +159,11 @@ def task_means(cells: Iterable[Cell]) -> dict[str, Interval]:
     return {t: Interval(mean(s.values()), min(s.values()), max(s.values())) for t, s in found.items()}
 
 
-def sign_flip(differences: Sequence[float], name: str) -> float:
+def sign_flip(values: Sequence[float], name: str) -> float:
     """Return the two-sided p-value of a mean difference of zero when each difference may have had either sign."""
     from scipy.stats import permutation_test
 
-    data = np.array(differences)
+    data = np.array(values)
     if len(data) < 2 or np.all(np.abs(data) <= TIE):  # one difference may have had either sign: p is 1
         return 1.0
     result = permutation_test(
