@@ -96,7 +96,11 @@ def check_methods(run: EvaluateRun) -> None:
 
 
 def check_given(run: EvaluateRun) -> None:
-    """Raise where an option was given that none of the methods reads."""
+    """Raise where an option was given that none of the methods reads, or that cannot be followed here."""
+    if run.check_with:
+        harness_version()  # it is missed now rather than after the comparison
+    if (run.folder / RUN).is_file():
+        raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --output_dir.")
     methods = named(run.methods)
     for one in methods:
         method_class(one.method).configured(run.method_options.get(one.given, {})).check_idle(one.given)
@@ -120,25 +124,12 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
     started = time.monotonic()
     check_methods(run)
     check_given(run)
-    if run.check_with:
-        harness_version()  # it is missed now rather than after the comparison
-    if (run.folder / RUN).is_file():
-        raise UserError(f"{run.folder} holds a training", fix="Give the comparison another --output_dir.")
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
     suite, note = (suite, None) if suite else run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(tasks)
     check_data(run.folder, data)
-    backbones = Backbones()
-    contenders = distinct(
-        [
-            contender(name, run.backbone, run.format, backbones, run.method_options.get(name), encoder=run.encoder)
-            for name in run.methods
-        ]
-    )
-    for role in ("highlight", "baseline"):
-        used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
-        refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
+    contenders = _contenders(run)
     unknown = _check_provenance(run, contenders, data)
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", flat(run), data)
@@ -170,6 +161,24 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
         say(found.sentence())
     say(f"Report: {run.folder / 'report.html'}")
     return results
+
+
+def _contenders(run: EvaluateRun) -> list[Contender]:
+    """Return what is compared.
+
+    Raises:
+        UserError: what `contender` and `distinct` raise, or `highlight` or `baseline` names none of the methods.
+    """
+    backbones, options = Backbones(), run.method_options
+    made = [
+        contender(name, run.backbone, run.format, backbones, options.get(name), encoder=run.encoder)
+        for name in run.methods
+    ]
+    contenders = distinct(made)
+    for role in ("highlight", "baseline"):
+        used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
+        refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
+    return contenders
 
 
 def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: Record) -> list[str]:

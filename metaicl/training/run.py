@@ -53,9 +53,9 @@ def train_run(
     other_aside: bool = False,
     estimate: bool = True,
 ) -> tuple[Method, Trained]:
-    """Open the suite, build the method, train it; the run's folder says how to do it again.
+    """Open the suite, build the method and train it. A run that is finished is not trained again.
 
-    A run that is finished is not trained again. Nothing is written before it is known that the run may continue.
+    Nothing is written before it is known that the run may continue. The run's folder says how to train it again.
 
     Args:
         make_validate: makes the function that values the method; it comes from the package above this one.
@@ -73,8 +73,7 @@ def train_run(
     run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
     if suite is None:
         suite, note = run.suite.open()
-    data = data_record(suite.tasks.values())
-    record = RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
+    record = _record(run, suite)
     before = _to_continue(run, record, other_aside)
     if before and _is_done(before, record, run.folder):
         if os.environ.get("RANK", "0") == "0":
@@ -96,6 +95,12 @@ def train_run(
         replace(record, finished=finished).write(run.folder)
         say(f"Best weights (step {trained.best_step}): {trained.folder}")
     return trainer.method, trained
+
+
+def _record(run: TrainRun, suite: TaskSuite) -> RunRecord:
+    """Return which run this is, and what it learns from."""
+    data = data_record(suite.tasks.values())
+    return RunRecord(identity_of(run, suite, data), data, manifest(), inherited_tasks(run))
 
 
 def _ready(
