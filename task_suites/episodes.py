@@ -3,7 +3,7 @@
 A draw depends on (seed, task, meta-split role, index) and on nothing else: not on the call order, the number of
 processes, the batch size or the other tasks. Support sets are nested: the draw with k=4 is the start of that with k=16.
 
-Two algorithms, by the size of the part that is drawn from, whether it lies in memory or on disk: up to `LARGE`
+The size of the part that is drawn from decides on the algorithm, in memory as on disk: up to `LARGE`
 examples the whole part is shuffled; beyond it the shuffle goes only as far as the draw reaches (`lazily_shuffled`), so
 that a draw costs as many steps as it has examples. Both give every order the same chance; their draws differ.
 """

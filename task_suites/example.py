@@ -78,7 +78,7 @@ class Example:
         """Return (what is wrong, found, expected), or None for a sound example.
 
         Args:
-            labels: of the task, where it has a fixed list.
+            labels: the task's labels, where it has a fixed list.
             answered: whether the example must hold its answer; a query need not.
         """
         try:

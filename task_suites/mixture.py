@@ -21,7 +21,7 @@ def merge(suites: Mapping[str, TaskSuite], allow: Iterable[str] = ()) -> TaskSui
 
     Args:
         suites: the suites by the names that they were opened by. Each task remembers the name, and errors show it.
-        allow: sources, families or tasks that may lie on two sides.
+        allow: sources, families or tasks that may be on two sides.
 
     Raises:
         UserError: two suites have a task of one name, or share a source or a family across two sides.
@@ -60,11 +60,11 @@ def _refuse_clashes(tasks: Mapping[str, Task], more: Iterable[str], suite: str) 
 
 
 def _refuse_shared(sides: Sides, own: Mapping[str, set[str]], allowed: set[str]) -> None:
-    """Raise where a source or family lies on one side in one suite and on another side in another suite.
+    """Raise where a source or family is on one side in one suite and on another side in another suite.
 
     Args:
         own: names, for each suite, that say that a task was made for it and is of no data set.
-        allowed: sources, families and tasks that may lie on two sides.
+        allowed: sources, families and tasks that may be on two sides.
     """
     found: dict[str, Sides] = {}
     for side, tasks in sides.items():
@@ -73,13 +73,13 @@ def _refuse_shared(sides: Sides, own: Mapping[str, set[str]], allowed: set[str])
                 continue
             for origin in origins(task, own[task.suite] | allowed):
                 found.setdefault(origin, {}).setdefault(side, []).append(task)
-    for origin, parted in sorted(found.items()):
-        places = [(side, task.suite) for side, tasks in parted.items() for task in tasks]
+    for origin, sides_of in sorted(found.items()):
+        places = [(side, task.suite) for side, tasks in sides_of.items() for task in tasks]
         if any(a[0] != b[0] and a[1] != b[1] for a, b in combinations(dict.fromkeys(places), 2)):
-            train = parted.get("meta_train") or min(parted.values(), key=len)
+            train = sides_of.get("meta_train") or min(sides_of.values(), key=len)
             raise UserError(
                 f"the suites share the source or family {origin!r} across two sides of the meta-split",
-                found="; ".join(f"{side}: {_listed(tasks)}" for side, tasks in parted.items()),
+                found="; ".join(f"{side}: {_listed(tasks)}" for side, tasks in sides_of.items()),
                 expected="each source and family on one side",
                 fix=f"Leave tasks out: --exclude {' '.join(shlex.quote(task.name) for task in train)}, "
                 f"or allow it: --allow {shlex.quote(origin)}",

@@ -14,7 +14,7 @@ from task_suites.example import Example
 
 
 class StoredExamples(Sequence[Example]):
-    """Examples that lie on disk and are made when they are requested. They were checked when they were stored, so that
+    """Examples that are on disk and are made when they are requested. They were checked when they were stored, so that
     opening them reads none (`task_suites.store`)."""
 
     @abstractmethod

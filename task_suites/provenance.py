@@ -15,7 +15,7 @@ Record = dict[str, dict[str, str]]  # task -> suite, source, licence, fingerprin
 
 
 def data_record(tasks: Iterable[Task]) -> Record:
-    """Return for each task its suite, source and licence, and the fingerprint of its content as it lies in its files,
+    """Return for each task its suite, source and licence, and the fingerprint of its content as its files have it,
     before long examples are left out."""
     return {
         t.name: {
@@ -73,7 +73,7 @@ def tree(suite: TaskSuite) -> str:
     """Return the lineage as text: suite, sides, sources, tasks, each with a fingerprint; that of a node is over those
     below. In a mixture a task says which suite it is of.
 
-    Two suites with the same data have the same fingerprints, wherever they lie and in whatever order they come.
+    Two suites with the same data have the same fingerprints, wherever they are and whatever their order.
     """
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     prints = {name: task.fingerprint() for name, task in suite.tasks.items()}

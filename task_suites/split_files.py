@@ -50,7 +50,7 @@ def save_split(split: Split, path: Path) -> None:
 
 
 def write_splits(splits: Sequence[Split], output: Path) -> str:
-    """Write one split as a file, several as files of their names in a new folder; the result says what lies where.
+    """Write one split as a file, several as files of their names in a new folder, and return a line about each file.
 
     Raises:
         UserError: the file or folder already exists or cannot be written.

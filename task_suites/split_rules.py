@@ -39,8 +39,8 @@ def divide(
             says that its tasks were made for it, and ties none together.
         by: what a group is: tasks of one source, family or domain, or each task by itself.
         shares: meta-split -> its share, by default 0.7, 0.1 and 0.2; a side with a share gets at least one group.
-        seed: of the order.
-        allow: sources (or families) whose tasks may be parted.
+        seed: seeds the order of the groups.
+        allow: sources (or families) whose tasks may be on different sides.
 
     Raises:
         UserError: an unknown key or side, shares that do not add up to 1, or fewer groups than sides.

@@ -35,7 +35,7 @@ class Split:
     """Names of tasks on three sides.
 
     Attributes:
-        name: of the split.
+        name: the split's name.
         meta_train, meta_validation, meta_test: the tasks of each side.
         unseen_domain: tasks of meta_test whose domain no task of meta_train has.
         description: where it comes from.
@@ -75,7 +75,7 @@ def sizes(split: Split) -> str:
 
 
 def overlaps(split: Split, source: Callable[[str], Sequence[str]] | None = None) -> list[Overlap]:
-    """Return tasks, then sources, that lie on two sides.
+    """Return the tasks, then the sources, that are on two sides.
 
     Args:
         source: the origins of a task, by its name; without one, the data set that a name of MetaICL's stands for.
@@ -108,7 +108,7 @@ def own_names(suite: TaskSuite) -> set[str]:
 
 
 def origins(task: Task, without: Collection[str] = ()) -> list[str]:
-    """Return the names by which a task is tied to others: its source and its family, casefolded, but for some names."""
+    """Return the names by which a task is tied to others: its source and its family, casefolded, without some."""
     named = dict.fromkeys((task.source.casefold(), task.family.casefold()))
     return [name for name in named if name and name not in without]
 
@@ -140,14 +140,14 @@ def apply(suite: TaskSuite, split: Split, allow: Iterable[str] = ()) -> TaskSuit
                 expected="each source on one side",
                 fix=f"Move its tasks to one side, or allow {overlap.name!r} by name.",
             )
-    parted = {name for overlap in shared for names in overlap.sides.values() for name in names}
+    on_two_sides = {name for overlap in shared for names in overlap.sides.values() for name in names}
     tasks: dict[str, Task] = {}
     sides: dict[str, tuple[str, ...]] = {}
     for side, names in reversed(split.sides().items()):  # held-out sides keep the names
         members = []
         for name in names:
             task = suite[name]
-            if name in parted:  # its family may stand on two sides; the tasks of each are one
+            if name in on_two_sides:  # its family may be on two sides; the tasks of each side are one family
                 task = task.replace(family=f"{task.family or name} ({side})")
             if name in tasks:
                 task = task.replace(name=f"{name}@{side}")

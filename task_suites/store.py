@@ -225,7 +225,7 @@ class StoredPart(StoredExamples):
 
     Args:
         batch: the record batch of the part.
-        labels: of the task; options that are not stored are these.
+        labels: the task's labels, which are the options where none are stored.
         origin: what `_load` takes to open the part in another process.
     """
 

@@ -29,7 +29,7 @@ DEFAULT_METRICS: dict[Form, Metric] = {"options": "accuracy", "text": "exact_mat
 
 
 def default_type(form: Form, labelled: bool) -> TaskType:
-    """Return the type of a task of this form of which nobody said more; `labelled`: it has a fixed list of labels."""
+    """Return the type of a task of this form whose type is not given; `labelled`: it has a fixed list of labels."""
     if form == "options":
         return "classification" if labelled else "multiple_choice"
     return "tagging" if form == "tags" else "generation"
@@ -55,7 +55,7 @@ class Task:
         instruction: one line that says what to do.
         labels: the label words where the task has a fixed list, else empty.
         metric: the task's own headline metric (`METRICS`).
-        family: what it shares its origin with; a family lies on one side of the meta-split.
+        family: the name of all tasks of the same origin; a family is on one side of the meta-split.
         load: gives the examples of "train" or "test"; called at most once for each split. `StoredExamples` stay on
             disk; all others are checked and kept in memory.
         positive: right answers that the definition shows.
@@ -243,7 +243,7 @@ class TaskSuite:
             )
 
     def _stored_apart(self) -> bool:
-        """Return whether all examples are stored ones and no content key lies on both sides; reads no example."""
+        """Return whether all examples are stored ones and no content key is on both sides. No example is read."""
         keys: dict[bool, list[Any]] = {True: [], False: []}
         for split in META_SPLITS:
             for task in self.split(split):

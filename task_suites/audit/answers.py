@@ -66,7 +66,7 @@ class Notes:
     """What there is to know of one task.
 
     Attributes:
-        examples: of both splits.
+        examples: the number of examples in both splits.
         form: options, text or tags.
         majority: split -> (the most frequent answer, its share), where answers are labels.
         position: (position of the right option, its share) where each item has options of its own.
@@ -120,10 +120,10 @@ def answers(example: Example) -> set[object]:
 def note_task(
     task: Task, context: int = 0, length: Callable[[str], int] | None = None, languages: bool = True
 ) -> Notes:
-    """Return the notes on a task, but for contradictions, which need the duplicates.
+    """Return the notes on a task, without contradictions, which need the duplicates.
 
     Args:
-        context: in the unit of `length`; 0 for none.
+        context: the size of a context in the unit of `length`; 0 compares with none.
         length: the length of a text; words between blanks where none is given.
     """
     parts = {part: task.examples(part) for part in PARTS}

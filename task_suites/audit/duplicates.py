@@ -81,7 +81,7 @@ class Corpus:
     """Distinct texts as word numbers in one flat array; add them all, then ask.
 
     Attributes:
-        groups: for each text the number of its group (its task), in whose words its own are weighed.
+        groups: the number of each text's group (its task). How rare a word is counts within the group.
     """
 
     groups: array[int] = field(default_factory=lambda: array("i"))

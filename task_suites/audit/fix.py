@@ -40,7 +40,7 @@ def cleaned(suite: TaskSuite, report: AuditReport, **settings: Any) -> Fixed:
 
     Args:
         report: the suite's audit.
-        settings: as for `audit_suite`.
+        settings: further arguments of `audit_suite`.
 
     Raises:
         UserError: a source is on two sides, which no removal of examples mends; or no task is left.

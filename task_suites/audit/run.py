@@ -81,7 +81,7 @@ class AuditReport:
         tasks, examples: how many were read.
         pairs: duplicates, leaks first.
         sources: sources on two sides.
-        notes: of each task: answers, lengths, languages.
+        notes: answers, lengths and languages of each task, by its name.
         context: the context size that lengths were compared with; 0 for none.
         seconds: the audit's own time.
     """
@@ -146,7 +146,7 @@ def audit_suite(
         length: the length of a text; words where none is given.
         near: look for near duplicates and contained inputs too, which is most of the time.
         languages: tell the languages of a sample of each task.
-        allow: sources that may lie on two sides.
+        allow: sources that may be on two sides.
         say: gets a line for each task that is read.
 
     Raises:
@@ -193,7 +193,7 @@ def _pairs(places: _Places, texts: _Texts, near: bool) -> list[Pair]:
 
 
 def shared_sources(suite: TaskSuite, allow: Iterable[str] = ()) -> list[SharedSource]:
-    """Return the sources that are on two sides of the meta-split, but for those allowed by name.
+    """Return the sources that are on two sides of the meta-split and are not allowed by name.
 
     A source that has the suite's own name says that its tasks were made for the suite; it is not a data set.
     """

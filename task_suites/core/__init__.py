@@ -1,1 +1,1 @@
-"""What everything else stands on: reading files that nobody has checked."""
+"""What everything else uses: errors, safe reading and writing of files, options."""

@@ -1,4 +1,4 @@
-"""Reading files that nobody has checked: every mistake in one is a `UserError` with file and line.
+"""Reading files that are not trusted: every mistake in one is a `UserError` with file and line.
 
 Text is UTF-8 and may begin with a byte order mark. Lines end at LF or CRLF and at nothing else: the other characters
 that Python's `str.splitlines` cuts at (U+2028, U+0085, U+000B and so on) are text. No name and no link leads out of the

@@ -23,7 +23,7 @@ class Writer:
     Attributes:
         problem: what of a task the layout cannot hold, if anything.
         write: writes a suite into an empty folder and says how that is opened, ``{}`` standing for it.
-        folders: whether each task lies in a folder of its name.
+        folders: whether each task gets a folder of its name.
     """
 
     problem: Callable[[Task], str | None]

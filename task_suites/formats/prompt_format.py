@@ -47,8 +47,8 @@ class PromptFormat:
         target: `package.module:Name` of a subclass of one's own, built with the same attributes; empty for this class.
         instruction_style: "line", or "definition" with positive and negative examples as Super-NaturalInstructions has
             them.
-        positive: at most this many positive examples of the definition.
-        negative: at most this many negative examples of the definition.
+        positive: the largest number of positive examples that a definition shows.
+        negative: the largest number of negative examples that a definition shows.
         explanations: give the explanations of the definition's examples.
         choices: "text" scores the options' text; "listed" shows them in the question too; "letters" shows them with
             letters, and the letter is the answer.
@@ -58,7 +58,7 @@ class PromptFormat:
         templates: Jinja templates `question ||| {{ answer }}` by name; or of one task, `task: {name: template}`.
         template: the name of the template to take; empty draws one for each task.
         chat: give instruction, inputs and answers as a conversation by the tokenizer's chat template.
-        seed: of the draws of label words and templates.
+        seed: seeds the draws of label words and templates.
 
     Raises:
         UserError: an unknown value, or fields that do not go together.

@@ -59,7 +59,7 @@ class Template:
     """A compiled template.
 
     Attributes:
-        name: of the template.
+        name: the template's name.
         prefix: what stands before the answer in its part.
         suffix: what stands after it.
         uses: the variables of the question.

@@ -108,7 +108,7 @@ class SuiteConfig:
         tasks: keep these tasks only, by name or as SUITE/TASK; empty keeps all.
         exclude: leave these tasks out, by name or as SUITE/TASK.
         split: a split file (`metaicl suites split`) or a setting of MetaICL, instead of the suites' own sides.
-        allow: sources, families or tasks that may lie on two sides, of that split or of several suites.
+        allow: sources, families or tasks that may be on two sides, of that split or of several suites.
     """
 
     names: list[str] = field(default_factory=lambda: ["embedded"])
@@ -136,7 +136,7 @@ class SuiteConfig:
         """Return the tasks as one suite, checked for leaks across the meta-split, and a sentence on what was left out.
 
         Raises:
-            UserError: see `choose`; or held-out examples lie in meta-training tasks; or no task is left.
+            UserError: see `choose`; or meta-training tasks hold held-out examples; or no task is left.
         """
         several = len(self.names) > 1
         refuse_idle(self, ["allow"], "split_file or several suites", used=bool(self.split) or several)

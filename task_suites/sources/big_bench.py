@@ -7,7 +7,7 @@ Neither has a train part: `layouts.divided` makes one. docs/data.md, "Other layo
 
 With `target_scores` the choices are the example's options and the best of them its output; where several are best, the
 first of them in the file is the output and the others are `accepted`: a metric counts them as right too. The prefixes
-that BIG-bench puts around inputs are left to the prompt's format, but for the task's own, which is the instruction.
+that BIG-bench puts around inputs are left to the prompt's format, except the task's own, which is the instruction.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def read_sentences(
 ) -> Iterator[Sentence]:
     """Yield the sentences of a file; empty lines and ``-DOCSTART-`` lines part them.
 
-    Columns are parted by tabs where the first token's line has one, else by blanks.
+    Columns are separated by tabs where the first token's line has one, else by blanks.
 
     Args:
         columns: their number; 0 takes that of the first token's line.

@@ -37,11 +37,11 @@ def find_dataset(keys: Mapping[str, Any], folder: Path, where: object) -> Found:
     """Return the data set that `path`, `config` and `revision` name, its splits `train` and `test`.
 
     Args:
-        keys: of a table YAML.
+        keys: the keys of a table YAML.
         folder: local names are looked for here, and do not lead out of it.
 
     Raises:
-        UserError: nothing answers to the name, or it has no such split.
+        UserError: no data set has the name, or it has no such split.
     """
     for key in ("train", "test"):
         if not isinstance(keys.get(key, ""), str):
@@ -158,7 +158,9 @@ class HubRows:
 def _hub(keys: Mapping[str, Any], where: object) -> Found:
     name, config, revision = keys["path"], keys.get("config"), keys.get("revision", "")
     if not _NAME.fullmatch(name):
-        raise UserError("no such file, and no name of the hub", where=where, found=repr(name[:80]))
+        raise UserError(
+            "this is neither a file nor the name of a data set of the hub", where=where, found=repr(name[:80])
+        )
     commit, licence = (revision, "") if _COMMIT.fullmatch(revision) else _resolved(name, revision, where)
     import datasets
 

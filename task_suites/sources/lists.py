@@ -42,7 +42,7 @@ def from_lists(
         label_names: a map from each label to its word: `{0: "low", 1: "high"}`; or a list of the label words, where it
             is not simply all labels, sorted.
         type: deduced from the lists where it is not given: tagging, multiple_choice or classification.
-        metric: of `task_suites.task.METRICS`; by default accuracy, exact_match for free text, span_f1 for tags.
+        metric: one of `task_suites.task.METRICS`; by default accuracy, exact_match for free text, span_f1 for tags.
         head: further fields of `Task`: instruction, description, domain, family, source, licence.
 
     Raises:

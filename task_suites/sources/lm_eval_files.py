@@ -38,7 +38,7 @@ class YamlFiles:
         return found
 
     def merged(self, path: Path, above: tuple[Path, ...] = ()) -> dict[Any, Any]:
-        """Return the mapping in a file, under which lie those that it includes.
+        """Return the mapping in a file, which overrides those that it includes.
 
         Raises:
             UserError: the includes form a circle or lead out of the folder, a file is not a mapping, or it has a

@@ -54,7 +54,7 @@ class Parts:
     """The files of one task at one k and seed: `folder/<task>_<k>_<seed>_<split>.<ending>`.
 
     Attributes:
-        k, seed: as written in the files' names.
+        k, seed: these numbers as the files' names have them.
         splits: which of train, dev and test there are.
     """
 

@@ -42,7 +42,7 @@ class FileRows:
     """The rows of files, one file after the other.
 
     Attributes:
-        paths: of one format.
+        paths: files of one format.
         format: one of `FORMATS`; empty takes it from the files' endings.
         columns: names of the columns of CSV and TSV files without a header line.
         delimiter: between the cells of a CSV file.

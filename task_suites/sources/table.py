@@ -198,8 +198,8 @@ class Reading:
     Attributes:
         parts: "train" and perhaps "test" -> rows; without "test" the train rows are divided.
         limit: this many rows of each part are read.
-        share: of the items, for testing, where rows are divided.
-        seed: of that division.
+        share: the share of the items that is for testing, where rows are divided.
+        seed: seeds that division.
         unsound: "refuse" or "skip".
         where: heads the errors.
     """

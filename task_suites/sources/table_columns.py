@@ -110,7 +110,7 @@ class Columns:
         """Return an example from a row; not checked yet.
 
         Args:
-            names: of the classes of the output's or the tags' column.
+            names: the names of the classes of the output's or the tags' column.
 
         Raises:
             UserError: a column that is not there, or a cell of a wrong type.
