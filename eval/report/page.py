@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.refusals import gap_reasons, gap_sentence, grouped
+from eval.report.differences import HEAD, Differences, found_differences
 from eval.report.mistakes import calibrations, mistakes
 from eval.report.summary import Row, caveats, count, duration, headline, legend, p_text, rows, signed
 from eval.results import Results, TaskResult
@@ -88,6 +89,11 @@ def markdown(results: Results) -> str:
     lines = [head, (":--", *["--:"] * (len(head) - 1)), *(tuple(map(plain, row.texts())) for row in made)]
     parts = [f"# {plain(results.name)}", plain(headline(results, made))]
     parts += ["\n".join("| " + " | ".join(line) + " |" for line in lines), plain(legend(results, made))]
+    if differences := found_differences(made):
+        lines = [HEAD, (":--", *["--:"] * (len(HEAD) - 1)), *(tuple(map(plain, row)) for row in differences.rows())]
+        parts += ["## Which methods differ", f"{plain(differences.label)}, compared with each other method:"]
+        parts += ["\n".join("| " + " | ".join(line) + " |" for line in lines)]
+        parts += ["\n".join(f"- {plain(note)}" for note in differences.notes), "## How to read the numbers"]
     parts += ["\n".join(f"- {plain(note)}" for note in caveats(results, made))]
     parts += [f"Made by:\n\n````\n{results.command}\n````"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -96,6 +102,7 @@ def markdown(results: Results) -> str:
 def _page(run_dir: Path, results: Results) -> str:
     made = rows(results)
     dropped = [c for c in results.cells if c.dropped]
+    differences = found_differences(made)
     return render(
         "report.html.jinja",
         results=results,
@@ -104,6 +111,9 @@ def _page(run_dir: Path, results: Results) -> str:
         legend=legend(results, made),
         caveats=caveats(results, made),
         forest=_forest(made),
+        differences=differences,
+        differences_head=HEAD,
+        rank_figure=_rank_figure(differences),
         dropped=sum(c.dropped for c in dropped),
         dropped_cells=count(len(dropped), "cell"),
         dropped_methods=[row.label for row in made if row.method.name in {c.method for c in dropped}],
@@ -182,6 +192,20 @@ def _forest(made: Sequence[Row]) -> Forest | None:
         a, b = (g.mean, g.mean) if math.isnan(g.low) else (g.low, g.high)
         marks[name] = Mark(place(g.mean), place(a), round(place(b) - place(a), 2))
     return Forest(place(0.0), marks)
+
+
+def _rank_figure(differences: Differences | None) -> Any:
+    """Return the critical-difference diagram, or None where the methods have no ranks."""
+    from markupsafe import Markup
+
+    from eval.report.figures import critical_difference
+
+    if differences is None or differences.ranks is None:
+        return None
+    found, labels = differences.ranks, differences.labels
+    means = {labels[name]: rank for name, rank in found.means.items()}
+    groups = [[labels[name] for name in group] for group in found.groups]
+    return Markup(critical_difference(means, groups, found.critical_difference, "Mean ranks over tasks"))
 
 
 def _per_task(results: Results, made: Sequence[Row]) -> list[TaskRow]:

@@ -86,6 +86,11 @@ def test_no_number_of_support_sets_makes_up_for_few_tasks():
     assert needed(of(values), of(np.full((6, 3, 1), 50.0)), 0.01).tasks is None
 
 
+def test_a_difference_that_never_varies_is_shown_by_two_tasks():
+    always = needed(of(np.full((6, 3, 1), 60.0)), of(np.full((6, 3, 1), 50.0)), 5.0)
+    assert (always.seeds, always.tasks) == (1, 2)
+
+
 @pytest.mark.parametrize(
     ("difference", "power", "message"),
     [(0.0, 0.8, "nothing to plan for; found difference 0, power 0.8"), (1.0, 1.0, "nothing to plan for")],
