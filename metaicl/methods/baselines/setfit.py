@@ -102,7 +102,7 @@ class SetFit(Method):
         body = copy.deepcopy(self._encoder.model).float().requires_grad_(True)
         rows = {"text": [e.text for e in support], "label": [names.index(e.output or "") for e in support]}
         config = self.config
-        with tempfile.TemporaryDirectory() as folder, same_randomness(), torch.enable_grad():
+        with tempfile.TemporaryDirectory() as folder, same_randomness(), without_bars(), torch.enable_grad():
             settings = setfit.TrainingArguments(
                 output_dir=folder,
                 num_epochs=config.epochs,
@@ -118,6 +118,7 @@ class SetFit(Method):
             )
             model = setfit.SetFitModel(model_body=body, model_head=_head())
             trainer = setfit.Trainer(model=model, args=settings, train_dataset=Dataset.from_dict(rows))
+            trainer.st_trainer.args.dataloader_pin_memory = torch.cuda.is_available()  # elsewhere torch warns of it
             for callback in (PrinterCallback, ProgressCallback):
                 trainer.remove_callback(callback)
             trainer.train()
@@ -168,6 +169,20 @@ def _head() -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression()
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """A context without the progress bars of datasets, which the library maps sixteen rows with."""
+    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 @contextmanager
