@@ -1,4 +1,4 @@
-# `make quickstart` and `make test` each need nothing but Python 3.10 or later and a package index that pip reaches.
+# `make quickstart` and `make test` each need nothing but Python 3.11 or later and a package index that pip reaches.
 #
 #   PYTHON=python3.12   which Python makes .venv
 #   ARGS="--json"       options of the quickstart
@@ -20,7 +20,7 @@ help:
 	@echo "make numerics     the tests of numbers, computed by the plainest instruction set"
 	@echo "make lint         ruff and mypy"
 	@echo "make docs         the pages of docs/ as a site in site/, with the reference made from the program"
-	@echo "make release-check  build sdist and wheel, install and use them in a clean environment (PYTHONS=\"python3.10 ...\")"
+	@echo "make release-check  build sdist and wheel, install and use them in a clean environment (PYTHONS=\"python3.11 ...\")"
 	@echo "make install      only make $(VENV) and install into it"
 	@echo "make model        only pull $(MODELS)"
 	@echo "make clean        remove $(VENV), builds and tool caches; runs/ and pulled models stay"
@@ -64,9 +64,9 @@ install: $(VENV)/installed
 # both stamps are written last, so a step that failed or was interrupted is done again
 $(VENV)/made:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
-	  echo "make: no $(PYTHON) here; install Python 3.10 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "make: $$($(PYTHON) --version 2>&1) is too old; Python 3.10 or later is needed: make PYTHON=python3.12" >&2; exit 1; }
+	  echo "make: no $(PYTHON) here; install Python 3.11 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $$($(PYTHON) --version 2>&1) is too old; Python 3.11 or later is needed: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
 	  echo "make: $(PYTHON) made no $(VENV) (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@touch $@

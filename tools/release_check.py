@@ -1,7 +1,7 @@
 """Build the distributions, install the wheel into a clean environment, and see that it works there.
 
     python tools/release_check.py                          # with this Python
-    python tools/release_check.py python3.10 python3.13    # with others
+    python tools/release_check.py python3.12 python3.13    # with others
 
 Everything runs in a temporary folder, away from this source tree. Dependencies come from pip's own index settings. For
 each Python the last line says "works" or which step failed; the exit status is 1 where one failed.
