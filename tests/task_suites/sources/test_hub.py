@@ -161,7 +161,7 @@ def test_without_a_network_a_hub_name_is_one_clear_error():
         and "local folder" in text
     )
     assert "cannot be loaded" in error_of(f"hf:nobody/nothing-here?revision={COMMIT}")
-    assert "no name of the hub" in error_of("hf:no such thing at all")
+    assert "neither a file nor the name of a data set of the hub" in error_of("hf:no such thing at all")
 
 
 @pytest.fixture
