@@ -22,6 +22,7 @@ from eval.answering import Answered, answer_episodes, answered_cell, protocol_ep
 from eval.calibration import calibration
 from eval.config import Protocol
 from eval.contenders import Contender
+from eval.further_scores import further_scores
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
 from eval.store import cell_store
@@ -235,9 +236,9 @@ class Comparison:
 
 
 def _recorded(cell: Cell) -> Cell:
-    """Return a finished cell as the results have it: without its predictions, with their calibration."""
+    """Return a finished cell as the results have it: without its predictions, with their calibration and scores."""
     found = calibration(cell.predictions)
-    kept = replace(cell, predictions=(), key="")
+    kept = replace(cell, predictions=(), key="", scores=further_scores(cell.predictions) or None)
     return replace(kept, ece=found.ece, brier=found.brier) if found else kept
 
 

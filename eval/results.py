@@ -57,6 +57,7 @@ class Cell:
         adapt_seconds: seconds of adapting, without answering.
         dropped: demonstrations that were left out of prompts that did not fit.
         ece, brier: calibration, where the answers have scores.
+        scores: further scores by name (`eval.further_scores`), the task's own metric among them.
         run: the training that answered, where several trainings of one recipe are one method.
         predictions: the answers; kept with a finished cell, absent from `results.json`.
         key: a hash of what the cell depends on; kept with a finished cell, absent from `results.json`.
@@ -74,6 +75,7 @@ class Cell:
     dropped: int = 0
     ece: float | None = None
     brier: float | None = None
+    scores: Mapping[str, float] | None = None
     run: str | None = None
     predictions: tuple[Prediction, ...] = field(default=(), repr=False)
     key: str = ""
@@ -256,9 +258,11 @@ class Results:
         import pandas
 
         labels = {method.name: method.label for method in self.methods}
-        columns = [f.name for f in fields(Cell) if f.name not in ("predictions", "key")]
+        columns = [f.name for f in fields(Cell) if f.name not in ("predictions", "key", "scores")]
+        columns += dict.fromkeys(name for cell in self.cells for name in cell.scores or ())
         both: list[Cell | Refusal] = [*self.cells, *self.refusals]
         rows = [{**item.to_json(), "label": labels.get(item.method)} for item in both]
+        rows = [{**row, **row.pop("scores", {})} for row in rows]
         return pandas.DataFrame(rows, columns=[columns[0], "label", *columns[1:], "reason", "by_design"])
 
     def report(self, path: str | Path) -> Path:
