@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import ge
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from task_suites.example import FORMS, Example
 from task_suites.task import Task, TaskSuite
 
 BUILT_IN = {"embedded": "task_suites.sources.embedded:open_embedded"}
+MIN_TRAIN, MIN_TEST = 40, 8  # of a task that lost examples to `max_words`, where no minimum is given
 _HERE = "task_suites.sources."
 SCHEMES = {  # scheme -> a function of what follows the colon
     "arrow": "task_suites.store:open_store",
@@ -102,8 +105,10 @@ class SuiteConfig:
         names: the suites: `--suite NAME NAME`. A name is a built-in suite ("embedded"), a folder (docs/data.md),
             SOURCE:LOCATION or `package.module:function`. The tasks of several suites are joined (docs/mixtures.md).
         max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
-        min_train: where max_words is set, leave out tasks of which fewer train examples are left.
-        min_test: where max_words is set, leave out tasks of which fewer test examples are left.
+        min_train: where max_words is set, leave out tasks of which fewer train examples are left. Unset: 40, for tasks
+            that lost examples to max_words.
+        min_test: where max_words is set, leave out tasks of which fewer test examples are left. Unset: 8, for tasks
+            that lost examples to max_words.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
         tasks: keep these tasks only, by name or as SUITE/TASK; empty keeps all.
         exclude: leave these tasks out, by name or as SUITE/TASK.
@@ -113,8 +118,8 @@ class SuiteConfig:
 
     names: list[str] = field(default_factory=lambda: ["embedded"])
     max_words: Natural = 0
-    min_train: Natural = 40
-    min_test: Natural = 8
+    min_train: Natural | None = None
+    min_test: Natural | None = None
     forms: list[str] = field(default_factory=lambda: list(FORMS))
     tasks: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
@@ -207,25 +212,41 @@ def _shortened(suite: TaskSuite, config: SuiteConfig) -> tuple[TaskSuite, str | 
     def short(example: Example) -> bool:
         return len(example.text.split()) <= config.max_words
 
-    def count(task: Task, split: str) -> int:
-        return sum(map(short, task.examples(split)))
+    def sizes(task: Task) -> tuple[int, int]:
+        return len(task.examples("train")), len(task.examples("test"))
+
+    left = {task.name: (_count(task, "train", short), _count(task, "test", short)) for task in suite.tasks.values()}
 
     def enough(task: Task) -> Task | None:
-        return task if count(task, "train") >= config.min_train and count(task, "test") >= config.min_test else None
+        defaults = (0, 0) if left[task.name] == sizes(task) else (MIN_TRAIN, MIN_TEST)
+        return task if all(map(ge, left[task.name], _minima(config, defaults))) else None
 
     kept = suite.replace_tasks(enough)
+    minima = _minima(config, (MIN_TRAIN, MIN_TEST))
     if not kept.tasks:
+        reachable = any(all(map(ge, sizes(task), _minima(config, (0, 0)))) for task in suite.tasks.values())
         raise UserError(
             f"suite {suite.name}: no task has enough examples of at most {config.max_words} words",
-            expected=f"{config.min_train} for train and {config.min_test} for test",
-            fix="Raise max_words, or lower min_train and min_test.",
+            expected=f"{minima[0]} for train and {minima[1]} for test",
+            fix="Raise max_words, or lower min_train and min_test." if reachable else "Lower min_train and min_test.",
         )
     gone = sorted(set(suite.tasks) - set(kept.tasks))
-    before = sum(len(t.examples(s)) for t in kept.tasks.values() for s in ("train", "test"))
-    after = sum(count(t, s) for t in kept.tasks.values() for s in ("train", "test"))
+    before = sum(sum(sizes(task)) for task in kept.tasks.values())
+    after = sum(sum(left[name]) for name in kept.tasks)
     if after == before and not gone:
         return suite, None
     note = f"{before - after} of {before} examples have inputs of more than {config.max_words} words and were left out"
     if gone:
         note += f"; so were the tasks {', '.join(gone)}, of which too few examples remained"
     return kept.replace_tasks(lambda t: t.keep(short)), note + "."
+
+
+def _count(task: Task, part: str, condition: Callable[[Example], bool]) -> int:
+    return sum(map(condition, task.examples(part)))
+
+
+def _minima(config: SuiteConfig, defaults: tuple[int, int]) -> tuple[int, int]:
+    """Return how many train and test examples a task must have: as given, else the defaults."""
+    given = (config.min_train, config.min_test)
+    train, test = (default if value is None else value for value, default in zip(given, defaults, strict=True))
+    return train, test

@@ -147,5 +147,5 @@ def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():
         PromptFormat(positive=default + 1).check_idle()
     assert (
         TrainerConfig(mixing_temperature=2.0, early_stopping_patience=0) == TrainerConfig()
-        and SuiteConfig(min_train=40) == SuiteConfig()
+        and SuiteConfig(max_words=0) == SuiteConfig()
     )

@@ -293,8 +293,8 @@ def test_a_task_with_too_few_short_examples_is_left_out_by_name(tmp_path):
     assert list(suite.tasks) == ["mood"] and note.endswith(
         "so were the tasks taste, topic, of which too few examples remained."
     )
-    with pytest.raises(UserError, match=r"no task has enough examples of at most 9 words; .* Raise max_words"):
-        SuiteConfig([str(folder)], max_words=9).open()
+    with pytest.raises(UserError, match=r"no task has enough examples of at most 2 words; .* Raise max_words"):
+        SuiteConfig([str(folder)], max_words=2).open()
 
 
 def test_without_a_limit_nothing_is_left_out(tmp_path):
