@@ -44,6 +44,7 @@ METHODS: dict[str, str] = {
     "knn": "metaicl.methods.metric.knn:NearestNeighbours",
     "setfit": "metaicl.methods.baselines.setfit:SetFit",
     "setfit_lm": "metaicl.methods.baselines.setfit_lm:SetFitLM",
+    "product_of_experts": "metaicl.methods.baselines.product_of_experts:ProductOfExperts",
     "multitask": "metaicl.methods.in_context.metaicl:MultiTask",
     "transfer": "metaicl.methods.baselines.transfer:Transfer",
     "fomaml": "metaicl.methods.gradient.maml:FOMAML",
