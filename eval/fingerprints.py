@@ -10,13 +10,14 @@ import hashlib
 import inspect
 import json
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.text_encoder import ENCODING
-from metaicl.methods import METHODS
+from metaicl.methods import METHODS, method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
 from metaicl.training.identity import model_identity
@@ -36,7 +37,9 @@ def answers_print(config: MethodConfig, *weights: str) -> str:
         weights: hashes of the weights that it learned.
     """
     code = source_prints(config.name, config.format.target)
-    return hashed([asdict(config), weights, *model_print(config.backbone), *code])
+    others = method_class(config.name).other_models(config.options)
+    models = [model_print(replace(config.backbone, model=name)) for name in (config.backbone.model, *others)]
+    return hashed([asdict(config), weights, *chain(*models), *code])
 
 
 def training_print(run: TrainRun, suite: TaskSuite, *more: Any) -> str:

@@ -107,6 +107,11 @@ class Method(nn.Module, ABC):
         return cls.Config.given(name_of(cls), options)
 
     @classmethod
+    def other_models(cls, options: Mapping[str, Any]) -> list[str]:
+        """Return the models beside the backbone that the method's answers depend on, by their names."""
+        return []
+
+    @classmethod
     def check_kind(cls, model: str, kind: Kind | None = None) -> None:
         """Raise unless the method runs on a model of this kind; where none is given, on the kind of the model's name.
 

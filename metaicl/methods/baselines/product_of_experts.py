@@ -8,13 +8,15 @@ the lowest score that this expert gives to another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.config import BackboneConfig
+from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.methods.metric.embedding import ABSENT
@@ -38,11 +40,12 @@ class ProductOfExperts(Method):
         """The options of a product of experts.
 
         Attributes:
-            experts: the names of at least two methods that need no meta-training and learn no weights.
+            experts: at least two methods that need no meta-training and learn no weights, by name, on the same model;
+                or on another one, such as a sentence encoder, as METHOD@MODEL.
             expert_options: for each expert's name, its options.
         """
 
-        experts: list[str] = field(default_factory=lambda: ["icl", "knn"])
+        experts: list[str] = field(default_factory=lambda: ["icl", "prototypes_names"])
         expert_options: dict[str, dict[str, Any]] = field(
             default_factory=lambda: {"icl": {"calibration": "cross_fit"}}  # a prior alone would decide the product
         )
@@ -60,16 +63,26 @@ class ProductOfExperts(Method):
         self.experts = [self._expert(name) for name in config.experts]
         self.order_free = all(expert.order_free for expert in self.experts)
 
+    @classmethod
+    def other_models(cls, options: Mapping[str, Any]) -> list[str]:
+        return [model for name in options.get("experts", ()) if (model := name.partition("@")[2])]
+
     def _expert(self, name: str) -> Method:
-        """One of the methods, on the same backbone."""
-        method = method_class(name)
+        """Return one of the methods."""
+        registered, _, model = name.partition("@")
+        method = method_class(registered)
         if method.meta_trained or method.weights not in (None, "frozen"):
             raise UserError(
                 f"{name} cannot be an expert, for it {'is meta-trained' if method.meta_trained else 'learns weights'}",
                 expected="methods such as icl, ct_kv and knn",
                 fix="Give a meta-trained model as --model: the experts then run on top of it.",
             )
-        return method.build(self.backbone, self.form, self.config.expert_options.get(name, {}))
+        backbone: AnyBackbone = self.backbone
+        if model:
+            method.check_kind(model)
+            given = BackboneConfig(model, device=str(self.backbone.device))
+            backbone = load_backbone(method.backbone_config(given, shared=True))
+        return method.build(backbone, self.form, self.config.expert_options.get(name, {}))
 
     def refusal(self, task: Task) -> str | None:
         found = (expert.refusal(task) for expert in self.experts)

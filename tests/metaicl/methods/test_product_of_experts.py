@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from backbones import make_frozen
+from backbones import make_encoder, make_frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from on_toys import TASKS, scores
@@ -53,6 +53,17 @@ def test_a_product_is_the_sum_of_its_experts_standardised_scores_in_any_order():
     ]
     expected = sum(np.array([standardised(row) for row in rows]) for rows in members)
     assert np.allclose(found, expected, atol=1e-6) and np.allclose(found, turned, atol=1e-9)
+
+
+def test_an_expert_may_run_on_a_sentence_encoder_whose_name_is_part_of_what_answers_depend_on():
+    method = product("icl", "prototypes@tiny-encoder")
+    alone = scores(method_class("prototypes").build(make_encoder(), PromptFormat()), EPISODE)
+    rest = scores(method.experts[0], EPISODE)
+    expected = sum(np.array([standardised(row) for row in rows]) for rows in (rest, alone))
+    assert np.allclose(scores(method, EPISODE), expected, atol=1e-5)
+    assert method.other_models({"experts": ["icl", "prototypes@tiny-encoder"]}) == ["tiny-encoder"]
+    with pytest.raises(UserError, match="icl runs on a causal language model, but tiny-encoder is a sentence encoder"):
+        product("icl@tiny-encoder", "knn")
 
 
 def test_an_expert_that_says_nothing_leaves_the_answers_to_the_other():
