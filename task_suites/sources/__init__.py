@@ -92,9 +92,9 @@ def open_suite(name: str) -> TaskSuite:
 
 
 def is_suite(name: str) -> bool:
-    """Return whether a name has the form of a suite's: a built-in one, a folder that is there, or something with a
-    colon."""
-    return name in BUILT_IN or ":" in name or Path(name).is_dir()
+    """Return whether a name has the form of a suite's: a built-in one, a folder or file that is there, or something
+    with a colon."""
+    return name in BUILT_IN or ":" in name or Path(name).exists()
 
 
 @dataclass(frozen=True)

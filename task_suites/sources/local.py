@@ -18,6 +18,7 @@ from task_suites.core.json_files import read_json_lines
 from task_suites.core.yaml_files import read_yaml
 from task_suites.example import Example
 from task_suites.sources.layouts import illustrations, object_of
+from task_suites.sources.rows import ENDINGS, how_to_open
 from task_suites.task import Task, TaskSuite
 
 EXAMPLE_KEYS = {field.name for field in fields(Example)}
@@ -47,7 +48,8 @@ def open_folder(folder: Path) -> TaskSuite:
             first requested, and their errors are raised then.
     """
     if not folder.is_dir():
-        raise UserError(f"no suite at {folder}", expected="a folder of task folders, or the name of a suite")
+        expected = "a folder of task folders, or the name of a suite"
+        raise UserError(f"no suite at {folder}", expected=expected, fix=_named_otherwise(folder))
     names = sorted(p.parent.name for p in folder.glob("*/task.yaml"))
     if missing := {p.parent.name for part in PARTS for p in folder.glob(f"*/{part}")} - set(names):
         raise UserError("task.yaml is missing", where=folder / min(missing), fix="See docs/data.md for the layout.")
@@ -61,6 +63,15 @@ def open_folder(folder: Path) -> TaskSuite:
         return TaskSuite(header.name, tasks, header.splits, header.description)
     except UserError as error:
         raise UserError(str(error), where=folder / "suite.yaml") from None
+
+
+def _named_otherwise(path: Path) -> str | None:
+    """Return by which name a file that was given as a folder is a suite; None where it is not one of rows or a YAML."""
+    if not path.is_file():
+        return None
+    if path.suffix in (".yaml", ".yml"):
+        return f"A YAML file about a table is named table:{path}."
+    return how_to_open(path) if path.suffix.lower() in ENDINGS else None
 
 
 @dataclass(frozen=True)

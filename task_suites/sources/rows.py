@@ -79,6 +79,23 @@ class FileRows:
         return kind
 
 
+def how_to_open(path: Path) -> str:
+    """Return the ending of an error about a file of rows that was named as a suite: the names that work."""
+    beside = path.with_suffix(".yaml")
+    lines = (
+        f"train: {json.dumps(path.name)}",
+        "input: COLUMN",
+        "output: COLUMN",
+        'labels: "*"   # without it: free text',
+    )
+    return (
+        "A file of rows needs a YAML file that says which column is what (docs/data.md). "
+        + "\n  ".join((f"Write {beside} with the lines", *lines))
+        + f"\nand name that: table:{beside}. Or say it in the name: "
+        + f'"hf:{path}?input=COLUMN&output=COLUMN&labels=*" (labels may also be a list, as labels=a,b).'
+    )
+
+
 def fingerprint(paths: Iterable[Path]) -> str:
     """16 hexadecimal digits of a SHA-256 over the bytes of files."""
     digest = hashlib.sha256()

@@ -18,14 +18,12 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside
 from task_suites.core.yaml_files import read_yaml
 from task_suites.example import Example, Form, labels_problem
-from task_suites.sources.cells import (
-    cell,
-)
+from task_suites.sources.cells import cell
 from task_suites.sources.dataset_rows import find_dataset
 from task_suites.sources.layouts import Item, divided, illustrations, make_suite, sound
 from task_suites.sources.local import CHOSEN
 from task_suites.sources.options import split_options
-from task_suites.sources.rows import FORMATS, FileRows, Row, Rows
+from task_suites.sources.rows import ENDINGS, FORMATS, FileRows, Row, Rows, how_to_open
 from task_suites.sources.table_columns import COLUMN_KEYS, TEXT, TEXTS, Columns
 from task_suites.task import DEFAULT_METRICS, META_SPLITS, METRICS, TASK_TYPES, Task, TaskSuite, default_type
 
@@ -71,9 +69,11 @@ def open_yaml(path: Path) -> TaskSuite:
     Raises:
         UserError: see `open_table`.
     """
-    config = read_yaml(path)
+    of_rows = path.suffix.lower() in ENDINGS
+    config = None if of_rows and path.suffix.lower() != ".json" and path.is_file() else read_yaml(path)
     if not isinstance(config, dict):
-        raise UserError("not a mapping", where=path, found=type(config).__name__, expected="key: value lines")
+        found, fix = ("rows", how_to_open(path)) if of_rows else (type(config).__name__, None)
+        raise UserError("not a mapping", where=path, found=found, expected="a YAML file of key: value lines", fix=fix)
     if "tasks" not in config:
         task = open_task(config, path.stem, path)
         return make_suite(task.name, [task], None, path)
@@ -248,8 +248,8 @@ class Reading:
                 raise UserError("the output is empty", where=where, found=repr(word), expected="a label", fix=fix)
         found = tuple(sorted(words))
         if not words:
-            expected = "rows with an output"
-            raise UserError("the train rows have no label", where=self.where, found="no row", expected=expected)
+            fix = "Fill in the column of the output."
+            raise UserError("the train rows have no label", where=self._files("train"), found="empty outputs", fix=fix)
         if len(found) < 2:
             raise UserError("the outputs are not labels", where=self.where, found=list(found), expected="two or more")
         if wrong := labels_problem(found):
@@ -260,8 +260,9 @@ class Reading:
     def examples(self, labels: tuple[str, ...], split: str) -> list[Example]:
         """Return the examples of a split, checked."""
         part = split if split in self.parts else "train"
-        examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, self.where, self._skipping())
-        return examples if "test" in self.parts else divided(examples, self.share, self.where, self.seed)[split]
+        files = self._files(part)
+        examples = sound(self._items(part, labels), labels, {"unsound": self.unsound}, files, self._skipping())
+        return examples if "test" in self.parts else divided(examples, self.share, files, self.seed)[split]
 
     def _items(self, part: str, labels: tuple[str, ...]) -> Iterator[Item]:
         names = self._names(part)
@@ -272,7 +273,20 @@ class Reading:
             yield where, example
 
     def _rows(self, part: str) -> Iterator[tuple[object, Row]]:
-        return islice(self.parts[part].read(self.columns.wanted()), self.limit)
+        """Yield the rows of a part, of which there must be one."""
+        rows = islice(self.parts[part].read(self.columns.wanted()), self.limit)
+        first = next(rows, None)
+        if first is None:
+            expected = f"at least one, for the examples of {self.where}"
+            raise UserError("no row", where=self._files(part), found="an empty table", expected=expected)
+        yield first
+        yield from rows
+
+    def _files(self, part: str) -> object:
+        """Return the files of a part, for an error about all of its rows; what heads the other errors where it has
+        none on this machine."""
+        rows = self.parts[part]
+        return ", ".join(map(str, rows.paths)) if isinstance(rows, FileRows) else self.where
 
     def _skipping(self) -> str:
         """Return how to leave out unsound rows, in the words of the file or command that gave the keys."""

@@ -242,7 +242,8 @@ def test_a_mistake_in_the_yaml_is_named(tmp_path, changes, message):
         ('text,mood\n"a,good\n', "not a table"),
         (b"text,mood\na,good\nb\xff,bad\n", "train.csv:3: not UTF-8"),
         ("text,mood\na\0,good\n", "train.csv:2: the text has a NUL character"),
-        ("", "no example"),
+        ("", "train.csv: no row; found an empty table"),
+        ("text,mood\n", "train.csv: no row; found an empty table"),
         ("text,mood\n" + "x" * 200_000 + ",good\n", "field larger than field limit"),
     ],
 )
