@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
@@ -74,7 +73,6 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
 
 def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> Results:
     """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
-    header.setdefault("command", "metaicl " + shlex.join(sys.argv[1:]))
     results = replace(ran.results(contenders, **header), folder=ran.folder)
     write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
@@ -115,11 +113,14 @@ def check_given(run: EvaluateRun) -> None:
 
 
 @one_process
-def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: TaskSuite | None = None) -> Results:
+def evaluate_run(
+    run: EvaluateRun, say: Callable[[str], None] = print, suite: TaskSuite | None = None, command: str = ""
+) -> Results:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder.
 
     Args:
         suite: the one that `run.suite` opens, where the caller has it open.
+        command: the command line that makes the results again; by default the one with the run's `config.yaml`.
     """
     started = time.monotonic()
     check_methods(run)
@@ -148,6 +149,7 @@ def evaluate_run(run: EvaluateRun, say: Callable[[str], None] = print, suite: Ta
         contenders,
         run.format,
         name=run.run_name or run.folder.name,
+        command=command or f"metaicl evaluate --config {shlex.quote(str(run.folder / 'config.yaml'))}",
         seconds=time.monotonic() - started,
         about={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,

@@ -26,7 +26,18 @@ class MethodOnModel:
 
     @classmethod
     def of(cls, given: str) -> MethodOnModel:
+        """Return the method that is `given` as NAME or NAME@MODEL.
+
+        Raises:
+            UserError: it is a path, but no trained method lies there.
+        """
         name, at, model = given.partition("@")
+        if "/" in name and ":" not in name:
+            raise UserError(
+                f"no trained method in the folder {name}",
+                expected="the folder of a run that is finished, or a method's name",
+                fix="Look at: metaicl runs list",
+            )
         return cls(given, name, model if at else None)
 
     @property

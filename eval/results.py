@@ -253,6 +253,12 @@ class Results:
         own["comparison"] = {role: name for role, name in asdict(self.comparison).items() if name is not None}
         return {"schema": SCHEMA, **own}
 
+    def __str__(self) -> str:
+        """The headline table as text."""
+        from eval.report.page import table
+
+        return table(self)
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return a table with one row a cell: what `Cell` has, the method's label, and the reason of a refused cell."""
         import pandas

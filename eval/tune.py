@@ -206,13 +206,13 @@ class Tuning:
             scores = trial_scores(self, settings, number, self.say if aloud else log.debug)
         except UserError as error:
             study.tell(trial, state=_failed())
-            self.say(f"  trial {number + 1}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
+            self.say(f"  trial {number}: {_shown(settings)}: failed ({str(error).splitlines()[0]})")
             _record(self.run.folder, number, settings, None, time.monotonic() - started)
             return
         trial.set_user_attr("scores", scores)
         study.tell(trial, fmean(scores.values()))
         _record(self.run.folder, number, settings, scores, time.monotonic() - started)
-        self.say(f"  trial {number + 1}: {_shown(settings)}: {100 * fmean(scores.values()):.1f}")
+        self.say(f"  trial {number}: {_shown(settings)}: {100 * fmean(scores.values()):.2f}")
 
 
 def trial_scores(tuning: Tuning, settings: Mapping[str, Any], number: int, say: Say) -> dict[str, float]:
@@ -289,11 +289,11 @@ def _chosen(study: Study, defaults: Mapping[str, Any], run: TuneRun) -> tuple[Fr
         fix = "Narrow the space, or lower rates."
         raise UserError(f"no trial of {run.method} ended well", where=run.folder, fix=fix)
     best = max(good, key=lambda t: (t.value or 0.0, -t.number))
-    sentence = f"trial {best.number + 1}, {100 * (best.value or 0.0):.1f} on meta-validation"
+    sentence = f"trial {best.number}, {100 * (best.value or 0.0):.2f} on meta-validation"
     first = next((t for t in good if t.params == defaults), best)
     if first is best or not within_error(best.user_attrs["scores"], first.user_attrs["scores"]):
         return best, sentence
-    own = f"the defaults, {100 * (first.value or 0.0):.1f} on meta-validation"
+    own = f"the defaults (trial {first.number}), {100 * (first.value or 0.0):.2f} on meta-validation"
     return first, f"{own}, within one standard error of {sentence}"
 
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from metaicl.inference.config import PredictRun
 from metaicl.training.config import TrainRun, suite_section
+from task_suites.core.errors import UserError
 from task_suites.core.flat import build, options_of
-from task_suites.sources import SuiteConfig
+from task_suites.sources import OpenedSuite, SuiteConfig
 from task_suites.task import TaskSuite
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def load_suite(suite: str | Sequence[str] = "embedded", **options: Any) -> TaskS
         UserError: there is no such suite, it cannot be read, or held-out examples lie in meta-training tasks.
     """
     names = [suite] if isinstance(suite, str) else list(suite)
-    return build(_Tasks, {"suite": names, **options}).suite.open()[0]
+    config = build(_Tasks, {"suite": names, **options}).suite
+    opened, _ = config.open()
+    return OpenedSuite(opened.name, opened.tasks, opened.splits, opened.description, config)
 
 
 @_with_options_of(lambda: TrainRun)
@@ -87,7 +90,8 @@ def train(
     """Meta-train one method on a suite's meta-training tasks and return the run.
 
     Args:
-        suite: a suite, or its name. One that is given as an object is recorded by its name and its fingerprints.
+        suite: a suite, or its name. One from `load_suite` is recorded with the options that opened it, so that the
+            config.yaml of the run trains it again; any other object is recorded by its name and its fingerprints.
         method: a name of `metaicl methods list`, or `package.module:Name`.
         model: a base model: a name of `metaicl models list`, a local folder or a hub name.
         output_dir: the run's folder. Unset: runs/NAME.
@@ -139,11 +143,16 @@ def evaluate(
     return run_evaluation(*_configured(_evaluation(), suite, given))
 
 
-def run_evaluation(config: EvaluateRun, suite: TaskSuite | None = None) -> Results:
-    """Compare by a configuration; `suite` is the one that it names, where it is open."""
+def run_evaluation(config: EvaluateRun, suite: TaskSuite | None = None, command: str = "") -> Results:
+    """Compare by a configuration.
+
+    Args:
+        suite: the one that the configuration names, where it is open.
+        command: the command line that makes the results again; by default the one with the run's `config.yaml`.
+    """
     from eval.evaluate import evaluate_run
 
-    return evaluate_run(config, suite=suite)
+    return evaluate_run(config, suite=suite, command=command)
 
 
 @_with_options_of(lambda: PredictRun)
@@ -177,8 +186,16 @@ def run_prediction(config: PredictRun, note: Callable[[str], None] = lambda text
 def _configured(
     cls: type[Config], suite: str | Sequence[str] | TaskSuite, given: Mapping[str, Any]
 ) -> tuple[Config, TaskSuite | None]:
-    """Return (the configuration, the suite where it is an object)."""
-    opened = suite if isinstance(suite, TaskSuite) else None
+    """Return (the configuration, the suite where it is an object).
+
+    Raises:
+        UserError: an option that chooses tasks is given with a suite that is open.
+    """
     named = {name: value for name, value in given.items() if value is not MISSING}
-    names = [opened.name] if opened else [suite] if isinstance(suite, str) else suite
-    return build(cls, {"suite": names, **named}), opened
+    if not isinstance(suite, TaskSuite):
+        return build(cls, {"suite": [suite] if isinstance(suite, str) else suite, **named}), None
+    if late := sorted(options_of(_Tasks).keys() & named.keys()):
+        what = f"{late[0]} chooses tasks, but the suite {suite.name} is open already"
+        raise UserError(what, fix=f"Give it to load_suite: load_suite(..., {late[0]}=...).")
+    config: Any = build(cls, {"suite": [suite.name], **named})
+    return (replace(config, suite=suite.config) if isinstance(suite, OpenedSuite) else config), suite

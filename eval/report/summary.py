@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from eval.refusals import gap_reasons, gap_sentence
@@ -116,7 +117,17 @@ def headline(results: Results, made: Sequence[Row]) -> str:
             said = f"{star.label} scores {size} points {'higher' if gain.mean > 0 else 'lower'} than {base.label}"
     where = f"over {count(len(tasks), 'held-out task')} and {count(len(seeds), 'seed')}"
     said = f"{said}, {where}, with k = {results.headline_k} demonstrations{f' on {model}' if model else ''}."
-    return " ".join(filter(None, [said, _also(results, made), gap_sentence(results)]))
+    return " ".join(filter(None, [said, _also(results, made), _below_chance(results, star), gap_sentence(results)]))
+
+
+def _below_chance(results: Results, star: Row) -> str:
+    """Return a sentence where the method of interest scores less than chance does on its tasks; else nothing."""
+    done = {cell.task for cell in star.cells}
+    chances = [task.chance for task in results.tasks if task.name in done]
+    known = [chance for chance in chances if chance is not None]
+    if star.mean is None or not known or len(known) < len(chances) or star.mean.mean >= 100 * fmean(known):
+        return ""
+    return f"Guessing scores {100 * fmean(known):.1f} on these tasks, which is more than {star.label} has."
 
 
 def _also(results: Results, made: Sequence[Row]) -> str:

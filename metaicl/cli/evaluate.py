@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from eval.config import EvaluateRun
@@ -13,7 +14,7 @@ def run(config: EvaluateRun) -> None:
     """Compare; exit status 3 where a cell has no score that should have one."""
     from eval.refusals import GAPS, gaps
 
-    if gaps(run_evaluation(config)):
+    if gaps(run_evaluation(config, command="metaicl " + shlex.join(sys.argv[1:]))):
         sys.exit(GAPS)
 
 

@@ -88,7 +88,7 @@ LEARNED = {
     "frozen": "nothing of the model's own weights",
     "lora": "adapters (LoRA)",
     "full": "all weights of the model",
-    None: "adapters (LoRA) or all weights of the model: --weights",
+    None: "whatever --weights says of the model's weights: adapters (LoRA), all, or none",
 }
 
 COMMAND = Command(Methods, run, "metaicl methods show fomaml", ("action", "name"))

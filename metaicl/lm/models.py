@@ -124,10 +124,19 @@ def resolve(name: str) -> str:
     if name.startswith((".", "/")) or name.count("/") > 1:
         raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
     if "/" not in name:
-        raise UserError(
-            f"no model {name!r}", fix=f"{nearest(name, MODELS)} Or give a folder or a hub name (owner/name)."
-        )
+        known = nearest(name, [*MODELS, *tiny.NAMES])
+        raise UserError(f"no model {name!r}", fix=f"{known} Or give a folder or a hub name (owner/name).")
+    if path.parent.is_dir() and not _is_cached(name):  # it looks like the name of a hub model, and is a path
+        fix = f"There is a folder {path.parent} here. For the hub's model of this name, work in another folder."
+        raise UserError(f"no folder {name}", expected="the folder of a run or of a model", fix=fix)
     return name
+
+
+def _is_cached(name: str) -> bool:
+    """Return whether a hub model lies in the cache of huggingface_hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def foundation(source: str) -> str:

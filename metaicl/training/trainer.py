@@ -79,7 +79,8 @@ class Trainer:
         if not self.tasks:
             why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
             found = f"{counted(len(tasks), 'task')}{why}"
-            raise UserError(f"no meta-training task that {method_config.name} serves", found=found)
+            fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
+            raise UserError(f"no meta-training task that {method_config.name} serves", found=found, fix=fix)
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"

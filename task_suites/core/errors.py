@@ -30,7 +30,8 @@ class UserError(ValueError):
         if expected is not None:
             parts.append(f"expected {expected}")
         message = "; ".join(parts)
-        super().__init__(f"{message}. {fix}" if fix else message)
+        end = "" if message.endswith((".", "?", "!")) else "."
+        super().__init__(f"{message}{end} {fix}" if fix else message)
 
 
 class UserTypeError(UserError, TypeError):

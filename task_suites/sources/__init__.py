@@ -250,3 +250,17 @@ def _minima(config: SuiteConfig, defaults: tuple[int, int]) -> tuple[int, int]:
     given = (config.min_train, config.min_test)
     train, test = (default if value is None else value for value, default in zip(given, defaults, strict=True))
     return train, test
+
+
+@dataclass(frozen=True)
+class OpenedSuite(TaskSuite):
+    """A suite that knows what opened it, so that a run can record how to open it again.
+
+    Attributes:
+        config: the options that it was opened by. A suite with other tasks (`replace_tasks`) does not have them.
+    """
+
+    config: SuiteConfig = field(default_factory=SuiteConfig)
+
+    def replace_tasks(self, change: Callable[[Task], Task | None]) -> TaskSuite:
+        return TaskSuite(self.name, self.tasks, self.splits, self.description).replace_tasks(change)

@@ -68,7 +68,7 @@ def test_the_defaults_stay_where_a_trial_is_better_by_chance_alone(run, monkeypa
     monkeypatch.setattr(tune_module, "trial_scores", lambda *given: next(values))
     said: list[str] = []
     assert tune_run(run, said.append)["learning_rate"] == TRAINER.learning_rate
-    assert "the defaults, 50.0 on meta-validation, within one standard error of trial 2, 55.0" in said[-1]
+    assert "the defaults (trial 0), 50.00 on meta-validation, within one standard error of trial 1, 55.00" in said[-1]
 
 
 def test_a_trial_that_is_better_on_every_task_is_chosen(run, monkeypatch):

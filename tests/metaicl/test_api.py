@@ -11,7 +11,7 @@ import pytest
 from toys import toy_suite
 
 import metaicl
-from metaicl.cli.main import command_of
+from metaicl.cli.main import command_of, main
 from task_suites.core.errors import UserError
 from task_suites.core.flat import options_of
 from task_suites.core.values import value_of
@@ -79,3 +79,39 @@ def test_a_mistake_is_the_error_of_the_command_line(tmp_path, options, message):
 def test_a_folder_without_a_training_is_no_run(tmp_path):
     with pytest.raises(UserError, match="not a training"):
         _ = metaicl.Run(tmp_path).identity
+
+
+def test_a_run_on_a_suite_that_was_loaded_records_how_to_load_it_again(tmp_path, capsys):
+    suite = metaicl.load_suite("toys:toy_suite", max_words=9, forms=["options"])
+    folder, compared = tmp_path / "mine", tmp_path / "compared"
+    metaicl.train(suite, max_steps=1, k=2, queries=2, output_dir=folder, **SMALL)
+    main(["train", "--config", str(folder / "config.yaml")])
+    assert f"The run in {folder} is finished" in capsys.readouterr().out
+    small = {"k": 2, "seeds": 1, "queries": 2, "output_dir": str(compared), **SMALL}
+    results = metaicl.evaluate(suite, methods=["random"], **small)
+    assert results.command == f"metaicl evaluate --config {compared / 'config.yaml'}"
+    main(results.command.split()[1:])
+    assert metaicl.Results.load(compared).cells == results.cells
+
+
+def test_an_option_that_chooses_tasks_comes_too_late_for_a_suite_that_is_open(tmp_path):
+    with pytest.raises(
+        UserError, match="max_words chooses tasks, but the suite toys is open already. Give it to load_suite"
+    ):
+        metaicl.train(toy_suite(), max_words=9, output_dir=tmp_path / "mine", **SMALL)
+
+
+def test_a_suite_with_other_tasks_than_it_was_opened_with_does_not_record_how_it_was_opened():
+    suite = metaicl.load_suite("toys:toy_suite")
+    assert suite.config.names == ["toys:toy_suite"]
+    assert not hasattr(suite.replace_tasks(lambda task: task), "config")
+
+
+@pytest.mark.parametrize("name", ["runs/nowhere", "runs/nowhere@tiny-random"])
+def test_a_run_that_is_missing_is_missed_before_a_hub_is_asked(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match=r"no trained method in the folder runs/nowhere; .* metaicl runs list"):
+        metaicl.evaluate(toy_suite(), methods=[name], **SMALL)
+    with pytest.raises(UserError, match="no folder runs/nowhere"):
+        metaicl.FewShotClassifier("runs/nowhere").fit(["one", "two"], ["odd", "even"])

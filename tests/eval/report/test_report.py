@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from pages import SCRIPT, Page, make
@@ -246,3 +247,10 @@ def test_a_report_is_replaced_whole_and_leaves_nothing_beside_it(run):
     first = page_of(folder)[0]
     assert page_of(folder)[0] == first
     assert {path.name for path in folder.iterdir()} == before | {"report.html", "report.md"}
+
+
+def test_a_score_below_chance_is_said_to_be(tmp_path):
+    results = make(tmp_path)
+    low = replace(results, tasks=tuple(replace(task, chance=0.9) for task in results.tasks))
+    assert "Guessing scores 90.0 on these tasks, which is more than" in headline(low, rows(low))
+    assert "Guessing" not in headline(results, rows(results))
