@@ -8,6 +8,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.models import kind_of
 from metaicl.methods import method_class
 from metaicl.training.checkpoint import trained_folder
+from task_suites.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def test_a_run_on_a_suite_that_was_loaded_records_how_to_load_it_again(tmp_path,
 
 def test_an_option_that_chooses_tasks_comes_too_late_for_a_suite_that_is_open(tmp_path):
     with pytest.raises(
-        UserError, match="max_words chooses tasks, but the suite toys is open already. Give it to load_suite"
+        UserError, match=r"max_words chooses tasks, but the suite .* is open already\. Give it to load_suite"
     ):
         metaicl.train(toy_suite(), max_words=9, output_dir=tmp_path / "mine", **SMALL)
 

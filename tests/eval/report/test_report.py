@@ -250,7 +250,8 @@ def test_a_report_is_replaced_whole_and_leaves_nothing_beside_it(run):
 
 
 def test_a_score_below_chance_is_said_to_be(tmp_path):
-    results = make(tmp_path)
+    make(tmp_path)
+    results = Results.load(tmp_path)
     low = replace(results, tasks=tuple(replace(task, chance=0.9) for task in results.tasks))
     assert "Guessing scores 90.0 on these tasks, which is more than" in headline(low, rows(low))
     assert "Guessing" not in headline(results, rows(results))
