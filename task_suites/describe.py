@@ -10,11 +10,14 @@ from itertools import accumulate
 
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import EpisodeSampler
+from task_suites.example import Example
 from task_suites.formats.chat import ChatTemplate
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.segments import Role, Segment
 from task_suites.task import META_SPLITS, TaskSuite
 
+LABELS_FROM_DATA = {"table": 'labels: "*"', "hf": "labels=*"}  # source -> what makes classes of a table's outputs
+MIN_ROWS, MAX_DIFFERENT = 10, 20  # a free-text task with more rows and fewer outputs may be one of classification
 Tokens = Callable[[str], Iterable[tuple[str, int]]]  # the tokens of a whole text, each with the character it ends at
 COLOURS: dict[Role, str] = {
     "instruction": "35",
@@ -42,6 +45,27 @@ def list_tasks(suite: TaskSuite) -> str:
     return "\n".join(lines)
 
 
+def forgotten_labels(suite: TaskSuite, names: Iterable[str] = ()) -> list[str]:
+    """Return a note for each task of a table that is free text, but has so few different outputs that its labels seem
+    to be forgotten.
+
+    Args:
+        names: the tasks that are read; none stands for all.
+    """
+    notes = []
+    for name in names or suite.tasks:
+        task = suite[name]
+        source = task.suite.partition(":")[0]
+        if source not in LABELS_FROM_DATA or task.type != "generation" or task.metric == "rouge_l":
+            continue
+        outputs = [example.output for part in ("train", "test") for example in task.examples(part)]
+        different = len(set(outputs))
+        if len(outputs) >= MIN_ROWS and 2 <= different <= min(MAX_DIFFERENT, len(outputs) // 2):
+            advice = f"for classification add {LABELS_FROM_DATA[source]}"
+            notes.append(f"{name}: {different} different outputs in {len(outputs)} rows: {advice}")
+    return notes
+
+
 def show_prompt(
     suite: TaskSuite,
     task_name: str,
@@ -51,8 +75,8 @@ def show_prompt(
     chat: ChatTemplate | None = None,
     tokens: Tokens | None = None,
 ) -> str:
-    """Return a prompt of the task with its parts coloured (on a terminal only), and above it which template was drawn
-    and which words stand for labels.
+    """Return a prompt of the task with its parts coloured (on a terminal only), above it which template was drawn and
+    which words stand for labels, and below it the options and the right answer.
 
     Args:
         form: the format; None is the direct one.
@@ -78,11 +102,20 @@ def show_prompt(
         return f"\033[{COLOURS[role]}m{text}\033[0m" if coloured else text
 
     legend = "  ".join(paint(role, role) for role in COLOURS)
-    answers = f"options: {', '.join(query.options)}" if query.options else f"answer: {form.written(query)}"
     about = [f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}", *_bound_lines(form)]
     head = "\n".join((*about, legend, "-" * 60, ""))
     shown = [paint(s.role, s.text) for s in segments] if tokens is None else _token_lines(segments, tokens, paint)
-    return f"{head}{''.join(shown)}\n{'-' * 60}\n{answers}"
+    return f"{head}{''.join(shown)}\n{'-' * 60}\n{_answer_lines(query, form)}"
+
+
+def _answer_lines(query: Example, form: PromptFormat) -> str:
+    """Return the options of a query, of which the prompt is shown with the first, and its right answer."""
+    written = form.written(query)
+    if not query.options:
+        return f"right answer: {written}"
+    right = query.output if written == query.output else f"{query.output} (written {written})"
+    accepted = f"; accepted too: {', '.join(query.accepted)}" if query.accepted else ""
+    return f"options, the first of them in the prompt: {', '.join(query.options)}\nright answer: {right}{accepted}"
 
 
 def _token_lines(segments: Sequence[Segment], tokens: Tokens, paint: Callable[[Role, str], str]) -> list[str]:

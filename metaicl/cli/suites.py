@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -128,6 +128,7 @@ def run_list(config: Suites, suite: TaskSuite) -> None:
     from task_suites.describe import list_tasks
 
     print(list_tasks(suite))
+    _print_notes(suite)
 
 
 def run_show(config: Suites, suite: TaskSuite) -> None:
@@ -136,10 +137,20 @@ def run_show(config: Suites, suite: TaskSuite) -> None:
 
     if not config.task:
         print(tree(suite))
+        _print_notes(suite)
         return
     chat = _chat_template(config.model) if config.format.chat else None
     tokens = _token_reader(config.model) if config.tokens else None
     print(show_prompt(suite, config.task, config.k, config.seed, config.format.resolved(), chat, tokens))
+    _print_notes(suite, [config.task])
+
+
+def _print_notes(suite: TaskSuite, names: Sequence[str] = ()) -> None:
+    """Say of which of these tasks, or of all, the labels seem to be forgotten."""
+    from task_suites.describe import forgotten_labels
+
+    for note in forgotten_labels(suite, names):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def run_export(config: Suites, suite: TaskSuite) -> None:

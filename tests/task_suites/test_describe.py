@@ -7,6 +7,8 @@ import sys
 
 import pytest
 from helpers import make_folder, write_task
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metaicl.lm.prompts import Prompt
 from task_suites.core.errors import UserError
@@ -61,7 +63,8 @@ def test_a_shown_prompt_is_the_one_that_a_model_gets(folder):
     body = text.split("-" * 60 + "\n")[1]
     demo = r"mood train item \d\nAnswer: (good|bad)\n\n"
     assert re.fullmatch(rf"({demo}){{2}}mood test item \d\nAnswer: good\n", body)
-    assert text.startswith("mood (classification, macro_f1); k=2, seed=0\n") and text.endswith("options: good, bad")
+    assert text.startswith("mood (classification, macro_f1); k=2, seed=0\n")
+    assert re.search(r"\nright answer: (good|bad)$", text)
     assert text == show(folder, "mood") != show(folder, "mood", seed=1)
 
 
@@ -106,9 +109,19 @@ def test_colours_are_for_terminals_alone_and_change_no_text(folder, monkeypatch)
     assert re.sub(r"\033\[[\d;]*m", "", coloured) == plain
 
 
-def test_under_a_prompt_stand_the_options_or_the_answer():
-    assert show("embedded", "kitchen_taste").splitlines()[-1] == "options: teal, moss, brick, pearl"
-    assert show("embedded", "office_repairs").splitlines()[-1].startswith("answer: ")
+@given(st.sampled_from(["kitchen_taste", "school_advice", "harbour_log", "office_repairs"]), st.integers(0, 99))
+def test_under_a_prompt_stand_the_options_and_the_right_answer(task, seed):
+    suite = open_suite("embedded")
+    (query,) = EpisodeSampler(seed, 2, 1).draw(suite[task], "test", 0).queries
+    lines = show_prompt(suite, task, 2, seed).split("-" * 60 + "\n")[-1].splitlines()
+    assert lines[-1] == f"right answer: {PromptFormat().of(suite[task]).written(query)}"
+    options = [f"options, the first of them in the prompt: {', '.join(query.options)}"] if query.options else []
+    assert lines[:-1] == options
+
+
+def test_a_right_answer_that_is_written_otherwise_is_shown_in_both_ways(folder):
+    lines = show_prompt(open_suite(folder), "mood", 2, 0, preset("letters")).splitlines()
+    assert re.fullmatch(r"right answer: (good \(written [AB]\)|bad \(written [AB]\))", lines[-1])
 
 
 @pytest.mark.parametrize("task", ["harbour_log", "school_advice", "office_repairs"])
