@@ -27,6 +27,15 @@ def test_links_to_pages_that_are_made_lead_to_one():
         assert set(linked) <= {f"{name}.md" for name in MADE_PAGES}, page
 
 
+def test_a_page_that_links_to_a_made_page_says_what_makes_it():
+    """In a clone that page is not there yet."""
+    pages = {
+        path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    }
+    linking = {name for name, text in pages.items() if re.search(r"\]\((docs/)?reference/", text)}
+    assert linking and not [name for name in linking if "`make docs`" not in pages[name]]
+
+
 def test_the_reference_has_every_command_and_every_method():
     pages = MADE["pages"]()
     assert re.findall(r"^## (.*)$", pages["commands"], re.MULTILINE) == list(COMMANDS)
