@@ -194,6 +194,8 @@ def _check_refusal(method: Method, task: Task) -> None:
 def _check_answers(method: Method, episode: Episode) -> None:
     task, support = episode.task, episode.support
     queries = [q.hidden() for q in episode.queries]
+    if task.form == "options":
+        _check_scores(method.adapt(task, support).scores(queries), queries)
     found = method.adapt(task, support).answers(queries)
     assert len(found) == len(queries), f"{task.form}: {len(found)} answers to {len(queries)} queries"
     for query, answer in zip(queries, found, strict=True):
@@ -206,6 +208,14 @@ def _check_answers(method: Method, episode: Episode) -> None:
     Guarded.read = False
     method.adapt(task, support).answers(guarded)
     assert not Guarded.read, f"{task.form}: a query's answer is read before it is scored"
+
+
+def _check_scores(scores: object, queries: Sequence[Example]) -> None:
+    """Check what a predictor gives for queries with options, before anything reads it."""
+    assert isinstance(scores, list) and len(scores) == len(queries), "scores are a list, one item a query"
+    for found, query in zip(scores, queries, strict=True):
+        right = isinstance(found, np.ndarray) and found.shape == (len(query.options or ()),)
+        assert right, f"a query's scores are a NumPy array with one number an option, but are {found!r}"
 
 
 def _check_answer(query: Example, answer: Answer) -> None:

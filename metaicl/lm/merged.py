@@ -79,8 +79,11 @@ def merge(model: Any, folder: str | Path) -> Any:
             fix="Name the folder in --methods, or give a model whose training learned adapters only.",
         )
     try:
-        with warnings.catch_warnings():  # what peft warns of is refused below, but for names that transformers gives up
-            warnings.simplefilter("ignore")
+        with (
+            warnings.catch_warnings()
+        ):  # missing weights are refused below; the other is a name that transformers gives up
+            warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             adapted = PeftModel.from_pretrained(model, str(folder))
     except (ValueError, RuntimeError) as error:
         raise UserError(

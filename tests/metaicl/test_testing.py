@@ -144,7 +144,18 @@ class Forgets(Sound):
         return super().logits(support, query) + self.salt * torch.arange(len(query.options))
 
 
+class OneNumber(Sound):
+    def adapt(self, task, support):
+        class Numbers(Predictor):
+            def scores(self, queries):
+                return [0.0 for _ in queries]
+
+        self.check_serves(task)
+        return Numbers()
+
+
 BROKEN = {
+    OneNumber: "scores are a NumPy array with one number an option, but are 0.0",
     ServesNothing: "serves none of the four forms",
     TakesAll: "adapt takes text although refusal says no",
     Drifts: "changes what is meta-learned: .'bias'",
