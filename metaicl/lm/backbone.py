@@ -73,6 +73,7 @@ class Backbone(nn.Module):
         self.own_implementation = "sdpa" if found in ours else found
         self.head: nn.Linear | None = None
         self.smooth = False  # whether second derivatives are wanted
+        self.reported_second_order = False  # whether it has been reported what they cost
         self.run_with("plain")
         self.choice = choice or selection.choose(self)
         self._follow(self.choice)

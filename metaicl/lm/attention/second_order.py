@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
 from task_suites.core.errors import UserError
@@ -42,8 +41,9 @@ def twice_differentiable(backbone: Backbone) -> Iterator[None]:
                 fix="Run it with --attn_implementation plain, or choose a first-order method.",
             )
         backbone.run_with("dense")
-    if before in ("tree", "flex"):
-        _report()
+    if before in ("tree", "flex") and not backbone.reported_second_order:
+        log.info("Second order: attention runs without fused kernels, which have one derivative")
+        backbone.reported_second_order = True
     outer, backbone.smooth = backbone.smooth, True
     try:
         with sdpa_kernel(SDPBackend.MATH):
@@ -52,9 +52,3 @@ def twice_differentiable(backbone: Backbone) -> Iterator[None]:
         backbone.smooth = outer
         if before == "flex":
             backbone.run_with("flex")
-
-
-@cache
-def _report() -> None:
-    """Report once what second derivatives cost."""
-    log.info("Second order: attention runs without fused kernels, which have one derivative")

@@ -17,8 +17,9 @@ from eval.config import BenchmarkRun, EvaluateRun, Protocol, TuneRun
 from eval.evaluate import evaluate_run
 from examples import examples
 from metaicl.cli.main import parse
-from metaicl.lm.backbone import Backbone
+from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.kinds import load_backbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.baselines.setfit_lm import SetFitLM
 from metaicl.methods.options import option_types
@@ -104,12 +105,14 @@ def test_rank_16_is_rank_16_also_where_it_is_the_general_default():
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_is_built_from_its_resolved_options_alone(name):
+    model = tiny.NAME if "causal" in method_class(name).backbones else tiny.ENCODER
+    learns = name != "setfit_lm" and model == tiny.NAME
     config = MethodConfig(
-        name, {}, tiny_config(lora_r=None, lora_layers=1 if name != "setfit_lm" else None), PromptFormat()
+        name, {}, tiny_config(model=model, lora_r=None, lora_layers=1 if learns else None), PromptFormat()
     )
     whole = config.resolved()
     assert whole.resolved() == whole
-    backbone = Backbone.load(whole.backbone)
+    backbone = load_backbone(whole.backbone)
     assert backbone.config == whole.backbone
     assert method_class(name).build(backbone, whole.format, whole.options).form == whole.format
 
@@ -191,6 +194,8 @@ def test_the_record_of_a_run_has_the_value_of_every_option(tmp_path):
     assert (recorded["lora_r"], recorded["lora_alpha"], recorded["target_modules"]) == (16, 32, "query-value")
     assert recorded["method_options"]["test_steps"] == 30 and recorded["method_options"]["inner_lr"] == 0.5
     assert recorded["warmup_steps"] == 10
-    assert None not in (*recorded.values(), *recorded["format"].values())
+    unset = {name for name, value in recorded.items() if value is None}
+    assert unset == {"min_train", "min_test"}  # each task has its own, by whether max_words took examples from it
+    assert None not in recorded["format"].values()
     assert card.options == recorded["method_options"]
     assert card.resolved() == card and card.backbone.lora_r == 16
