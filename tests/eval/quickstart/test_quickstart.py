@@ -81,6 +81,7 @@ def test_a_second_run_repeats_no_finished_step_and_says_the_same(told, tmp_path,
     assert numbers(quickstart(made(tmp_path))) == numbers(first)
 
 
+@pytest.mark.slow
 def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tmp_path):
     first = quickstart(replace(run, seeds=None, max_steps=2, finetune_cells=0))
     written = tmp_path / "q" / "config.yaml"

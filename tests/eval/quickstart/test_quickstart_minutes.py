@@ -98,7 +98,10 @@ def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
         assert summary.estimate_error <= 0.05  # one cell cannot separate a fixed part from one that grows
 
 
-@pytest.mark.parametrize(("speed", "size"), [(1.0, "large"), (2.7, "medium"), (4.0, "small"), (6.0, "tiny")])
+SPEEDS = [(1.0, "large"), *(pytest.param(*one, marks=pytest.mark.slow) for one in [(2.7, "medium"), (4.0, "small")])]
+
+
+@pytest.mark.parametrize(("speed", "size"), [*SPEEDS, (6.0, "tiny")])
 def test_a_slower_machine_gets_a_smaller_size_and_ends_in_time(machine, run, speed, size):
     machine.step, machine.cell = 2 * speed, speed
     summary = quickstart(run(minutes=2.5))
@@ -106,6 +109,7 @@ def test_a_slower_machine_gets_a_smaller_size_and_ends_in_time(machine, run, spe
     assert (summary.cut == []) == (size == "large") and summary.steps == TOYS[size].steps
 
 
+@pytest.mark.slow
 def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_that_can_be_repeated(
     machine, run, tmp_path, monkeypatch, capsys
 ):
@@ -145,6 +149,7 @@ def test_a_machine_that_stalls_within_a_comparison_leaves_the_last_one_that_is_c
     assert summary.size in ("small", "medium") and summary.seconds <= 180
 
 
+@pytest.mark.slow
 def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_out_that_work(machine, run, tmp_path):
     machine.step, machine.cell = 5.0, 5.0
     asked = {"max_steps": 4, "seeds": 3, "max_tasks": 2, "queries": 2, "finetune_cells": 0}
