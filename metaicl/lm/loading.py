@@ -16,7 +16,7 @@ from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.merged import base_of, holds_adapters, merge
 from metaicl.lm.models import KINDS, MODELS, Kind, resolve
-from metaicl.lm.weights import AGAIN, check_finite, check_loaded, damage_refused
+from metaicl.lm.weights import AGAIN, check_finite, check_loaded, damage_refused, refuse_unless_whole
 from task_suites.core.errors import UserError, nearest
 
 
@@ -62,7 +62,28 @@ def open_encoder(name: str) -> Any:
     with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError):
         model = SentenceTransformer(source, device="cpu")
     check_finite(model, source, _way_out(name, source))
+    if missing := _missing(model[0].auto_model, Path(source)):
+        refuse_unless_whole(source, _way_out(name, source), missing=missing)
     return model.float()
+
+
+def _missing(body: Any, folder: Path) -> list[str]:
+    """Return the tensors of an encoder that its file lacks, which transformers would initialise at random.
+
+    A pooler is not looked for, since sentence encoders pool the states of tokens. Weights used twice are stored once.
+    """
+    from safetensors import safe_open
+
+    file = next((path for path in sorted(folder.rglob("model.safetensors"))), None)
+    if file is None:  # a hub name, or weights in another form
+        return []
+    prefix = f"{getattr(body, 'base_model_prefix', '')}."
+    with safe_open(file, "pt") as tensors:
+        names = {name.removeprefix(prefix) for name in tensors.keys()}  # noqa: SIM118
+    state = body.state_dict()
+    stored = {state[name].data_ptr() for name in state.keys() & names}
+    lost = [n for n, t in state.items() if n not in names and t.data_ptr() not in stored]
+    return [name for name in lost if not name.startswith("pooler.")]
 
 
 @contextmanager
