@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from backbones import make_encoder, make_frozen, make_learnable, tiny_config
 from scipy.special import softmax
 from toys import choice_task, tag_task, text_task, toy_suite, toy_task
@@ -43,7 +45,18 @@ FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit_lm", *TUNED)}
 FAST["setfit"] = {"max_steps": 2, "learning_rate": 1e-3}
+# methods that differ from another one by a part: all that they promise is tried in `make slow`
+VARIANTS = {
+    *("icl_contextual", "icl_pmi", "ct_prompt", "prefix_tuning", "logistic_tfidf", "prototypes", "protonet_names"),
+    *("protonet_cosine", "matching_fce", "setfit_lm", "meta_sgd", "mtnet", "fomaml_icl", "transfer", "ict"),
+    *("metaicl_all_answers",),
+}
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
+
+
+def tried(names: Iterable[str]) -> list[Any]:
+    """Return the parameters of a test of every method: those that differ by a part are slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in names]
 
 
 def build(name: str, **options):

@@ -107,6 +107,7 @@ def drawn_in_order(order: list[int]) -> dict[int, str]:
     }
 
 
+@pytest.mark.slow
 def test_training_episodes_are_the_same_in_a_fresh_process_and_any_order():
     random.seed(5)
     expected = drawn_in_order([0, 1, 2, 3])

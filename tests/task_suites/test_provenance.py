@@ -97,6 +97,7 @@ def test_leaving_out_long_examples_is_no_change_of_the_data(folder, tmp_path):
     assert after.manifest["tasks"] == before.manifest["tasks"]
 
 
+@pytest.mark.slow
 def test_a_trained_method_is_not_evaluated_on_data_that_changed_since_its_training(folder, tmp_path):
     run = TrainRun(
         run_name="trained",

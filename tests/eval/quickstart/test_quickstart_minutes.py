@@ -90,6 +90,7 @@ def run(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
     for seconds in (0.25, 1.0):
         machine.step, machine.cell = seconds, 2 * seconds
@@ -135,6 +136,7 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
     assert second.size == summary.size and second.gain_points == summary.gain_points
 
 
+@pytest.mark.slow
 def test_a_machine_that_stalls_within_a_comparison_leaves_the_last_one_that_is_complete(machine, run, monkeypatch):
     machine.step = machine.cell = 1.0
     fill, cells = Comparison.fill, []

@@ -125,6 +125,7 @@ def test_the_versions_agree():
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from toys import toy_task
 

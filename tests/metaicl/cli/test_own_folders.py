@@ -52,7 +52,10 @@ def test_the_module_runs_and_finds_what_is_the_users_own(folder):
     assert "Mine" in done.stdout and (folder / "runs" / "comparison" / "report.html").is_file()
 
 
-@pytest.mark.parametrize("python", [["-m", "metaicl"], ["-m", "accelerate.commands.launch", "--cpu", "-m", "metaicl"]])
+LAUNCHED = pytest.param(["-m", "accelerate.commands.launch", "--cpu", "-m", "metaicl"], marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("python", [["-m", "metaicl"], LAUNCHED])
 def test_commands_answer_however_they_are_started(folder, python):
     (folder / "datasets").rename(folder / "kept")  # accelerate is started with -m here, and imports them itself
     (folder / "evaluate").rename(folder / "kept_too")

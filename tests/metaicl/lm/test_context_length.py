@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from on_toys import FAST, build
+from on_toys import FAST, build, tried
 from toys import tag_task, text_task, toy_task
 
 from metaicl.lm.backbone import Backbone
@@ -22,7 +22,7 @@ LONG = "word " * 200
 READ_NOTHING = ("random", "majority", "logistic_tfidf")
 READ_NO_DEMONSTRATIONS = ("zero_shot", "multitask", "label_names")
 ON_ENCODERS = {name for name in METHODS if "causal" not in method_class(name).backbones}  # tests of the encoder hold it
-every_method = pytest.mark.parametrize("name", sorted(set(METHODS) - {*READ_NOTHING, *ON_ENCODERS}))
+every_method = pytest.mark.parametrize("name", tried(sorted(set(METHODS) - {*READ_NOTHING, *ON_ENCODERS})))
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_every_method_refuses_a_query_beyond_the_context_by_its_length(name):
     assert len(predictor.answers(queries)) == 2  # and continues serving what fits
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {*READ_NOTHING, *READ_NO_DEMONSTRATIONS, *ON_ENCODERS}))
+@pytest.mark.parametrize("name", tried(sorted(set(METHODS) - {*READ_NOTHING, *READ_NO_DEMONSTRATIONS, *ON_ENCODERS})))
 def test_every_method_refuses_a_demonstration_beyond_the_context(name):
     method, e = build(name, **FAST.get(name, {})), drawn(toy_task())
     support = (lengthened(e.support[0]), *e.support[1:])
@@ -74,7 +74,7 @@ def test_texts_and_tags_keep_the_same_limit(name, make):
         predictor.answers([lengthened(e.queries[0]).hidden()])
 
 
-@pytest.mark.parametrize("name", sorted(n for n in METHODS if method_class(n).meta_trained))
+@pytest.mark.parametrize("name", tried(sorted(n for n in METHODS if method_class(n).meta_trained)))
 def test_training_keeps_the_same_limit(name):
     method, e = build(name, **FAST.get(name, {})), drawn(toy_task())
     from dataclasses import replace

@@ -115,6 +115,7 @@ class Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_scores_and_logits_of_a_fresh_process_are_those_before_saving(compared, kind):
     before, found, _ = compared
@@ -122,6 +123,7 @@ def test_scores_and_logits_of_a_fresh_process_are_those_before_saving(compared, 
     assert np.allclose(before[f"{kind} logits"], found[f"{kind} logits"], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TIED)
 def test_a_plain_merge_that_would_be_wrong_is_warned_of_and_the_note_says_how_it_is_right(compared, kind):
     before, found, said = compared
@@ -132,6 +134,7 @@ def test_a_plain_merge_that_would_be_wrong_is_warned_of_and_the_note_says_how_it
     assert all(name in line for name in TIED[kind].split(",") if name != "q_proj")
 
 
+@pytest.mark.slow
 def test_adapters_whose_merge_is_right_are_not_warned_of(compared):
     before, found, said = compared
     assert said["layers"] == said["full"] == []

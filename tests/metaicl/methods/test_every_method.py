@@ -12,7 +12,7 @@ import torch
 from backbones import double_backbone, make_encoder, tiny_config
 from helpers import launch_two
 from learning_toys import SHORT, certainty, copy_episode, cue_episode, meta_train, recipe, share_right
-from on_toys import FAST, INNER, TASKS, TRAINED, answers, fast, fresh_backbone, scores, trained
+from on_toys import FAST, INNER, TASKS, TRAINED, answers, fast, fresh_backbone, scores, trained, tried
 from scipy.special import softmax
 
 from eval import answering
@@ -39,8 +39,8 @@ from task_suites.episodes import Episode
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 
-every_method = pytest.mark.parametrize("name", sorted(METHODS))
-every_trained_method = pytest.mark.parametrize("name", TRAINED)
+every_method = pytest.mark.parametrize("name", tried(sorted(METHODS)))
+every_trained_method = pytest.mark.parametrize("name", tried(TRAINED))
 
 
 @every_method
@@ -145,7 +145,7 @@ VIRTUAL = ("prefix_tuning", "prompt_tuning")
 ONE_SIDED = ("zero_shot", "multitask", "majority", "label_names")
 
 
-@pytest.mark.parametrize("name", UNPROMPTED)
+@pytest.mark.parametrize("name", tried(UNPROMPTED))
 def test_adapting_beats_zero_steps_where_the_answer_is_in_the_support_set_alone(name):
     options, training = recipe(name)
     method = method_class(name).build(fresh_backbone(method_class(name)), SHORT, options)
@@ -191,7 +191,7 @@ def reader() -> Backbone:
 READERS = [name for name in PROMPTED if name not in ("icl_contextual", "icl_pmi")]
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", tried(READERS))
 def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its_prompt(name, reader):
     if name == "metaicl_channel":  # it scores inputs, and these are likelier after demonstrations
         method = method_class(name).build(Backbone.load(tiny_config(weights="full")), SHORT)
@@ -207,7 +207,7 @@ def test_a_prompt_with_demonstrations_beats_one_without_once_the_model_reads_its
     assert bare <= 0.5 and shown > bare + 0.12  # at least 0.24 more over five models and sets of episodes
 
 
-@pytest.mark.parametrize("name", [n for n in PROMPTED if n in INNER])
+@pytest.mark.parametrize("name", tried(n for n in PROMPTED if n in INNER))
 def test_gradient_steps_beat_none_where_both_have_the_demonstrations_in_the_prompt(name):
     """With a model that does not read its prompt."""
     backbone = fresh_backbone(method_class(name))

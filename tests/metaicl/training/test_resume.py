@@ -102,6 +102,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.slow
 def test_a_training_killed_at_any_change_of_its_files_ends_as_one_that_was_not(tmp_path):
     folder = tmp_path / "run"
     with snapshots(folder, tmp_path / "taken") as moments:

@@ -121,6 +121,7 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
     assert equal(load_method(tmp_path / "best").learned(), seen[1])
 
 
+@pytest.mark.slow
 def test_training_teaches_to_read_labels_off_the_demonstrations(tmp_path):
     config = replace(
         CONFIG, max_steps=80, queries=8, arbitrary_labels=0.0, lr_scheduler_type="constant", learning_rate=0.01

@@ -387,6 +387,7 @@ def test_an_object_is_found_by_its_name():
     assert load_named("task_suites.example:Example") is Example
 
 
+@pytest.mark.slow
 def test_sixty_real_tasks_open_sound_and_without_a_leak(realtasks):
     suite = open_suite(str(realtasks))
     suite.assert_no_leak()
