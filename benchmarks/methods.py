@@ -32,8 +32,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/ma
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from metaicl.lm.backbone import Backbone
-from metaicl.lm.config import BackboneConfig
+from metaicl.lm import tiny
+from metaicl.lm.config import ENCODER, BackboneConfig
+from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--train-task", default="", help="a meta-training task with fixed labels")
     parser.add_argument("--task", default="", help="the task that is adapted to")
     parser.add_argument("--methods", default="", help="names with commas; all by default")
+    parser.add_argument("--encoder", default=ENCODER, help="the model of methods that run on sentence encoders only")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -124,6 +126,7 @@ def main() -> None:
     k = queries = 16
     if given.quick:
         config, k, queries, given.repeats = BackboneConfig("tiny-random", dtype="float32", lora_layers=1), 4, 4, 1
+        given.encoder = tiny.ENCODER
     suite = open_suite(given.data)
     labelled = {s: [t for t in suite.split(s) if t.labels and t.form == "options"] for s in ("meta_train", "meta_test")}
     train_task = suite[given.train_task or labelled["meta_train"][0].name]
@@ -132,13 +135,14 @@ def main() -> None:
         EpisodeSampler(0, k, queries, max_classes=8).draw(train_task, "train", 0),
         EpisodeSampler(0, k, queries).draw(task, "test", 0),
     )
-    backbones: dict[BackboneConfig, Backbone] = {}
+    backbones: dict[BackboneConfig, AnyBackbone] = {}
     rows: dict[str, dict[str, float]] = {}
     for name in given.methods.split(",") if given.methods else METHODS:
         cls = method_class(name)
-        wanted = cls.backbone_config(config)
+        causal = "causal" in cls.backbones
+        wanted = cls.backbone_config(config if causal else BackboneConfig(given.encoder, dtype="float32"))
         if wanted not in backbones:
-            backbones[wanted] = Backbone.load(wanted)
+            backbones[wanted] = load_backbone(wanted)
         backbone = backbones[wanted]
         method = cls.build(backbone, PromptFormat()).to(backbone.device)
         if method.refusal(task):

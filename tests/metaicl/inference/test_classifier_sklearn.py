@@ -33,6 +33,7 @@ from sklearn.utils.validation import validate_data
 from examples import examples
 from metaicl import FewShotClassifier
 from metaicl.inference import opening
+from metaicl.lm import tiny
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Predictor
@@ -403,7 +404,8 @@ QUICK = ["zero_shot", "majority", "icl_contextual", "relation", "r2d2", "snail",
 def test_every_method_answers_behind_the_estimator(name, tmp_path):
     options = {"inner_steps": 1} if "inner_steps" in defaults_of(method_class(name).Config) else {}
     cls = method_class(name)
-    model, method = (trained(tmp_path / "run", name, **options), None) if cls.meta_trained else (SOURCE, name)
+    source = SOURCE if "causal" in cls.backbones else tiny.ENCODER
+    model, method = (trained(tmp_path / "run", name, **options), None) if cls.meta_trained else (source, name)
     instruction = "Name the kind." if method and cls.reads_prompts else ""
     classifier = FewShotClassifier(model, method, instruction).fit(TEXTS[:4], [2, 10] * 2)
     probabilities = classifier.predict_proba(QUERIES)
