@@ -478,6 +478,7 @@ def test_draws_are_the_ones_that_they_always_were(suite, setting):
     assert digest_of_draws(fixed_tasks(suite, None), setting) == FIXED_DRAWS[suite, setting]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", FIXED_SETTINGS)
 def test_draws_from_real_tasks_are_the_ones_that_they_always_were(realtasks, setting):
     assert digest_of_draws(fixed_tasks("realtasks", realtasks), setting) == FIXED_DRAWS["realtasks", setting]

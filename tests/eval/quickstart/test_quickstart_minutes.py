@@ -99,7 +99,7 @@ def test_the_estimate_is_what_a_steady_machine_takes(machine, run, tmp_path):
         assert summary.estimate_error <= 0.05  # one cell cannot separate a fixed part from one that grows
 
 
-SPEEDS = [(1.0, "large"), *(pytest.param(*one, marks=pytest.mark.slow) for one in [(2.7, "medium"), (4.0, "small")])]
+SPEEDS = [pytest.param(*one, marks=pytest.mark.slow) for one in [(1.0, "large"), (2.7, "medium"), (4.0, "small")]]
 
 
 @pytest.mark.parametrize(("speed", "size"), [*SPEEDS, (6.0, "tiny")])
