@@ -16,7 +16,7 @@ from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.merged import base_of, holds_adapters, merge
 from metaicl.lm.models import KINDS, MODELS, Kind, resolve
-from metaicl.lm.weights import AGAIN, check_finite, check_loaded, damage_refused, refuse_unless_whole
+from metaicl.lm.weights import AGAIN, check_loaded, damage_refused, not_finite, refuse_unless_whole
 from task_suites.core.errors import UserError, nearest
 
 
@@ -59,21 +59,24 @@ def open_encoder(name: str) -> Any:
         with _quiet():
             return tiny.tiny_encoder()
     source = resolve(name)
-    with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError):
+    with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError, KeyError):
         model = SentenceTransformer(source, device="cpu")
-    check_finite(model, source, _way_out(name, source))
-    if missing := _missing(model[0].auto_model, Path(source)):
-        refuse_unless_whole(source, _way_out(name, source), missing=missing)
+    lost, broken = _missing(model[0], Path(source)), not_finite(dict(model.named_parameters()))
+    refuse_unless_whole(source, _way_out(name, source), missing=lost, not_finite=broken)
     return model.float()
 
 
-def _missing(body: Any, folder: Path) -> list[str]:
-    """Return the tensors of an encoder that its file lacks, which transformers would initialise at random.
+def _missing(first: Any, folder: Path) -> list[str]:
+    """Return the tensors of an encoder's first module that its file lacks, which transformers would make at random.
 
-    A pooler is not looked for, since sentence encoders pool the states of tokens. Weights used twice are stored once.
+    Another kind of module (static embeddings) refuses such a file itself. A pooler is not looked for, since sentence
+    encoders pool the states of tokens. Weights used twice are stored once.
     """
     from safetensors import safe_open
 
+    body = getattr(first, "auto_model", None)
+    if body is None:
+        return []
     file = next((path for path in sorted(folder.rglob("model.safetensors"))), None)
     if file is None:  # a hub name, or weights in another form
         return []

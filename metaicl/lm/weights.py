@@ -94,15 +94,6 @@ def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], where: object,
     )
 
 
-def check_finite(model: torch.nn.Module, where: object, fix: str) -> None:
-    """Raise unless all weights of a model are finite.
-
-    Raises:
-        UserError: as `check_weights`.
-    """
-    refuse_unless_whole(where, fix, not_finite=not_finite(dict(model.named_parameters())))
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file.
 

@@ -109,8 +109,6 @@ def test_a_folder_of_sentence_transformers_is_known_and_opened_as_one(encoder, t
 
 
 def test_weights_that_are_cut_off_or_not_finite_are_refused(encoder, tmp_path):
-    from safetensors.torch import load_file, save_file
-
     folder = tmp_path / "saved"
     encoder.model.save(str(folder))
     weights = load_file(folder / "model.safetensors")
@@ -136,6 +134,21 @@ def test_an_encoder_that_lacks_a_tensor_is_refused_by_its_name_and_a_pooler_is_n
     save_file({n: t for n, t in tensors.items() if n != lost}, file, {"format": "pt"})
     with pytest.raises(UserError, match=f"the weights are not whole.*1 missing .*{lost}"):
         Encoder.load(tiny_config(model=str(tmp_path / "mine")))
+
+
+def test_static_embeddings_are_an_encoder_and_a_file_without_them_is_refused(encoder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    module = StaticEmbedding(encoder.tokenizer.backend_tokenizer, embedding_dim=6)
+    SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path / "static"))
+    again = Encoder.load(tiny_config(model=str(tmp_path / "static")))
+    assert again.width == 6 and again.embed(["a text", "another"]).shape == (2, 6)
+    file = next((tmp_path / "static").rglob("model.safetensors"))
+    tensors = load_file(file)
+    save_file({f"{name}_renamed": t for name, t in tensors.items()}, file, {"format": "pt"})
+    with pytest.raises(UserError, match="the weights are not whole"):
+        Encoder.load(tiny_config(model=str(tmp_path / "static")))
 
 
 def test_a_folder_without_weights_is_one_clear_error(tmp_path):
