@@ -25,7 +25,7 @@ FAMILIES = {  # the columns of the table of families, and the methods of each
     "in context, meta-trained": ("metaicl", "metaicl_channel", "ict", "multitask"),
     "gradients, meta-trained": (
         *("fomaml", "maml", "reptile", "meta_sgd", "tnet", "mtnet", "lstm_meta", "fomaml_icl", "maml_icl"),
-        *("platipus", "bmaml"),
+        *("platipus", "bmaml", "abmll"),
     ),
     "embeddings": (
         *("protonet", "protonet_cosine", "matching", "matching_fce", "relation", "r2d2", "lrd2", "snail"),

@@ -76,7 +76,7 @@ class Method(nn.Module, ABC):
     adapters: ClassVar[Mapping[str, Any]] = EMPTY
     required_format: ClassVar[Mapping[str, Any]] = EMPTY
     space: ClassVar[Space] = EMPTY
-    reads_prompts: ClassVar[bool] = True
+    reads_prompts: bool = True
     serves: frozenset[Form] = frozenset({"options"})
     order_free: bool = False
     dropped: int = 0

@@ -51,6 +51,7 @@ class Range:
 
 
 Count = Annotated[int, Range(least=1)]
+Folds = Annotated[int, Range(least=2)]
 Natural = Annotated[int, Range(least=0)]
 Whole = Annotated[int, Range(least=-(10**15), most=10**15)]  # a seed: torch takes no more than 64 bits
 Finite = Annotated[float, Range()]

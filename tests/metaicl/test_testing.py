@@ -25,6 +25,7 @@ OPTIONS = {
     "lstm_meta": {"inner_steps": 1},
     "setfit": {"max_steps": 1},
     "platipus": {**STEPS, "members": 2},
+    "abmll": {**STEPS, "members": 2},
     "bmaml": {**STEPS, "particles": 2, "inner_lr": 0.1},
 }
 

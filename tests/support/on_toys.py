@@ -43,7 +43,9 @@ TUNED = ("ct_kv", "ct_prompt", "prefix_tuning", "prompt_tuning", "ttt")  # they 
 FAST: dict[str, dict[str, Any]] = {name: {"inner_steps": 2, "test_steps": None} for name in INNER}
 FAST["platipus"] |= {"inner_steps": 1, "members": 2}
 FAST["bmaml"] |= {"inner_steps": 1, "particles": 2}
+FAST["abmll"] |= {"inner_steps": 1, "members": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit_lm", *TUNED)}
+FAST["stacking"] = {"ridge": 100.0}  # else the random model's in-context learning gets no weight
 FAST["setfit"] = {"max_steps": 2, "learning_rate": 1e-3}
 # methods that differ from another one by a part: all that they promise is tried in `make slow`
 VARIANTS = {

@@ -15,11 +15,8 @@ from typing import Any
 import numpy as np
 
 from metaicl.lm.backbone import Backbone
-from metaicl.lm.config import BackboneConfig
-from metaicl.lm.kinds import AnyBackbone, load_backbone
-from metaicl.methods import method_class
 from metaicl.methods.base import Method
-from metaicl.methods.metric.embedding import ABSENT
+from metaicl.methods.baselines.experts import build_expert, other_models, standardised
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError, nearest
 from task_suites.example import Example
@@ -60,29 +57,12 @@ class ProductOfExperts(Method):
             )
         for name in config.expert_options.keys() - {*config.experts, *self.Config().expert_options}:
             raise UserError(f"options for {name!r}, which is not an expert", fix=nearest(name, config.experts))
-        self.experts = [self._expert(name) for name in config.experts]
+        self.experts = [build_expert(name, backbone, form, config.expert_options) for name in config.experts]
         self.order_free = all(expert.order_free for expert in self.experts)
 
     @classmethod
     def other_models(cls, options: Mapping[str, Any]) -> list[str]:
-        return [model for name in options.get("experts", ()) if (model := name.partition("@")[2])]
-
-    def _expert(self, name: str) -> Method:
-        """Return one of the methods."""
-        registered, _, model = name.partition("@")
-        method = method_class(registered)
-        if method.meta_trained or method.weights not in (None, "frozen"):
-            raise UserError(
-                f"{name} cannot be an expert, for it {'is meta-trained' if method.meta_trained else 'learns weights'}",
-                expected="methods such as icl, ct_kv and knn",
-                fix="Give a meta-trained model as --model: the experts then run on top of it.",
-            )
-        backbone: AnyBackbone = self.backbone
-        if model:
-            method.check_kind(model)
-            given = BackboneConfig(model, device=str(self.backbone.device))
-            backbone = load_backbone(method.backbone_config(given, shared=True))
-        return method.build(backbone, self.form, self.config.expert_options.get(name, {}))
+        return other_models(options.get("experts", ()))
 
     def refusal(self, task: Task) -> str | None:
         found = (expert.refusal(task) for expert in self.experts)
@@ -109,16 +89,9 @@ class ProductPredictor(Predictor):
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         found = [member.scores(queries) for member in self.members]
         self.dropped = max(member.dropped for member in self.members)
-        return [np.sum([standardised(scores) for scores in each], axis=0) for each in zip(*found, strict=True)]
+        return [self.combined(each) for each in zip(*found, strict=True)]
 
-
-def standardised(scores: np.ndarray) -> np.ndarray:
-    """Scores `[options]` at mean 0 and standard deviation 1; zeros where they do not differ. `ABSENT` counts as the
-    lowest of the others."""
-    known = scores[scores > ABSENT]
-    if not len(known):
-        return np.zeros_like(scores)
-    centred = np.maximum(scores, known.min())
-    centred = centred - centred.mean()
-    spread = centred.std()
-    return centred / spread if spread > 1e-12 * max(1.0, float(np.abs(known).max())) else np.zeros_like(scores)
+    def combined(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the scores `[options]` of a query from those of each member."""
+        total: np.ndarray = np.sum([standardised(each) for each in scores], axis=0)
+        return total

@@ -18,10 +18,12 @@ from scipy.special import softmax
 from eval import answering
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import METHODS, method_class
+from metaicl.methods.baselines.auto import Auto
 from metaicl.methods.baselines.chance import MajorityAnswer, RandomAnswer
+from metaicl.methods.baselines.experts import standardised
 from metaicl.methods.baselines.finetune import FineTune
 from metaicl.methods.baselines.logistic import TfidfLogistic
-from metaicl.methods.baselines.product_of_experts import ProductOfExperts, standardised
+from metaicl.methods.baselines.product_of_experts import ProductOfExperts
 from metaicl.methods.baselines.setfit import SetFit
 from metaicl.methods.baselines.setfit_lm import SetFitLM
 from metaicl.methods.gradient.base import GradientMethod
@@ -218,7 +220,11 @@ def test_gradient_steps_beat_none_where_both_have_the_demonstrations_in_the_prom
 
 # -- zero steps are the named special case ------------------------------------------------------------------------
 
-STILL = {"platipus": {"inner_lr": 0.0, "spread": 1e-30}, "bmaml": {"spread": 0.0}}  # a start of no width
+STILL = {
+    "abmll": {"spread": 1e-30},
+    "platipus": {"inner_lr": 0.0, "spread": 1e-30},
+    "bmaml": {"spread": 0.0},
+}  # a start of no width
 
 
 @every_method
@@ -254,6 +260,9 @@ def test_zero_steps_are_the_named_special_case(name):
         assert (scores(method, e, ()) == ABSENT).all()
     elif isinstance(method, MajorityAnswer):
         assert not scores(method, e, ()).any()
+    elif isinstance(method, Auto):  # those of the candidate that it likes best
+        product = ProductOfExperts.build(backbone, PromptFormat()).double()
+        assert np.allclose(scores(method, e, ()), scores(product, e, ()), rtol=0, atol=1e-12)
     elif isinstance(method, ProductOfExperts):  # theirs
         alone = [np.array([standardised(row) for row in scores(expert, e, ())]) for expert in method.experts]
         assert np.allclose(scores(method, e, ()), sum(alone), rtol=0, atol=1e-9)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from on_toys import TASKS, scores
 
 from metaicl.methods import method_class
-from metaicl.methods.baselines.product_of_experts import standardised
+from metaicl.methods.baselines.experts import standardised
 from metaicl.methods.metric.embedding import ABSENT
 from metaicl.testing import draw
 from task_suites.core.errors import UserError
