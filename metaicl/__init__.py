@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from eval.results import Results
     from metaicl.api import evaluate, load_suite, predict, train
     from metaicl.inference.classifier import FewShotClassifier
+    from metaicl.inference.sequences import FewShotGenerator, FewShotTagger
     from metaicl.methods.base import Method
     from metaicl.methods.predictor import Predictor
     from metaicl.training.finished import Run
@@ -25,6 +26,8 @@ __all__ = [
     "EpisodeSampler",
     "Example",
     "FewShotClassifier",
+    "FewShotGenerator",
+    "FewShotTagger",
     "Method",
     "Predictor",
     "PromptFormat",
@@ -42,6 +45,7 @@ __all__ = [
 _PLACES = {
     **dict.fromkeys(("evaluate", "load_suite", "predict", "train"), "metaicl.api"),
     "FewShotClassifier": "metaicl.inference.classifier",
+    **dict.fromkeys(("FewShotGenerator", "FewShotTagger"), "metaicl.inference.sequences"),
     "Method": "metaicl.methods.base",
     "Predictor": "metaicl.methods.predictor",
     "Results": "eval.results",

@@ -5,24 +5,21 @@ FewShotClassifier().fit(["Lovely food.", "Cold soup."], ["good", "bad"]).predict
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.opening import MethodSource
+from metaicl.inference.estimator import FewShotEstimator
 from metaicl.inference.validation import as_labels, as_texts, label_texts
-from task_suites.core.errors import UserError, UserTypeError, counted
+from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
 
 
-class FewShotClassifier(ClassifierMixin, BaseEstimator):
+class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     """Classifies texts from a few labelled ones, as a scikit-learn estimator.
 
     Classifiers of one model share it in memory, so cross-validation loads it once. A pickled classifier holds the name
@@ -37,23 +34,15 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             first, which changes their order in a prompt and what else a method derives from it (the part that
             fine-tuning keeps for early stopping). Nothing else is random: the same demonstrations in the same order
             give the same answers.
+        method_options: options of the method, such as {"shown": 16, "selection": "nearest"}: where there are more
+            demonstrations than fit into a prompt, each query is shown the 16 nearest. Without, a prompt that does not
+            fit is refused.
 
     Attributes:
         classes_: the labels, sorted, in the dtype of `y`.
         predictor_: the method that has learned from the demonstrations.
+        demonstrations_: what it was given, in the order given: (texts, labels).
     """
-
-    def __init__(
-        self,
-        model: str | os.PathLike[str] = "smollm2-135m",
-        method: str | None = None,
-        instruction: str = "",
-        random_state: int | np.random.RandomState | None = None,
-    ):
-        self.model = model
-        self.method = method
-        self.instruction = instruction
-        self.random_state = random_state
 
     def fit(self, X: Iterable[str], y: Any) -> FewShotClassifier:
         """Learn from texts `X` and their labels `y`; meta-learned weights stay as they are.
@@ -67,21 +56,36 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
                 in a prompt, or a prompt beyond the model's context.
             UserTypeError: a `TypeError`: something that is not a text or a label.
         """
-        self._check_parameters()
+        return self._fit(as_texts(X), as_labels(y), None)
+
+    def partial_fit(self, X: Iterable[str], y: Any, classes: Any = None) -> FewShotClassifier:
+        """Add demonstrations to those learned from so far. States of a prompt that begins alike are used again.
+
+        Args:
+            classes: labels that exist, also those without a demonstration so far. Labels of `y` need not be named.
+
+        Raises:
+            UserError: as `fit`.
+        """
         texts, labels = as_texts(X), as_labels(y)
+        if before := getattr(self, "demonstrations_", None):
+            texts, labels = [*before[0], *texts], as_labels([*before[1].tolist(), *labels.tolist()])
+        return self._fit(texts, labels, getattr(self, "classes_", None) if classes is None else as_labels(classes))
+
+    def _fit(self, texts: list[str], labels: np.ndarray, more: np.ndarray | None) -> FewShotClassifier:
+        self._check_parameters()
         if not texts or len(texts) != len(labels):
             found = f"{counted(len(texts), 'text')} and {counted(len(labels), 'label')}"
             raise UserError("fit needs texts and as many labels", found=found)
-        classes, numbers = np.unique(labels, return_inverse=True)
+        every = labels if more is None else as_labels([*labels.tolist(), *more.tolist()])
+        classes = np.unique(every)
         if len(classes) < 2:
             raise UserError("fit needs at least two classes", found=f"1 class, {classes.tolist()[0]!r}")
         names = label_texts(classes)
-        support = [Example(text, names[number], names) for text, number in zip(texts, numbers, strict=True)]
-        if self.random_state is not None:
-            support = [support[i] for i in check_random_state(self.random_state).permutation(len(support))]
-        source = MethodSource.find(os.fspath(self.model), self.method, bool(self.instruction))
-        self.predictor_ = FittedMethod(source, support, names, self.instruction)
+        pairs = zip(texts, np.searchsorted(classes, labels), strict=True)
+        self._learn([Example(text, names[number], names) for text, number in pairs], names)
         self.classes_ = classes
+        self.demonstrations_ = (texts, labels)
         return self
 
     def predict(self, X: Iterable[str]) -> np.ndarray:
@@ -108,14 +112,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "predictor_")
         return self.predictor_.scores(as_texts(X))
 
-    def _check_parameters(self) -> None:
-        for name, types, expected in (
-            ("model", (str, os.PathLike), "a name or a folder"),
-            ("method", (str, type(None)), "the name of a method, or None"),
-            ("instruction", (str,), "a line of text"),
-        ):
-            if not isinstance(value := getattr(self, name), types):
-                raise UserTypeError(f"{name} has a wrong type", found=f"{value!r:.60}", expected=expected)
+    def _query(self, X: Any) -> Example:
+        (text,) = as_texts([X])
+        return Example(text, None, self.predictor_.labels)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

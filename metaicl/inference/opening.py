@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.models import MODELS, kind_of
 from metaicl.methods import method_class
-from metaicl.methods.base import Method
+from metaicl.methods.base import EMPTY, Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
 from task_suites.core.errors import UserError, refuse_half_characters
 from task_suites.example import Example
@@ -24,11 +27,16 @@ ON_ENCODER = "prototypes_names"  # the method on a sentence encoder where none i
 SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a file of weights
 
 
-def open_method(model: str, method: str | None = None, instructed: bool = False) -> Method:
+def open_method(
+    model: str, method: str | None = None, instructed: bool = False, options: Mapping[str, Any] = EMPTY
+) -> Method:
     """Return a trained method from its folder (a run's folder or its best/), or a method by name on a plain backbone.
+
+    Methods by name on the same model share its weights in memory.
 
     Args:
         instructed: whether an instruction is given, which then heads the prompts.
+        options: of the method; for a trained one those that differ from its own, such as `shown`.
 
     Raises:
         UserError: no such model or method, a method that needs meta-training, or a checkpoint of another method.
@@ -36,7 +44,22 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
     if folder := trained_folder(model):
         if method is not None:
             raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
-        return _instructable(load_method(folder), f"the method in {folder}", instructed)
+        return _instructable(load_method(folder, options=options), f"the method in {folder}", instructed)
+    config = plain_config(model, method, instructed, options)
+    backbone = _backbones.get(config.backbone)
+    built = config.build(backbone)
+    _backbones[config.backbone] = built.backbone
+    return _instructable(built, f"method {config.name}", instructed)
+
+
+def plain_config(
+    model: str, method: str | None, instructed: bool = False, options: Mapping[str, Any] = EMPTY
+) -> MethodConfig:
+    """Return what builds a method that needs no meta-training on a plain backbone.
+
+    Raises:
+        UserError: no such method, or one that needs meta-training.
+    """
     name = (ON_ENCODER if kind_of(model) == "encoder" else "icl") if method is None else method
     cls = method_class(name)
     if cls.meta_trained:
@@ -44,9 +67,7 @@ def open_method(model: str, method: str | None = None, instructed: bool = False)
             f"method {name} is meta-trained before use", fix="Give the folder of a trained run as the model."
         )
     form = PromptFormat(instruction=True) if instructed else PromptFormat()
-    return _instructable(
-        MethodConfig(name, {}, BackboneConfig(model=model), form).build(), f"method {name}", instructed
-    )
+    return MethodConfig(name, dict(options), BackboneConfig(model=model), form).resolved()
 
 
 def _instructable(method: Method, name: str, instructed: bool) -> Method:
@@ -65,6 +86,7 @@ class MethodSource:
         model: a registry or hub name, or the absolute path of a folder.
         method: as in `open_method`.
         instructed: as in `open_method`.
+        options: as in `open_method`, as JSON.
         fingerprint: of the folder's files, so that a changed folder is noticed; empty for a name.
     """
 
@@ -72,15 +94,19 @@ class MethodSource:
     method: str | None
     fingerprint: str
     instructed: bool = False
+    options: str = "{}"
 
     @classmethod
-    def find(cls, model: str, method: str | None = None, instructed: bool = False) -> MethodSource:
+    def find(
+        cls, model: str, method: str | None = None, instructed: bool = False, options: Mapping[str, Any] = EMPTY
+    ) -> MethodSource:
         """Return the source of a method now."""
+        given = json.dumps(dict(options), sort_keys=True)
         named = model in (*tiny.NAMES, *MODELS)
         folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
-            return cls(model, method, "", instructed)
-        return cls(str(folder.resolve()), method, _fingerprint(folder), instructed)
+            return cls(model, method, "", instructed, given)
+        return cls(str(folder.resolve()), method, _fingerprint(folder), instructed, given)
 
     def open(self) -> Method:
         """Return the method, which all who open the same source in this process share while somebody holds it; the last
@@ -90,7 +116,8 @@ class MethodSource:
             UserError: `open_method`'s, or the folder is gone or no longer what it was.
         """
         with LOCK:
-            if self.fingerprint and self != MethodSource.find(self.model, self.method, self.instructed):
+            options = json.loads(self.options)
+            if self.fingerprint and self != MethodSource.find(self.model, self.method, self.instructed, options):
                 raise UserError(
                     "the model changed after fit",
                     where=self.model,
@@ -100,14 +127,24 @@ class MethodSource:
                 )
             method = _open.get(self)
             if method is None:
+                kept = self._backbone()
                 _last.clear()  # before the next one is loaded, so that two need not fit into memory
-                method = _open[self] = open_method(self.model, self.method, self.instructed)
+                method = _open[self] = open_method(self.model, self.method, self.instructed, options)
+                del kept
             _last[:] = [method]
             return method
+
+    def _backbone(self) -> AnyBackbone | None:
+        """Return the backbone that is open and serves this method too."""
+        if trained_folder(self.model):
+            return None
+        config = plain_config(self.model, self.method, self.instructed, json.loads(self.options))
+        return _backbones.get(config.backbone)
 
 
 LOCK = threading.RLock()  # one at a time: a method's layers carry state while they run
 _open: WeakValueDictionary[MethodSource, Method] = WeakValueDictionary()
+_backbones: WeakValueDictionary[BackboneConfig, AnyBackbone] = WeakValueDictionary()
 _last: list[Method] = []
 
 
@@ -116,6 +153,7 @@ def close_methods() -> None:
     with LOCK:
         _last.clear()
         _open.clear()
+        _backbones.clear()
 
 
 def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: str = "") -> Task:

@@ -73,6 +73,10 @@ class Prompt:
         """Return the tokens after the stable ones, of the prompt continued by `more`."""
         return self._beginning.rest(more).ids
 
+    def forget_questions(self) -> None:
+        """Drop the encoded questions, each of which serves several answers, so that a kept prompt stays small."""
+        self._questions.clear()
+
     def branch(self, segments: Sequence[Segment]) -> Branch:
         """Return the prompt continued by a query and an answer, of whose segments the scored one is the last."""
         question = joined(takewhile(lambda segment: not segment.scored, segments))
@@ -166,6 +170,7 @@ def fit(
     branches: Sequence[Sequence[Sequence[Segment]]] = (),
     overflow: Overflow = "refuse",
     reserved: int = 0,
+    whole: Prompt | None = None,
 ) -> Fitted:
     """Return the prompt of a support set, encoded with the queries' branches.
 
@@ -175,12 +180,14 @@ def fit(
     Args:
         branches: for each query, the segments of each answer; or of the question only, if an answer is generated.
         reserved: tokens that are kept free after each branch for the answer that is generated.
+        whole: the prompt of the whole support set, where it was made before.
 
     Raises:
         TooLong: the prompt does not fit and `overflow` is "refuse", or a query by itself does not fit.
     """
     for kept in range(len(support), -1, -1):
-        prompt = Prompt(backbone, form, task, support[:kept])
+        known = whole if kept == len(support) else None
+        prompt = known or Prompt(backbone, form, task, support[:kept])
         encoded = [[prompt.branch(segments) for segments in options] for options in branches]
         longest = max((len(b.ids) for options in encoded for b in options), default=len(prompt.rest()))
         length = len(prompt.stable) + longest + reserved

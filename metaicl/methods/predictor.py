@@ -35,6 +35,18 @@ class Predictor:
     def prepare(self) -> None:
         """Do now what serves all queries to come, where it was put off (a prompt's states), so that it can be timed."""
 
+    def continue_from(self, other: Predictor) -> None:
+        """Take what can be used again from a predictor of the same method and a support set that begins alike."""
+
+    @property
+    def state_bytes(self) -> int:
+        """The memory of what `prepare` keeps, in bytes, where it is more than a little."""
+        return 0
+
+    def answer_logprobs(self, queries: Sequence[Example], answers: Sequence[str]) -> list[float]:
+        """Return the log-probability of one answer text a query, summed over its tokens."""
+        raise UserError(f"{type(self).__name__} gives no probabilities of texts", fix="Use an in-context method.")
+
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Return one array `[options]` a query; higher is better. All queries have options."""
         raise UserError(f"{type(self).__name__} does not score options")

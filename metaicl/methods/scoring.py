@@ -20,7 +20,7 @@ import torch
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import PromptTree, pack
-from metaicl.lm.prompts import Branch, Fitted, Overflow, fit
+from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
@@ -112,20 +112,43 @@ class PromptScorer(Predictor):
         self.length = length_rule(form, length)
         self.dropped = 0
         self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states
+        self._whole: Prompt | None = None  # the prompt of the whole support set
         self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration subtracts, by the list of options
 
     @torch.no_grad()
     def prepare(self) -> None:
-        """Run the prompt's prefix (of a prompt that shares it)."""
+        """Run the prompt's prefix (of a prompt that shares it), and what calibrates the task's labels."""
         prefix = self._prefix(self._fit())
         if prefix and self.backbone.shares(len(prefix)):
             with self._states(prefix):
                 pass
+        if self.task.labels and self.calibration != "none":
+            self._scores_and_priors([], [self.task.labels])
+
+    def continue_from(self, other: Predictor) -> None:
+        """Take the states of a beginning that both prompts share from another scorer of the same weights."""
+        if isinstance(other, PromptScorer) and other.backbone is self.backbone and other.params is self.params:
+            self._kept = other._kept
+
+    @property
+    def state_bytes(self) -> int:
+        return cache_bytes(self._kept[1])
+
+    @torch.no_grad()
+    def answer_logprobs(self, queries: Sequence[Example], answers: Sequence[str]) -> list[float]:
+        summed = copy(self)
+        summed.length = "sum"
+        branches = [[self.form.branch(q, a)] for q, a in zip(queries, answers, strict=True)]
+        return [float(scores[0]) for scores in summed._scores(queries, branches)]
 
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Return one float array `[options]` a query, in their order: higher is more likely."""
-        new = [o for o in dict.fromkeys(q.options or () for q in queries) if o not in self._priors]
+        return self._scores_and_priors(queries, [q.options or () for q in queries])
+
+    def _scores_and_priors(self, queries: Sequence[Example], lists: Sequence[tuple[str, ...]]) -> list[np.ndarray]:
+        """Return the queries' scores, after the priors of those lists of options that have none yet are known."""
+        new = [o for o in dict.fromkeys(lists) if o not in self._priors]
         crossed = [o for o in new if self._crosses(o)]
         texts = () if self.form.channel else BLANKS[self.calibration]  # a channel prompt scores the query
         blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
@@ -133,7 +156,7 @@ class PromptScorer(Predictor):
         found = self._scores([*queries, *chain(*blanks.values())])
         if self._priors and self.dropped != before:  # given other demonstrations than these queries
             self._priors = {}
-            return self.scores(queries)
+            return self._scores_and_priors(queries, lists)
         rest = iter(found[len(queries) :])
         for options, asked in blanks.items():
             prior = list(islice(rest, len(asked)))
@@ -155,12 +178,17 @@ class PromptScorer(Predictor):
             start, stop = fold * len(shown) // folds, (fold + 1) * len(shown) // folds
             given_others = copy(self)
             given_others.support = shown[:start] + shown[stop:] or shown  # a single one is scored given itself
+            given_others._whole = None
             found += given_others._scores([e.hidden() for e in shown[start:stop]])
         counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
         return log_mean_share(found) - np.log(counted / counted.sum())
 
-    def _scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
-        segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
+    def _scores(
+        self, queries: Sequence[Example], segments: Sequence[Sequence[Sequence[Segment]]] | None = None
+    ) -> list[np.ndarray]:
+        """Return the uncalibrated scores of each query's options, or of its branches `segments`."""
+        if segments is None:
+            segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
         fitted = self._fit(segments)
         prefix = self._prefix(fitted)
         sizes = []
@@ -275,8 +303,12 @@ class PromptScorer(Predictor):
 
     def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
         """Return the prompt with these branches; the number of demonstrations that were left out is kept."""
-        fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved)
+        whole = self._whole
+        fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved, whole)
         self.dropped = fitted.dropped
+        if not self.dropped:
+            self._whole = fitted.prompt
+            self._whole.forget_questions()
         return fitted
 
     def _prefix(self, fitted: Fitted) -> Sequence[int]:
@@ -292,6 +324,12 @@ class PromptScorer(Predictor):
         yield past
         past.crop(len(prefix) - past.get_seq_length())  # minus the number of tokens to take back
         self._kept = (prefix, past)
+
+
+def cache_bytes(cache: Any) -> int:
+    """Return the memory of a prefix's states, in bytes."""
+    tensors = [v for layer in getattr(cache, "layers", ()) for v in vars(layer).values() if isinstance(v, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:

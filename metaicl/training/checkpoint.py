@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from metaicl.lm import merged
@@ -190,14 +191,19 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
 
-def load_method(folder: Path, backbone: AnyBackbone | None = None) -> Method:
+def load_method(
+    folder: Path, backbone: AnyBackbone | None = None, options: Mapping[str, Any] = MappingProxyType({})
+) -> Method:
     """Return the method saved in `folder`, on its own base model, or on a backbone at hand.
+
+    Args:
+        options: those that differ from the saved method's own.
 
     Raises:
         UserError: a missing or half-written checkpoint, a file of it that changed, or one of another base model.
     """
     config, base = read_card(folder)
-    method = config.build(backbone)
+    method = replace(config, options={**config.options, **options}).build(backbone)
     found = _base_shape(method.backbone)
     if found != base:
         differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}

@@ -89,6 +89,10 @@ class SelectedPredictor(Predictor):
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         return self._each(queries, lambda predictor, group: predictor.scores(group))
 
+    def answer_logprobs(self, queries: Sequence[Example], answers: Sequence[str]) -> list[float]:
+        answer = {id(q): a for q, a in zip(queries, answers, strict=True)}
+        return self._each(queries, lambda one, group: one.answer_logprobs(group, [answer[id(q)] for q in group]))
+
     def generate(self, queries: Sequence[Example]) -> list[str]:
         return self._each(queries, lambda predictor, group: predictor.generate(group))
 

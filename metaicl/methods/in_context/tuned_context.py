@@ -29,7 +29,7 @@ from metaicl.methods import name_of
 from metaicl.methods.base import Space, seeded, support_keys
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.selection import Selector
-from metaicl.methods.scoring import PromptScorer
+from metaicl.methods.scoring import PromptScorer, cache_bytes
 from task_suites.core.errors import UserError, counted
 from task_suites.core.ranges import Natural, NonNegative
 from task_suites.example import Example
@@ -213,6 +213,10 @@ class TunedScorer(PromptScorer):
         super().__init__(method.backbone, method.form, task, support, params=params, **method.scoring())
         self.method, self.virtual = method, method.virtual(task)
         self._tuned: dict[tuple[Sequence[int], Sequence[Example]], Any] = {}
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(cache_bytes(cache) for cache in self._tuned.values())
 
     def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
         """As a `PromptScorer`, with room for the demonstrations as queries."""

@@ -423,6 +423,9 @@ class OnNumbers(FewShotClassifier):
     def fit(self, X: Any, y: Any = None) -> FewShotClassifier:
         return super().fit(self.spelt(X, reset=True), y)
 
+    def partial_fit(self, X: Any, y: Any = None, classes: Any = None) -> FewShotClassifier:
+        return super().partial_fit(self.spelt(X, reset=not hasattr(self, "n_features_in_")), y, classes)
+
     def _scores(self, X: Any) -> np.ndarray:
         return super()._scores(self.spelt(X, reset=False))
 

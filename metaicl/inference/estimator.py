@@ -1,0 +1,114 @@
+"""What the few-shot estimators share: their parameters, learning from demonstrations, explanations, storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from metaicl.inference.explanation import Explanation, explained
+from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.opening import MethodSource
+from metaicl.inference.saved import read_saved, write_saved
+from task_suites.core.errors import UserError, UserTypeError
+from task_suites.example import Example
+
+Estimator = TypeVar("Estimator", bound="FewShotEstimator")
+PARAMETERS = (
+    ("model", (str, os.PathLike), "a name or a folder"),
+    ("method", (str, type(None)), "the name of a method, or None"),
+    ("instruction", (str,), "a line of text"),
+    ("method_options", (Mapping, type(None)), "a mapping of options, or None"),
+)
+
+
+class FewShotEstimator(BaseEstimator):
+    """Learns a task from demonstrations. `FewShotClassifier` documents the parameters.
+
+    Attributes:
+        predictor_: the method that has learned from the demonstrations.
+        demonstrations_: what it was given, in the order given: (inputs, answers).
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "smollm2-135m",
+        method: str | None = None,
+        instruction: str = "",
+        random_state: int | np.random.RandomState | None = None,
+        method_options: Mapping[str, Any] | None = None,
+    ):
+        self.model = model
+        self.method = method
+        self.instruction = instruction
+        self.random_state = random_state
+        self.method_options = method_options
+
+    def _learn(self, support: Sequence[Example], labels: tuple[str, ...] = ()) -> None:
+        """Adapt the method to a support set, from what it has of the one before where these begin alike."""
+        if self.random_state is not None:
+            support = [support[i] for i in check_random_state(self.random_state).permutation(len(support))]
+        instructed, options = bool(self.instruction), self.method_options or {}
+        source = MethodSource.find(os.fspath(self.model), self.method, instructed, options)
+        before = getattr(self, "predictor_", None)
+        before = before if before is not None and before.source == source else None
+        self.predictor_ = FittedMethod(source, support, labels, self.instruction, before)
+
+    def _check_parameters(self) -> None:
+        for name, types, expected in PARAMETERS:
+            if not isinstance(value := getattr(self, name), types):
+                raise UserTypeError(f"{name} has a wrong type", found=f"{value!r:.60}", expected=expected)
+
+    def _query(self, X: Any) -> Example:
+        """Return one input as a query."""
+        raise NotImplementedError
+
+    def explain(self, x: Any) -> Explanation:
+        """Return the answer to one input with what each demonstration does for it: the change in the answer's
+        log-probability where it is left out. The method learns once for each demonstration.
+
+        Raises:
+            UserError: the method gives no probabilities of its answers.
+        """
+        check_is_fitted(self, "predictor_")
+        return explained(self.predictor_, self._query(x))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the parameters and the demonstrations into a folder, as JSON. The model's weights are named there, not
+        copied.
+
+        Raises:
+            UserError: it is not fitted, the folder is not empty, or a parameter is not a plain value.
+        """
+        check_is_fitted(self, "predictor_")
+        write_saved(Path(folder), type(self).__name__, self.get_params(), self.demonstrations_, self.predictor_.source)
+
+    @classmethod
+    def load(cls: type[Estimator], folder: str | os.PathLike[str]) -> Estimator:
+        """Return what `save` wrote, fitted again on the model that it names. Nothing in the folder is run.
+
+        Raises:
+            UserError: there is nothing of the kind, or the model's folder holds other files by now.
+        """
+        saved = read_saved(Path(folder), cls.__name__)
+        estimator = cls(**saved.parameters)
+        estimator.fit(*saved.demonstrations)
+        if estimator.predictor_.source.fingerprint != saved.fingerprint:
+            raise UserError(
+                "the model changed after save",
+                where=estimator.model,
+                found="other files",
+                expected="the files that the demonstrations were learned with",
+                fix="Put them back, or fit and save again.",
+            )
+        return estimator
+
+    def fit(self: Estimator, X: Any, y: Any) -> Estimator:
+        """Learn from inputs and their answers."""
+        raise NotImplementedError

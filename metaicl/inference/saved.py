@@ -1,0 +1,90 @@
+"""A few-shot estimator as a folder: `few_shot.json` with its parameters and demonstrations. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metaicl.inference.opening import MethodSource
+from task_suites.core.atomic import check_free, new_folder
+from task_suites.core.errors import UserError
+from task_suites.core.json_files import read_json
+
+FILE = "few_shot.json"
+FORMAT = 1
+KINDS = "biufUO"  # NumPy's kinds of label: whole numbers and floats, strings
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a folder holds.
+
+    Attributes:
+        parameters: the estimator's.
+        demonstrations: (inputs, answers), as `fit` takes them.
+        fingerprint: of the model's folder; empty for a model that has a name.
+    """
+
+    parameters: dict[str, Any]
+    demonstrations: tuple[Any, Any]
+    fingerprint: str
+
+
+def write_saved(
+    folder: Path, kind: str, parameters: Mapping[str, Any], demonstrations: tuple[Any, Any], source: MethodSource
+) -> None:
+    """Write an estimator into a new folder.
+
+    Raises:
+        UserError: the folder is not empty, or a parameter is not a plain value.
+    """
+    inputs, answers = demonstrations
+    given = {n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in parameters.items()}
+    if source.fingerprint:
+        given["model"] = source.model  # its absolute path
+    content = {
+        "format": FORMAT,
+        "estimator": kind,
+        "parameters": given,
+        "fingerprint": source.fingerprint,
+        "dtype": answers.dtype.str if isinstance(answers, np.ndarray) else None,
+        "inputs": inputs,
+        "answers": answers.tolist() if isinstance(answers, np.ndarray) else answers,
+    }
+    try:
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+    except TypeError as error:
+        fix = "Give random_state a number, and method_options plain values."
+        raise UserError(f"a parameter cannot be saved ({error})", where=folder, fix=fix) from None
+    check_free(folder)
+    with new_folder(folder) as scratch:
+        (scratch / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_saved(folder: Path, kind: str) -> Saved:
+    """Return what `write_saved` wrote.
+
+    Raises:
+        UserError: there is nothing of this kind.
+    """
+    path = folder / FILE
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError("not a saved estimator of this version", where=path, expected=f'"format": {FORMAT}')
+    if content.get("estimator") != kind:
+        raise UserError("another estimator", where=path, found=content.get("estimator"), expected=kind)
+    try:
+        answers, dtype = content["answers"], content["dtype"]
+        if dtype is not None:
+            if np.dtype(dtype).kind not in KINDS:
+                raise ValueError(f"labels of the type {dtype}")
+            answers = np.array(answers, dtype=dtype)
+        return Saved(dict(content["parameters"]), (content["inputs"], answers), str(content["fingerprint"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"not a saved estimator: {error}", where=path, fix="Save it again.") from None
