@@ -172,15 +172,9 @@ def predict(demos: str | os.PathLike[str], inputs: str | os.PathLike[str], **opt
 
 def run_prediction(config: PredictRun, note: Callable[[str], None] = lambda text: None) -> Iterator[dict[str, Any]]:
     """Answer by a configuration; `note` gets what the demonstrations were taken for, where that is not plain."""
-    from metaicl.inference.files import answer_questions, read_questions
+    from metaicl.inference.predicting import predicted
 
-    questions = read_questions(config.demos, config.inputs)  # before a model is loaded
-    if questions.note:
-        note(questions.note)
-    from metaicl.inference.opening import open_method
-
-    method = open_method(config.model, config.method, bool(config.instruction))
-    yield from answer_questions(method, questions, config.instruction)
+    yield from predicted(config, note)
 
 
 def _configured(

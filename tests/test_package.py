@@ -57,6 +57,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
     wanted |= {
         "eval/report/report.html.jinja",
         "metaicl/cli/main.py",
+        "metaicl/inference/service/page.html",
         "metaicl/methods/base.py",
         "task_suites/embedded/generator.py",
     }

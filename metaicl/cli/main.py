@@ -32,6 +32,8 @@ COMMANDS = (
         "tune",
         "benchmark",
         "predict",
+        "serve",
+        "try",
         "runs",
         "report",
     ),

@@ -1,9 +1,12 @@
-"""The configuration of `metaicl predict`. No torch here: the command line shows its help from this file."""
+"""The configurations of `metaicl predict` and `metaicl try`. No torch: the command line shows its help from here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from task_suites.core.ranges import Share, check_ranges
 
 
 @dataclass(frozen=True)
@@ -11,16 +14,46 @@ class PredictRun:
     """Answer new inputs from a file of demonstrations; one JSON object a line on standard output.
 
     Attributes:
-        demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"}.
-        inputs: JSON lines without answers; - reads them from standard input.
+        demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"};
+            or a CSV, TSV, Parquet or Arrow file with these columns.
+        inputs: the same without answers; - reads JSON lines from standard input.
         model: a run's folder, or the name of a base model.
         method: for a base model: a method that needs no meta-training (default icl; on a sentence
             encoder prototypes_names).
         instruction: what to do; it heads the prompts.
+        method_options: options of the method, such as shown=16 selection=nearest calibration=cross_fit.
+        output: a file for the answers: JSON lines, CSV or Parquet by its ending. The same command continues one that
+            was interrupted.
+        probabilities: also write the softmax of the scores.
+        at_least: the least probability of an answer; where the best option has less, the answer is null.
+        explain: also write how each demonstration changes the answer's log-probability.
     """
 
     demos: Path
     inputs: Path
+    model: str = "smollm2-135m"
+    method: str | None = None
+    instruction: str = ""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    output: Path | None = None
+    probabilities: bool = False
+    at_least: Share | None = None
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class TryRun:
+    """Try a task in the terminal: type demonstrations, then queries.
+
+    Attributes:
+        model: a run's folder, or the name of a base model.
+        method: for a base model: a method that needs no meta-training.
+        instruction: what to do; it heads the prompts.
+    """
+
     model: str = "smollm2-135m"
     method: str | None = None
     instruction: str = ""

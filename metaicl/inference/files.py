@@ -1,13 +1,18 @@
-"""Answers to a file of inputs from a file of demonstrations, both JSON lines, checked as the files of a suite are."""
+"""Answers to a file of inputs from a file of demonstrations, checked as the files of a suite are, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from metaicl.inference.opening import user_task
+import numpy as np
+from scipy.special import softmax
+
+from metaicl.inference.explanation import explained
+from metaicl.inference.fitted import FittedMethod
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError, counted
@@ -16,28 +21,79 @@ from task_suites.core.json_files import read_json_lines
 from task_suites.example import Example, labels_problem
 from task_suites.sources.local import parse_example, parse_query
 
+TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 CHOICES = "Give each demonstration its options to choose from."
-ANSWERED = ("answer", "scores")  # what is added to a row
+ANSWERED = ("answer", "scores", "probabilities", "explanation")  # what is added to a row
+BATCH = 256  # queries that are answered together
 KINDS = {"options": "an input with options", "text": "an input with free text as its answer", "tags": "tokens and tags"}
 
 
 @dataclass(frozen=True)
 class Questions:
-    """The questions, read and checked whole before any model is opened.
+    """The demonstrations, and a file of questions that was checked whole before any model is opened. Standard input is
+    checked as it comes.
 
     Attributes:
         support: the demonstrations.
         labels: of a classification; empty where each row has options of its own, or none.
-        queries: one for each row of inputs.
-        rows: the inputs as they were given.
+        inputs: the file.
+        count: the number of questions; None for standard input.
         note: what the demonstrations were taken for, where that is not plain; empty where it is.
     """
 
     support: list[Example]
     labels: tuple[str, ...]
-    queries: list[Example]
-    rows: list[dict[str, Any]]
+    inputs: Path
+    count: int | None = None
     note: str = ""
+
+    def read(self) -> Iterator[tuple[Example, dict[str, Any]]]:
+        """Yield (query, its row as it was given), read as they are requested.
+
+        Raises:
+            UserError: names file and line of what is wrong.
+        """
+        found = 0
+        for where, row in rows_of(self.inputs):
+            if isinstance(row, dict) and (taken := sorted(row.keys() & set(ANSWERED))):
+                fix = f"Rename {taken[0]!r} in the file."
+                raise UserError(
+                    "a key of the answer is taken", where=where, found=taken, expected="a line without them", fix=fix
+                )
+            found += 1
+            yield query_of(row, self.support[0], self.labels, where), row
+        if not found:
+            raise UserError("there is nothing to answer", where=self.inputs, expected='lines such as {"input": "..."}')
+
+    @property
+    def queries(self) -> list[Example]:
+        """All queries."""
+        return [query for query, _ in self.read()]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return [row for _, row in self.read()]
+
+
+def rows_of(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield (where it stands, JSON object) of a file: CSV, TSV, Parquet or Arrow by its ending, else JSON lines. Of a
+    table, `text` is the input where no column has that name, and empty cells are left out.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if path.suffix.lower() not in TABLES:
+        yield from read_json_lines(path)
+        return
+    from task_suites.sources.rows import FileRows
+
+    for where, row in FileRows((path,)).read():
+        named = {"input" if n == "text" and "input" not in row else n: v for n, v in row.items() if v not in (None, "")}
+        yield (
+            str(where),
+            {n: v.split() if n in ("tokens", "tags") and isinstance(v, str) else v for n, v in named.items()},
+        )
 
 
 def read_questions(demos: Path, inputs: Path) -> Questions:
@@ -51,50 +107,81 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
     """
     if demos == inputs == STANDARD_INPUT:
         raise UserError("demonstrations and inputs both come from standard input", fix="Give one of them as a file.")
-    support = _demonstrations(demos)
-    labels, note = _labels(support, demos)
+    support = support_of(rows_of(demos), demos)
+    labels, note = labels_of(support, demos)
     if labels:
         support = [replace(e, options=labels) for e in support]
-    queries, rows = [], []
-    for where, row in read_json_lines(inputs):
-        if isinstance(row, dict) and (taken := sorted(row.keys() & set(ANSWERED))):
-            fix = f"Rename {taken[0]!r} in the file."
-            raise UserError(
-                "a key of the answer is taken", where=where, found=taken, expected="a line without them", fix=fix
-            )
-        queries.append(_fitting(parse_query(row, where), support[0], labels, where))
-        rows.append(row)
-    if not queries:
-        raise UserError("there is nothing to answer", where=inputs, expected='lines such as {"input": "..."}')
-    return Questions(support, labels, queries, rows, note)
+    questions = Questions(support, labels, inputs, None, note)
+    if inputs == STANDARD_INPUT:
+        return questions
+    return replace(questions, count=sum(1 for _ in questions.read()))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is said with an answer.
+
+    Attributes:
+        probabilities: whether the softmax of the scores stands beside them.
+        at_least: the least probability of the best option; below it the answer is null. None answers always.
+        explain: whether each answer has what each demonstration does for it.
+    """
+
+    probabilities: bool = False
+    at_least: float | None = None
+    explain: bool = False
+
+
+PLAIN = Shown()
 
 
 def predict_lines(method: Method, demos: Path, inputs: Path, instruction: str = "") -> Iterable[dict[str, Any]]:
     """Return answers to the rows of `inputs` from those of `demos`; see `read_questions` and `answer_questions`."""
-    return answer_questions(method, read_questions(demos, inputs), instruction)
+    questions = read_questions(demos, inputs)
+    return answer_questions(FittedMethod.around(method, questions.support, questions.labels, instruction), questions)
 
 
-def answer_questions(method: Method, questions: Questions, instruction: str = "") -> Iterable[dict[str, Any]]:
-    """Yield one dictionary a row: what was given, `answer`, and `scores` by option."""
-    predictor = method.adapt(user_task(questions.support, questions.labels, instruction), questions.support)
-    answers = predictor.answers(questions.queries)
-    for row, query, answer in zip(questions.rows, questions.queries, answers, strict=True):
-        yield {**row, **_answered(query, answer)}
+def answer_questions(
+    fitted: FittedMethod, questions: Questions, shown: Shown = PLAIN, done: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Yield one dictionary a row, in order: what was given, `answer`, and `scores` by option.
+
+    Args:
+        done: the number of rows at the beginning that are passed over.
+    """
+    rest = islice(questions.read(), done, None)
+    while batch := list(islice(rest, BATCH)):
+        answers = fitted.answers([query for query, _ in batch])
+        for (query, row), answer in zip(batch, answers, strict=True):
+            yield {**row, **_answered(fitted, query, answer, shown)}
 
 
-def _answered(query: Example, answer: Answer) -> dict[str, Any]:
-    if answer.scores is None:
-        return {"answer": list(answer.text) if isinstance(answer.text, tuple) else answer.text}
-    return {
-        "answer": answer.text,
-        "scores": {o: round(float(s), 5) for o, s in zip(query.options or (), answer.scores, strict=True)},
-    }
+def _answered(fitted: FittedMethod, query: Example, answer: Answer, shown: Shown) -> dict[str, Any]:
+    found: dict[str, Any] = {"answer": list(answer.text) if isinstance(answer.text, tuple) else answer.text}
+    if answer.scores is not None:
+        scores = np.asarray(answer.scores, np.float64)
+        shares = softmax(scores)
+        if shown.at_least is not None and shares.max() < shown.at_least:
+            found["answer"] = None
+        found["scores"] = {o: round(float(s), 5) for o, s in zip(query.options or (), scores, strict=True)}
+        if shown.probabilities:
+            pairs = zip(query.options or (), shares, strict=True)
+            found["probabilities"] = {option: round(float(share), 5) for option, share in pairs}
+    if shown.explain:
+        influences = explained(fitted, query).demonstrations
+        found["explanation"] = [{"input": one.text, "answer": one.answer, "change": one.change} for one in influences]
+    return found
 
 
-def _demonstrations(path: Path) -> list[Example]:
+def support_of(rows: Iterable[tuple[str, Any]], path: object, labels: tuple[str, ...] = ()) -> list[Example]:
+    """Return demonstrations, each from (where it stands, JSON object); all are of one kind.
+
+    Raises:
+        UserError: names what is wrong and where.
+    """
     support: list[Example] = []
-    for where, row in read_json_lines(path):
-        example = parse_example(row, (), where)
+    for where, row in rows:
+        example = parse_example(row, labels, where)
         if support and example.form != support[0].form:
             found, expected = KINDS[example.form], f"{KINDS[support[0].form]}, as in the lines before"
             raise UserError("demonstrations of two kinds in one file", where=where, found=found, expected=expected)
@@ -104,8 +191,12 @@ def _demonstrations(path: Path) -> list[Example]:
     return support
 
 
-def _labels(support: list[Example], where: object) -> tuple[tuple[str, ...], str]:
-    """Return (the labels of a classification, what is said about the demonstrations)."""
+def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], str]:
+    """Return (the labels of a classification, what is said about the demonstrations).
+
+    Raises:
+        UserError: two labels are hard to tell apart.
+    """
     outputs = sorted({e.output for e in support if e.output is not None})
     several = any(e.accepted for e in support)  # a class has one name
     if support[0].form != "text" or several or len(outputs) == len(support):
@@ -121,8 +212,16 @@ def _labels(support: list[Example], where: object) -> tuple[tuple[str, ...], str
     return tuple(outputs), ""
 
 
-def _fitting(query: Example, first: Example, labels: tuple[str, ...], where: object) -> Example:
-    """Return the query as an example of the demonstrations' kind."""
+def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -> Example:
+    """Return a query from a JSON object, as an example of the demonstrations' kind.
+
+    Args:
+        first: the first demonstration.
+
+    Raises:
+        UserError: it is of another kind, or has other options.
+    """
+    query = parse_query(row, where)
     if (query.form == "tags") != (first.form == "tags"):
         found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
         raise UserError("not of the demonstrations' kind", where=where, found=found, expected=expected)

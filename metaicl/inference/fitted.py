@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.special import log_softmax
@@ -14,6 +14,16 @@ from metaicl.methods.predictor import Answer, Predictor
 from task_suites.example import Example
 from task_suites.formats.tagging import STOP
 from task_suites.task import Task
+
+
+class _AtHand:
+    """A method that is open."""
+
+    def __init__(self, method: Method):
+        self.method = method
+
+    def open(self) -> Method:
+        return self.method
 
 
 class FittedMethod:
@@ -42,6 +52,17 @@ class FittedMethod:
         self.source, self.support, self.labels, self.instruction = source, tuple(support), labels, instruction
         self._adapted: tuple[Method, Predictor] | None = None
         self._adapt(before)
+
+    @classmethod
+    def around(
+        cls, method: Method, support: Sequence[Example], labels: tuple[str, ...] = (), instruction: str = ""
+    ) -> FittedMethod:
+        """Return a method at hand, adapted. It cannot be stored.
+
+        Raises:
+            UserError: the method cannot learn from this support set.
+        """
+        return cls(cast(MethodSource, _AtHand(method)), support, labels, instruction)
 
     @property
     def task(self) -> Task:

@@ -1,0 +1,16 @@
+# docker build -t metaicl . && docker run --rm -p 127.0.0.1:8080:8080 -e METAICL_TOKENS=... metaicl
+FROM python:3.12-slim
+RUN useradd --create-home --uid 10001 metaicl && mkdir /data /models && chown metaicl /data /models
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY metaicl metaicl
+COPY task_suites task_suites
+COPY eval eval
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu ".[serve]"
+USER metaicl
+ENV METAICL_CACHE=/models HF_HOME=/models/hub
+WORKDIR /data
+VOLUME ["/data", "/models"]
+EXPOSE 8080
+ENTRYPOINT ["metaicl"]
+CMD ["serve", "--host", "0.0.0.0"]

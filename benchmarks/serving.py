@@ -1,0 +1,138 @@
+"""The service under load: requests a second and their times, with 1, 8 and 64 clients on one 16-shot task.
+
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/serving.py            # smollm2-135m; some five minutes
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/serving.py --quick    # the tiny random model; its times mean nothing
+
+The server is a process of its own on loopback; this one holds the clients, each of which sends its next query when it
+has the answer to its last one. What it is compared with runs after the server has gone: the same model as transformers
+gives it, called for each option of each query with the whole prompt.
+
+- `throughput_ratio`: requests a second of 64 clients over those of that loop.
+- `p99_over_p50` of the times of requests, with 64 clients.
+- `wrong`: answers that differ from `FewShotClassifier`'s; `lost`: requests without an answer.
+- `rss_growth_mb`: growth of the server's memory from the first to the last request of 64 clients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from inference import TOPICS, Plain, plain_loop, texts
+
+from metaicl import FewShotClassifier
+from metaicl.lm import tiny
+from metaicl.lm.models import resolve
+from metaicl.training.run import manifest
+
+SHOTS = 16
+
+
+def started(model: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """Return (a server, its address)."""
+    words = ["serve", "--model", model, "--port", "0", "--database", str(folder / "tasks.sqlite")]
+    log = (folder / "log").open("w")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "metaicl", *words], stdout=subprocess.PIPE, stderr=log, text=True, env=dict(os.environ)
+    )
+    assert running.stdout is not None
+    return running, running.stdout.readline().strip()
+
+
+async def load(
+    address: str, task: str, clients: int, requests: int, start: int
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return (the numbers of one load, the answers by query)."""
+    waiting, times, answers, lost = iter(texts(requests, start)), [], {}, 0
+
+    async def client(http: httpx.AsyncClient) -> None:
+        nonlocal lost
+        for text in waiting:
+            begun = time.perf_counter()
+            try:
+                answer = await http.post(f"/tasks/{task}/predict", json={"inputs": [text]})
+                answers[text] = answer.json()["answers"][0]["answer"]
+            except (httpx.HTTPError, KeyError):
+                lost += 1
+            times.append(time.perf_counter() - begun)
+
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as http:
+        begun = time.perf_counter()
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+        seconds = time.perf_counter() - begun
+    p50, p99 = np.percentile(times, [50, 99])
+    numbers = {"requests_per_s": requests / seconds, "p50_ms": 1000 * p50, "p99_ms": 1000 * p99, "lost": lost}
+    return numbers, answers
+
+
+def served(model: str, requests: int) -> tuple[dict[str, dict[str, Any]], dict[str, str], float]:
+    """Return (the numbers by clients, answers by query, growth of the server's memory in MB)."""
+    demos = [{"input": text, "output": TOPICS[i % 4]} for i, text in enumerate(texts(SHOTS))]
+    with tempfile.TemporaryDirectory() as folder:
+        running, address = started(model, Path(folder))
+        try:
+            task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
+            asyncio.run(load(address, task, 8, min(64, requests), 90_000))  # warm-up
+            process, found, answers = psutil.Process(running.pid), {}, {}
+            for clients in (1, 8, 64):
+                count, before = requests if clients == 64 else max(8, requests // 8), process.memory_info().rss
+                found[str(clients)], more = asyncio.run(load(address, task, clients, count, 100_000 * clients))
+                answers |= more
+            growth = (process.memory_info().rss - before) / 2**20
+        finally:
+            running.terminate()
+            running.wait(60)
+    return found, answers, growth
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--requests", type=int, default=1000, help="of 64 clients")
+    parser.add_argument("--sample", type=int, default=10, help="queries of the loop of whole prompts")
+    parser.add_argument("--quick", action="store_true", help="the tiny random model and few requests")
+    given = parser.parse_args()
+    if given.quick:
+        given.model, given.requests, given.sample = tiny.NAME, 128, 3
+    found, answers, growth = served(given.model, given.requests)
+    classifier = FewShotClassifier(given.model).fit(texts(SHOTS), [TOPICS[i % 4] for i in range(SHOTS)])
+    own = classifier.predict(list(answers)).tolist()
+    plain = Plain(
+        classifier.predictor_.method.backbone, resolve(given.model) if given.model != tiny.NAME else given.model
+    )
+    seconds, _ = plain_loop(classifier, plain, texts(given.sample, 5000))
+    most = found["64"]
+    line = {
+        "benchmark": "serving",
+        "throughput_ratio": most["requests_per_s"] * seconds / given.sample,
+        "p99_over_p50": most["p99_ms"] / most["p50_ms"],
+        "wrong": sum(a != b for a, b in zip(answers.values(), own, strict=True)),
+        "lost": sum(one["lost"] for one in found.values()),
+        "rss_growth_mb": growth,
+        "whole_prompts_per_s": given.sample / seconds,
+        "clients": found,
+        "setting": {"model": given.model, "shots": SHOTS, "requests": given.requests},
+    }
+    print(json.dumps(rounded({**line, **manifest()})))
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    return round(float(value), 3) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What `metaicl predict` does: the answers to a file of inputs, and where they are written.
+
+Answers are first appended to OUTPUT.partial, batch by batch, after a fingerprint of what they depend on,
+so that the same command continues it and another one does not. At the end it becomes the output, whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from metaicl.inference.config import PredictRun
+from metaicl.inference.files import BATCH, Questions, Shown, answer_questions, read_questions
+from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.opening import MethodSource
+from task_suites.core.atomic import check_free
+from task_suites.core.errors import UserError, nearest
+from task_suites.core.files import STANDARD_INPUT, sha256
+from task_suites.core.line_store import LineStore, json_line
+
+Row = dict[str, Any]
+
+
+def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: None) -> Iterator[Row]:
+    """Yield the answered rows, and write them where the configuration has an output.
+
+    Raises:
+        UserError: a line of a file or an option is wrong, or the output exists.
+    """
+    write = _writer(config.output) if config.output else None
+    questions = read_questions(config.demos, config.inputs)  # before a model is loaded
+    if questions.note:
+        note(questions.note)
+    source = MethodSource.find(config.model, config.method, bool(config.instruction), config.method_options)
+    shown = Shown(config.probabilities, config.at_least, config.explain)
+    if config.output is None or write is None:
+        yield from answer_questions(_fitted(config, source, questions), questions, shown)
+        return
+    store = LineStore(config.output.with_name(f"{config.output.name}.partial"))
+    before = _continued(store, _fingerprint(config, source, questions), config.inputs)
+    yield from islice(_rows(store), before)
+    if before:
+        note(f"{before} answers are there already")
+    new = answer_questions(_fitted(config, source, questions), questions, shown, before)
+    while batch := list(islice(new, BATCH)):
+        store.append(*batch)
+        yield from batch
+    scratch = store.path.with_name(f"{store.path.name}.whole")
+    write(_rows(store), scratch, _columns(_rows(store)))
+    os.replace(scratch, config.output)
+    store.path.unlink()
+
+
+def _fitted(config: PredictRun, source: MethodSource, questions: Questions) -> FittedMethod:
+    return FittedMethod(source, questions.support, questions.labels, config.instruction)
+
+
+def _rows(store: LineStore) -> Iterator[Row]:
+    """Return the answered rows, without the fingerprint before them."""
+    return (row for _, row in islice(store.read(), 1, None))
+
+
+def _fingerprint(config: PredictRun, source: MethodSource, questions: Questions) -> str:
+    given = {k: v for k, v in asdict(config).items() if k not in ("demos", "inputs", "output")}
+    inputs = "" if config.inputs == STANDARD_INPUT else sha256(config.inputs)
+    content = [given, source.fingerprint, [asdict(e) for e in questions.support], inputs]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def _continued(store: LineStore, fingerprint: str, inputs: Path) -> int:
+    """Return how many answers the file has; a new one begins.
+
+    Raises:
+        UserError: it holds answers of another command.
+    """
+    first = next(store.read(), None)
+    if first is None or inputs == STANDARD_INPUT:  # what came by the pipe is gone
+        store.path.unlink(missing_ok=True)
+        store.append({"fingerprint": fingerprint})
+        return 0
+    if first[1].get("fingerprint") != fingerprint:
+        raise UserError(
+            "the answers that are there come from another model, option or file",
+            where=store.path,
+            fix="Delete it, or give another --output.",
+        )
+    return sum(1 for _ in _rows(store))
+
+
+def _columns(rows: Iterator[Row]) -> list[str]:
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(row)
+    return list(names)
+
+
+Writer = Callable[[Iterator[Row], Path, list[str]], None]
+
+
+def _writer(output: Path) -> Writer:
+    """Return what writes rows in the format of a file's ending.
+
+    Raises:
+        UserError: the file exists, or its ending is not known.
+    """
+    check_free(output)
+    known = {".jsonl": _write_lines, ".csv": _write_csv, ".parquet": _write_parquet}
+    if output.suffix.lower() not in known:
+        raise UserError(f"output ends with {output.suffix or 'nothing'!r}", fix=nearest(output.suffix, known))
+    return known[output.suffix.lower()]
+
+
+def _write_lines(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(map(json_line, rows))
+
+
+def _write_csv(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns)
+        table.writeheader()
+        for row in rows:
+            table.writerow({name: _cell(value) for name, value in row.items()})
+
+
+def _write_parquet(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
+    """Write a table of texts: numbers and lists as JSON."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    with parquet.ParquetWriter(path, schema) as table:
+        while batch := list(islice(rows, 10 * BATCH)):
+            cells = [{name: _cell(row.get(name)) for name in columns} for row in batch]
+            table.write_table(pa.Table.from_pylist(cells, schema))
+
+
+def _cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Few-shot answers over HTTP: `metaicl serve`."""

@@ -1,0 +1,215 @@
+"""The one thread that runs the model. Inputs of one task that wait at the same time are answered together, after the
+states of their prompt, which are kept from one request to the next.
+
+    request -- queue -- (all that waits for the same task) -- states of its prompt -- one packed row -- answers
+
+A request waits in a bounded queue; where that is full it is refused at once, with the seconds after which there is
+likely to be room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.service.observe import Metrics
+from task_suites.core.errors import UserError
+from task_suites.example import Example
+
+log = logging.getLogger("metaicl.service")
+
+
+class Busy(Exception):
+    """The queue is full. `seconds`: when there is likely to be room."""
+
+    def __init__(self, seconds: int):
+        super().__init__(f"try again in {seconds} s")
+        self.seconds = seconds
+
+
+class Closing(Exception):
+    """The service is stopping and takes no more work."""
+
+
+@dataclass(eq=False)
+class Work:
+    """Something for the model's thread: the queries of a fitted task, or any function that needs the model.
+
+    Attributes:
+        key: the task, and a hash of what it is learned from; works of one key with queries are answered together.
+        make: makes the fitted task, given one of fewer demonstrations where there is one; None where none is needed.
+        queries: what is answered, with how many demonstrations were left out; empty where `run` is called instead.
+        run: what is done with the fitted task.
+        size: how much of the queue it takes.
+    """
+
+    key: tuple[Hashable, str]
+    make: Callable[[FittedMethod | None], FittedMethod] | None
+    queries: Sequence[Example] = ()
+    run: Callable[[Any], Any] | None = None
+    size: int = 1
+    future: asyncio.Future[Any] = field(init=False)
+    loop: asyncio.AbstractEventLoop = field(init=False)
+
+    def finish(self, result: Any) -> None:
+        """Hand the result, or an error, to the request that waits for it."""
+        self.loop.call_soon_threadsafe(_settle, self.future, result)
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():  # the client gave up
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+class Engine:
+    """Runs works one after the other on a thread of its own.
+
+    Args:
+        memory: bytes of states of prompts that are kept.
+        batch: most queries that are answered together.
+        waiting: most queries in the queue.
+    """
+
+    def __init__(self, memory: float, batch: int, waiting: int, metrics: Metrics):
+        self.memory, self.batch, self.waiting, self.metrics = memory, batch, waiting, metrics
+        self._fitted: OrderedDict[Hashable, tuple[str, FittedMethod]] = OrderedDict()
+        self._queue: deque[Work] = deque()
+        self._size, self._closing, self._rate = 0, False, 10.0  # queries a second, as seen lately
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what was accepted, take nothing more, and return when all is done."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    async def do(self, work: Work, timeout: float) -> Any:
+        """Queue a work and return its result.
+
+        Raises:
+            Busy: the queue is full.
+            Closing: the service is stopping.
+            TimeoutError: it was not done in time; it is skipped where it has not begun.
+        """
+        work.loop = asyncio.get_running_loop()
+        work.future = work.loop.create_future()
+        with self._changed:
+            if self._closing:
+                raise Closing
+            if self._size and self._size + work.size > self.waiting:
+                raise Busy(max(1, min(60, round(self._size / max(self._rate, 0.1)))))
+            self._queue.append(work)
+            self._size += work.size
+            self._changed.notify()
+        async with asyncio.timeout(timeout):
+            return await work.future
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether work is taken."""
+        return self._thread.is_alive() and not self._closing
+
+    @property
+    def queued(self) -> int:
+        """The number of queries that wait."""
+        return self._size
+
+    @property
+    def kept_bytes(self) -> int:
+        """The memory of all kept states."""
+        return sum(fitted.state_bytes for _, fitted in list(self._fitted.values()))
+
+    def forget(self, task: Hashable) -> None:
+        """Drop the states of a task that was deleted; on the model's thread."""
+        self._fitted.pop(task, None)
+
+    def _loop(self) -> None:
+        while works := self._next():
+            started = time.monotonic()
+            try:
+                self._run(works)
+            except Exception as error:
+                log.exception("the model's thread failed")
+                for work in works:
+                    work.finish(error)
+            count, seconds = sum(w.size for w in works), time.monotonic() - started
+            self._rate += 0.2 * (count / max(seconds, 1e-4) - self._rate)
+
+    def _next(self) -> list[Work]:
+        """Wait for work and return what is done together; nothing when all is done and the service stops."""
+        with self._changed:
+            while True:
+                while not self._queue:
+                    if self._closing:
+                        return []
+                    self._changed.wait()
+                works: list[Work] = []
+                rest, room = deque[Work](), self.batch
+                for work in self._queue:
+                    first = works[0] if works else work
+                    joins = not works or (bool(work.queries) and bool(first.queries) and work.key == first.key)
+                    if work.future.done():  # given up
+                        self._size -= work.size
+                    elif joins and (not works or len(work.queries) <= room):
+                        works.append(work)
+                        room -= len(work.queries)
+                        self._size -= work.size
+                    else:
+                        rest.append(work)
+                self._queue = rest
+                if works:
+                    return works
+
+    def _run(self, works: list[Work]) -> None:
+        first = works[0]
+        try:
+            fitted = self._of(first)
+            if first.run is not None:
+                first.finish(first.run(fitted))
+                return
+            queries = [query for work in works for query in work.queries]
+            answers = fitted.answers(queries) if fitted is not None else []
+            dropped = fitted.dropped if fitted is not None else 0
+        except UserError as error:
+            if len(works) == 1:
+                first.finish(error)
+            else:  # one of them is at fault, and the others are not
+                for work in works:
+                    self._run([work])
+            return
+        self.metrics.batch.observe(len(queries))
+        self.metrics.kept_bytes.set(self.kept_bytes)
+        start = 0
+        for work in works:
+            work.finish((answers[start : start + len(work.queries)], dropped))
+            start += len(work.queries)
+
+    def _of(self, work: Work) -> FittedMethod | None:
+        """Return the fitted task of a work, from those kept or made now; the ones used longest ago make room."""
+        if work.make is None:
+            return None
+        task, content = work.key
+        found = self._fitted.pop(task, None)
+        self.metrics.prefixes.labels("kept" if found and found[0] == content else "made").inc()
+        fitted = found[1] if found and found[0] == content else work.make(found[1] if found else None)
+        self._fitted[task] = (content, fitted)
+        while len(self._fitted) > 1 and (self.kept_bytes > self.memory or len(self._fitted) > 1000):
+            self._fitted.popitem(last=False)
+            self.metrics.evicted.inc()
+        return fitted

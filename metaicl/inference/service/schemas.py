@@ -1,0 +1,167 @@
+"""What requests and answers hold, as the OpenAPI page shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """A body that refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Demonstration(Strict):
+    """A labelled example: `input` and `output` (with `options` for multiple choice), or `tokens` and `tags`."""
+
+    input: str | None = None
+    output: str | None = None
+    options: list[str] | None = None
+    tokens: list[str] | None = None
+    tags: list[str] | None = None
+
+
+class Query(Strict):
+    """An example without its answer: `input` (with `options` for multiple choice), or `tokens`."""
+
+    input: str | None = None
+    options: list[str] | None = None
+    tokens: list[str] | None = None
+
+
+class NewTask(Strict):
+    """A task from demonstrations. Outputs that repeat make a classification; `labels` says which classes there are."""
+
+    demonstrations: list[Demonstration] = Field(min_length=1)
+    name: str = ""
+    instruction: str = ""
+    labels: list[str] | None = None
+    method: str | None = None
+    options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+
+
+class MoreDemonstrations(Strict):
+    """Demonstrations that a task gets at its end."""
+
+    demonstrations: list[Demonstration] = Field(min_length=1)
+
+
+class Inputs(Strict):
+    """What is to be answered: texts, or objects where there are options or tokens."""
+
+    inputs: list[str | Query] = Field(min_length=1)
+
+
+class OneInput(Strict):
+    """One input."""
+
+    input: str | Query
+
+
+class Trial(NewTask):
+    """A task that is not stored, and inputs for it. The first input's answer is explained where `explain` says so."""
+
+    inputs: list[str | Query] = Field(min_length=1)
+    explain: bool = False
+
+
+class TaskHead(BaseModel):
+    """A task without its demonstrations."""
+
+    id: str
+    name: str
+    method: str | None
+    labels: list[str]
+    created: float
+    demonstrations: int
+
+
+class TaskBody(BaseModel):
+    """A task with its demonstrations."""
+
+    id: str
+    name: str
+    instruction: str
+    method: str | None
+    options: dict[str, Any]
+    labels: list[str]
+    created: float
+    demonstrations: list[Demonstration]
+
+
+class Page(BaseModel):
+    """Some of the tasks; `after` the last one's id come the next ones."""
+
+    tasks: list[TaskHead]
+    after: str | None
+
+
+class OneAnswer(BaseModel):
+    """An answer, with the probability of each option where there are options."""
+
+    answer: str | list[str]
+    probabilities: dict[str, float] | None = None
+
+
+class Answers(BaseModel):
+    """The answers in the order of the inputs; `dropped` counts demonstrations that did not fit into the prompt."""
+
+    answers: list[OneAnswer]
+    dropped: int = 0
+
+
+class InfluenceOf(BaseModel):
+    """How the log-probability of the answer changes without one demonstration; null: it needs this one."""
+
+    demonstration: int
+    change: float | None
+
+
+class PromptPart(BaseModel):
+    """A piece of the prompt."""
+
+    kind: Literal["instruction", "demonstration", "answer", "query"]
+    text: str
+    demonstration: int | None = None
+
+
+class Explained(BaseModel):
+    """An answer, what each demonstration does for it, and the prompt."""
+
+    answer: str | list[str]
+    logprob: float
+    demonstrations: list[InfluenceOf]
+    prompt: list[PromptPart]
+
+
+class Tried(Answers):
+    """The answers of a task that is not stored."""
+
+    explanation: Explained | None = None
+
+
+class Methods(BaseModel):
+    """The model and the methods that run on it."""
+
+    model: str
+    default: str | None
+    methods: list[str]
+
+
+class CompletionRequest(BaseModel):
+    """A request as OpenAI's completions take it: text or token ids. Other keys are ignored."""
+
+    prompt: str | list[str] | list[int] | list[list[int]]
+    model: str = ""
+    max_tokens: int = Field(16, ge=0, le=4096)
+    temperature: float = Field(0.0, ge=0, le=10)
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool = False
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    n: Literal[1] = 1
+    stream: Literal[False] = False

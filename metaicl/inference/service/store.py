@@ -1,0 +1,180 @@
+"""The tasks of the service in one SQLite file. What was acknowledged is on disk, and a restart finds it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from task_suites.core.errors import UserError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, head TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS demonstrations (
+  task TEXT NOT NULL REFERENCES tasks(id) ON DELETE CASCADE, position INTEGER NOT NULL, content TEXT NOT NULL,
+  PRIMARY KEY (task, position)
+) STRICT, WITHOUT ROWID;
+"""
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR | (3 << 8))  # the last one: a failed write
+
+
+class StoreFull(Exception):
+    """There is no room on the disk; nothing was written."""
+
+
+class NoTask(Exception):
+    """There is no task of this id."""
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """A task as it is stored.
+
+    Attributes:
+        id: made by the service.
+        name: given by the client, for people.
+        instruction: what to do.
+        method: the method; None is the service's.
+        options: those of the method.
+        labels: the classes; empty where the demonstrations have none.
+        created: seconds since 1970.
+        demonstrations: as they were given.
+        revision: the number of changes so far.
+    """
+
+    id: str
+    name: str = ""
+    instruction: str = ""
+    method: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    created: float = 0.0
+    demonstrations: tuple[dict[str, Any], ...] = ()
+    revision: int = 0
+
+
+class TaskStore:
+    """Tasks in a SQLite file, for several threads.
+
+    Raises:
+        UserError: the file cannot be opened, or is not ours.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self._lock = path, threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # a write is on disk before it is acknowledged
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._db.executescript(SCHEMA)
+            self._db.execute("SELECT id, head, revision FROM tasks LIMIT 1")
+        except sqlite3.Error as error:
+            fix = "Give another file with --database."
+            raise UserError(f"the tasks cannot be opened ({error})", where=path, fix=fix) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in FULL:
+                    raise StoreFull from None
+                raise
+
+    def add(self, record: TaskRecord) -> TaskRecord:
+        """Store a new task and return it with the time.
+
+        Raises:
+            StoreFull: there is no room.
+        """
+        record = replace(record, created=time.time())
+        with self._writing() as db:
+            db.execute("INSERT INTO tasks VALUES (?, ?, ?)", (record.id, _head(record), record.revision))
+            _append(db, record.id, 0, record.demonstrations)
+        return record
+
+    def extend(self, record: TaskRecord, more: tuple[dict[str, Any], ...]) -> bool:
+        """Store `record`, which has the demonstrations `more` at its end, in place of its last revision; false where
+        somebody else changed the task in between.
+
+        Raises:
+            StoreFull: there is no room.
+        """
+        with self._writing() as db:
+            changed = db.execute(
+                "UPDATE tasks SET head = ?, revision = ? WHERE id = ? AND revision = ?",
+                (_head(record), record.revision, record.id, record.revision - 1),
+            ).rowcount
+            if changed:
+                _append(db, record.id, len(record.demonstrations) - len(more), more)
+        return bool(changed)
+
+    def get(self, task: str) -> TaskRecord:
+        """Return a task.
+
+        Raises:
+            NoTask: there is none.
+        """
+        with self._lock:
+            row = self._db.execute("SELECT head, revision FROM tasks WHERE id = ?", (task,)).fetchone()
+            if row is None:
+                raise NoTask(task)
+            found = self._db.execute("SELECT content FROM demonstrations WHERE task = ? ORDER BY position", (task,))
+            demonstrations = tuple(json.loads(content) for (content,) in found)
+        return _record(task, row[0], row[1], demonstrations)
+
+    def list(self, after: str, limit: int) -> list[tuple[TaskRecord, int]]:
+        """Return tasks without their demonstrations, with the number of these, by id from the one after `after`."""
+        query = """SELECT id, head, revision, (SELECT count(*) FROM demonstrations WHERE task = id)
+                   FROM tasks WHERE id > ? ORDER BY id LIMIT ?"""
+        with self._lock:
+            rows = self._db.execute(query, (after, limit)).fetchall()
+        return [(_record(task, head, revision, ()), count) for task, head, revision, count in rows]
+
+    def count(self) -> int:
+        """Return the number of tasks."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM tasks").fetchone()[0])
+
+    def delete(self, task: str) -> None:
+        """Delete a task.
+
+        Raises:
+            NoTask: there is none.
+        """
+        with self._writing() as db:
+            if not db.execute("DELETE FROM tasks WHERE id = ?", (task,)).rowcount:
+                raise NoTask(task)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+def _head(record: TaskRecord) -> str:
+    head = {k: v for k, v in asdict(record).items() if k not in ("id", "demonstrations", "revision")}
+    return json.dumps(head)
+
+
+def _record(task: str, head: str, revision: int, demonstrations: tuple[dict[str, Any], ...]) -> TaskRecord:
+    fields = json.loads(head)
+    fields["labels"] = tuple(fields["labels"])
+    return TaskRecord(task, **fields, demonstrations=demonstrations, revision=revision)
+
+
+def _append(db: sqlite3.Connection, task: str, start: int, rows: tuple[dict[str, Any], ...]) -> None:
+    content = [(task, start + i, json.dumps(row)) for i, row in enumerate(rows)]
+    db.executemany("INSERT INTO demonstrations VALUES (?, ?, ?)", content)

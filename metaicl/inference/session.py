@@ -1,0 +1,92 @@
+"""A first look in the terminal: type demonstrations, then queries. `metaicl try` calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from metaicl.inference.config import TryRun
+from metaicl.inference.explanation import explained
+from metaicl.inference.files import labels_of, query_of, support_of
+from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.opening import MethodSource
+from task_suites.core.errors import UserError
+from task_suites.example import Example
+
+ARROW = "=>"
+WIDTH = 30  # characters of a full bar
+HELP = f"One demonstration a line: INPUT {ARROW} ANSWER. An empty line ends them."
+ASK = "Now queries, one a line. '+ INPUT => ANSWER' adds a demonstration, '? QUERY' explains, an empty line ends."
+
+
+def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str], None]) -> None:
+    """Talk until there is an empty line or the end of the input.
+
+    Args:
+        read: returns one line of input, given what is shown before it; raises `EOFError` at the end.
+        say: shows a text.
+
+    Raises:
+        UserError: there are no demonstrations, or the method cannot learn from them.
+    """
+    say(HELP)
+    rows: list[dict[str, str]] = []
+    while line := _line(read, f"{len(rows) + 1}: "):
+        try:
+            rows.append(_demonstration(line))
+        except UserError as error:
+            say(str(error))
+    source = MethodSource.find(config.model, config.method, bool(config.instruction))
+    fitted = _fitted(source, rows, config.instruction)
+    say(ASK)
+    while line := _line(read, "> "):
+        try:
+            if line.startswith("+"):
+                rows.append(_demonstration(line[1:]))
+                fitted = _fitted(source, rows, config.instruction, fitted)
+            elif line.startswith("?"):
+                say(str(explained(fitted, _query(fitted, line[1:].strip()))))
+            else:
+                say(_answered(fitted, line))
+        except UserError as error:
+            say(str(error))
+
+
+def _line(read: Callable[[str], str], shown: str) -> str:
+    try:
+        return read(shown).strip()
+    except EOFError:
+        return ""
+
+
+def _demonstration(line: str) -> dict[str, str]:
+    text, arrow, answer = line.rpartition(ARROW)
+    if not arrow or not text.strip() or not answer.strip():
+        raise UserError("not a demonstration", found=line[:60], expected=f"INPUT {ARROW} ANSWER")
+    return {"input": text.strip(), "output": answer.strip()}
+
+
+def _fitted(
+    source: MethodSource, rows: list[dict[str, str]], instruction: str, before: FittedMethod | None = None
+) -> FittedMethod:
+    support = support_of([(f"demonstration {i}", row) for i, row in enumerate(rows, 1)], "the demonstrations")
+    labels, _ = labels_of(support, "the demonstrations")
+    if labels:
+        support = [Example(e.input, e.output, labels) for e in support]
+    return FittedMethod(source, support, labels, instruction, before)
+
+
+def _query(fitted: FittedMethod, text: str) -> Example:
+    return query_of({"input": text}, fitted.support[0], fitted.labels, "the query")
+
+
+def _answered(fitted: FittedMethod, text: str) -> str:
+    (answer,) = fitted.answers([_query(fitted, text)])
+    if answer.scores is None:
+        return str(answer.text)
+    shares = np.exp(answer.scores - np.max(answer.scores))
+    shares /= shares.sum()
+    rows = sorted(zip(shares.tolist(), fitted.labels, strict=True), reverse=True)
+    width = max(map(len, fitted.labels))
+    return "\n".join(f"{name:{width}} {share:4.0%} {'█' * round(WIDTH * share)}" for share, name in rows)

@@ -1,0 +1,133 @@
+"""The page in headless Chromium: a whole session, its states, keyboard, phone, light and dark, and axe-core."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from browsers import axe_violations, chromium
+from pages import Page
+from services import client, process
+
+from metaicl.inference.service.app import page_text
+
+SHOTS = os.environ.get("METAICL_SCREENSHOTS")  # a folder to look at
+SCRIPT = '<img src=x onerror=alert(1)> & "quotes"'
+
+
+def test_the_page_is_one_file_that_loads_nothing_and_names_what_it_has(tmp_path):
+    page = Page(page_text())
+    assert page.loads == ["data:,"] and len(set(page.ids)) == len(page.ids)
+    assert "http" not in page_text().replace("http-equiv", "")
+    with client(tmp_path) as served:
+        answer = served.get("/")
+        assert answer.text == page_text() and "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    with process(folder) as (running, address), chromium() as browser:
+        yield browser, address, running
+
+
+def view(opened, **settings):
+    browser, address, _ = opened
+    page = browser.new_context(accept_downloads=True, **settings).new_page()
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: page.problems.append(request.url) if address not in request.url else None)
+    page.goto(address)
+    page.wait_for_function("document.getElementById('model').textContent !== '...'")
+    return page
+
+
+def shot(page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def answered(page) -> None:
+    page.wait_for_function("!document.getElementById('why').hidden", timeout=60_000)
+
+
+@pytest.mark.slow
+def test_a_session_from_the_empty_page_to_the_saved_answers(opened, tmp_path):
+    page = view(opened)
+    assert "No answers yet" in page.inner_text("#status") and page.is_disabled("#download")
+    shot(page, "empty")
+    page.get_by_role("button", name="Support mail").click()
+    answered(page)
+    assert page.inner_text("#status") == "3 answers." and page.locator(".answer").count() == 3
+    assert page.locator("#influence span").count() == 6
+    assert page.inner_text("#prompt").rstrip().endswith("Where is my package?\nAnswer:")
+    shot(page, "answers")
+    assert axe_violations(page) == []
+    file = tmp_path / "in.csv"
+    file.write_text('id,text\n1,"My box, my ""box"""\n2,=1+1\n', encoding="utf-8")
+    page.set_input_files("#file", str(file))
+    page.wait_for_function("document.getElementById('status').textContent.includes('2 queries')")
+    assert page.input_value("#queries") == 'My box, my "box"\n=1+1'
+    page.click("#go")
+    page.wait_for_function("document.getElementById('status').textContent === '2 answers.'")
+    with page.expect_download() as download:
+        page.click("#download")
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert [row["input"] for row in rows] == ['My box, my "box"', "'=1+1"] and rows[0]["answer"] in rows[0]
+    assert page.problems == []
+
+
+@pytest.mark.slow
+def test_mistakes_are_said_and_markup_stays_text(opened):
+    page = view(opened)
+    page.click("#go")
+    assert "no demonstrations" in page.inner_text("#problem")
+    page.fill("#demos", "no arrow here")
+    page.click("#go")
+    assert "Line 1" in page.inner_text("#problem") and page.is_visible("#problem")
+    shot(page, "error")
+    assert axe_violations(page) == []
+    page.fill("#demos", f"{SCRIPT} => a\nb => c\nd => a")
+    page.fill("#queries", SCRIPT)
+    page.keyboard.press("Control+Enter")
+    answered(page)
+    assert SCRIPT in page.inner_text("#answers") and page.locator("img").count() == 0
+    assert not page.is_visible("#problem") and page.problems == []
+    page.select_option("#method", "knn")
+    page.click("#go")
+    page.wait_for_function("document.getElementById('prompt-part').hidden", timeout=60_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_sideways_scrolling_and_axe_finds_nothing(opened, scheme):
+    page = view(opened, viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)
+    page.get_by_role("button", name="Food reviews").tap()
+    answered(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    shot(page, f"phone-{scheme}")
+    assert axe_violations(page) == []
+
+
+@pytest.mark.slow
+def test_the_keyboard_reaches_everything_in_order(opened):
+    page = view(opened)
+    order = []
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        order.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    assert order[:3] == ["Support mail", "Food reviews", "Words to numbers"]
+    assert order[3:9] == ["demos", "queries", "instruction", "method", "go", "upload"]
+
+
+@pytest.mark.slow
+def test_a_service_that_is_gone_is_said(opened):
+    page = view(opened)
+    page.fill("#demos", "a => b\nc => d\ne => b")
+    page.fill("#queries", "x")
+    page.context.set_offline(True)
+    page.click("#go")
+    page.wait_for_function("!document.getElementById('problem').hidden")
+    assert "cannot be reached" in page.inner_text("#problem")

@@ -1,0 +1,147 @@
+"""`metaicl predict` to files: formats, interruptions, abstention, probabilities, explanations, bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from pyarrow import Table, parquet
+
+from metaicl.api import run_prediction
+from metaicl.cli.main import main
+from metaicl.inference import files, predicting
+from metaicl.inference.config import PredictRun
+from task_suites.core.errors import UserError
+
+DEMOS = [{"input": f"thing {i}", "output": ("up", "down")[i % 2]} for i in range(4)]
+
+
+@pytest.fixture
+def demos(tmp_path: Path) -> Path:
+    return lines(tmp_path / "demos.jsonl", DEMOS)
+
+
+def lines(path: Path, rows: list) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def inputs(folder: Path, count: int = 7) -> Path:
+    return lines(folder / "inputs.jsonl", [{"input": f"item {i}", "id": i} for i in range(count)])
+
+
+def answers(demos: Path, source: Path, **options) -> list[dict]:
+    return list(run_prediction(PredictRun(demos, source, "tiny-random", "knn", **options)))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "tsv"])
+def test_tables_are_answered_as_json_lines_are(tmp_path, demos, ending):
+    rows = [{"id": str(i), "text": f'item, "{i}"'} for i in range(3)]
+    path = tmp_path / f"inputs.{ending}"
+    if ending == "parquet":
+        parquet.write_table(Table.from_pylist(rows), path)
+    else:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            quoting = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if ending == "tsv" else {}
+            table = csv.DictWriter(file, ["id", "text"], **quoting)
+            table.writeheader()
+            table.writerows(rows)
+    plain = lines(tmp_path / "plain.jsonl", [{"id": row["id"], "input": row["text"]} for row in rows])
+    assert answers(demos, path) == answers(demos, plain)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_an_output_file_holds_the_answers_in_order(tmp_path, demos, ending, capsys):
+    output = tmp_path / f"out.{ending}"
+    words = ["--model", "tiny-random", "--method", "knn", "--demos", str(demos), "--inputs", str(inputs(tmp_path))]
+    main(["predict", *words, "--output", str(output), "--probabilities"])
+    assert capsys.readouterr().out == ""
+    if ending == "jsonl":
+        found = [json.loads(line) for line in output.read_text().splitlines()]
+    elif ending == "csv":
+        found = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    else:
+        found = parquet.read_table(output).to_pylist()
+    assert [row["input"] for row in found] == [f"item {i}" for i in range(7)]
+    assert {row["answer"] for row in found} <= {"up", "down"} and "probabilities" in found[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demos.jsonl", "inputs.jsonl", output.name]
+    with pytest.raises(UserError, match="already exists"):
+        answers(demos, tmp_path / "inputs.jsonl", output=output)
+
+
+def test_an_interrupted_output_is_continued_and_ends_as_one_that_was_not(tmp_path, demos, monkeypatch):
+    for module in (files, predicting):
+        monkeypatch.setattr(module, "BATCH", 2)
+    source, output = inputs(tmp_path), tmp_path / "out.jsonl"
+    config = PredictRun(demos, source, "tiny-random", "knn", output=output)
+    assert len(list(islice(run_prediction(config), 4))) == 4  # and no more are asked for
+    partial = tmp_path / "out.jsonl.partial"
+    with partial.open("a") as file:
+        file.write('{"input": "ite')  # a kill in the middle of a line
+    assert not output.exists()
+    said: list[str] = []
+    assert list(run_prediction(config, said.append)) == answers(demos, source)
+    assert said == ["4 answers are there already"] and not partial.exists()
+    whole = PredictRun(demos, source, "tiny-random", "knn", output=tmp_path / "whole.jsonl")
+    list(run_prediction(whole))
+    assert output.read_bytes() == whole.output.read_bytes()
+
+
+def test_another_command_does_not_continue_an_output(tmp_path, demos, monkeypatch):
+    monkeypatch.setattr(predicting, "BATCH", 2)
+    config = PredictRun(demos, inputs(tmp_path), "tiny-random", "knn", output=tmp_path / "out.jsonl")
+    list(islice(run_prediction(config), 2))
+    for changes in ({"method": "majority"}, {"probabilities": True}, {"method_options": {"neighbours": 2}}):
+        with pytest.raises(UserError, match="another model, option or file"):
+            list(run_prediction(PredictRun(**{**vars(config), **changes})))
+    inputs(tmp_path, 8)
+    with pytest.raises(UserError, match="another model, option or file"):
+        list(run_prediction(config))
+
+
+def test_an_answer_below_the_least_probability_is_null(tmp_path, demos):
+    source = inputs(tmp_path)
+    plain = answers(demos, source, probabilities=True, method_options={"neighbours": 3})
+    best = sorted(max(row["probabilities"].values()) for row in plain)
+    found = answers(demos, source, at_least=1.0, method_options={"neighbours": 3})
+    assert best[0] < 1 and any(row["answer"] is None for row in found)
+    for row, other in zip(plain, found, strict=True):
+        below = max(row["probabilities"].values()) < 1.0
+        assert other["answer"] == (None if below else row["answer"]) and other["scores"] == row["scores"]
+
+
+def test_explanations_stand_beside_the_answers(tmp_path, demos):
+    (row,) = answers(demos, inputs(tmp_path, 1), explain=True)
+    assert [one["input"] for one in row["explanation"]] == [d["input"] for d in DEMOS]
+
+
+def test_options_of_the_method_are_given(tmp_path, demos):
+    source = inputs(tmp_path)
+    assert answers(demos, source, method_options={"neighbours": 3}) != answers(demos, source)
+    with pytest.raises(UserError, match="no option 'neighbors'"):
+        answers(demos, source, method_options={"neighbors": 3})
+
+
+def test_wrong_endings_are_refused_before_anything_is_read(tmp_path, demos):
+    with pytest.raises(UserError, match=r"output ends with '\.txt'"):
+        answers(demos, tmp_path / "missing.jsonl", output=tmp_path / "out.txt")
+
+
+def test_memory_does_not_grow_with_the_number_of_inputs(tmp_path, demos):
+    def peak(count: int) -> int:
+        source = lines(tmp_path / f"{count}.jsonl", [{"input": f"item {i} " + "x" * 500} for i in range(count)])
+        rows = run_prediction(PredictRun(demos, source, "tiny-random", "majority"))
+        next(rows)
+        tracemalloc.start()
+        for _ in rows:
+            pass
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(300)
+    assert peak(4000) < 1.5 * peak(1000) + 100_000

@@ -1,0 +1,39 @@
+"""`metaicl try`: demonstrations and queries by the terminal or a pipe."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from metaicl.cli.main import main
+
+DEMOS = ["a fig => fruit", "a saw => tool", "a pear => fruit", "an axe => tool", ""]
+
+
+def said(monkeypatch, capsys, *lines: str, method: str = "knn") -> str:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
+    main(["try", "--model", "tiny-random", "--method", method])
+    return capsys.readouterr().out
+
+
+def test_queries_are_answered_with_bars_and_explained(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, *DEMOS, "a fig", "? a saw", "")
+    assert "fruit" in out and "█" in out and "-> 'tool'" in out and "tool: a saw" in out
+
+
+def test_mistakes_are_said_and_the_talk_goes_on(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, "no arrow", *DEMOS, "+ nothing", "+ a toad => animal", "a toad")
+    assert out.count("not a demonstration") == 2 and "animal" in out.splitlines()[-3]
+
+
+def test_answers_that_all_differ_are_free_text(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "3", method="icl")
+    assert "█" not in out
+
+
+def test_no_demonstrations_are_an_error(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        said(monkeypatch, capsys, "")
+    assert "no demonstrations" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+"""The service on the tiny model: in this process, and as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from metaicl.inference.service.app import create_app
+from metaicl.inference.service.config import ServeRun
+from metaicl.inference.service.service import Service
+
+DEMOS = [
+    {"input": f"a {word}", "output": label}
+    for word, label in [("fig", "fruit"), ("saw", "tool"), ("pear", "fruit"), ("axe", "tool")]
+]
+
+
+@contextmanager
+def client(folder: Path, tokens: tuple[str, ...] = (), **options: Any) -> Iterator[TestClient]:
+    """A client of a running service."""
+    config = ServeRun(**{"model": "tiny-random", "database": folder / "tasks.sqlite", **options})
+    with TestClient(create_app(Service(config), tokens), raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@contextmanager
+def process(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process and its address; it is ended at the end."""
+    command = [sys.executable, "-m", "metaicl", "serve", "--model", "tiny-random", "--port", "0"]
+    command += ["--database", str(folder / "tasks.sqlite"), *words]
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    errors = (folder / "log.jsonl").open("a")
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+    try:
+        assert running.stdout is not None
+        address = running.stdout.readline().strip()
+        assert address.startswith("http"), (folder / "log.jsonl").read_text()
+        yield running, address
+    finally:
+        if running.poll() is None:
+            running.terminate()
+        running.wait(60)
+        errors.close()
