@@ -8,12 +8,14 @@ One classification task, 16 demonstrations and 16 queries. For each method of th
     train_gflop, train_s      forward and backward of one training episode
     adapt_gflop, adapt_s      `adapt` and `prepare`: what is done once for a support set
     query_gflop, query_s      one query of 16 answered together, after that
+    train_mib, adapt_mib      what memory grows by in the episode, and in adapting (Linux)
 
 Operations are PyTorch's own count (`torch.utils.flop_counter`: two for each multiply-add of matrix products), with the
 fused CPU attention added to it; a causal kernel counts as a full one. Seconds are the median of --repeats, on as many
 threads as PyTorch takes. Embeddings that a frozen backbone keeps are dropped before each measurement, so metric methods
 pay for theirs. The check is that answers and losses are the same in every repeat, in fp32: counting operations turns
-fused kernels off, and in bf16 a loss then differs by some 1e-4. The last line is one JSON object.
+fused kernels off, and in bf16 a loss then differs by some 1e-4. The last line is one JSON object, which `--output` also
+writes into a file: `results/costs/costs.json` is where docs/results.py reads it.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/main.py says why
 
 import torch
+import training
 from torch.utils.flop_counter import FlopCounterMode
 
 from metaicl.lm import tiny
@@ -62,25 +67,38 @@ COUNTED = {
 }
 
 
-def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -> tuple[float, float, list[Any]]:
-    """Return (GFLOP, median seconds, what each run gave); `before` runs before each, off the clock."""
+@dataclass(frozen=True)
+class Measured:
+    """What some work costs: GFLOP, median seconds, the most MiB that memory grew by; and what each run gave."""
+
+    gflop: float
+    seconds: float
+    mib: float | None
+    results: list[Any]
+
+
+def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -> Measured:
+    """Measure some work; `before` runs before each repeat, off the clock."""
     before()
     with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
         results = [work()]
-    seconds = []
+    seconds, grown = [], []
     for _ in range(repeats):
         before()
+        held = training.forget_peak()
         started = time.perf_counter()
         results.append(work())
         seconds.append(time.perf_counter() - started)
-    return counter.get_total_flops() / 1e9, statistics.median(seconds), results
+        grown.append(training.resident("VmHWM") - held if held else None)
+    known = [mib for mib in grown if mib is not None]
+    return Measured(counter.get_total_flops() / 1e9, statistics.median(seconds), max(known, default=None), results)
 
 
-def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float]:
+def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float | None]:
     """Return a method's numbers; see the module's docstring."""
     training, asked = episodes
     backbone = method.backbone
-    row = {}
+    row: dict[str, float | None] = {}
 
     def train() -> float:
         loss, weight = method([training])
@@ -94,22 +112,27 @@ def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int)
         return predictor
 
     if trained:
-        row["train_gflop"], row["train_s"], losses = measured(train, backbone.memo.clear, repeats)
+        done = measured(train, backbone.memo.clear, repeats)
+        row |= {"train_gflop": done.gflop, "train_s": done.seconds, "train_mib": done.mib}
+        losses = done.results
         spread = (max(losses) - min(losses)) / max(1e-9, abs(losses[0]))
         if spread > 1e-5:
             raise SystemExit(f"{type(method).__name__}: the loss of one episode differs between runs by {spread:.1e}")
-    row["adapt_gflop"], row["adapt_s"], predictors = measured(adapt, backbone.memo.clear, repeats)
+    done = measured(adapt, backbone.memo.clear, repeats)
+    row |= {"adapt_gflop": done.gflop, "adapt_s": done.seconds, "adapt_mib": done.mib}
+    predictors = done.results
 
     def forget_queries() -> None:
         backbone.memo.clear()
         predictors[-1].prepare()
 
     queries = [q.hidden() for q in asked.queries]
-    gflop, seconds, answers = measured(lambda: predictors[-1].answers(queries), forget_queries, repeats)
-    row["query_gflop"], row["query_s"] = gflop / len(queries), seconds / len(queries)
+    done = measured(lambda: predictors[-1].answers(queries), forget_queries, repeats)
+    row |= {"query_gflop": done.gflop / len(queries), "query_s": done.seconds / len(queries)}
+    answers = done.results
     if any([a.text for a in again] != [a.text for a in answers[0]] for again in answers):
         raise SystemExit(f"{type(method).__name__}: answers differ between runs")
-    return {name: float(f"{value:.4g}") for name, value in row.items()}
+    return {name: None if value is None else float(f"{value:.4g}") for name, value in row.items()}
 
 
 def main() -> None:
@@ -120,6 +143,7 @@ def main() -> None:
     parser.add_argument("--methods", default="", help="names with commas; all by default")
     parser.add_argument("--encoder", default=ENCODER, help="the model of methods that run on sentence encoders only")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="a file that gets the JSON object too")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     config = BackboneConfig(lora_layers=10, dtype="float32")
@@ -136,7 +160,7 @@ def main() -> None:
         EpisodeSampler(0, k, queries).draw(task, "test", 0),
     )
     backbones: dict[BackboneConfig, AnyBackbone] = {}
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float | None]] = {}
     for name in given.methods.split(",") if given.methods else METHODS:
         cls = method_class(name)
         causal = "causal" in cls.backbones
@@ -151,19 +175,14 @@ def main() -> None:
             rows[name] = cost(method, episodes, cls.meta_trained, given.repeats)
         except UserError as error:
             raise SystemExit(f"{name}: {error}") from None
-        print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in rows[name].items()), file=sys.stderr)
-    print(
-        json.dumps(
-            {
-                "benchmark": "methods",
-                "model": config.model,
-                "task": task.name,
-                "k": k,
-                "methods": rows,
-                "manifest": manifest(),
-            }
-        )
-    )
+        shown = {n: v for n, v in rows[name].items() if v is not None}
+        print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in shown.items()), file=sys.stderr, flush=True)
+    about = {"model": config.model, "task": task.name, "train_task": train_task.name, "k": k, "queries": queries}
+    found = {"benchmark": "methods", **about, "methods": rows, "manifest": manifest()}
+    if given.output:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def _episodes(tasks: Sequence[Task], protocol: Protocol) -> tuple[dict[tuple[str
             skipped[task.name] = f"examples of the form {task.form}"
             continue
         try:
-            drawn = {k: protocol_episode(protocol, task, 0, k) for k in protocol.k}
+            drawn = {k: protocol_episode(protocol, task, 0, k, tasks) for k in protocol.k}
         except UserError as error:
             skipped[task.name] = str(error)
             continue

@@ -10,6 +10,7 @@ from statistics import fmean
 from eval.config import Protocol
 from eval.fingerprints import hashed
 from eval.metrics import closest, score
+from eval.probes import probed
 from eval.results import Cell, Prediction, Refusal
 from eval.store import Store
 from metaicl.methods.base import Method
@@ -26,10 +27,22 @@ from task_suites.task import Task
 
 
 def protocol_episodes(
-    protocol: Protocol, task: Task, seed: int, k: int, retriever: Retriever | None = None
+    protocol: Protocol,
+    task: Task,
+    seed: int,
+    k: int,
+    retriever: Retriever | None = None,
+    others: Sequence[Task] = (),
 ) -> list[Episode]:
     """Return the episodes of one cell, the same for every method: one, or one for each query where demonstrations are
-    retrieved (by `retriever`, which is made where none is given)."""
+    retrieved (by `retriever`, which is made where none is given). A probe changes the demonstrations; of the tasks
+    `others` one lends its inputs, where that is asked for."""
+    drawn = _drawn_episodes(protocol, task, seed, k, retriever)
+    return [probed(protocol, episode, others) for episode in drawn]
+
+
+def _drawn_episodes(protocol: Protocol, task: Task, seed: int, k: int, retriever: Retriever | None) -> list[Episode]:
+    """Return the episodes of one cell, with demonstrations as they were drawn."""
     sampler = EpisodeSampler(seed, k, protocol.queries, per_class=protocol.per_class, stratified=protocol.stratified)
     if protocol.retrieval:
         retriever = retriever or Retriever(task, protocol.retrieval, protocol.diversity)
@@ -38,9 +51,9 @@ def protocol_episodes(
     return [sampler.draw(task, "test", 0, None if fixed is None else fixed_support(task, fixed, k))]
 
 
-def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int) -> Episode:
+def protocol_episode(protocol: Protocol, task: Task, seed: int, k: int, others: Sequence[Task] = ()) -> Episode:
     """Return the episode of one cell, or its first one."""
-    return protocol_episodes(protocol, task, seed, k)[0]
+    return protocol_episodes(protocol, task, seed, k, others=others)[0]
 
 
 @dataclass(frozen=True)

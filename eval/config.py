@@ -33,6 +33,11 @@ class Protocol:
         diversity: of what is retrieved: 0 takes the nearest, towards 1 it takes fewer that are alike.
         demonstrations: fixed ones, by task: positions in its train examples (from 0), or inputs (one that is a number:
             by its position); the first k are taken. For tasks that are not named they are drawn.
+        demonstration_labels: "gold" shows the right ones; "random" shows any option in place of each, "flipped" the
+            next one of the options; "arbitrary" writes words that say nothing for the labels, also in queries
+            (docs/probes.md).
+        demonstration_inputs: "own", or those of an "other" task that is compared, with the answers of the own ones.
+        demonstration_order: another number shows the same demonstrations in another order; 0 keeps the draw's.
     """
 
     k: list[Count] = field(default_factory=lambda: [16])
@@ -44,6 +49,9 @@ class Protocol:
     retrieval: str = ""
     diversity: Share = 0.0
     demonstrations: dict[str, list[int | str]] = field(default_factory=dict)
+    demonstration_labels: Literal["gold", "random", "flipped", "arbitrary"] = "gold"
+    demonstration_inputs: Literal["own", "other"] = "own"
+    demonstration_order: Natural = 0
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -59,7 +59,7 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
     """Return the segments of one short prompt, for the report; None where the format suits none of the tasks."""
     for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
         try:
-            episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)))
+            episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)), tasks)
             bound = replace(form.subclassed(), chat=False).of(task)  # contents only: no tokenizer is at hand here
             query = episode.queries[0]
             branch = bound.branch(query, bound.targets(query)[0])

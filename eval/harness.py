@@ -51,6 +51,7 @@ class Comparison:
         for task in tasks:
             fixed_support(task, protocol.demonstrations.get(task.name, ()))  # a name that no example has is found now
         self.tasks, self.protocol, self.folder = list(tasks), protocol, folder
+        self.others = list(tasks)  # the same in a part, so that its episodes are those of the whole
         self.prints = {task.name: task.fingerprint() for task in tasks}
         self._retrievers: dict[str, Retriever] = {}
         self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
@@ -141,12 +142,13 @@ class Comparison:
 
     def _episodes(self, task: Task, seed: int, k: int) -> list[Episode]:
         if not self.protocol.retrieval:
-            return protocol_episodes(self.protocol, task, seed, k)
+            return protocol_episodes(self.protocol, task, seed, k, others=self.others)
         if task.name not in self._retrievers:
             self._retrievers[task.name] = Retriever(task, self.protocol.retrieval, self.protocol.diversity)
         cell = (task.name, seed, k)
         if cell not in self._retrieved:  # every contender asks, and an embedding may be slow
-            self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, self._retrievers[task.name])
+            retriever = self._retrievers[task.name]
+            self._retrieved[cell] = protocol_episodes(self.protocol, task, seed, k, retriever, self.others)
         return self._retrieved[cell]
 
     def _cell(self, contender: Contender, build: Callable[[], Method], task: Task, seed: int, k: int) -> Cell | Refusal:

@@ -101,7 +101,12 @@ def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun) -
 def _answering(comparison: Comparison, method: Method) -> Rate:
     tasks = [task for task in comparison.tasks if method.refusal(task) is None]
     return answering_rate(
-        method, [protocol_episode(comparison.protocol, task, 0, k) for task in tasks for k in comparison.protocol.k]
+        method,
+        [
+            protocol_episode(comparison.protocol, task, 0, k, comparison.others)
+            for task in tasks
+            for k in comparison.protocol.k
+        ],
     )
 
 
@@ -111,7 +116,7 @@ def _tuning_rate(setting: Setting, comparison: Comparison) -> Rate:
     method = FineTune.build(setting.backbones(config), PromptFormat(), {"steps": TUNED_STEPS})
     steps = FineTune.Config().steps
     task = comparison.tasks[len(comparison.tasks) // 2]
-    episode = protocol_episode(comparison.protocol, task, 0, max(comparison.protocol.k))
+    episode = protocol_episode(comparison.protocol, task, 0, max(comparison.protocol.k), comparison.others)
     seconds = timed([(1, lambda: method.adapt(task, episode.support))]).seconds([1])
     return Rate(0.0, seconds * steps / TUNED_STEPS / method.tokens(episode))
 
