@@ -9,6 +9,7 @@ One classification task, 16 demonstrations and 16 queries. For each method of th
     adapt_gflop, adapt_s      `adapt` and `prepare`: what is done once for a support set
     query_gflop, query_s      one query of 16 answered together, after that
     train_mib, adapt_mib      what memory grows by in the episode, and in adapting (Linux)
+    order                     of the derivatives that meta-training takes
 
 Operations are PyTorch's own count (`torch.utils.flop_counter`: two for each multiply-add of matrix products), with the
 fused CPU attention added to it; a causal kernel counts as a full one. Seconds are the median of --repeats, on as many
@@ -69,21 +70,25 @@ COUNTED = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What some work costs: GFLOP, median seconds, the most MiB that memory grew by; and what each run gave."""
+    """What some work costs: GFLOP where they were counted, median seconds, the most MiB that memory grew by; and what
+    each run gave."""
 
-    gflop: float
+    gflop: float | None
     seconds: float
     mib: float | None
     results: list[Any]
 
 
 def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -> Measured:
-    """Measure some work; `before` runs before each repeat, off the clock."""
-    before()
-    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
-        results = [work()]
-    seconds, grown = [], []
-    for _ in range(repeats):
+    """Measure some work; `before` runs before each repeat, off the clock. No repeats: once, and nothing is counted."""
+    seconds, grown, results = list[float](), list[float | None](), list[Any]()
+    gflop = None
+    if repeats:
+        before()
+        with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
+            results.append(work())
+        gflop = counter.get_total_flops() / 1e9
+    for _ in range(max(1, repeats)):
         before()
         held = training.forget_peak()
         started = time.perf_counter()
@@ -91,14 +96,14 @@ def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -
         seconds.append(time.perf_counter() - started)
         grown.append(training.resident("VmHWM") - held if held else None)
     known = [mib for mib in grown if mib is not None]
-    return Measured(counter.get_total_flops() / 1e9, statistics.median(seconds), max(known, default=None), results)
+    return Measured(gflop, statistics.median(seconds), max(known, default=None), results)
 
 
-def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float | None]:
+def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int) -> dict[str, float]:
     """Return a method's numbers; see the module's docstring."""
     training, asked = episodes
     backbone = method.backbone
-    row: dict[str, float | None] = {}
+    row: dict[str, float | None] = {"order": getattr(method.config, "order", 1)} if trained else {}
 
     def train() -> float:
         loss, weight = method([training])
@@ -128,11 +133,11 @@ def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int)
 
     queries = [q.hidden() for q in asked.queries]
     done = measured(lambda: predictors[-1].answers(queries), forget_queries, repeats)
-    row |= {"query_gflop": done.gflop / len(queries), "query_s": done.seconds / len(queries)}
+    row |= {"query_gflop": done.gflop and done.gflop / len(queries), "query_s": done.seconds / len(queries)}
     answers = done.results
     if any([a.text for a in again] != [a.text for a in answers[0]] for again in answers):
         raise SystemExit(f"{type(method).__name__}: answers differ between runs")
-    return {name: None if value is None else float(f"{value:.4g}") for name, value in row.items()}
+    return {name: float(f"{value:.4g}") for name, value in row.items() if value is not None}
 
 
 def main() -> None:
@@ -142,14 +147,16 @@ def main() -> None:
     parser.add_argument("--task", default="", help="the task that is adapted to")
     parser.add_argument("--methods", default="", help="names with commas; all by default")
     parser.add_argument("--encoder", default=ENCODER, help="the model of methods that run on sentence encoders only")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="0: once, without counting operations")
+    parser.add_argument("--steps", type=int, help="adapt by this many steps: memory does not depend on their number")
     parser.add_argument("--output", type=Path, help="a file that gets the JSON object too")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     config = BackboneConfig(lora_layers=10, dtype="float32")
     k = queries = 16
     if given.quick:
-        config, k, queries, given.repeats = BackboneConfig("tiny-random", dtype="float32", lora_layers=1), 4, 4, 1
+        config, k, queries = BackboneConfig("tiny-random", dtype="float32", lora_layers=1), 4, 4
+        given.repeats = min(1, given.repeats)
         given.encoder = tiny.ENCODER
     suite = open_suite(given.data)
     labelled = {s: [t for t in suite.split(s) if t.labels and t.form == "options"] for s in ("meta_train", "meta_test")}
@@ -160,7 +167,9 @@ def main() -> None:
         EpisodeSampler(0, k, queries).draw(task, "test", 0),
     )
     backbones: dict[BackboneConfig, AnyBackbone] = {}
-    rows: dict[str, dict[str, float | None]] = {}
+    rows: dict[str, dict[str, float]] = {}
+    about = {"model": config.model, "task": task.name, "train_task": train_task.name, "k": k, "queries": queries}
+    found = {"benchmark": "methods", **about, "methods": rows, "manifest": manifest()}
     for name in given.methods.split(",") if given.methods else METHODS:
         cls = method_class(name)
         causal = "causal" in cls.backbones
@@ -168,20 +177,19 @@ def main() -> None:
         if wanted not in backbones:
             backbones[wanted] = load_backbone(wanted)
         backbone = backbones[wanted]
-        method = cls.build(backbone, PromptFormat()).to(backbone.device)
+        own = cls.Config.__dataclass_fields__
+        options = {n: given.steps for n in ("test_steps", "steps") if given.steps and n in own}
+        method = cls.build(backbone, PromptFormat(), options).to(backbone.device)
         if method.refusal(task):
             continue
         try:
             rows[name] = cost(method, episodes, cls.meta_trained, given.repeats)
         except UserError as error:
             raise SystemExit(f"{name}: {error}") from None
-        shown = {n: v for n, v in rows[name].items() if v is not None}
-        print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in shown.items()), file=sys.stderr, flush=True)
-    about = {"model": config.model, "task": task.name, "train_task": train_task.name, "k": k, "queries": queries}
-    found = {"benchmark": "methods", **about, "methods": rows, "manifest": manifest()}
-    if given.output:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in rows[name].items()), file=sys.stderr, flush=True)
+        if given.output:  # what is measured is kept, wherever the run ends
+            given.output.parent.mkdir(parents=True, exist_ok=True)
+            given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found))
 
 

@@ -272,6 +272,48 @@ class BenchmarkRun:
         return run_folder(self.output_dir, self.run_name, "benchmark")
 
 
+@dataclass(frozen=True)
+class ReproduceRun:
+    """Run a paper's whole protocol, with its published settings, and print its numbers beside ours.
+
+    Attributes:
+        paper: metaicl (Min et al. 2022, arXiv 2110.15943) or ict (Chen et al. 2022, arXiv 2110.07814).
+        setting: which of the paper's splits, such as hr_to_lr.
+        data: the folder of the paper's data, in its own layout (docs/reproducing.md).
+        rows: rows of the paper's table, by their names; empty takes all.
+        weights_of: row -> the file of its published weights (model.pt), which answers instead of a training here.
+        output_dir: the folder of what is trained and measured. Unset: runs/NAME.
+        run_name: its name. Unset: the paper's and the setting's.
+        backbone: model. Where none is named, it is the paper's.
+        max_steps: steps of each meta-training. Unset: the paper's.
+        optim: the optimiser, as in `metaicl train`. Unset: the paper's.
+        seeds: take the first so many of the paper's seeds; 0 takes all.
+        queries: the most test examples of a task; 0 takes all.
+        progress: draw progress bars.
+    """
+
+    paper: str = "metaicl"
+    setting: str = "hr_to_lr"
+    data: str = ""
+    rows: list[str] = field(default_factory=list)
+    weights_of: dict[str, str] = field(default_factory=dict)
+    output_dir: str = ""
+    run_name: str = ""
+    backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(model=""))
+    max_steps: Count | None = None
+    optim: Literal["adamw", "adamw_8bit"] | None = None
+    seeds: Natural = 0
+    queries: Natural = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+    @property
+    def folder(self) -> Path:
+        return run_folder(self.output_dir, self.run_name, f"{self.paper}-{self.setting}")
+
+
 def refuse_steps(trainer: TrainerConfig, seconds: float) -> None:
     """Raise when both the configuration and a budget of seconds say how many steps a training takes.
 

@@ -31,6 +31,7 @@ COMMANDS = (
         "evaluate",
         "tune",
         "benchmark",
+        "reproduce",
         "predict",
         "serve",
         "try",

@@ -65,6 +65,8 @@ class TrainerConfig:
         max_classes: at most this many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
         per_class: k counts the demonstrations of each class.
+        optim: the optimiser: "adamw", or "adamw_8bit", whose states take a quarter of the memory (the extra `8bit`).
+        adam_beta2: AdamW's decay of squared gradients.
         learning_rate: AdamW's peak learning rate.
         lr_scheduler_type: "linear" or "cosine" lower the rate to zero after the warm-up, "constant" keeps it.
         warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows where that is
@@ -94,6 +96,8 @@ class TrainerConfig:
     max_classes: Natural = 8
     arbitrary_labels: Share = 0.25
     per_class: bool = False
+    optim: Literal["adamw", "adamw_8bit"] = "adamw"
+    adam_beta2: Share = 0.999
     learning_rate: Positive = 1e-3
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: Natural | None = None

@@ -27,6 +27,7 @@ from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_m
 from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
 from metaicl.training.identity import RunRecord
+from metaicl.training.optimizer import make_optimizer
 from metaicl.training.preflight import check_episodes
 from metaicl.training.step_episodes import training_episodes
 from task_suites.core.atomic import write_text
@@ -93,7 +94,7 @@ class Trainer:
                 fix="Every process must have a share of each step: change one of the two.",
             )
         learned = list(method.learned().values())
-        optimizer = torch.optim.AdamW(learned, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+        optimizer = make_optimizer(learned, config)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
         self.accelerator.register_save_state_pre_hook(self._save_learned)

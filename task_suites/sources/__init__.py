@@ -31,6 +31,7 @@ SCHEMES = {  # scheme -> a function of what follows the colon
     "arrow": "task_suites.store:open_store",
     "metaicl": _HERE + "metaicl_folder:open_metaicl",
     "crossfit": _HERE + "metaicl_folder:open_crossfit",
+    "ict": _HERE + "in_context_tuning:open_in_context_tuning",
     "natural-instructions": _HERE + "natural_instructions:open_natural_instructions",
     "big-bench": _HERE + "big_bench:open_big_bench",
     "bbh": _HERE + "big_bench:open_big_bench_hard",

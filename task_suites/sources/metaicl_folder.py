@@ -44,6 +44,10 @@ from task_suites.task import Task, TaskSuite
 METAICL = {"setting": "", "k": "16", "seed": "100", "train_k": "16384", "train_seed": "100", "overlap": "refuse"}
 CROSSFIT = {"setting": "", "k": "", "seed": "100", "overlap": "refuse"}
 COLLECTIONS = ("glue", "superglue", "tweet_eval")  # what follows in a name is a data set of its own
+MEASURED = (  # MetaICL's settings, which `setting_names` knows also where the folder has no config/
+    *("hr_to_lr", "class_to_class", "non_class_to_class", "qa_to_qa", "non_qa_to_qa", "non_nli_to_nli"),
+    "non_para_to_para",
+)
 TYPES = {"classification": "classification", "multi-choice": "multiple_choice", "free-form": "generation"}
 TEST_SHARE = 0.2  # of a task that has only a train file
 _CHOICES = re.compile(r"(?<!\S)\(([A-Z])\)\s+")
@@ -127,6 +131,22 @@ def open_crossfit(rest: str) -> TaskSuite:
     return make_suite(folder_name(root), tasks, sides, root, fix=OVERLAP)
 
 
+def setting_names(root: Path, setting: str) -> tuple[list[str], list[str]]:
+    """Return the meta-training and the target tasks of a setting: the folder's own, else this package's of MetaICL.
+
+    Raises:
+        UserError: there is no such setting.
+    """
+    path = root / "config" / f"{setting}.json"
+    if path.is_file():
+        row = object_of(read_json(path), path)
+        return texts_field(row, "train", path), texts_field(row, "test", path)
+    from task_suites.split_files import load_split  # which is made with this module's `source_of`
+
+    split = load_split(setting)
+    return list(split.meta_train), list(split.meta_test)
+
+
 def source_of(name: str) -> str:
     """Return the data set of a task: race for ``race-high``, drop for ``unifiedqa:drop``, ``glue-sst2`` itself."""
     parts = name.split(":")
@@ -187,16 +207,24 @@ def _sides(
         return None
     folders = [inside(root, place) for place in places]
     folder = next((f for f in folders if f.is_dir()), None)
+    if folder is None and places == ("config",) and setting in MEASURED:
+        trained, held_out = setting_names(root, setting)
+        return _known_sides({"meta_train": trained, "meta_test": held_out}, known, setting)
     settings = [n.removesuffix(".json") for n in listing(folder) if n.endswith(".json")] if folder else []
     if folder is None or setting not in settings:
         raise UserError(f"no setting {setting!r}", where=folder or folders[0], fix=nearest(setting, settings))
     path = inside(folder, f"{setting}.json")
     row = object_of(read_json(path), path)
-    sides = {side: texts_field(row, key, path, optional=key == "dev") for key, side in keys.items()}
+    return _known_sides(
+        {side: texts_field(row, key, path, optional=key == "dev") for key, side in keys.items()}, known, path
+    )
+
+
+def _known_sides(sides: dict[str, list[str]], known: Mapping[str, Any], where: object) -> dict[str, list[str]]:
     for names in sides.values():
         for name in names:
             if name not in known:
-                raise UserError(f"no files of the task {name[:80]!r}", where=path, fix=nearest(name[:80], known))
+                raise UserError(f"no files of the task {name[:80]!r}", where=where, fix=nearest(name[:80], known))
     return sides
 
 

@@ -29,7 +29,7 @@ from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
-Objective = Literal["tokens", "options", "both"]
+Objective = Literal["tokens", "answer_mean", "options", "both"]
 
 
 class Scoring(TypedDict):
@@ -58,7 +58,8 @@ class InContext(Method):
             demonstrations: whether the prompt has demonstrations; without them it is zero-shot learning, or multi-task
                 learning when it is meta-trained.
             objective: what meta-training minimises. "tokens" is the papers' likelihood of the right answer's tokens,
-                each token with the same weight. "options" is the cross-entropy of the right option among all options by
+                each token with the same weight; "answer_mean" is its mean over the answer's tokens, each query with the
+                same weight. "options" is the cross-entropy of the right option among all options by
                 their scores, each query with the same weight. "both" is their sum, with the likelihood's mean over the
                 answer's tokens. An example without options keeps the likelihood.
             length: how an option's score is reduced over its tokens; null is the format's default.
@@ -160,7 +161,7 @@ class InContext(Method):
         """Return the loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
         if self.config.objective == "tokens":
             return -scored[0].sum()
-        if len(scored) == 1:
+        if self.config.objective == "answer_mean" or len(scored) == 1:
             return -scored[0].mean()
         assert query.options is not None and query.output is not None
         right = query.options.index(query.output)
@@ -176,7 +177,7 @@ class InContext(Method):
 
     def branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
         """For each answered query, the branches that its loss needs."""
-        among, form = self.config.objective != "tokens" and task.form == "options", self.form_of(task)
+        among, form = self.config.objective in ("options", "both") and task.form == "options", self.form_of(task)
         answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
         return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
 

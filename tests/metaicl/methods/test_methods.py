@@ -81,7 +81,21 @@ def test_the_in_context_loss_pulls_at_the_states_before_its_answers_tokens_and_a
     assert set(gradient[0].abs().amax(1).nonzero().flatten().tolist()) == parents
 
 
-@pytest.mark.parametrize("objective", ["tokens", "options"])
+def test_the_mean_over_an_answers_tokens_gives_each_query_the_same_weight():
+    method, tokens = (
+        InContext(double_backbone(), PromptFormat(), InContext.Config(objective=objective))
+        for objective in ("answer_mean", "tokens")
+    )
+    e = draw(TASKS["text"])
+    wanted = 0.0
+    for query in e.queries:
+        loss, count = tokens([Episode(e.key, e.task, e.support, (query,))])
+        wanted += float(loss / count)
+    loss, weight = method([e])
+    assert float(loss) == pytest.approx(wanted, rel=1e-6) and float(weight) == len(e.queries)
+
+
+@pytest.mark.parametrize("objective", ["tokens", "answer_mean", "options"])
 def test_the_loss_of_several_queries_is_the_sum_of_their_own(objective):
     method, e = (
         InContext(double_backbone(), PromptFormat(), InContext.Config(objective=objective)),
