@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ class Reproduction:
     def row(self, row: Row) -> Reproduced:
         """Run one row: on all seeds where its answers depend on the demonstrations, else on the first."""
         made, steps = self._contender(row)
+        made = replace(made, build=cache(made.build))  # once for all seeds
         answered = self._answered(made, list(self.tasks) if row.demonstrated else list(self.tasks)[:1])
         cells = {seed: [cell for cell in found if isinstance(cell, Cell)] for seed, found in answered.items()}
         refusals = [cell for found in answered.values() for cell in found if isinstance(cell, Refusal)]

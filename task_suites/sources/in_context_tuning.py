@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from task_suites.core.errors import UserError
 from task_suites.core.files import inside, listing
@@ -30,6 +31,10 @@ OPTIONS = {"fold": "0", "template": "0"}
 LABEL = "<label>"
 MOST = 50  # verbalizers of a task whose answers are options
 TEST_SHARE = 0.5  # there is no test part: any other example of a task may be a demonstration
+DAMAGE = (  # what the unpickler says of a file that is not a pickle of its kind
+    *(pickle.UnpicklingError, EOFError, ArithmeticError, LookupError, ValueError, AttributeError, TypeError),
+    *(AssertionError, struct.error, RecursionError),
+)
 SIDES = {"train": "meta_train", "val": "meta_validation", "test": "meta_test"}
 
 
@@ -58,8 +63,15 @@ def open_in_context_tuning(rest: str) -> TaskSuite:
     return make_suite(folder_name(root), tasks, sides, root)
 
 
-class _Plain(pickle.Unpickler):
-    """Reads numbers, texts, lists, tuples and mappings, and nothing that is looked up by a name."""
+class _Plain(pickle._Unpickler):
+    """Reads numbers, texts, lists, tuples and mappings, and nothing that is looked up by a name.
+
+    It is the unpickler in Python, which takes no memory by a number in a damaged file.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -75,7 +87,7 @@ def read_plain(path: Path) -> Any:
         return _Plain(io.BytesIO(path.read_bytes())).load()
     except FileNotFoundError:
         raise UserError("no such file", where=path) from None
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
+    except DAMAGE as error:
         expected = "a pickle of numbers, texts, lists and mappings"
         raise UserError("the pickle is not read", where=path, found=str(error)[:120], expected=expected) from None
 

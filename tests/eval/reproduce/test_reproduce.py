@@ -26,7 +26,7 @@ from task_suites.example import Example
 from task_suites.task import Task
 
 LABELS = ["praise", "complaint"]
-TINY = BackboneConfig("tiny-random", dtype="float32", device="cpu")
+TINY = BackboneConfig("tiny-random", dtype="float32", device="cpu", attn_implementation="plain")
 ROWS = 10
 
 

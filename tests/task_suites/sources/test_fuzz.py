@@ -7,6 +7,7 @@ A seeded fuzzer: number `n` always makes the same file. A few hundred here, the 
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import shutil
 import signal
@@ -123,6 +124,20 @@ def _local(folder: Path) -> str:
     return str(make_folder(folder))
 
 
+def _in_context_tuning(folder: Path) -> str:
+    rows = {f"P{n}": [{"[X]": f"place {n} {i}", "<label>": i % 2} for i in range(6)] for n in range(2)}
+    parts = {
+        "data": rows,
+        "templates": {name: ["[X] lies in <label>."] for name in rows},
+        "verbalizers": {name: ["good", "bad"] for name in rows},
+        "cross_validation_splits": [{"train": ["P0"], "val": [], "test": ["P1"]}],
+    }
+    folder.mkdir()
+    for name, value in parts.items():
+        (folder / f"{name}.pkl").write_bytes(pickle.dumps(value))
+    return f"ict:{folder}"
+
+
 def _store(folder: Path) -> str:
     write_store(open_suite("toys:toy_suite"), folder)
     return f"arrow:{folder}"
@@ -132,6 +147,7 @@ SOURCES: dict[str, Callable[[Path], str]] = {
     "local": _local,
     "metaicl": _metaicl,
     "crossfit": _crossfit,
+    "ict": _in_context_tuning,
     "natural-instructions": _natural,
     "big-bench": _big_bench,
     "bbh": _bbh,
