@@ -35,6 +35,30 @@ FAMILIES = {  # the columns of the table of families, and the methods of each
     "transfer": ("transfer",),
 }
 HEADLINE_K = 16
+SURVEY = {  # the rows of the survey's table
+    "MAML": "maml",
+    "FOMAML": "fomaml",
+    "Reptile": "reptile",
+    "Meta-SGD": "meta_sgd",
+    "T-net": "tnet",
+    "LSTM meta-learner": "lstm_meta",
+    "PLATIPUS": "platipus",
+    "Bayesian MAML": "bmaml",
+    "prototypical networks": "protonet",
+    "matching networks": "matching",
+    "relation networks": "relation",
+    "R2-D2": "r2d2",
+    "SNAIL": "snail",
+    "MetaICL": "metaicl",
+    "MetaICL, channel": "metaicl_channel",
+    "in-context tuning": "ict",
+    "multi-task learning": "multitask",
+    "multi-task, then fine-tuning": "transfer",
+    "raw in-context learning": "icl",
+    "fine-tuning": "finetune",
+    "nearest neighbours": "knn",
+    "SetFit-style (causal LM)": "setfit_lm",
+}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -139,6 +163,56 @@ def studies() -> str:
     return table(["method", "mean score of each trial (the first has the defaults)", "chosen"], rows)
 
 
+def survey() -> str:
+    """What each method costs, needs, serves and scores: the survey's table of methods, measured."""
+    measured = json.loads((RESULTS / "costs" / "costs.json").read_text("utf-8"))["methods"]
+    found = json.loads((RESULTS / "benchmark" / "benchmark.json").read_text("utf-8"))
+    lines = map(json.loads, (RESULTS / "benchmark" / "benchmark.jsonl").read_text("utf-8").splitlines())
+    wanted = set(found["entries"])
+    entries = {
+        (line["method"], line["task"]): line
+        for line in lines
+        if line["key"] in wanted and line["k"] == HEADLINE_K and "score" in line
+    }
+    listed = {label: name for label, name in SURVEY.items() if name in measured}
+    tasks = list(dict.fromkeys(task for tasks in found["applications"].values() for task in tasks))
+    shared = [task for task in tasks if all((name, task) in entries for name in listed.values())]
+    rows = []
+    for label, name in listed.items():
+        own = [entries[name, task] for task in shared]
+        served = [a for a, of in found["applications"].items() if any((name, task) in entries for task in of)]
+        trained = [line["train_seconds"] / line["steps"] for line in own if line.get("steps")]
+        numbers = [
+            *(_mean(trained), measured[name].get("train_mib")),
+            *(_mean([line["adapt_seconds"] for line in own]), measured[name].get("adapt_mib")),
+            _mean([line["query_seconds"] for line in own]),
+        ]
+        order = {1.0: "first", 2.0: "second"}.get(measured[name].get("order"), "none")
+        every = "all" if len(served) == len(found["applications"]) else ", ".join(served)
+        rows.append([label, order, *map(_rounded, numbers), every, f"{_mean([line['score'] for line in own]):.0f}"])
+    head = ["method", "order of gradients", "meta-training: s an episode", "MiB", "adapting: s", "MiB", "a query: s"]
+    text = table([*head, "applications", "mean score"], rows)
+    return f"{text}\n\nSeconds and mean scores are of {', '.join(shared)}, which every method serves."
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _rounded(value: float | None) -> str:
+    """A number with two figures that count, an empty text where there is none."""
+    return "" if value is None else f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def probes() -> str:
+    """What each change of the demonstrations does to each learner in context."""
+    found = json.loads((RESULTS / "probes" / "probes.json").read_text("utf-8"))
+    methods = list(found["methods"])
+    head = ["demonstrations", *(found["methods"][name] for name in methods)]
+    rows = [[row["name"], *(interval(row["scores"].get(name)) for name in methods)] for row in found["probes"]]
+    return table(head, rows)
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "embedded": lambda: comparisons("embedded"),
     "realtasks": lambda: comparisons("realtasks"),
@@ -147,6 +221,8 @@ MADE: Mapping[str, Callable[[], str]] = {
     "methods": methods,
     "overfitting": overfitting,
     "studies": studies,
+    "survey": survey,
+    "probes": probes,
 }
 
 
