@@ -70,14 +70,14 @@ class Plain:
         """Return the states after some tokens."""
         cache = DynamicCache()
         with self.backbone.precision():
-            self.model(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            self.model(torch.tensor([ids]), cache=cache, use_cache=True, logits_to_keep=1)
         return cache
 
     @torch.no_grad()
     def continued(self, ids: torch.Tensor, positions: torch.Tensor, keep: torch.Tensor, cache: Any) -> None:
         """Run new tokens after states, with logits at some of them."""
         with self.backbone.precision():
-            self.model(ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+            self.model(ids, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=keep)
 
     @torch.no_grad()
     def score(self, ids: list[int], start: int) -> float:

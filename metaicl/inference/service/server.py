@@ -55,4 +55,5 @@ def _listening(config: ServeRun) -> socket.socket:
     except OSError as error:
         fix = "Give another --port; 0 takes a free one."
         raise UserError(f"{config.host}:{config.port} cannot be used ({error.strerror or error})", fix=fix) from None
+    listening.listen(2048)  # who comes before the first answer can be given waits
     return listening

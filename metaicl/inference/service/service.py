@@ -114,7 +114,7 @@ class Service:
             UserError: something is unsound.
         """
         task = schemas.NewTask(**body.model_dump(exclude={"inputs", "explain"}))
-        content = hashlib.sha256(task.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()
+        content = hashlib.sha256(json.dumps(task.model_dump()).encode()).hexdigest()
         record = replace(new_task(task, self.config, self.methods), id=f"try {content}")
         queries = queries_of(record, body.inputs, self.config)
         found = await self._answered(record, queries)

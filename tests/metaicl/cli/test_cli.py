@@ -33,7 +33,7 @@ def fails(capsys, *words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["trian"], "no command 'trian'. Did you mean train?"),
+        (["trian"], "no command 'trian'. Did you mean train"),
         (["train", "--max_stepz", "3"], "unknown option --max_stepz. Did you mean max_steps"),
         (["train", "--learning_rate", "fast"], "learning_rate"),
         (

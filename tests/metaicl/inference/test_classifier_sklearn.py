@@ -320,7 +320,7 @@ def test_a_grid_search_in_a_pipeline_opens_each_method_once(openings):
     )
     search.fit(TEXTS, [2, 5] * 3)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert openings == [(SOURCE, "knn", False), (SOURCE, "majority", False)]
+    assert openings == [(SOURCE, "knn", False, {}), (SOURCE, "majority", False, {})]
 
 
 # ---- storage ---------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from services import DEMOS, process
 
@@ -111,7 +113,8 @@ def test_schemathesis_finds_no_server_error(tmp_path):
                     tried.append(answer.status_code)
                     assert answer.status_code < 500, answer.text
 
-                send()
+                with suppress(Unsatisfiable):  # an operation without input cannot be asked wrongly
+                    send()
         assert httpx.get(f"{address}/ready", timeout=10).status_code == 200
     assert len(tried) > 500 and {200, 404, 422} <= set(tried)
 
@@ -127,7 +130,7 @@ def test_mutated_bodies_are_no_server_error(tmp_path):
     ]
     rng, seen = random.Random(0), set()
     with process(tmp_path) as (_, address), httpx.Client(base_url=address, timeout=60) as client:
-        for number in range(2000):
+        for number in range(1000):
             path, body = bodies[number % 3]
             text = list(json.dumps(body))
             for _ in range(rng.randint(1, 4)):
