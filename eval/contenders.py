@@ -13,6 +13,8 @@ from eval.fingerprints import answers_print
 from eval.method_on_model import MethodOnModel
 from metaicl.lm.config import ENCODER, BackboneConfig
 from metaicl.lm.kinds import AnyBackbone, load_backbone
+from metaicl.lm.models import pull
+from metaicl.lm.released import RELEASED
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_method, read_card, read_training, trained_folder
@@ -85,7 +87,7 @@ def contender(
     encoder: str = ENCODER,
 ) -> Contender:
     """Return the contender from a registry name or `package.module:Name`, with @MODEL after it where it has a model,
-    or from the folder of a run or of its best weights.
+    or from the folder of a run or of its best weights, or a released method by its name (its base model is pulled).
 
     Args:
         encoder: the sentence encoder of a method that runs on encoders only, where the model of `backbone` is none.
@@ -94,6 +96,8 @@ def contender(
         UserError: an unknown name, a method that needs meta-training and is given by name, or one that does not run on
             its model.
     """
+    if name in RELEASED:
+        pull(name, say=print)
     if folder := trained_folder(name):
         return trained_contender(folder)
     one = MethodOnModel.of(name)
@@ -132,9 +136,11 @@ def trained_contender(
     files = sorted(p for p in folder.iterdir() if p.suffix == ".safetensors")
     print_ = answers_print(config, *map(sha256, files))
     seconds = train_seconds if train_seconds is not None else _train_seconds(folder.parent / "metrics.jsonl")
+    name = named_after(folder)
+    released = name in RELEASED and folder == RELEASED[name].folder
     return Contender(
-        named_after(folder),
-        cls.label,
+        name,
+        f"{cls.label}, released" if released else cls.label,
         lambda: load_method(folder, backbone),
         print_,
         cls.note,

@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import Any
 
 from eval.agreement import agreement, harness_version
@@ -20,6 +19,7 @@ from eval.method_on_model import named
 from eval.report.page import table, write_report
 from eval.results import Results, Roles
 from metaicl.lm.devices import with_precision
+from metaicl.lm.released import method_folder
 from metaicl.methods import method_class
 from metaicl.training.checkpoint import CARD, read_training
 from metaicl.training.folders import one_process
@@ -194,8 +194,9 @@ def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: R
     """
     held_out = run.split != "meta_train"
     saved = {c.label: c.folder for c in contenders if c.folder}
-    bases = {Path(c.settings["backbone"]["model"]) for c in contenders if not c.folder}
-    saved |= {f"the base model {base}": base for base in sorted(bases) if (base / CARD).is_file()}
+    bases = {c.settings["backbone"]["model"] for c in contenders if not c.folder}
+    places = {base: method_folder(base) for base in sorted(bases)}
+    saved |= {f"the base model {base}": place for base, place in places.items() if (place / CARD).is_file()}
     for folder in saved.values():
         check_held_out(folder, data, held_out)
     unknown = {label: folder for label, folder in saved.items() if read_training(folder) is None}

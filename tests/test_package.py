@@ -61,6 +61,9 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
         "metaicl/methods/base.py",
         "task_suites/embedded/generator.py",
     }
+    released = "metaicl/released/smollm2-135m-metaicl"
+    wanted |= {f"{released}/{name}" for name in ("README.md", "adapter_config.json", "adapter_model.safetensors")}
+    wanted.add(f"{released}/method.json")
     assert wanted - names == set()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"metaicl", "task_suites", "eval"}

@@ -33,6 +33,7 @@ SIZES = {  # what keeps a command short; its own options come first
     "tune": ["--trials", "1", "--validation_k", "2", "--validation_seeds", "1", "--validation_queries", "2"],
 }
 SHORTER = {  # the same lines with less work
+    "smollm2-135m-metaicl": "tiny-random",
     "smollm2-135m": "tiny-random",
     'method="metaicl", max_steps': 'method="metaicl", model="tiny-random", max_steps',
     "max_steps=100": "max_steps=1",
@@ -178,6 +179,13 @@ def test_the_other_python_runs_on_the_tiny_model(page, at_the_desk, compared, ca
         for shown, run_here in SHORTER.items():
             block = block.replace(shown, run_here)
         exec(block, names)
+
+
+def test_the_first_python_of_the_page_prints_what_it_shows(real_model, capsys):
+    """On the released adapter, with nothing trained."""
+    page = ROOT / "docs" / "python.md"
+    exec(blocks(page, "python")[0], {})
+    assert capsys.readouterr().out == blocks(page, "text")[0]
 
 
 def run(words: list[str]) -> None:

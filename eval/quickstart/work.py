@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from eval.config import Protocol, QuickstartRun
@@ -13,9 +13,13 @@ from eval.contenders import Backbones, Contender, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison
 from eval.quickstart.sizes import FIELDS, LARGEST, OPTIONS, SIZES, Size, SizeName
+from metaicl.lm.released import METAICL, RELEASED
 from metaicl.methods import method_class
+from metaicl.training.checkpoint import read_training
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder
+from metaicl.training.run import seen_tasks
 from task_suites.formats.prompt_format import PromptFormat
+from task_suites.provenance import data_record
 from task_suites.task import Task, TaskSuite
 
 FREE = ("random", "majority")  # they run no model
@@ -60,8 +64,18 @@ class Setting:
 
     @cached_property
     def untrained(self) -> list[Contender]:
-        """The contenders without meta-training, fine-tuning left out."""
-        return [untrained(name, self) for name in UNTRAINED]
+        """The contenders that need no meta-training here, fine-tuning left out."""
+        return [*(untrained(name, self) for name in UNTRAINED), *self._released()]
+
+    def _released(self) -> list[Contender]:
+        """Return the adapter that ships with the package, where it is one of the run's model and new to the tasks."""
+        released = RELEASED[METAICL]
+        training = read_training(released.folder)
+        data = data_record(self.suite.split("meta_test"))
+        if self.run.backbone.model != released.base or training is None or seen_tasks(training, data):
+            return []
+        made = contender(METAICL, self.run.backbone, PromptFormat(), self.backbones)
+        return [replace(made, build=cache(made.build), curve=False)]
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,15 @@ class Models:
 def run(config: Models) -> None:
     """Print the list, or fetch a model."""
     from metaicl.lm import models
+    from metaicl.lm.released import RELEASED
 
     check_action(config.action, ("list", "pull", "show"))
     if config.action == "list":
         for model in models.MODELS.values():
             state = "pulled" if models.local_folder(model.name) else "not pulled"
             print(f"{model.name}  {state}  {model.licence}  {model.description}")
+        for released in RELEASED.values():
+            print(f"{released.name}  shipped  {released.licence}  {released.description}")
     elif config.action == "pull":
         print(models.pull(config.name, say=lambda message: print(message, file=sys.stderr)))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from weakref import WeakValueDictionary
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone
-from metaicl.lm.models import MODELS, kind_of
+from metaicl.lm.models import MODELS, kind_of, pull
+from metaicl.lm.released import RELEASED, method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
@@ -30,7 +32,8 @@ SAMPLE = 1 << 20  # bytes read at the start, in the middle and at the end of a f
 def open_method(
     model: str, method: str | None = None, instructed: bool = False, options: Mapping[str, Any] = EMPTY
 ) -> Method:
-    """Return a trained method from its folder (a run's folder or its best/), or a method by name on a plain backbone.
+    """Return a trained method from its folder (a run's folder or its best/) or by its released name, whose base model
+    is pulled where it is not there; or a method by name on a plain backbone.
 
     Methods by name on the same model share its weights in memory.
 
@@ -44,6 +47,8 @@ def open_method(
     if folder := trained_folder(model):
         if method is not None:
             raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
+        if model in RELEASED:
+            pull(model, say=lambda line: print(line, file=sys.stderr))
         return _instructable(load_method(folder, options=options), f"the method in {folder}", instructed)
     config = plain_config(model, method, instructed, options)
     backbone = _backbones.get(config.backbone)
@@ -83,7 +88,7 @@ class MethodSource:
     """What opens a method again later, from any working directory.
 
     Attributes:
-        model: a registry or hub name, or the absolute path of a folder.
+        model: a registry, released or hub name, or the absolute path of a folder.
         method: as in `open_method`.
         instructed: as in `open_method`.
         options: as in `open_method`, as JSON.
@@ -106,7 +111,8 @@ class MethodSource:
         folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
             return cls(model, method, "", instructed, given)
-        return cls(str(folder.resolve()), method, _fingerprint(folder), instructed, given)
+        name = model if model in RELEASED else str(folder.resolve())  # a name, so that it may move to another machine
+        return cls(name, method, _fingerprint(folder), instructed, given)
 
     def open(self) -> Method:
         """Return the method, which all who open the same source in this process share while somebody holds it; the last
@@ -121,7 +127,7 @@ class MethodSource:
                 raise UserError(
                     "the model changed after fit",
                     where=self.model,
-                    found="other files" if Path(self.model).is_dir() else "no such folder",
+                    found="other files" if method_folder(self.model).is_dir() else "no such folder",
                     expected="the files that the classifier was fitted with",
                     fix="Put them back, or fit the classifier again.",
                 )

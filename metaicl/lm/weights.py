@@ -137,16 +137,24 @@ def damage_refused(where: object, fix: str = AGAIN, *more: type[Exception]) -> I
 
 
 def load_adapters(model: Any, path: Path) -> None:
-    """Put the adapters of a file into a peft model that has such adapters.
+    """Put the adapters of a file into a peft model that has such adapters. Those of a released method are stored in
+    bfloat16 and widened to float32.
 
     Raises:
         UserError: the file is damaged, or holds other adapters.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
-    found = read_tensors(path)
-    check_weights(found, get_peft_model_state_dict(model, save_embedding_layers=False), path)
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    found = {name: _widened(value, expected.get(name)) for name, value in read_tensors(path).items()}
+    check_weights(found, expected, path)
     set_peft_model_state_dict(model, found)
+
+
+def _widened(value: Tensor, expected: Tensor | None) -> Tensor:
+    """Return a bfloat16 tensor in float32 where that is expected, which is exact; any other as it is."""
+    stored = value.dtype == torch.bfloat16 and expected is not None and expected.dtype == torch.float32
+    return value.float() if stored else value
 
 
 def load_own(own: Mapping[str, Tensor], path: Path) -> None:

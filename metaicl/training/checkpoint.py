@@ -16,6 +16,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.lm.loading import open_model
 from metaicl.lm.models import lasting_name
+from metaicl.lm.released import RELEASED, method_folder
 from metaicl.lm.tied import warn_of_merging
 from metaicl.lm.weights import AGAIN, load_adapters, load_own
 from metaicl.methods import method_class
@@ -112,8 +113,10 @@ def holds_method(folder: Path) -> bool:
 
 
 def trained_folder(model: str | Path) -> Path | None:
-    """Return the folder of the trained method that `model` names, itself or as a run's folder; None where it names
-    none."""
+    """Return the folder of the trained method that `model` names: a released one by its name, or itself, or as a run's
+    folder; None where it names none."""
+    if str(model) in RELEASED:
+        return method_folder(model)
     return next((folder for folder in (Path(model), Path(model) / "best") if holds_method(folder)), None)
 
 

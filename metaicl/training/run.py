@@ -19,9 +19,18 @@ from metaicl.lm.devices import device_for, precision_for, with_precision
 from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.machine import processor
 from metaicl.lm.merged import holds_adapters
+from metaicl.lm.released import method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
-from metaicl.training.checkpoint import CARD, MethodConfig, check_base, load_method, read_card, read_training
+from metaicl.training.checkpoint import (
+    CARD,
+    MethodConfig,
+    Training,
+    check_base,
+    load_method,
+    read_card,
+    read_training,
+)
 from metaicl.training.checkpoints import sound_checkpoint
 from metaicl.training.config import TrainRun, ValidationConfig
 from metaicl.training.estimate import training_seconds
@@ -162,7 +171,7 @@ def _trained(run: TrainRun, before: RunRecord) -> Trained:
 def inherited_tasks(run: TrainRun) -> Record | None:
     """Return the tasks that the base model was meta-trained on, where it is one of our own trained methods; None where
     nothing says which these are."""
-    folder = Path(run.backbone.model)
+    folder = method_folder(run.backbone.model)
     if not (folder / CARD).is_file():
         return {}
     if holds_adapters(folder):
@@ -208,8 +217,7 @@ def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
     if training is None:
         return
     check_unchanged(training.data, now, folder / CARD)
-    seen = {fingerprint_of(task) for task in training.trained_on.values()}
-    twice = sorted(name for name, task in now.items() if fingerprint_of(task) in seen)
+    twice = seen_tasks(training, now)
     if held_out and twice:
         raise UserError(
             f"{counted(len(twice), 'task')} of this comparison: the method was meta-trained on them",
@@ -220,6 +228,12 @@ def check_held_out(folder: Path, now: Record, held_out: bool = True) -> None:
         )
 
 
+def seen_tasks(training: Training, now: Record) -> list[str]:
+    """Return the names of the tasks of `now` that a training learned from, under whatever name."""
+    seen = {fingerprint_of(task) for task in training.trained_on.values()}
+    return sorted(name for name, task in now.items() if fingerprint_of(task) in seen)
+
+
 def check_base_model(name: str, now: Record) -> None:
     """Raise when the base model is one of our own trained methods and learned from the tasks `now`, or when nothing
     says what it was trained on.
@@ -227,7 +241,7 @@ def check_base_model(name: str, now: Record) -> None:
     Raises:
         UserError: see `check_held_out`; or unknown provenance.
     """
-    folder = Path(name)
+    folder = method_folder(name)
     if not (folder / CARD).is_file():
         return
     check_held_out(folder, now)
