@@ -49,6 +49,8 @@ ROOT = Path(__file__).resolve().parents[1]
             ["--quick"],
             ["predict_over_import", "first_predict_over_import", "max_score_diff"],
         ),
+        ("inference", ["--quick"], ["query_over_forward", "fit_over_prefix", "tokens_recomputed", "wrong"]),
+        ("serving", ["--quick"], ["throughput_ratio", "p99_over_p50", "wrong", "lost", "rss_growth_mb"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (

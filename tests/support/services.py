@@ -48,4 +48,6 @@ def process(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
         if running.poll() is None:
             running.terminate()
         running.wait(60)
+        if running.stdout is not None:
+            running.stdout.close()
         errors.close()
