@@ -25,14 +25,25 @@ BINS = 15
 
 
 @dataclass(frozen=True)
+class Bin:
+    """The answers whose confidence lies in one bin: their mean confidence, their accuracy, and their share of all."""
+
+    confidence: float
+    accuracy: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Of `n` answers: ECE, Brier score, mean confidence and accuracy (above it where the method is under-confident)."""
+    """Of `n` answers: ECE, Brier score, mean confidence and accuracy (above it where the method is under-confident),
+    and the bins of the reliability curve that hold an answer."""
 
     n: int
     ece: float
     brier: float
     confidence: float
     accuracy: float
+    bins: tuple[Bin, ...] = ()
 
 
 def calibration(predictions: Iterable[Prediction]) -> Calibration | None:
@@ -51,6 +62,7 @@ def calibration(predictions: Iterable[Prediction]) -> Calibration | None:
         float(brier.mean()),
         float(confidence.mean()),
         float(right.mean()),
+        reliability(confidence, right),
     )
 
 
@@ -65,6 +77,12 @@ def _judged(prediction: Prediction) -> tuple[float, bool, float]:
 
 def expected_calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """ECE from the answers' probabilities `[n]` and whether they are right `[n]`; a bin holds its upper edge."""
+    return sum(b.share * abs(b.accuracy - b.confidence) for b in reliability(confidence, right, bins))
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> tuple[Bin, ...]:
+    """Return the bins that hold an answer, of `bins` of equal width, from the answers' probabilities `[n]` and whether
+    they are right `[n]`."""
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    members = [place == number for number in np.unique(place)]
+    return tuple(Bin(float(confidence[m].mean()), float(right[m].mean()), float(m.mean())) for m in members)

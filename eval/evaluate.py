@@ -15,8 +15,10 @@ from eval.config import EvaluateRun, Protocol
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
 from eval.estimate import comparison_seconds
 from eval.harness import Comparison
+from eval.lineage import write_lineage
 from eval.method_on_model import named
-from eval.report.page import table, write_report
+from eval.report.page import write_report
+from eval.report.texts import table
 from eval.results import Results, Roles
 from metaicl.lm.devices import with_precision
 from metaicl.lm.released import method_folder
@@ -72,11 +74,13 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
 
 
 def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> Results:
-    """Write results.json, prompt.json and the report into the comparison's folder; the results are returned."""
+    """Write results.json, prompt.json, the lineage and the report into the comparison's folder; the results are
+    returned."""
     results = replace(ran.results(contenders, **header), folder=ran.folder)
     write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
         write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
+    write_lineage(ran.folder, contenders, ran.tasks)
     write_report(ran.folder)
     return results
 

@@ -255,7 +255,7 @@ class Results:
 
     def __str__(self) -> str:
         """The headline table as text."""
-        from eval.report.page import table
+        from eval.report.texts import table
 
         return table(self)
 
@@ -277,11 +277,11 @@ class Results:
         Raises:
             UserError: the run's folder is not known or gone, or the page cannot be written.
         """
-        from eval.report.page import write_page_of
+        from eval.report.page import write_report_page
 
         if self.folder is None:
             raise UserError("these results have no folder", fix="Load them from one: Results.load(FOLDER).")
-        return write_page_of(self.folder, Path(path))
+        return write_report_page(self.folder, Path(path))
 
     def cells_of(self, method: str | None, k: int | None = None) -> list[Cell]:
         """Return the cells of one method, at one k where it is given."""

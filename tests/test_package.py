@@ -56,6 +56,9 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
     }
     wanted |= {
         "eval/report/report.html.jinja",
+        "eval/report/macros.html.jinja",
+        "eval/report/page.css",
+        "eval/report/page.js",
         "metaicl/cli/main.py",
         "metaicl/inference/service/page.html",
         "metaicl/methods/base.py",

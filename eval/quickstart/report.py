@@ -14,11 +14,10 @@ from eval.evaluate import finish
 from eval.quickstart.plan import Choice, Clock
 from eval.quickstart.sizes import SizeName
 from eval.quickstart.work import CALIBRATED, Work
-from eval.report.page import table
+from eval.report.texts import table
 from eval.results import Results, Roles
 from eval.statistics import Gain, gain_interval
 from metaicl.training.run import duration
-from task_suites.core.atomic import write_text
 from task_suites.core.errors import counted
 from task_suites.core.values import plain
 from task_suites.formats.prompt_format import PromptFormat
@@ -62,7 +61,6 @@ class Summary:
 def finished(work: Work, contenders: Sequence[Contender], clock: Clock, note: str | None) -> Results:
     """Write results, prompt and report; the results are returned."""
     setting, training = work.setting, work.trainings[-1]
-    write_text(setting.folder / "metrics.jsonl", (training.folder / "metrics.jsonl").read_text("utf-8"))  # its curve
     return finish(
         work.comparison,
         contenders,

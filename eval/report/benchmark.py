@@ -11,7 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 from eval.benchmark_results import RESULTS, BenchmarkResults, Entry
-from eval.report.figures import Panel, pareto, pareto_panel, standalone
+from eval.report.drawing import standalone
+from eval.report.figures import Panel, pareto, pareto_panel
 from eval.report.page import colours, render, write_page
 from eval.report.summary import duration
 from metaicl.methods import method_class

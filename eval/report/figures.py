@@ -1,17 +1,8 @@
-"""The report's figures as inline SVG without colours of their own: the page's style sheet supplies them.
-
-matplotlib knows fixed colours only, so it draws in stand-in colours that are then replaced by CSS variables
-(``--ink``, ``--faint``, ``--series-0`` ...). One drawing thus serves light and dark, and its text stays text in the
-page's font. Each figure is `WIDTH` inches wide and so stays readable on a phone; the page lays them side by side where
-there is room.
-"""
+"""The report's large figures: bars by task, score against k and against cost, ranks, and training curves."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,30 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-SERIES = 7  # colours that stay apart for colour-blind readers; the style sheet defines as many
-WIDTH = 5.2
-_INK, _FAINT = "#010101", "#020202"
-_CSS = {_INK: "var(--ink)", _FAINT: "var(--faint)"} | {f"#f1000{i}": f"var(--series-{i})" for i in range(SERIES)}
-_MARKERS = "osD^vPX"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # names may hold a dollar sign
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _FAINT,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": _FAINT,
-    "grid.alpha": 0.35,
-    "grid.linewidth": 0.6,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-}
+from eval.report.drawing import FAINT, INK, MARKERS, STYLE, WIDTH, colour, short, spread, svg
+
+NAMED = 8  # methods off the front; of more, names would lie on each other
 
 
 @dataclass(frozen=True)
@@ -76,40 +46,35 @@ class Line:
     high: Sequence[float]
 
 
-def colour(series: int) -> str:
-    """Return the stand-in of a series colour."""
-    return f"#f1000{series}"
-
-
 def task_bars(tasks: Sequence[TaskBars], title: str) -> str:
     """Grouped horizontal bars, one group a task, its name above it; series 0 is drawn solid with its value."""
     bar, head, gap = 0.125, 0.24, 0.1
     height = sum(head + bar * len(t.bars) + gap for t in tasks)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height + 0.35))
         axes = figure.add_axes((0.03, 0.3 / (height + 0.35), 0.9, height / (height + 0.35)))
         y = 0.0
         for task in tasks:
-            axes.text(0, y + head - 0.075, _short(task.name, 44), fontsize=9)
+            axes.text(0, y + head - 0.075, short(task.name, 44), fontsize=9)
             top = y = y + head
             for item in task.bars:
                 middle, first = y + bar / 2, item.series == 0
                 paint: Any = {"color": colour(item.series), "alpha": 1.0 if first else 0.6}
                 axes.barh(middle, item.mean, height=bar * 0.84, **paint)
                 if item.high > item.low:
-                    axes.plot([item.low, item.high], [middle, middle], color=_INK, linewidth=0.9, alpha=0.75)
+                    axes.plot([item.low, item.high], [middle, middle], color=INK, linewidth=0.9, alpha=0.75)
                 if first:
                     end = max(item.mean, item.high) + 1.2
                     axes.text(end, middle, f"{item.mean:.0f}", fontsize=7.5, va="center", fontweight="bold")
                 y += bar
             if task.chance is not None:
-                axes.plot([task.chance] * 2, [top, y + 0.02], color=_INK, linewidth=1.3)
+                axes.plot([task.chance] * 2, [top, y + 0.02], color=INK, linewidth=1.3)
             y += gap
         axes.set(xlim=(0, 104), ylim=(height, 0), yticks=[], xticks=[0, 25, 50, 75, 100])
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        return _svg(figure, title)
+        return svg(figure, title)
 
 
 def score_by_k(lines: Sequence[Line], title: str) -> str:
@@ -118,26 +83,26 @@ def score_by_k(lines: Sequence[Line], title: str) -> str:
     Series 0 and 1 have their interval as a band; the bands of all would hide each other.
     """
     ks = sorted({k for line in lines for k in line.k})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.6))
-        axes = figure.add_axes((0.09, 0.13, 0.62, 0.84))
+        axes = figure.add_axes((0.12, 0.13, 0.59, 0.84))
         for line in reversed(lines):  # series 0 last, on top
             x, first = [ks.index(k) for k in line.k], line.series == 0
             paint = colour(line.series)
             if line.series < 2:
                 axes.fill_between(x, line.low, line.high, color=paint, alpha=0.16, linewidth=0)
             axes.plot(
-                x, line.mean, color=paint, linewidth=2.4 if first else 1.4, marker=_MARKERS[line.series], markersize=5
+                x, line.mean, color=paint, linewidth=2.4 if first else 1.4, marker=MARKERS[line.series], markersize=5
             )
         axes.set(xticks=range(len(ks)), xticklabels=ks, xlabel="k (demonstrations)", ylabel="mean score (points)")
         axes.margins(x=0.06)
         axes.tick_params(length=0)
         ends = {line.series: line.mean[-1] for line in lines}
         low, high = axes.get_ylim()
-        for series, place in _spread(ends, 0.055 * (high - low)).items():
+        for series, place in spread(ends, 0.055 * (high - low)).items():
             label = next(line.label for line in lines if line.series == series)
             axes.annotate(
-                _short(label, 24),
+                short(label, 24),
                 (len(ks) - 1, place),
                 xytext=(16, 0),
                 textcoords="offset points",
@@ -147,7 +112,7 @@ def score_by_k(lines: Sequence[Line], title: str) -> str:
                 fontweight="bold" if series == 0 else "normal",
                 annotation_clip=False,
             )
-        return _svg(figure, title)
+        return svg(figure, title)
 
 
 @dataclass(frozen=True)
@@ -170,10 +135,11 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
-    """Score against cost on a logarithmic axis; methods on the front are joined and named, the others are dots."""
-    with matplotlib.rc_context(_STYLE):
+    """Score against cost on a logarithmic axis; methods on the front are joined and named, the others are dots, and
+    named where they are few."""
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.1))
-        axes = figure.add_axes((0.09, 0.17, 0.87, 0.72))
+        axes = figure.add_axes((0.12, 0.17, 0.84, 0.72))
         costs = [cost for cost, _, _ in panel.points]
         scores = [value for _, value, _ in panel.points]
         axes.scatter(costs, scores, s=14, color=colour(6), zorder=2)
@@ -188,7 +154,7 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
         for number, (cost, value, label) in enumerate(front):
             last = number == len(front) - 1 and len(front) > 1
             axes.annotate(
-                _short(label, 22),
+                short(label, 22),
                 (cost, value),
                 xytext=(-4 if last else 4, 6),
                 textcoords="offset points",
@@ -196,10 +162,14 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
                 fontsize=8,
                 color=colour(0),
             )
+        others = [point for i, point in enumerate(panel.points) if i not in panel.front]
+        for cost, value, label in others if len(others) <= NAMED else ():
+            place: Any = {"xytext": (-6, -3), "textcoords": "offset points", "ha": "right", "fontsize": 8}
+            axes.annotate(short(label, 22), (cost, value), color=INK, **place)
         axes.set_title(panel.name, loc="left", fontsize=9.5)
         axes.margins(x=0.12)
         axes.tick_params(length=0)
-        return _svg(figure, title)
+        return svg(figure, title)
 
 
 def critical_difference(means: Mapping[str, float], groups: Sequence[Sequence[str]], width: float, title: str) -> str:
@@ -213,17 +183,17 @@ def critical_difference(means: Mapping[str, float], groups: Sequence[Sequence[st
     labels, step = sorted(means, key=lambda label: (means[label], label)), 0.2
     half, bars = (len(labels) + 1) // 2, 0.13 * len(groups)
     height = 0.65 + bars + step * half
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.add_axes((0.32, 0.02, 0.36, 0.98))
         low, high = math.floor(min(means.values())), math.ceil(max(means.values()))
         axes.set(xlim=(low, max(high, low + 1)), ylim=(height, 0))
         axes.axis("off")
-        axes.plot(axes.get_xlim(), [0.5, 0.5], color=_INK, linewidth=1)
+        axes.plot(axes.get_xlim(), [0.5, 0.5], color=INK, linewidth=1)
         for tick in range(low, max(high, low + 1) + 1):
-            axes.plot([tick, tick], [0.45, 0.5], color=_INK, linewidth=1)
+            axes.plot([tick, tick], [0.45, 0.5], color=INK, linewidth=1)
             axes.text(tick, 0.42, str(tick), ha="center", fontsize=8)
-        axes.plot([low, low + width], [0.22, 0.22], color=_INK, linewidth=2, clip_on=False)
+        axes.plot([low, low + width], [0.22, 0.22], color=INK, linewidth=2, clip_on=False)
         axes.text(low, 0.16, f"critical difference {width:.2f}", fontsize=8)
         for number, group in enumerate(groups):
             y, ends = 0.6 + 0.13 * number, [means[label] for label in group]
@@ -233,8 +203,8 @@ def critical_difference(means: Mapping[str, float], groups: Sequence[Sequence[st
             left = place < half
             y = 0.65 + bars + step * (place if left else len(labels) - 1 - place)
             edge = low - 0.05 * span if left else low + 1.05 * span
-            axes.plot([means[label], means[label], edge], [0.5, y, y], color=_FAINT, linewidth=0.8, clip_on=False)
-            text = f"{_short(label, 22)} {means[label]:.1f}"
+            axes.plot([means[label], means[label], edge], [0.5, y, y], color=FAINT, linewidth=0.8, clip_on=False)
+            text = f"{short(label, 22)} {means[label]:.1f}"
             axes.text(
                 edge + (-0.02 if left else 0.02) * span,
                 y,
@@ -243,81 +213,4 @@ def critical_difference(means: Mapping[str, float], groups: Sequence[Sequence[st
                 va="center",
                 fontsize=8,
             )
-        return _svg(figure, title)
-
-
-def standalone(svg: str, style: str) -> str:
-    """Return a figure as a file of its own, with the style sheet `style` that defines its colours."""
-    own = "svg { background: var(--card); font-family: system-ui, sans-serif; }"
-    head, body = svg.split(">", 1)
-    head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"', 1)
-    return f"{head}>\n<style>{style}\n{own}</style>{body}\n"
-
-
-def curve(steps: Sequence[float], values: Sequence[float], ylabel: str, title: str, smooth: bool = False) -> str:
-    """One quantity against the outer step; with `smooth`, a faint line of raw values under their average."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH, 2.9))
-        axes = figure.add_axes((0.12, 0.17, 0.84, 0.79))
-        if smooth:
-            axes.plot(steps, values, color=colour(0), linewidth=0.8, alpha=0.35)
-            axes.plot(steps, _smoothed(values), color=colour(0), linewidth=2)
-        else:
-            axes.plot(steps, values, color=colour(0), linewidth=1.8, marker="o", markersize=4)
-        axes.set(xlabel="outer step", ylabel=ylabel)
-        axes.tick_params(length=0)
-        return _svg(figure, title)
-
-
-def _smoothed(values: Sequence[float]) -> list[float]:
-    """Exponential moving average over about a fortieth of the values and at least five, corrected for its start."""
-    keep = 1 - 1 / max(5, len(values) / 40)
-    total = weight = 0.0
-    out = []
-    for value in values:
-        if math.isfinite(value):
-            total, weight = keep * total + value, keep * weight + 1
-        out.append(total / weight if weight else math.nan)
-    return out
-
-
-def _spread(places: dict[int, float], least: float) -> dict[int, float]:
-    """Label heights moved apart to at least `least`, as near to their lines as an even push allows."""
-    order = sorted(places, key=lambda s: places[s])
-    moved = [places[s] for s in order]
-    for _ in range(200):
-        clashes = [i for i in range(len(moved) - 1) if moved[i + 1] - moved[i] < least - 1e-9]
-        if not clashes:
-            break
-        for i in clashes:
-            push = (least - (moved[i + 1] - moved[i])) / 2
-            moved[i], moved[i + 1] = moved[i] - push, moved[i + 1] + push
-    return dict(zip(order, moved, strict=True))
-
-
-def _short(text: str, most: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _svg(figure: Any, title: str) -> str:
-    """Return the figure as an `<svg>` element for use inside HTML: no prolog, no outside names, CSS variables as
-    colours.
-
-    The title becomes the element's accessible name; it also salts the ids, which must differ between figures of a page.
-    """
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": title}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the page's font draws the text, not matplotlib's
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"<style.*?</style>| font-family: [^;]*;", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    for stand_in, variable in _CSS.items():
-        text = text.replace(f": {stand_in}", f": {variable}")
-    box = re.search(r'viewBox="[^"]*"', text)
-    assert box is not None
-    name = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return f'<svg {box.group()} role="img" aria-label="{name}">' + text[text.index(">") + 1 :].strip()
+        return svg(figure, title)

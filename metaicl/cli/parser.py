@@ -69,7 +69,8 @@ def fill(parser: argparse.ArgumentParser, command: Command) -> None:
     options = options_of(command.config)
     for name in command.positional:
         option = options[name]
-        parser.add_argument(name, nargs="?", default=argparse.SUPPRESS, metavar=name.upper(), help=_help(option))
+        nargs = "*" if takes_words(option.hint) else "?"
+        parser.add_argument(name, nargs=nargs, default=argparse.SUPPRESS, metavar=name.upper(), help=_help(option))
     groups: dict[str, Any] = {}
     for option in options.values():
         if option.name not in command.positional:

@@ -1,30 +1,53 @@
-"""`metaicl report`: write the page of a finished run again."""
+"""`metaicl report`: write a finished run's page again, that of several runs side by side, or a table for a paper."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from eval.report import Format
 from metaicl.cli.parser import Command
+from task_suites.core.errors import UserError
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write a finished run's report (or a benchmark's page) again.
+    """Write a finished run's report (or a benchmark's page) again, or that of several runs side by side.
 
     Attributes:
-        run: the run's folder.
+        runs: the runs' folders. Of several, the methods stand side by side on the tasks that all runs have.
+        formats: what is written: the page, and its table as Markdown, as CSV or for LaTeX (with booktabs).
+        output_dir: the folder of a report on several runs. Unset: a new one beside the first run.
     """
 
-    run: Path
+    runs: list[Path] = field(default_factory=list)
+    formats: list[Format] = field(default_factory=lambda: ["html", "markdown"])
+    output_dir: Path | None = None
 
 
 def run(config: Report) -> None:
-    """Write the page and print its path."""
+    """Write the files and print their paths."""
     from eval.report.benchmark import write_benchmark
-    from eval.report.page import write_report
+    from eval.report.exports import write_formats
+    from eval.report.joined import write_joined
 
-    print(write_benchmark(config.run) if (config.run / "benchmark.json").is_file() else write_report(config.run))
+    if not config.runs:
+        raise UserError("no run to report on", expected="its folder", fix="metaicl report runs/comparison")
+    if not config.formats:
+        raise UserError("formats is empty", expected="some of html, markdown, csv, latex")
+    first, several = config.runs[0], len(config.runs) > 1
+    if config.output_dir and not several:
+        fix = "Leave it out: the files of a single run go into its own folder."
+        raise UserError("output_dir is for a report on several runs", fix=fix)
+    if not several and (first / "benchmark.json").is_file():
+        if set(config.formats) - {"html", "markdown"}:
+            raise UserError("a benchmark is written as html and markdown only", found=" ".join(config.formats))
+        print(write_benchmark(first))
+        return
+    together = "+".join(folder.resolve().name for folder in config.runs)
+    folder = write_joined(config.runs, config.output_dir or first.parent / together) if several else first
+    for path in write_formats(folder, config.formats):
+        print(path)
 
 
-COMMAND = Command(Report, run, "metaicl report runs/comparison", ("run",))
+COMMAND = Command(Report, run, "metaicl report runs/comparison", ("runs",))

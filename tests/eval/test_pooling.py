@@ -6,8 +6,8 @@ import pytest
 from pages import make
 
 from eval.pooling import pooled
-from eval.report.page import markdown, table
 from eval.report.summary import rows
+from eval.report.texts import markdown, table
 from eval.results import Results
 from task_suites.core.errors import UserError
 

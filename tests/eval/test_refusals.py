@@ -17,9 +17,9 @@ from eval.contenders import Contender
 from eval.evaluate import evaluate_run, run_all
 from eval.harness import Comparison
 from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
-from eval.report.page import markdown, table
 from eval.report.summary import headline
 from eval.report.summary import rows as table_rows
+from eval.report.texts import markdown, table
 from eval.results import Cell, Prediction, Refusal, Roles
 from metaicl.cli.main import main
 from task_suites.core.errors import UserError

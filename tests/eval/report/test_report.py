@@ -1,14 +1,18 @@
 """The report of a finished run: one self-contained page that says what the statistics say."""
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 from pages import SCRIPT, Page, make
 
-from eval.report.page import markdown, table, write_report
+from eval.report.page import write_report
 from eval.report.summary import duration, headline, rows
+from eval.report.texts import markdown, table
 from eval.results import Results
 from eval.statistics import gain_interval, mean_interval
 from task_suites.core.errors import UserError
@@ -22,10 +26,13 @@ def page_of(folder):
 @pytest.fixture
 def run(tmp_path):
     results = make(tmp_path)
-    same = {"learning_rate": 1e-4, "tokens_per_second": 10}
-    lines = [{"step": s, "loss": 2.0 / s, **same, "seconds": s} for s in range(1, 30)]
-    lines += [{"step": 10, "validation": 0.5}, {"step": 20, "validation": 0.6}]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve = {"loss": [[s, 2.0 / s] for s in range(1, 30)], "validation": [[10, 0.5], [20, 0.6]]}
+    learned = [{"suite": "mine", "source": SCRIPT, "licence": "MIT", "tasks": ["one", "two"]}]
+    training = {"model": "tiny-lm", "command": "metaicl train", "tasks": learned, "curve": curve}
+    (tmp_path / "trainings.json").write_text(json.dumps({"metaicl": training}))
+    remarks = {"plain": ["train has one label"], "elsewhere": ["not compared"]}
+    audit = {"tasks": 3, "examples": 90, "counts": {"within a split": {"exact": 2}}, "warnings": remarks}
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
     segments = [
         {"role": "demo_input", "text": f"{SCRIPT}\nAnswer:", "scored": False},
         {"role": "demo_output", "text": " yes\n\n", "scored": False},
@@ -35,23 +42,29 @@ def run(tmp_path):
     return tmp_path, results
 
 
-def test_page_loads_nothing_and_runs_nothing(run):
+def test_page_loads_nothing_and_runs_its_own_script_only(run):
     text, page = page_of(run[0])
     assert page.loads == []
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert "http" not in text and "@import" not in text and not re.search(r"url\((?!#)", text)
+    assert not {"link", "img", "iframe"} & set(page.tags) and page.tags.count("script") == 1
+    own = re.search(r"<script>(.*?)</script>", text, flags=re.DOTALL)[1]
+    seal = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{seal}'" in unescape(text) and "default-src 'none'" in unescape(text)
+    assert not re.search(r"https?:", text) and "@import" not in text and not re.search(r"url\((?!#)", text)
     assert text.startswith("<!doctype html>")
 
 
 def test_strange_texts_are_escaped_everywhere(run):
     text, page = page_of(run[0])
-    assert "<script" not in text and "<b>" not in text.split("</style>")[1].replace('<b style="', "")
-    assert page.text.count("<script>alert('x')</script> & \"quotes\" $x$ 世界") >= 4  # note, task, prompt, mistake
+    assert text.count("<script") == 1 and "<b>" not in text.split("</style>")[1].replace('<b style="', "")
+    # note, task, prompt, mistake, source
+    assert page.text.count("<script>alert('x')</script> & \"quotes\" $x$ 世界") >= 5
 
 
 def test_ids_differ_between_figures(run):
-    _, page = page_of(run[0])
-    assert page.tags.count("svg") == 5 and len(page.ids) == len(set(page.ids))
+    text, page = page_of(run[0])
+    assert len(page.ids) == len(set(page.ids))
+    names = re.findall(r'<svg [^>]*role="img" aria-label="([^"]*)"', text)
+    assert len(names) == len(set(names)) == page.tags.count("svg") and all(names)
 
 
 def test_figures_take_their_colours_from_the_style_sheet(run):
@@ -229,11 +242,15 @@ def test_files_that_are_not_json_are_named(run):
     folder = run[0]
     with pytest.raises(UserError, match=r"results\.json: no results"):
         write_report(folder / "elsewhere")
-    (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"step":\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl:2: not JSON"):
+    (folder / "audit.json").write_text("[]")
+    with pytest.raises(UserError, match=r"audit\.json: not what an evaluation writes"):
+        write_report(folder)
+    (folder / "trainings.json").write_text('{"metaicl":\n')
+    with pytest.raises(UserError, match=r"trainings\.json:2: not JSON"):
         write_report(folder)
     (folder / "prompt.json").write_text("[]")
-    (folder / "metrics.jsonl").unlink()
+    (folder / "trainings.json").unlink()
+    (folder / "audit.json").unlink()
     with pytest.raises(UserError, match=r"prompt\.json: not a rendered prompt"):
         write_report(folder)
     (folder / "results.json").write_text("{")
