@@ -1,7 +1,7 @@
 """Do our scores agree with those of lm-evaluation-harness, and how much longer does it take?
 
 Every task of a suite that has options, without demonstrations and with some: both score the same queries on the same
-weights in float32. The last line is JSON: `tasks_compared`, `max_logprob_diff` (bar 1e-4), `accuracy_mismatches`
+weights in float64. The last line is JSON: `tasks_compared`, `max_logprob_diff` (bar 1e-4), `accuracy_mismatches`
 (bar 0), `lm_eval_seconds_over_ours`. The tasks on which they differ most are listed before it.
 """
 

@@ -2,7 +2,8 @@
 
 The harness reads a task from its own kind of configuration, draws the demonstrations itself (the first of the train
 split, which are the episode's), builds the prompts, encodes them and runs the model that transformers loads. Ours
-scores the same episode through the prompt tree. Both work in float32.
+scores the same episode through the prompt tree. Both work in float64: in float32 the sums over a long answer's tokens
+differ by more than 1e-4 from rounding, and a difference would prove nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Agreement:
     Attributes:
         tasks: each task at each k.
         skipped: tasks that are not compared, each with its reason.
-        seconds, lm_eval_seconds: what scoring took here and there; the harness' includes making its requests.
+        seconds, lm_eval_seconds: what scoring took here and there, without loading; the harness' includes making its
+            requests.
         lm_eval: the harness' version.
     """
 
@@ -111,7 +113,7 @@ def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig)
     Args:
         tasks: tasks of other forms than options are skipped.
         protocol: how episodes are drawn.
-        config: names the model. It runs in float32 and learns nothing.
+        config: names the model. It runs in float64 and learns nothing.
 
     Raises:
         UserError: lm-evaluation-harness is not installed, or no task has options.
@@ -122,10 +124,11 @@ def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig)
         raise UserError(
             "no task can be compared with lm-evaluation-harness", found=skipped, expected="tasks with options"
         )
+    backbone = Backbone.load(replace(config, dtype="float32", weights="frozen")).double()
+    model, tokenizer = open_model(config.model, torch.float64)
     started = time.monotonic()
-    own = _own_scores(episodes, replace(config, dtype="float32", weights="frozen"))
+    own = _own_scores(backbone, episodes)
     seconds = time.monotonic() - started
-    model, tokenizer = open_model(config.model, torch.float32)
     started = time.monotonic()
     with TemporaryDirectory() as folder:
         theirs = harness_answers(model, tokenizer, list(episodes.values()), Path(folder))
@@ -171,9 +174,8 @@ def _episodes(tasks: Sequence[Task], protocol: Protocol) -> tuple[dict[tuple[str
     return found, skipped
 
 
-def _own_scores(episodes: Mapping[tuple[str, int], Episode], config: BackboneConfig) -> list[list[np.ndarray]]:
+def _own_scores(backbone: Backbone, episodes: Mapping[tuple[str, int], Episode]) -> list[list[np.ndarray]]:
     """Return each episode's scores: of each query, the log-probability of each option."""
-    backbone = Backbone.load(config)
     methods = {
         shots: InContext.build(backbone, PromptFormat(), {"length": "sum", "demonstrations": shots})
         for shots in (False, True)
