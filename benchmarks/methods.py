@@ -117,18 +117,18 @@ def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int)
         return predictor
 
     if trained:
-        done = measured(train, backbone.memo.clear, repeats)
+        done = measured(train, backbone.shared.clear, repeats)
         row |= {"train_gflop": done.gflop, "train_s": done.seconds, "train_mib": done.mib}
         losses = done.results
         spread = (max(losses) - min(losses)) / max(1e-9, abs(losses[0]))
         if spread > 1e-5:
             raise SystemExit(f"{type(method).__name__}: the loss of one episode differs between runs by {spread:.1e}")
-    done = measured(adapt, backbone.memo.clear, repeats)
+    done = measured(adapt, backbone.shared.clear, repeats)
     row |= {"adapt_gflop": done.gflop, "adapt_s": done.seconds, "adapt_mib": done.mib}
     predictors = done.results
 
     def forget_queries() -> None:
-        backbone.memo.clear()
+        backbone.shared.clear()
         predictors[-1].prepare()
 
     queries = [q.hidden() for q in asked.queries]

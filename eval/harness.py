@@ -26,6 +26,7 @@ from eval.further_scores import further_scores
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
 from eval.store import cell_store
+from metaicl.lm.shared_work import nothing_shared
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
 from task_suites.core.atomic import write_text
@@ -95,7 +96,7 @@ class Comparison:
     def answer(self, method: Method, task: Task, seed: int, k: int) -> Answered | None:
         """Answer a cell and keep nothing of it; None where it cannot be served."""
         try:
-            with method.without_cache():
+            with nothing_shared():
                 return answer_episodes(method, self._episodes(task, seed, k))
         except UserError:  # whoever runs the cell gets the reason
             return None
@@ -167,8 +168,7 @@ class Comparison:
         if reason := method.refusal(task):
             return refused(reason, by_design=True)
         try:
-            with method.without_cache():
-                done = answer_episodes(method, episodes)
+            done = answer_episodes(method, episodes)
         except UserError as error:
             return refused(error)
         return answered_cell(contender.name, episodes, seed, k, done, key)

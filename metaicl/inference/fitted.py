@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from metaicl.inference.opening import LOCK, MethodSource, user_task
+from metaicl.lm.shared_work import nothing_shared
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Answer, Predictor
 from task_suites.example import Example
@@ -89,16 +90,16 @@ class FittedMethod:
         if not texts:
             return np.empty((0, len(self.labels)))
         with LOCK:
-            method, predictor = self._adapt()
-            with method.without_cache():  # a service would keep the vectors of all texts that it ever saw
+            _, predictor = self._adapt()
+            with nothing_shared():  # a service would keep the vectors of all texts that it ever saw
                 found = predictor.scores([Example(text, None, self.labels) for text in texts])
         return np.stack(found).astype(np.float64)
 
     def answers(self, queries: Sequence[Example]) -> list[Answer]:
         """Return an answer to each query."""
         with LOCK:
-            method, predictor = self._adapt()
-            with method.without_cache():
+            _, predictor = self._adapt()
+            with nothing_shared():
                 return predictor.answers(queries)
 
     def answer_logprob(self, query: Example, answer: str | tuple[str, ...]) -> float:
@@ -109,7 +110,7 @@ class FittedMethod:
         """
         with LOCK:
             method, predictor = self._adapt()
-            with method.without_cache():
+            with nothing_shared():
                 return _logprob(method, self.task, predictor, query, answer)
 
     def logprob_without(self, left_out: int, query: Example, answer: str | tuple[str, ...]) -> float:
@@ -117,7 +118,7 @@ class FittedMethod:
         with LOCK:
             method, whole = self._adapt()
             task, fewer = self.task, [*self.support[:left_out], *self.support[left_out + 1 :]]
-            with method.without_cache():
+            with nothing_shared():
                 predictor = method.adapt(task, fewer)
                 predictor.continue_from(whole)
                 return _logprob(method, task, predictor, query, answer)

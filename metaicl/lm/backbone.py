@@ -34,6 +34,7 @@ from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
 from metaicl.lm.models import Kind
 from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
+from metaicl.lm.shared_work import SharedWork
 from metaicl.lm.text_encoder import TextEncoder
 from task_suites.core.errors import UserError
 
@@ -63,7 +64,7 @@ class Backbone(nn.Module):
             checkpoint_layers(self.model)
         self.model_config: Any = self.model.config
         self.tokens_run = 0  # tokens that went through the model, for speeds
-        self.memo: dict[Any, Tensor] = {}  # embeddings, for methods on a frozen backbone
+        self.shared = SharedWork()  # of methods on a frozen backbone
         self.lower = LowerLayers(self.model)
         self.last = LastNetwork(self.lower.layers)
         self.window = selection.shared_depth(self.model_config)

@@ -21,6 +21,7 @@ from metaicl.lm.context_length import check_length, quoted
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.loading import open_encoder
 from metaicl.lm.models import Kind
+from metaicl.lm.shared_work import SharedWork
 from task_suites.core.errors import UserError
 
 
@@ -30,7 +31,7 @@ class Encoder(nn.Module):
     Attributes:
         model: the `SentenceTransformer`.
         width: the width of a text's vector.
-        memo: embeddings, for methods that ask for the same texts again.
+        shared: embeddings, for methods that ask for the same texts again.
         tokens_run: tokens that went through the model, for speeds.
     """
 
@@ -49,7 +50,7 @@ class Encoder(nn.Module):
         body = getattr(model[0], "auto_model", None)
         self.model_config: Any = body.config if body is not None else SimpleNamespace()
         self.width = int(model.get_embedding_dimension())
-        self.memo: dict[Any, Tensor] = {}
+        self.shared = SharedWork()
         self.tokens_run = 0
 
     @classmethod

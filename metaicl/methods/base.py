@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, cast
@@ -199,10 +198,6 @@ class Method(nn.Module, ABC):
     def zero_loss(self) -> Tensor:
         """Return 0, in the graph of every learned weight: with several processes all weights must have a gradient."""
         return torch.stack([0.0 * p.sum() for p in self.learned().values()]).sum()
-
-    def without_cache(self) -> AbstractContextManager[None]:
-        """Return a context in which nothing cached from other tasks is used, so that a new task's cost shows."""
-        return nullcontext()
 
     def tokens(self, episode: Episode) -> int:
         """Return the tokens that training on an episode runs, at least about: what it takes of a packed row."""

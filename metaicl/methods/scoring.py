@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.memory import cache_bytes, out_of_memory
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
@@ -139,7 +140,7 @@ class PromptScorer(Predictor):
         summed = copy(self)
         summed.length = "sum"
         branches = [[self.form.branch(q, a)] for q, a in zip(queries, answers, strict=True)]
-        return [float(scores[0]) for scores in summed._scores(queries, branches)]
+        return [float(scores[0]) for scores in summed._scores(queries, segments=branches)]
 
     @torch.no_grad()
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
@@ -153,7 +154,7 @@ class PromptScorer(Predictor):
         texts = () if self.form.channel else BLANKS[self.calibration]  # a channel prompt scores the query
         blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
         before = self.dropped
-        found = self._scores([*queries, *chain(*blanks.values())])
+        found = self._scores([*queries, *chain(*blanks.values())], len(queries))
         if self._priors and self.dropped != before:  # given other demonstrations than these queries
             self._priors = {}
             return self._scores_and_priors(queries, lists)
@@ -184,9 +185,16 @@ class PromptScorer(Predictor):
         return log_mean_share(found) - np.log(counted / counted.sum())
 
     def _scores(
-        self, queries: Sequence[Example], segments: Sequence[Sequence[Sequence[Segment]]] | None = None
+        self,
+        queries: Sequence[Example],
+        apart: int = 0,
+        segments: Sequence[Sequence[Sequence[Segment]]] | None = None,
     ) -> list[np.ndarray]:
-        """Return the uncalibrated scores of each query's options, or of its branches `segments`."""
+        """Return the uncalibrated scores of each query's options, or of its branches `segments`.
+
+        The first `apart` queries stand in rows of their own: these are the same for every calibration, and are run once
+        in a comparison (`SharedWork`).
+        """
         if segments is None:
             segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
         fitted = self._fit(segments)
@@ -197,10 +205,10 @@ class PromptScorer(Predictor):
             for branch in branches:
                 branch.insert(alone, -1)
             sizes.append(len(alone))
-        left = sorted(range(len(queries)), key=lambda i: -sizes[i])
+        left = sorted(range(len(queries)), key=lambda i: (i >= apart, -sizes[i]))
         result: list[np.ndarray] = [np.empty(0)] * len(queries)
         while left:
-            row = _fitting(left, sizes, self.row_tokens)
+            row = _fitting([i for i in left if (i < apart) == (left[0] < apart)], sizes, self.row_tokens)
             values = self._row_logprobs(prefix, [fitted.branches[i] for i in row])
             if values is None and len(row) == 1:
                 raise UserError(
@@ -232,20 +240,33 @@ class PromptScorer(Predictor):
         nodes = sorted({node for options in spans for span in options for node in span})
         if not nodes:
             return [[] for _ in branches]
-        try:
+
+        def run() -> torch.Tensor:
             if not shared:
-                values = self.backbone.logprobs([tree], [nodes], self.params)
-            else:
-                with self._states(cached) as past:
-                    row = pack([tree], start=len(cached))
-                    values = self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
+                return self.backbone.logprobs([tree], [nodes], self.params)
+            with self._states(cached) as past:
+                row = pack([tree], start=len(cached))
+                return self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
+
+        try:
+            values = (
+                self.backbone.shared.get(row_key(cached, tree.tokens, tree.parent, nodes), run)
+                if self._is_shared
+                else run()
+            )
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             return None
         at = np.zeros(len(tree))
         at[nodes] = values.double().cpu().numpy()
         return [[at[span] for span in options] for options in spans]
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether a row's values are those of the model as it was opened, and so of other methods too."""
+        own_states = type(self)._states is not PromptScorer._states  # a subclass trains them
+        return not (self.params or own_states or self.backbone.trainable())
 
     def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
         total = float(logprobs.sum())
@@ -278,7 +299,7 @@ class PromptScorer(Predictor):
                 texts += map(self.form.read, self._generated(prefix, part, max_new_tokens, beams))
                 continue
             except RuntimeError as error:
-                if not _out_of_memory(error) or len(part) == 1:
+                if not out_of_memory(error) or len(part) == 1:
                     raise
             self._halve(longest * beams * len(part))
         return texts
@@ -326,12 +347,6 @@ class PromptScorer(Predictor):
         self._kept = (prefix, past)
 
 
-def cache_bytes(cache: Any) -> int:
-    """Return the memory of a prefix's states, in bytes."""
-    tensors = [v for layer in getattr(cache, "layers", ()) for v in vars(layer).values() if isinstance(v, torch.Tensor)]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:
     """Return the first queries that fit into a row together, and one at least."""
     used, count = sizes[order[0]], 1
@@ -339,7 +354,3 @@ def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[in
         used += sizes[order[count]]
         count += 1
     return list(order[:count])
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

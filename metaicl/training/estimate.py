@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+from metaicl.lm.shared_work import nothing_shared
 from metaicl.methods.base import Method
 from metaicl.training.checkpoints import checkpoints_in, step_of
 from metaicl.training.config import TrainerConfig, ValidationConfig
@@ -94,7 +95,7 @@ def training_rate(method: Method, episodes: Sequence[Episode], warm_up: bool = T
     sizes, dropped = [method.tokens(episode) for episode in episodes], method.dropped
 
     def passes(episode: Episode) -> None:
-        with method.without_cache():
+        with nothing_shared():
             loss, _ = method([episode])
             loss.backward()
 
@@ -139,7 +140,7 @@ def answering_rate(method: Method, episodes: Sequence[Episode]) -> Rate:
     sizes = [method.tokens(episode) for episode in episodes]
 
     def answer(episode: Episode) -> None:
-        with method.without_cache():
+        with nothing_shared():
             method.adapt(episode.task, episode.support).answers([q.hidden() for q in episode.queries])
 
     return timed([(sizes[i], partial(answer, episodes[i])) for i in spread(sizes)])

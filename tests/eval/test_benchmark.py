@@ -94,7 +94,7 @@ def test_methods_on_a_frozen_backbone_share_it_and_its_embeddings(run, monkeypat
     load = Backbone.load
     monkeypatch.setattr(Backbone, "load", lambda config, seed=0: loaded.append(load(config, seed)) or loaded[-1])
     benchmark_run(replace(run, methods=["icl", "protonet", "protonet_cosine"]), quiet)
-    assert len(loaded) == 1 and loaded[0].memo
+    assert len(loaded) == 1 and len(loaded[0].shared)
 
 
 def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch):

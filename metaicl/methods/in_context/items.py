@@ -2,7 +2,7 @@
 
 An item is a text (the mean of its tokens' states, each normalised over width) or, for tagging, a word (the state at its
 last token); k counts sentences there, and most words are O. Vectors are normalised over width again and, while the
-backbone is frozen, kept in `backbone.memo`, so that the same episode is embedded once for all methods.
+backbone is frozen, kept in `backbone.shared`, so that the same episode is embedded once for all methods.
 
 A causal model's first token is where attention goes that has nowhere to go: in the middle layers its state is many
 times longer than any other and says nothing about the text. So the token that begins a text is left out.
@@ -51,27 +51,25 @@ class ItemVectors:
     def __call__(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
         """Return `[items, width]` float32: one row a text, or one a word, example by example; `params` stand in for the
         backbone's learned weights."""
-        memo = {} if params or self.backbone.trainable() else self.backbone.memo
-        # kept by all that ran together: neighbours move a vector by rounding, which must not depend on earlier calls
+        if params or self.backbone.trainable():
+            return self._vectors(examples, params)
         key = (self.layer, self.twice, tuple(e.tokens or e.text for e in examples))
-        if key not in memo:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and memo is not self.backbone.memo):
-                rows = self._vectors(examples, params)
-            memo[key] = torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
-        return memo[key]
+        with torch.no_grad():
+            return self.backbone.shared.get(key, lambda: self._vectors(examples, None))
 
-    def _vectors(self, examples: Sequence[Example], params: Params | None) -> list[Tensor]:
-        """Return `[items, width]` of each example; none sees another, so what runs beside it changes only rounding."""
+    def _vectors(self, examples: Sequence[Example], params: Params | None) -> Tensor:
+        """Return the items' vectors; no example sees another, so what runs beside it changes only rounding."""
         read = [self._read(e) for e in examples]
         for example, (ids, _) in zip(examples, read, strict=True):
             check_length(len(ids), self.backbone.context, f"the text {quoted(example.text)}")
         states = self.backbone.hidden([ids for ids, _ in read], self.layer, params)
-        return [
+        rows = [
             normalised(
                 s[ends.to(s.device)] if ends is not None else normalised(s[len(self.first) :]).mean(0, keepdim=True)
             )
             for s, (_, ends) in zip(states, read, strict=True)
         ]
+        return torch.cat(rows) if rows else torch.empty(0, self.width, device=self.backbone.device)
 
     def refusal(self, task: Task) -> str | None:
         """Return the reason for which the task's items have no vectors: None, since all have."""

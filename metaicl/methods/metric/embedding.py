@@ -90,15 +90,6 @@ class EmbeddingMethod(Method):
         fixed = task.form == "tags" or task.labels
         return None if fixed else f"options of each example's own; {type(self).__name__} needs a fixed list of labels"
 
-    @contextmanager
-    def without_cache(self) -> Iterator[None]:
-        """Return a context without the embeddings that the backbone has cached."""
-        kept, self.backbone.memo = self.backbone.memo, {}
-        try:
-            yield
-        finally:
-            self.backbone.memo = kept
-
     def forward(self, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor]:
         """Weight: query items (those whose class has a demonstration)."""
         if not self.meta_trained:

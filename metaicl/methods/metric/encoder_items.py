@@ -23,7 +23,7 @@ from task_suites.task import Task
 
 
 class EncoderItems:
-    """The vectors of examples' items; they are kept in the encoder's `memo`."""
+    """The vectors of examples' items; they are kept in the encoder's `shared`."""
 
     layer = -1  # the only one that an encoder shows
 
@@ -32,12 +32,8 @@ class EncoderItems:
 
     def __call__(self, examples: Sequence[Example], params: Params | None = None) -> Tensor:
         """Return `[items, width]` float32: one row a text, or one a word, example by example."""
-        memo = self.backbone.memo
-        # kept by all that ran together, as for a causal model
         key = ("items", *(e.tokens or e.text for e in examples))
-        if key not in memo:
-            memo[key] = self._vectors(examples)
-        vectors = memo[key]
+        vectors = self.backbone.shared.get(key, lambda: self._vectors(examples))
         return vectors if self.raw else nn.functional.normalize(vectors, dim=1) * self.width**0.5
 
     def _vectors(self, examples: Sequence[Example]) -> Tensor:

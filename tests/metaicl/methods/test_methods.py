@@ -355,7 +355,7 @@ def test_embeddings_do_not_depend_on_what_is_embedded_beside_them(frozen):
     method = ProtoNet(frozen, PromptFormat(), ProtoNet.Config())
     support = draw(TASKS["options"], k=5).support
     alone = torch.cat([ProtoNet(frozen, PromptFormat(), ProtoNet.Config()).embed([e]) for e in support])
-    frozen.memo.clear()
+    frozen.shared.clear()
     assert torch.allclose(method.embed(support), alone, atol=1e-6)
 
 
