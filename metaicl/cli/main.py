@@ -92,9 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone (`... | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print("metaicl: interrupted; finished work is kept, the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        said = str(error) or "finished work is kept, the same command continues"
+        print(f"metaicl: interrupted: {said}", file=sys.stderr)
+        sys.exit(getattr(error, "code", 130))
     except Exception as error:
         if debug:
             raise

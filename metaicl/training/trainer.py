@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
 from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
+from metaicl.training.guards import Interrupted, Signals, check_space, not_finite
 from metaicl.training.identity import RunRecord
 from metaicl.training.optimizer import make_optimizer
 from metaicl.training.preflight import check_episodes
@@ -104,6 +106,8 @@ class Trainer:
         self.best: tuple[float, int] | None = None
         self.stale = 0  # validations since the best one
         self.seconds = 0.0
+        self.signals = Signals()
+        self.to_stop = False  # whether a signal has reached one of the processes
 
     # -- one step ------------------------------------------------------------------------------------------------
 
@@ -113,28 +117,29 @@ class Trainer:
         episodes = training_episodes(self.tasks, config, self.step)
         check_episodes(self.method, episodes)  # of all processes, so that all stop alike
         mine = episodes[self.accelerator.process_index :: world]
-        sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
+        sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
         for pair in self._row_losses(mine):
-            sums += torch.stack(pair).detach().double()
-        total, weight = self.accelerator.reduce(sums, "sum").tolist()
+            sums[:2] += torch.stack(pair).detach().double()
+        sums[2] = self.signals.number  # a process that is to stop tells the others
+        total, weight, asked = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
-            raise UserError(
-                f"the loss is {total} at step {self.step + 1}",
-                fix="Lower learning_rate, or use --dtype float32.",
-            )
+            raise not_finite(self.run_dir, self.step + 1, "loss", total, episodes)
         learned = list(self.method.learned().values())
         for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight
             if p.grad is not None:
                 p.grad.mul_(world / max(weight, 1.0))
-        norm = self.accelerator.clip_grad_norm_(learned, config.max_grad_norm)
+        norm = float(self.accelerator.clip_grad_norm_(learned, config.max_grad_norm) or 0.0)
+        if not math.isfinite(norm):
+            raise not_finite(self.run_dir, self.step + 1, "gradient norm", norm, episodes)
         rate = config.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
+        self.to_stop = bool(asked)
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
-        return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": float(norm or 0.0), **dropped}
+        return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": norm, **dropped}
 
     def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
@@ -165,6 +170,17 @@ class Trainer:
             disable=not (main and self.progress),
             dynamic_ncols=True,
         )
+        with self.signals.watched():
+            self._take_steps(bar)
+        bar.close()
+        if self._out_of_patience():
+            log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
+        trained = self._finish()
+        self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
+        return trained
+
+    def _take_steps(self, bar: Any) -> None:
+        """Take the steps that are left, with what is due after each; a signal ends them after a whole one."""
         started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
         while self.step < self.config.max_steps and not self._out_of_patience():
             try:
@@ -181,14 +197,10 @@ class Trainer:
                 self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
             if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
-            if self._due(self.config.save_steps):
+            if self._due(self.config.save_steps) or self.to_stop:
                 self.save_checkpoint()
-        if self._out_of_patience():
-            log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
-        bar.close()
-        trained = self._finish()
-        self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
-        return trained
+            if self.to_stop:
+                raise Interrupted(self.signals.number or signal.SIGTERM, self.step)
 
     def _out_of_patience(self) -> bool:
         return bool(self.config.early_stopping_patience) and self.stale >= self.config.early_stopping_patience
@@ -288,7 +300,12 @@ class Trainer:
         return newest
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint of the last step. All processes take part."""
+        """Write a checkpoint of the last step. All processes take part.
+
+        Raises:
+            UserError: the disk has no room for it.
+        """
+        check_space(self.run_dir, self.method)
         self.checkpoints.save(self.step, self._counts())
 
     def _counts(self) -> dict[str, Any]:
