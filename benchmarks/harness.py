@@ -1,4 +1,4 @@
-"""What the harness gains by sharing, what it costs beside the methods, and whether an evaluation that is killed ends alike.
+"""What the harness gains by sharing, what it costs beside the methods, and whether a killed evaluation ends alike.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/harness.py              # smollm2-135m; some minutes
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/harness.py --quick      # a tiny model, two kills

@@ -26,7 +26,7 @@ from eval.further_scores import further_scores
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
 from eval.store import cell_store
-from metaicl.lm.shared_work import nothing_shared
+from metaicl.lm.shared_work import nothing_shared, rows_shared
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
 from task_suites.core.atomic import write_text
@@ -168,7 +168,8 @@ class Comparison:
         if reason := method.refusal(task):
             return refused(reason, by_design=True)
         try:
-            done = answer_episodes(method, episodes)
+            with rows_shared():
+                done = answer_episodes(method, episodes)
         except UserError as error:
             return refused(error)
         return answered_cell(contender.name, episodes, seed, k, done, key)

@@ -20,6 +20,7 @@ from torch import Tensor
 MOST_BYTES = 256 << 20  # of the results of one model; those that were not used for longest go first
 _saved: ContextVar[float] = ContextVar("saved", default=0.0)
 _in_use: ContextVar[bool] = ContextVar("in_use", default=True)
+_rows: ContextVar[bool] = ContextVar("rows", default=False)
 
 
 def saved_seconds() -> float:
@@ -35,6 +36,21 @@ def nothing_shared() -> Iterator[None]:
         yield
     finally:
         _in_use.reset(before)
+
+
+@contextmanager
+def rows_shared() -> Iterator[None]:
+    """Return a context in which rows of prompts are kept for other methods: a comparison asks for the same ones."""
+    before = _rows.set(True)
+    try:
+        yield
+    finally:
+        _rows.reset(before)
+
+
+def are_rows_shared() -> bool:
+    """Return whether rows of prompts are kept here."""
+    return _rows.get() and _in_use.get()
 
 
 class SharedWork:

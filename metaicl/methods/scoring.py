@@ -23,6 +23,7 @@ from metaicl.lm.memory import cache_bytes, out_of_memory
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
+from metaicl.lm.shared_work import are_rows_shared
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
 from task_suites.example import Example
@@ -266,7 +267,7 @@ class PromptScorer(Predictor):
     def _is_shared(self) -> bool:
         """Whether a row's values are those of the model as it was opened, and so of other methods too."""
         own_states = type(self)._states is not PromptScorer._states  # a subclass trains them
-        return not (self.params or own_states or self.backbone.trainable())
+        return are_rows_shared() and not (self.params or own_states or self.backbone.trainable())
 
     def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
         total = float(logprobs.sum())

@@ -46,7 +46,8 @@ class Signals:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Return a context in which the first SIGINT or SIGTERM is noted, and a second one acts as it did before.
+        """Return a context in which the first SIGINT or SIGTERM is noted, and a second one acts as it did before. One
+        that the process ignores stays ignored.
 
         Only the main thread of a process receives signals; elsewhere nothing is watched.
         """
@@ -54,13 +55,14 @@ class Signals:
             yield
             return
         before = {number: signal.getsignal(number) for number in SIGNALS}
+        before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}  # as nohup asks
 
         def note(number: int, frame: FrameType | None) -> None:
             self.number = number
             for each, handler in before.items():
                 signal.signal(each, handler)
 
-        for number in SIGNALS:
+        for number in before:
             signal.signal(number, note)
         try:
             yield
@@ -76,6 +78,7 @@ def check_space(folder: Path, method: Method) -> None:
         UserError: gives what is free and what is needed.
     """
     needed = round(SPARE * 3 * sum(p.numel() * p.element_size() for p in method.learned().values()))
+    folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -259,14 +260,14 @@ def test_finish_writes_nothing_but_whole_files(tmp_path):
 
 def test_a_cell_costs_what_a_new_task_costs_whatever_is_in_memory(tmp_path, monkeypatch):
     method = MethodConfig("knn", {}, tiny_config(), PromptFormat()).build()
-    embedded = []
     hidden = method.backbone.hidden
-    monkeypatch.setattr(method.backbone, "hidden", lambda *given: embedded.extend(given[0]) or hidden(*given))
+    monkeypatch.setattr(method.backbone, "hidden", lambda *given: time.sleep(0.05) or hidden(*given))
     comparison = Comparison([toy_task()], Protocol([2], 1, 3), tmp_path)
     episode = protocol_episode(comparison.protocol, toy_task(), 0, 2)
     method.embed(episode.support)
-    method.embed(episode.queries)  # all of it is in memory now
-    comparison.run(Contender("knn", "", lambda: method, "knn"))
-    assert len(embedded) == 10
-    method.embed(episode.support)
-    assert len(embedded) == 10
+    method.embed([query.hidden() for query in episode.queries])  # all of it is in memory now
+    monkeypatch.setattr(method.backbone, "hidden", lambda *given: pytest.fail("embedded again"))
+    contender = Contender("knn", "", lambda: method, "knn")
+    comparison.run(contender)
+    (cell,) = comparison.scored(contender)
+    assert cell.adapt_seconds >= 0.05 and cell.seconds >= 0.1

@@ -27,6 +27,22 @@ TASKS = toy_suite().split("meta_train")
 Usage = namedtuple("Usage", "total used free")
 
 
+@pytest.fixture(autouse=True)
+def heeded():
+    """Signals act as in a process of a terminal; one in the background of a script ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals = Signals()
+    with signals.watched():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signals.number == 0
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_training_after_a_whole_step_from_which_it_continues(tmp_path, monkeypatch, number, code):
     straight = make(tmp_path / "straight")
