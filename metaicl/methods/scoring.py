@@ -23,7 +23,7 @@ from metaicl.lm.memory import cache_bytes, out_of_memory
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
 from metaicl.lm.search import PlainDecoder, TreeDecoder, search
-from metaicl.lm.shared_work import are_rows_shared
+from metaicl.lm.shared_work import are_rows_shared, row_key
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
 from task_suites.example import Example
@@ -32,6 +32,7 @@ from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
+Asked = Sequence[Sequence[Sequence[Segment]]]  # of each query, the segments of each option
 Length = Literal["sum", "token_mean", "character_mean"]
 Calibration = Literal["none", "contextual", "pmi", "cross_fit"]
 BLANKS: dict[Calibration, tuple[str, ...]] = {
@@ -185,12 +186,7 @@ class PromptScorer(Predictor):
         counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
         return log_mean_share(found) - np.log(counted / counted.sum())
 
-    def _scores(
-        self,
-        queries: Sequence[Example],
-        apart: int = 0,
-        segments: Sequence[Sequence[Sequence[Segment]]] | None = None,
-    ) -> list[np.ndarray]:
+    def _scores(self, queries: Sequence[Example], apart: int = 0, segments: Asked | None = None) -> list[np.ndarray]:
         """Return the uncalibrated scores of each query's options, or of its branches `segments`.
 
         The first `apart` queries stand in rows of their own: these are the same for every calibration, and are run once
@@ -250,11 +246,8 @@ class PromptScorer(Predictor):
                 return self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
 
         try:
-            values = (
-                self.backbone.shared.get(row_key(cached, tree.tokens, tree.parent, nodes), run)
-                if self._is_shared
-                else run()
-            )
+            key = row_key(cached, tree.tokens, tree.parent, nodes) if self._is_shared else None
+            values = run() if key is None else self.backbone.shared.get(key, run)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -323,7 +316,7 @@ class PromptScorer(Predictor):
         self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
         log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
-    def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
+    def _fit(self, branches: Asked = (), reserved: int = 0) -> Fitted:
         """Return the prompt with these branches; the number of demonstrations that were left out is kept."""
         whole = self._whole
         fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved, whole)

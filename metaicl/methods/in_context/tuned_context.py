@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.memory import cache_bytes
 from metaicl.lm.output_head import wide
 from metaicl.lm.prompt_tree import PromptTree, additive_mask, pack
 from metaicl.lm.prompts import Fitted, Prompt, fit
@@ -29,7 +30,7 @@ from metaicl.methods import name_of
 from metaicl.methods.base import Space, seeded, support_keys
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.selection import Selector
-from metaicl.methods.scoring import PromptScorer, cache_bytes
+from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.ranges import Natural, NonNegative
 from task_suites.example import Example
