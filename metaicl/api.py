@@ -112,6 +112,12 @@ def run_training(config: TrainRun, suite: TaskSuite | None = None) -> Run:
     from metaicl.training.run import train_run
 
     refuse_idle_training(config)
+    if config.plan:
+        from metaicl.training.plan import training_plan
+
+        opened = suite or config.suite.open()[0]
+        print(training_plan(config, opened, config.plan, config.plan_tflops).table())
+        return Run(config.folder)
     train_run(config, make_validate, suite=suite)
     return Run(config.folder)
 

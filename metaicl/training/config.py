@@ -196,6 +196,10 @@ class TrainRun:
         resume: continue from the newest checkpoint of the run's folder; another run in it is an error. Without, the run
             begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
+        plan: train nothing, but report the memory, operations and traffic of the training on this many devices, worked
+            out without the model's weights; 0 trains.
+        plan_tflops: for plan, the operations that a device does in a second, in 10^12; 0 times a matrix product on this
+            CPU.
     """
 
     run_name: str = ""
@@ -209,6 +213,11 @@ class TrainRun:
     validation: ValidationConfig = section(ValidationConfig, before="validation_")
     resume: bool = True
     progress: bool = True
+    plan: Natural = 0
+    plan_tflops: NonNegative = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     @property
     def folder(self) -> Path:

@@ -50,6 +50,7 @@ def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
 def refuse_idle_training(run: TrainRun) -> None:
     """Raise where an option of a training was given that nothing of it reads."""
     trainer = run.trainer
+    refuse_idle(run, ["plan_tflops"], "plan", used=bool(run.plan))
     validated = bool(trainer.eval_steps)
     refuse_idle(run.validation, ["k", "seeds", "queries"], "eval_steps", "validation_", validated)
     refuse_idle(trainer, ["early_stopping_patience"], "eval_steps", used=validated)
