@@ -94,6 +94,8 @@ class EvaluateRun:
             marks the results.
         check_with: "lm-eval" scores each task with options by lm-evaluation-harness too, on the same model and prompts
             (those of the plain format), and compares both item by item.
+        pool_runs: put the trainings of one method together as one row, whose interval includes what differs between
+            trainings.
         progress: draw a progress bar.
     """
 
@@ -111,6 +113,7 @@ class EvaluateRun:
     baseline: str = "icl"
     unknown_provenance: Literal["refuse", "allow"] = "refuse"
     check_with: Literal["lm-eval"] | None = None
+    pool_runs: bool = False
     progress: bool = True
 
     @property

@@ -17,6 +17,7 @@ from eval.estimate import comparison_seconds
 from eval.harness import Comparison
 from eval.lineage import write_lineage
 from eval.method_on_model import named
+from eval.pooling import several_trainings, trainings_pooled
 from eval.report.page import write_report
 from eval.report.texts import table
 from eval.results import Results, Roles
@@ -73,10 +74,14 @@ def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptForma
     return None
 
 
-def finish(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, **header: Any) -> Results:
+def finish(
+    ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, pool_runs: bool = False, **header: Any
+) -> Results:
     """Write results.json, prompt.json, the lineage and the report into the comparison's folder; the results are
-    returned."""
+    returned, with the trainings of each method as one where `pool_runs` says so."""
     results = replace(ran.results(contenders, **header), folder=ran.folder)
+    if pool_runs:
+        results = trainings_pooled(results)
     write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
         write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
@@ -114,6 +119,7 @@ def check_given(run: EvaluateRun) -> None:
         refuse_idle(run.format, [f.name for f in fields(run.format)], needs, "format.")
     protocol = run.protocol
     refuse_idle(protocol, ["curve_seeds"], "several numbers in k", used=len(protocol.k) > 1)
+    refuse_idle(run, ["pool_runs"], "several folders of runs", used=len(run.methods) - len(methods) > 1)
 
 
 @one_process
@@ -136,6 +142,8 @@ def evaluate_run(
     check_data(run.folder, data)
     contenders = _contenders(run)
     unknown = _check_provenance(run, contenders, data)
+    if run.pool_runs:
+        several_trainings(contenders)  # it is missed now rather than after the comparison
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", flat(run), data)
     say(
@@ -152,6 +160,7 @@ def evaluate_run(
         comparison,
         contenders,
         run.format,
+        pool_runs=run.pool_runs,
         name=run.run_name or run.folder.name,
         command=command or f"metaicl evaluate --config {shlex.quote(str(run.folder / 'config.yaml'))}",
         seconds=time.monotonic() - started,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from eval.contenders import Contender
 from eval.results import MethodResult, Results
 from task_suites.core.errors import UserError, counted, nearest
 
@@ -49,6 +50,35 @@ def pooled(results: Results, runs: Sequence[str], label: str = "") -> Results:
             also=swapped.get(roles.also or "", roles.also),
         ),
     )
+
+
+def trainings_pooled(results: Results) -> Results:
+    """Return the results with all trainings of each method put together (`pooled`).
+
+    Raises:
+        UserError: no method has several trainings here.
+    """
+    for names in several_trainings(results.methods):
+        results = pooled(results, names)
+    return results
+
+
+def several_trainings(methods: Iterable[MethodResult | Contender]) -> list[list[str]]:
+    """Return the names of each method's trainings, of those methods that have several.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs: dict[str, list[str]] = {}
+    for method in methods:
+        if method.trained:
+            runs.setdefault(method.method or method.name, []).append(method.name)
+    several = [names for names in runs.values() if len(names) > 1]
+    if not several:
+        found = ", ".join(name for names in runs.values() for name in names) or "none"
+        fix = "Name several runs of one method, or leave pool_runs out."
+        raise UserError("no method has several trainings to put together", found=found, fix=fix)
+    return several
 
 
 def _together(found: Sequence[MethodResult], label: str) -> MethodResult:

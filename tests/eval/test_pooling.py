@@ -5,7 +5,7 @@ import math
 import pytest
 from pages import make
 
-from eval.pooling import pooled
+from eval.pooling import pooled, trainings_pooled
 from eval.report.summary import rows
 from eval.report.texts import markdown, table
 from eval.results import Results
@@ -41,6 +41,12 @@ def test_pooled_results_are_written_and_read(results):
     assert Results.from_json(whole.to_json()) == whole
     assert {cell.run for cell in whole.cells_of("again")} == {"again", "metaicl"}
     assert whole.comparison.method == "again"
+
+
+def test_all_trainings_of_a_method_are_put_together_and_others_stay(results):
+    assert trainings_pooled(results) == pooled(results, ["metaicl", "again"])
+    with pytest.raises(UserError, match="no method has several trainings to put together"):
+        trainings_pooled(trainings_pooled(results))
 
 
 @pytest.mark.parametrize(
