@@ -35,6 +35,7 @@ COMMANDS = (
         "predict",
         "serve",
         "try",
+        "export",
         "runs",
         "report",
     ),

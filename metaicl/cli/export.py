@@ -1,0 +1,34 @@
+"""`metaicl export`: a model as one plain folder that other programs load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from metaicl.cli.parser import Command
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a model, its adapters merged, as one folder that transformers, vLLM, SGLang and others load.
+
+    Attributes:
+        model: a run's folder or a copy of its best weights, or a name of `metaicl models list`.
+        output_dir: the new folder.
+        dtype: the type of the weights.
+    """
+
+    model: str
+    output_dir: Path
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+def run(config: Export) -> None:
+    """Write the folder."""
+    from metaicl.training.export import export_model
+
+    print(export_model(config.model, config.output_dir, config.dtype))
+
+
+COMMAND = Command(Export, run, "metaicl export smollm2-135m-metaicl --output_dir models/metaicl", ("model",))
