@@ -1,4 +1,5 @@
 # docker build -t metaicl . && docker run --rm -p 127.0.0.1:8080:8080 -e METAICL_TOKENS=... metaicl
+# --build-arg PIP_EXTRA_INDEX_URL=... names an index of PyTorch's CPU builds (docs/installation.md): the image is then some gigabytes smaller.
 FROM python:3.12-slim
 RUN useradd --create-home --uid 10001 metaicl && mkdir /data /models && chown metaicl /data /models
 WORKDIR /src
@@ -6,7 +7,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY metaicl metaicl
 COPY task_suites task_suites
 COPY eval eval
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu ".[serve]"
+# pip reads it from the environment of this step only.
+ARG PIP_EXTRA_INDEX_URL
+RUN pip install --no-cache-dir ".[serve]"
 USER metaicl
 ENV METAICL_CACHE=/models HF_HOME=/models/hub
 WORKDIR /data

@@ -37,7 +37,7 @@ def protocol_episodes(
 ) -> list[Episode]:
     """Return the episodes of one cell, the same for every method: one, or one for each query where demonstrations are
     retrieved (by `retriever`, which is made where none is given). A probe changes the demonstrations; of the tasks
-    `others` one lends its inputs, where that is asked for."""
+    `others` one lends its inputs, where that is requested."""
     drawn = _drawn_episodes(protocol, task, seed, k, retriever)
     return [probed(protocol, episode, others) for episode in drawn]
 
@@ -85,7 +85,7 @@ def answer_episode(method: Method, episode: Episode) -> Answered:
 
 
 def _clock() -> float:
-    """Return a time in seconds that goes on as if nothing were shared between methods."""
+    """Return a time in seconds that continues as if nothing were shared between methods."""
     return time.monotonic() + saved_seconds()
 
 

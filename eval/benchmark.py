@@ -252,7 +252,7 @@ def _hyperparameters(run: BenchmarkRun, name: str) -> Hyperparameters:
 def query_interval(cells: Sequence[Cell]) -> Interval:
     """Return the mean score of one task's cells, in points, with its 95 % interval over support sets.
 
-    Of one support set it is the percentile bootstrap interval over its queries: they are drawn with replacement, 300
+    With one support set it is the percentile bootstrap interval over its queries: they are drawn with replacement, 300
     times, seeded by the cell's key, and the metric is computed again. Other support sets are not in it.
     """
     if len(cells) > 1:

@@ -33,7 +33,7 @@ class Protocol:
         diversity: of what is retrieved: 0 takes the nearest, towards 1 it takes fewer that are alike.
         demonstrations: fixed ones, by task: positions in its train examples (from 0), or inputs (one that is a number:
             by its position); the first k are taken. For tasks that are not named they are drawn.
-        demonstration_labels: "gold" shows the right ones; "random" shows any option in place of each, "flipped" the
+        demonstration_labels: "gold" shows the right ones; "random" shows any option instead of each, "flipped" the
             next one of the options; "arbitrary" writes words that say nothing for the labels, also in queries
             (docs/probes.md).
         demonstration_inputs: "own", or those of an "other" task that is compared, with the answers of the own ones.
@@ -290,7 +290,7 @@ class ReproduceRun:
         backbone: model. Where none is named, it is the paper's.
         max_steps: steps of each meta-training. Unset: the paper's.
         optim: the optimiser, as in `metaicl train`. Unset: the paper's.
-        seeds: take the first so many of the paper's seeds; 0 takes all.
+        seeds: take at most this number of the paper's seeds, the first ones; 0 takes all.
         queries: the most test examples of a task; 0 takes all.
         progress: draw progress bars.
     """

@@ -11,7 +11,7 @@ from task_suites.core.errors import UserError, counted, nearest
 
 
 def pooled(results: Results, runs: Sequence[str], label: str = "") -> Results:
-    """Return the results with some trained methods put together as one, in the place of the first and under its name.
+    """Return the results with some trained methods put together as one, at the first one's position and under its name.
 
     Its cells carry the name of the training that answered (`Cell.run`). `eval.report.texts.table` and `markdown` show
     it as one row. Whether the runs differ by nothing but their seed is for the caller to know.

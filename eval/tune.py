@@ -194,7 +194,7 @@ class Tuning:
         """Run the trial of this number, and record it. One that fails, by diverging for example, is a result too.
 
         Args:
-            aloud: whether the user is told what the trial trains.
+            aloud: whether what the trial trains is reported to the user.
         """
         study.sampler = _sampler(self.run, number)
         if number == 0 and self.defaults:

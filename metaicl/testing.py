@@ -292,7 +292,7 @@ def check_source(name: str) -> TaskSuite:
     no task lies on two sides of the meta-split, and no two sides share a source or family.
 
     Args:
-        name: as for `metaicl.load_suite`: `package.module:function`, a folder, or SCHEME:PLACE.
+        name: as for `metaicl.load_suite`: `package.module:function`, a folder, or SCHEME:PATH.
 
     Raises:
         AssertionError: says which promise is broken.

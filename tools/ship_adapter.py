@@ -2,7 +2,7 @@
 
     python tools/ship_adapter.py runs/release smollm2-135m-metaicl
 
-The adapters are rounded to bfloat16, which halves the file. What names a place on this machine is replaced by a name
+The adapters are rounded to bfloat16, which halves the file. What names a path on this machine is replaced by a name
 that holds anywhere. The base model is identified by the hash of the file that it is pulled from, which does not depend
 on the versions here. The table of tasks is written into the model card between its two marks; the rest of the card is
 written by hand.

@@ -66,7 +66,7 @@ class Asked:
         return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
     def at(self, name: SizeName) -> Size:
-        """Return the size of this name with the values that the user gave in their place."""
+        """Return the size of this name with the values that the user gave instead."""
         return replace(SIZES[name], **self.given)  # type: ignore[arg-type]  # no name in it is that of a switch
 
     def choices(self) -> dict[SizeName, Size]:

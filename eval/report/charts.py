@@ -37,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Forest:
-    """Gains on a common axis, by method; `zero` is the place of no gain in percent of the axis."""
+    """Gains on a common axis, by method; `zero` is the position of no gain in percent of the axis."""
 
     zero: float
     marks: Mapping[str, Mark]

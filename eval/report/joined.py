@@ -51,7 +51,7 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
 
 
 def method_names(runs: Sequence[Results]) -> Names:
-    """Return what each method is called: its own name where no other run has it, else with the run's behind it."""
+    """Return what each method is called: its own name where no other run has it, else followed by the run's."""
     named = Counter(method.name for results in runs for method in results.methods)
     again = Counter(results.name for results in runs)
     called = [r.name if again[r.name] == 1 else f"{r.name}-{i + 1}" for i, r in enumerate(runs)]

@@ -28,7 +28,7 @@ class Mistake:
     Attributes:
         task: its task's name.
         seeds: the support sets under which the same wrong answer was given to the same input.
-        margin: the score of the answer less that of the truth; None where there are no scores.
+        margin: the score of the answer less that of the truth; None without scores.
         input, answer, truth: as texts, clipped.
         baseline_right: whether the baseline's answer to the same query is right; None where it has none.
     """

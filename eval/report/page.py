@@ -45,7 +45,7 @@ ROLES = {
 def write_report(run_dir: Path) -> Path:
     """Writes `report.html` and `report.md` into a run's folder and returns the path of the former.
 
-    Each file is written beside its place and then moved there, so that a reader never sees half of one.
+    Each file is written beside its final path and then moved there, so that a reader never sees half of one.
 
     Raises:
         UserError: what `Results.load` raises; a file of the folder that is not JSON (named, with the line).
@@ -57,7 +57,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def write_report_page(run_dir: Path, page: Path) -> Path:
-    """Write the page of a run to a place of its own, and return it.
+    """Write the page of a run to a path of its own, and return the path.
 
     Raises:
         UserError: see `write_report`.
@@ -196,7 +196,7 @@ def _json(path: Path) -> Any:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Writes beside the place and then moves there."""
+    """Writes beside the target path and then moves there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         beside.write_text(text, "utf-8")

@@ -48,7 +48,7 @@ def _sensitivity(row: Row) -> Sensitivity | None:
 
 
 def _by_task(cells: Sequence[Cell]) -> dict[str, list[float]]:
-    """Return the points of each support set by task; trainings of one recipe are averaged, for they share it."""
+    """Return the points of each support set by task; trainings of one recipe are averaged, since they share it."""
     found: dict[str, dict[object, list[float]]] = {}
     for cell in cells:
         found.setdefault(cell.task, {}).setdefault(cell.seed, []).append(100 * cell.score)

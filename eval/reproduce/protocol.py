@@ -74,7 +74,7 @@ class Published:
         trained_options: of the meta-trained ones.
         weights: what meta-training learns.
         training: options of the trainer.
-        epochs: where it is set, max_steps are so many passes over the training examples.
+        epochs: where it is set, max_steps are this number of passes over the training examples.
         notes: where we cannot do as the paper did.
     """
 

@@ -7,7 +7,7 @@ from metaicl.inference.service.config import ServeRun
 
 
 def run(config: ServeRun) -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process gets a signal to stop."""
     from metaicl.inference.service.server import serve
 
     serve(config)

@@ -120,7 +120,7 @@ def with_suite_and_task(config: Suites) -> Suites:
         return config
     if config.suite.names != default:
         found = f"{config.task} and {' '.join(config.suite.names)}"
-        raise UserError("suites are named in two places", found=found, fix="Name all of them after --suite.")
+        raise UserError("suites are named twice", found=found, fix="Name all of them after --suite.")
     return replace(config, task="", suite=replace(config.suite, names=[config.task]))
 
 

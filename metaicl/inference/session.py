@@ -28,7 +28,7 @@ def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str],
         say: shows a text.
 
     Raises:
-        UserError: there are no demonstrations, or the method cannot learn from them.
+        UserError: demonstrations are missing, or the method cannot learn from them.
     """
     say(HELP)
     rows: list[dict[str, str]] = []

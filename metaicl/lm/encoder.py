@@ -148,7 +148,7 @@ class Encoder(nn.Module):
 
 
 def _tokens_of(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the places of each word's tokens, by the characters of the joined words that a token stands for."""
+    """Return the positions of each word's tokens, by the characters of the joined words that a token stands for."""
     found: list[list[int]] = []
     start = 0
     for word in words:

@@ -1,4 +1,4 @@
-"""Vectors in the place of the first tokens' embeddings, as prompt tuning learns them."""
+"""Vectors instead of the first tokens' embeddings, as prompt tuning learns them."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class Trainer:
         sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
         for pair in self._row_losses(mine):
             sums[:2] += torch.stack(pair).detach().double()
-        sums[2] = self.signals.number  # a process that is to stop tells the others
+        sums[2] = self.signals.number  # a process that is to stop informs the others
         total, weight, asked = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
             raise not_finite(self.run_dir, self.step + 1, "loss", total, episodes)

@@ -30,7 +30,7 @@ from task_suites.task import Task, TaskSuite
 OPTIONS = {"fold": "0", "template": "0"}
 LABEL = "<label>"
 MOST = 50  # verbalizers of a task whose answers are options
-TEST_SHARE = 0.5  # there is no test part: any other example of a task may be a demonstration
+TEST_SHARE = 0.5  # the layout has no test part: any other example of a task may be a demonstration
 DAMAGE = (  # what the unpickler says of a file that is not a pickle of its kind
     *(pickle.UnpicklingError, EOFError, ArithmeticError, LookupError, ValueError, AttributeError, TypeError),
     *(AssertionError, struct.error, RecursionError),

@@ -1,4 +1,4 @@
-"""Change one thing at a time in a module, and see whether its tests notice: docs/mutation_testing.md.
+"""Change one thing at a time in a module, and see whether its tests notice: results/log/mutation_testing_log.md.
 
     python tests/support/mutation.py statistics --sample 100
 

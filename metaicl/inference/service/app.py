@@ -187,7 +187,7 @@ def _add_errors(app: FastAPI) -> None:
     becomes(NoTask, 404, "there is no such task")
     becomes(Busy, 429, "")
     becomes(Closing, 503, "the service is stopping")
-    becomes(TimeoutError, 503, "there was no time for an answer")
+    becomes(TimeoutError, 503, "the time for an answer ran out")
     becomes(StoreFull, 507, "the disk is full; nothing was stored")
 
     async def invalid(request: Request, error: Any) -> SafeJson:

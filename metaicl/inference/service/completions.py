@@ -26,7 +26,7 @@ PART = 256  # tokens that run at once: 50 MB of logits of a vocabulary of 49,152
 
 @dataclass
 class Logged:
-    """Tokens with their log-probabilities, and the most likely tokens at each place."""
+    """Tokens with their log-probabilities, and the most likely tokens at each position."""
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float | None] = field(default_factory=list)
@@ -57,7 +57,7 @@ def prompts_of(backbone: Backbone, request: CompletionRequest) -> list[list[int]
             raise UserError(f"prompt {index} is too long", found=found, expected=f"at most {backbone.context} tokens")
         prompts.append(ids)
     if not prompts:
-        raise UserError("there is no prompt")
+        raise UserError("the request has no prompt")
     return prompts
 
 

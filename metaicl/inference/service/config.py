@@ -78,11 +78,11 @@ def read_tokens(config: ServeRun) -> tuple[str, ...]:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"the tokens cannot be read ({type(error).__name__})", where=config.token_file) from None
         if not lines:
-            raise UserError("there are no tokens", where=config.token_file, expected="one token a line")
+            raise UserError("the file has no tokens", where=config.token_file, expected="one token a line")
         found += lines
     if not found and not config.is_local:
         raise UserError(
-            f"host {config.host} is open to others, and there are no tokens",
+            f"host {config.host} is open to others, and no token is set",
             fix=f"Give --token_file, or set {TOKENS}; or listen on 127.0.0.1.",
         )
     return tuple(found)

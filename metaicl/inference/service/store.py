@@ -25,11 +25,11 @@ FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR | (3 << 
 
 
 class StoreFull(Exception):
-    """There is no room on the disk; nothing was written."""
+    """The disk is full; nothing was written."""
 
 
 class NoTask(Exception):
-    """There is no task of this id."""
+    """The id belongs to none of the tasks."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TaskStore:
         """Store a new task and return it with the time.
 
         Raises:
-            StoreFull: there is no room.
+            StoreFull: the disk is full.
         """
         record = replace(record, created=time.time())
         with self._writing() as db:
@@ -106,11 +106,11 @@ class TaskStore:
         return record
 
     def extend(self, record: TaskRecord, more: tuple[dict[str, Any], ...]) -> bool:
-        """Store `record`, which has the demonstrations `more` at its end, in place of its last revision; false where
+        """Store `record`, which has the demonstrations `more` at its end, over its last revision; false where
         somebody else changed the task in between.
 
         Raises:
-            StoreFull: there is no room.
+            StoreFull: the disk is full.
         """
         with self._writing() as db:
             changed = db.execute(

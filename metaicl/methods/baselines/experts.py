@@ -42,7 +42,7 @@ def build_expert(name: str, backbone: AnyBackbone, form: PromptFormat, options: 
     method = method_class(registered)
     if method.meta_trained or method.weights not in (None, "frozen"):
         raise UserError(
-            f"{name} cannot be an expert, for it {'is meta-trained' if method.meta_trained else 'learns weights'}",
+            f"{name} cannot be an expert, because it {'is meta-trained' if method.meta_trained else 'learns weights'}",
             expected="methods such as icl, ct_kv and knn",
             fix="Give a meta-trained model as --model: the experts then run on top of it.",
         )

@@ -1,7 +1,7 @@
 """A product of experts (Hinton 2002): several methods answer together by the sum of their option scores.
 
 An in-context model and a method on embeddings err on different tasks. Their scores have no common unit, so each
-expert's scores of a query are brought to mean 0 and standard deviation 1 over its options before they are added up.
+expert's scores of a query are standardised (mean 0, standard deviation 1) over its options before they are added up.
 Nothing is tuned. An option that an expert cannot score (one without a demonstration, for methods on embeddings) gets
 the lowest score that this expert gives to another one.
 """
@@ -44,7 +44,7 @@ class ProductOfExperts(Method):
 
         experts: list[str] = field(default_factory=lambda: ["icl", "prototypes_names"])
         expert_options: dict[str, dict[str, Any]] = field(
-            default_factory=lambda: {"icl": {"calibration": "cross_fit"}}  # a prior alone would decide the product
+            default_factory=lambda: {"icl": {"calibration": "cross_fit"}}  # else the prior would decide the product
         )
 
     config: Config

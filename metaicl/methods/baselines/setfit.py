@@ -94,7 +94,7 @@ class SetFit(Method):
         return SetFitPredictor(self._encoder, names, self.trained(support, names) if len(names) > 1 else None)
 
     def trained(self, support: Sequence[Example], names: Sequence[str]) -> Any:
-        """Return the `SetFitModel` that has learned from the support set; its classes are the places in `names`."""
+        """Return the `SetFitModel` that has learned from the support set; its classes are the indices into `names`."""
         setfit = library()
         from datasets import Dataset
         from transformers.trainer_callback import PrinterCallback, ProgressCallback

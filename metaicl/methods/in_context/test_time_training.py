@@ -88,7 +88,7 @@ class TestTimeTraining(InContext):
         return {n: p.detach() for n, p in params.items()}
 
     def episodes(self, task: Task, support: Sequence[Example]) -> Iterator[tuple[Task, list[Example], list[Example]]]:
-        """Yield (task, demonstrations, the one that is left out), endlessly; a function of the support set alone."""
+        """Yield (task, demonstrations, the one that is left out), endlessly; a function of the support set only."""
         rng = random.Random(f"ttt/{support_keys(support)}")
         while support:
             for left_out in rng.sample(range(len(support)), len(support)):

@@ -113,7 +113,7 @@ class TunedContext(InContext):
             return cache_of()
 
     def _descend(self, leaves: Sequence[Tensor]) -> Iterator[int]:
-        """Yield the number of each step; the step is taken when the next one is asked for, by the gradients found
+        """Yield the number of each step; the step is taken when the next one is requested, by the gradients found
         then."""
         optimizer = torch.optim.AdamW(leaves, lr=self.config.lr, weight_decay=0.0)
         for step in range(self.config.steps):
@@ -252,8 +252,7 @@ def copied(cache: Any) -> Any:
 
 
 def drop_tokens(share: float, support: Sequence[Example], prefix: int, step: int) -> Tensor:
-    """Return `[demonstrations, prefix]`: false at a share of the tokens, drawn by the support set and the step
-    alone."""
+    """Return `[demonstrations, prefix]`: false at a share of the tokens, drawn by support set and step."""
     generator = seeded("token dropout", support_keys(support), step)
     return torch.rand(len(support), prefix, generator=generator) >= share
 

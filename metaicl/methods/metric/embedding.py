@@ -174,7 +174,7 @@ class EmbeddingPredictor(Predictor):
 
     @torch.no_grad()
     def logits(self, queries: Sequence[Example]) -> np.ndarray:
-        """Return `[items, classes]` in float64; without columns where there are no demonstrations."""
+        """Return `[items, classes]` in float64; without columns where demonstrations are missing."""
         if not self.names:
             return np.empty((sum(len(q.tokens or "1") for q in queries), 0))
         self.prepare()

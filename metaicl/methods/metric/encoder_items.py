@@ -46,7 +46,7 @@ class EncoderItems:
         return self.backbone.length(example.text)
 
     def refusal(self, task: Task) -> str | None:
-        """Return why there are no vectors of the task's items, or None where there are."""
+        """Return why the task's items have no vectors, or None where they have."""
         return self.backbone.word_refusal if task.form == "tags" else None
 
 

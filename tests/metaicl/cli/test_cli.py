@@ -50,7 +50,7 @@ def fails(capsys, *words: str) -> str:
         (["suites", "list", "nowhere"], "no suite 'nowhere'"),
         (
             ["suites", "audit", "embedded", "--suite", "nowhere"],
-            "suites are named in two places; found embedded and nowhere",
+            "suites are named twice; found embedded and nowhere",
         ),
         (["suites", "splt"], "unknown action 'splt'. Did you mean split"),
         (

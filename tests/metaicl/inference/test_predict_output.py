@@ -78,7 +78,7 @@ def test_an_interrupted_output_is_continued_and_ends_as_one_that_was_not(tmp_pat
         monkeypatch.setattr(module, "BATCH", 2)
     source, output = inputs(tmp_path), tmp_path / "out.jsonl"
     config = PredictRun(demos, source, "tiny-random", "knn", output=output)
-    assert len(list(islice(run_prediction(config), 4))) == 4  # and no more are asked for
+    assert len(list(islice(run_prediction(config), 4))) == 4  # and no more are requested
     partial = tmp_path / "out.jsonl.partial"
     with partial.open("a") as file:
         file.write('{"input": "ite')  # a kill in the middle of a line

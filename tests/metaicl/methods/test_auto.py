@@ -143,7 +143,7 @@ def test_the_lists_name_methods_that_run_on_what_they_are_for():
     ("options", "message"),
     [
         ({"candidates": []}, "candidates names none"),
-        ({"candidates": ["icl", "metaicl"]}, "metaicl cannot be an expert, for it is meta-trained"),
+        ({"candidates": ["icl", "metaicl"]}, "metaicl cannot be an expert, because it is meta-trained"),
         ({"candidates": ["icl", "knnn"]}, "no method 'knnn'. Did you mean knn"),
         ({"candidates": ["icl"], "candidate_options": {"knn": {}}}, "options for 'knn', which is not a candidate"),
         ({"budget": "some"}, "budget must be 'low' or 'high'"),

@@ -267,7 +267,7 @@ def test_zero_steps_are_the_named_special_case(name):
         alone = [np.array([standardised(row) for row in scores(expert, e, ())]) for expert in method.experts]
         assert np.allclose(scores(method, e, ()), sum(alone), rtol=0, atol=1e-9)
     else:
-        assert isinstance(method, RandomAnswer)  # it learns nothing: there is no step to leave out
+        assert isinstance(method, RandomAnswer)  # it learns nothing, so it has no step to leave out
 
 
 def _logistic(shots: torch.Tensor, labels: list[str | None], asked: torch.Tensor) -> np.ndarray:

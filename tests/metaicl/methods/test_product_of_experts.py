@@ -84,8 +84,8 @@ def test_a_task_that_one_expert_does_not_serve_is_refused_with_its_reason():
     [
         (["icl"], "experts names icl; expected at least two different methods"),
         (["icl", "icl"], "at least two different methods"),
-        (["icl", "metaicl"], r"metaicl cannot be an expert, for it is meta-trained.*--model"),
-        (["icl", "finetune"], "finetune cannot be an expert, for it learns weights"),
+        (["icl", "metaicl"], r"metaicl cannot be an expert, because it is meta-trained.*--model"),
+        (["icl", "finetune"], "finetune cannot be an expert, because it learns weights"),
         (["icl", "knnn"], "no method 'knnn'. Did you mean knn"),
     ],
 )

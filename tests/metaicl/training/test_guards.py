@@ -1,4 +1,4 @@
-"""A training that is told to stop, has no room on the disk, or cannot take a step, loses nothing that was learned."""
+"""A training that is to stop, has no room on disk, or cannot take a step, loses nothing that was learned."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_second_signal_acts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
         assert signals.number == signal.SIGINT
         os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("it went on")
+        pytest.fail("it continued")
 
 
 def test_the_command_leaves_with_the_signals_own_status(tmp_path, monkeypatch, capsys):

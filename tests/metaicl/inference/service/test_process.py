@@ -113,7 +113,7 @@ def test_schemathesis_finds_no_server_error(tmp_path):
                     tried.append(answer.status_code)
                     assert answer.status_code < 500, answer.text
 
-                with suppress(Unsatisfiable):  # an operation without input cannot be asked wrongly
+                with suppress(Unsatisfiable):  # an operation without input cannot be called wrongly
                     send()
         assert httpx.get(f"{address}/ready", timeout=10).status_code == 200
     assert len(tried) > 500 and {200, 404, 422} <= set(tried)
