@@ -14,14 +14,13 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from metaicl.lm.prompt_tree import best_fit
 from metaicl.lm.weights import check_weights, read_pickled
 from metaicl.methods.base import Method
 from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
@@ -31,10 +30,10 @@ from metaicl.training.guards import Interrupted, Signals, check_space, not_finit
 from metaicl.training.identity import RunRecord
 from metaicl.training.optimizer import make_optimizer
 from metaicl.training.preflight import check_episodes
+from metaicl.training.rows import Rows
 from metaicl.training.step_episodes import training_episodes
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
-from task_suites.episodes import Episode
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
@@ -98,6 +97,7 @@ class Trainer:
         learned = list(method.learned().values())
         optimizer = make_optimizer(learned, config)
         self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
+        self.rows = Rows(method, self.wrapped, self.accelerator, config.row_tokens)
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
         self.accelerator.register_save_state_pre_hook(self._save_learned)
         self.accelerator.register_load_state_pre_hook(self._load_learned)
@@ -118,8 +118,7 @@ class Trainer:
         check_episodes(self.method, episodes)  # of all processes, so that all stop alike
         mine = episodes[self.accelerator.process_index :: world]
         sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
-        for pair in self._row_losses(mine):
-            sums[:2] += torch.stack(pair).detach().double()
+        sums[:2] = self.rows.backward(mine)
         sums[2] = self.signals.number  # a process that is to stop informs the others
         total, weight, asked = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
@@ -140,17 +139,6 @@ class Trainer:
         self.to_stop = bool(asked)
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
         return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": norm, **dropped}
-
-    def _row_losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
-        sizes = [0] if alone else [self.method.tokens(episode) for episode in episodes]
-        rows = best_fit(sizes, self.config.row_tokens)
-        for row in rows:
-            context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
-            with context:
-                loss, weight = self.wrapped([episodes[i] for i in row])
-                self.accelerator.backward(loss)
-            yield loss, weight
 
     # -- the run -------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ def test_a_folder_that_exists_and_a_sentence_encoder_are_refused(run, tmp_path):
         export_model(str(run), tmp_path / "there")
     with pytest.raises(UserError, match="tiny-encoder is a sentence encoder"):
         export_model("tiny-encoder", tmp_path / "encoder")
-    with pytest.raises(UserError, match="no folder .*nowhere"):
+    with pytest.raises(UserError, match=r"no folder .*nowhere"):
         export_model(str(tmp_path / "nowhere"), tmp_path / "nothing")
     assert not (tmp_path / "encoder").exists() and not (tmp_path / "nothing").exists()
 

@@ -1,0 +1,82 @@
+"""The episodes of a step as packed rows, each one forward and backward pass. Rows shrink where memory runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from metaicl.lm.memory import out_of_memory
+from metaicl.lm.prompt_tree import best_fit
+from metaicl.methods.base import Method
+from task_suites.core.errors import UserError
+from task_suites.episodes import Episode
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+log = logging.getLogger("metaicl")
+FIX = "Lower --k or --queries, add --gradient_checkpointing, or leave out long examples with --max_words."
+
+
+class Rows:
+    """Runs the episodes of this process.
+
+    Args:
+        wrapped: the method as the accelerator prepared it.
+        row_tokens: most tokens of a row; an episode with more is a row by itself.
+    """
+
+    def __init__(self, method: Method, wrapped: Any, accelerator: Accelerator, row_tokens: int):
+        self.method, self.wrapped, self.accelerator, self.row_tokens = method, wrapped, accelerator, row_tokens
+
+    def backward(self, episodes: Sequence[Episode]) -> torch.Tensor:
+        """Return `[loss sum, weight]` (float64) over the episodes, whose gradients are added to those of the weights.
+
+        Where memory runs out, all begins again in rows of half the size: the same step in more passes. With several
+        processes that cannot be, since the others wait for this one's gradients.
+
+        Raises:
+            UserError: there is no memory for one episode.
+        """
+        while True:
+            sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
+            try:
+                for pair in self._losses(episodes):
+                    sums += torch.stack(pair).detach().double()
+                return sums
+            except RuntimeError as error:
+                if not out_of_memory(error) or self.accelerator.num_processes > 1:
+                    raise
+            self.method.zero_grad()
+            self._halve(episodes)
+
+    def _losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        rows = self._packed(episodes)
+        for row in rows:
+            context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
+            with context:
+                loss, weight = self.wrapped([episodes[i] for i in row])
+                self.accelerator.backward(loss)
+            yield loss, weight
+
+    def _packed(self, episodes: Sequence[Episode]) -> list[list[int]]:
+        alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
+        return best_fit([0] if alone else self._sizes(episodes), self.row_tokens)
+
+    def _sizes(self, episodes: Sequence[Episode]) -> list[int]:
+        return [self.method.tokens(episode) for episode in episodes]
+
+    def _halve(self, episodes: Sequence[Episode]) -> None:
+        """Let the largest row of several episodes be too large from here on."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        sizes = self._sizes(episodes)
+        shared = [sum(sizes[i] for i in row) for row in self._packed(episodes) if len(row) > 1]
+        if not shared:
+            found = f"one of {max(sizes)} tokens"
+            raise UserError("no memory for the forward and backward pass of one episode", found=found, fix=FIX)
+        self.row_tokens = min(self.row_tokens, max(shared)) // 2
+        log.warning("out of memory: rows of at most %d tokens from here on, in more passes", self.row_tokens)
