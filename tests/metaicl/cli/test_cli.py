@@ -208,7 +208,7 @@ def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):
     out = capsys.readouterr().out
     assert "MetaICL" in out and "Raw ICL" in out
     main(["report", str(tmp_path / "c")])
-    assert Path(capsys.readouterr().out.strip()).is_file()
+    assert all(Path(line).is_file() for line in capsys.readouterr().out.splitlines())
     (tmp_path / "d.jsonl").write_text('{"input": "a", "output": "x", "options": ["x", "y"]}\n')
     (tmp_path / "i.jsonl").write_text('{"input": "b", "options": ["x", "y"]}\n')
     files = ["--demos", str(tmp_path / "d.jsonl"), "--inputs", str(tmp_path / "i.jsonl")]

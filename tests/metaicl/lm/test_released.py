@@ -111,7 +111,7 @@ def test_its_base_model_is_pulled_when_it_is_opened(monkeypatch):
 
     monkeypatch.setattr(opening, "pull", pull)
     with pytest.raises(UserError, match="no network"):
-        FewShotClassifier(NAME).fit(TEXTS, TOPICS)
+        opening.open_method(NAME)
     assert pulled == [NAME]
 
 

@@ -66,6 +66,8 @@ def finished(tmp_path_factory) -> Path:
 # -- what a run is ---------------------------------------------------------------------------------------------------
 
 OTHER = {
+    "optim": "adamw_8bit",
+    "adam_beta2": 0.9,
     "mixing": "proportional",
     "lr_scheduler_type": "cosine",
     "weights": "full",

@@ -70,6 +70,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         (number, allowed), unset = ranges[0], st.none() if type(None) in get_args(kind) else st.nothing()
         numbers = st.integers(-3, 40) if number is int else st.floats(-3, 40)
         return numbers.filter(allowed.__contains__) | unset
+    if kind == dict[str, dict[str, Any]]:  # options by the names of methods
+        return st.dictionaries(st.text(), st.dictionaries(st.text(), st.integers() | st.text()))
     return st.from_type(kind)
 
 
