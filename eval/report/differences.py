@@ -98,6 +98,6 @@ def _variance_notes(first: Row, cells: dict[str, list[Cell]], base: Row | None) 
         sets = "" if need.seeds is None else f", or {count(need.seeds, 'support set')} on each task at hand"
         notes.append(
             f"To show a difference of {need.difference:g} points between {first.label} and {base.label} with "
-            f"{100 * need.power:.0f} % power takes {tasks}{sets or '; more support sets alone are not enough'}."
+            f"{100 * need.power:.0f} % power takes {tasks}{sets or '; more support sets do not suffice'}."
         )
     return notes
