@@ -51,6 +51,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ),
         ("inference", ["--quick"], ["query_over_forward", "fit_over_prefix", "tokens_recomputed", "wrong"]),
         ("serving", ["--quick"], ["throughput_ratio", "p99_over_p50", "wrong", "lost", "rss_growth_mb"]),
+        ("harness", ["--quick"], ["speedup_vs_cells", "overhead_pct", "resumes_identical", "coverage_pct"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (
