@@ -26,7 +26,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     of its model and the demonstrations, not the weights: where it is loaded, the model must be there too.
 
     Args:
-        model: folder of a trained run, or a backbone (registry name, folder, hub name).
+        model: folder of a trained run, or a backbone (registry name, folder, hub name). None is the adapter that ships
+            with the package, "smollm2-135m-metaicl"; with a method or an instruction its base model, "smollm2-135m".
         method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl",
             and on a sentence encoder "prototypes_names".
         instruction: what to do; it heads the prompts. A method that does not read it is refused.

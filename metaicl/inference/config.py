@@ -17,7 +17,8 @@ class PredictRun:
         demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"};
             or a CSV, TSV, Parquet or Arrow file with these columns.
         inputs: the same without answers; - reads JSON lines from standard input.
-        model: a run's folder, or the name of a base model.
+        model: a run's folder, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl for answers among
+            options, and smollm2-135m for others, with a method or with an instruction.
         method: for a base model: a method that needs no meta-training (default icl; on a sentence
             encoder prototypes_names).
         instruction: what to do; it heads the prompts.
@@ -31,7 +32,7 @@ class PredictRun:
 
     demos: Path
     inputs: Path
-    model: str = "smollm2-135m"
+    model: str = ""
     method: str | None = None
     instruction: str = ""
     method_options: dict[str, Any] = field(default_factory=dict)

@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaicl.inference.explanation import Explanation, explained
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.opening import MethodSource
+from metaicl.inference.opening import MethodSource, default_model
 from metaicl.inference.saved import read_saved, write_saved
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.example import Example
 
 Estimator = TypeVar("Estimator", bound="FewShotEstimator")
 PARAMETERS = (
-    ("model", (str, os.PathLike), "a name or a folder"),
+    ("model", (str, os.PathLike, type(None)), "a name, a folder, or None"),
     ("method", (str, type(None)), "the name of a method, or None"),
     ("instruction", (str,), "a line of text"),
     ("method_options", (Mapping, type(None)), "a mapping of options, or None"),
@@ -38,7 +38,7 @@ class FewShotEstimator(BaseEstimator):
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "smollm2-135m",
+        model: str | os.PathLike[str] | None = None,
         method: str | None = None,
         instruction: str = "",
         random_state: int | np.random.RandomState | None = None,
@@ -55,7 +55,8 @@ class FewShotEstimator(BaseEstimator):
         if self.random_state is not None:
             support = [support[i] for i in check_random_state(self.random_state).permutation(len(support))]
         instructed, options = bool(self.instruction), self.method_options or {}
-        source = MethodSource.find(os.fspath(self.model), self.method, instructed, options)
+        model = default_model(support[0].form, self.method, instructed) if self.model is None else os.fspath(self.model)
+        source = MethodSource.find(model, self.method, instructed, options)
         before = getattr(self, "predictor_", None)
         before = before if before is not None and before.source == source else None
         self.predictor_ = FittedMethod(source, support, labels, self.instruction, before)
@@ -102,7 +103,7 @@ class FewShotEstimator(BaseEstimator):
         if estimator.predictor_.source.fingerprint != saved.fingerprint:
             raise UserError(
                 "the model changed after save",
-                where=estimator.model,
+                where=estimator.predictor_.source.model,
                 found="other files",
                 expected="the files that the demonstrations were learned with",
                 fix="Put them back, or fit and save again.",

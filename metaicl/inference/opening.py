@@ -16,12 +16,12 @@ from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.models import MODELS, kind_of, pull
-from metaicl.lm.released import RELEASED, method_folder
+from metaicl.lm.released import METAICL, RELEASED, method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
 from task_suites.core.errors import UserError, refuse_half_characters
-from task_suites.example import Example
+from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Task, default_type
 
@@ -55,6 +55,13 @@ def open_method(
     built = config.build(backbone)
     _backbones[config.backbone] = built.backbone
     return _instructable(built, f"method {config.name}", instructed)
+
+
+def default_model(form: Form, method: str | None = None, instructed: bool = False) -> str:
+    """Return the model where none is named: the released adapter for examples with options, and its base model for
+    other forms, where a method is named or where an instruction is given, all of which the adapter does not take."""
+    adapted = form == "options" and method is None and not instructed
+    return METAICL if adapted else RELEASED[METAICL].base
 
 
 def plain_config(
