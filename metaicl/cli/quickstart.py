@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from eval.config import QuickstartRun
 from metaicl.cli.parser import Command
-from metaicl.cli.process import STARTED
+from metaicl.cli.process import begun
 
 
 def run(config: QuickstartRun) -> None:
     """Meta-train and compare within the minutes."""
     from eval.quickstart.run import quickstart
 
-    quickstart(config, STARTED)
+    quickstart(config, begun())
 
 
 COMMAND = Command(QuickstartRun, run, "metaicl quickstart --minutes 30")
