@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,9 @@ def test_each_module_of_task_suites_has_a_test_file_of_its_name_in_the_same_room
                 [where.as_posix()] if not any((ROOT / "tests" / where.parent / n).is_file() for n in names) else []
             )
     assert sorted(missing) == []
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their names, and refuses the second one only where both are collected."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
