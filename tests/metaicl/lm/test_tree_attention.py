@@ -162,7 +162,12 @@ def test_bf16_output_and_gradients_are_as_near_as_those_of_the_fused_kernel_with
     exact = [t.detach().double().requires_grad_() for t in inputs]
     query, key, value = (t.transpose(0, 1)[None] for t in inputs)
     mask = row.mask(torch.bfloat16, PREFIX)
-    fused = scaled_dot_product_attention(query, key, value, mask, scale=0.2, enable_gqa=True)[0].transpose(0, 1)
+    try:
+        fused = scaled_dot_product_attention(query, key, value, mask, scale=0.2, enable_gqa=True)[0].transpose(0, 1)
+    except RuntimeError as error:  # PyTorch 2.13 on a processor with AMX, held to a plainer instruction set
+        if "only supported when avx512" not in str(error):
+            raise
+        pytest.skip(f"PyTorch's fused kernel does not run here: {error}")
     ours, truth = interface(inputs, row, PREFIX, 0.2), dense(*exact, row, PREFIX, 0.2)[0]
     weight = torch.randn(fused.shape, generator=torch.Generator().manual_seed(1)).bfloat16()
     found = [
