@@ -30,13 +30,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch; a child that is f
 
 import numpy as np
 from coverage import DRAWS, covered, ours
-from resume import ended, killed
+from resume import ended, forked, killed
 
 from eval.config import EvaluateRun, Protocol
 from eval.contenders import Backbones, Contender, contender
 from eval.evaluate import evaluate_run, finish, run_all
 from eval.harness import Comparison
-from eval.results import Cell, Results
+from eval.results import Cell
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.shared_work import nothing_shared, saved_seconds
 from metaicl.training.run import manifest
@@ -108,19 +108,7 @@ def evaluation(folder: Path) -> EvaluateRun:
 
 def start(run: EvaluateRun) -> int:
     """Begin or continue an evaluation in a process of its own; its id."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            _evaluate(run)
-            code = 0
-        finally:
-            os._exit(code)
-    return child
-
-
-def _evaluate(run: EvaluateRun) -> Results:
-    return evaluate_run(run, lambda text: None)
+    return forked(lambda: evaluate_run(run, lambda text: None))
 
 
 def resumes(kills: int, place: Path) -> int:

@@ -20,6 +20,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,17 @@ def training(output: Path) -> TrainRun:
 
 
 def start(run: TrainRun, suite: TaskSuite) -> int:
-    """Begin or continue a training in a process of its own; its id. (A fork: loading the libraries takes seconds.)"""
+    """Begin or continue a training in a process of its own; its id."""
+    return forked(lambda: train_run(run, make_validate, lambda text: None, suite))
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Do some work in a process of its own; its id. (A fork: loading the libraries takes seconds.)"""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            train_run(run, make_validate, lambda text: None, suite)
+            work()
             code = 0
         finally:
             os._exit(code)

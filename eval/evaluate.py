@@ -146,15 +146,7 @@ def evaluate_run(
         several_trainings(contenders)  # it is missed now rather than after the comparison
     comparison = Comparison(tasks, run.protocol, run.folder)
     write_config(run.folder / "config.yaml", flat(run), data)
-    say(
-        f"{counted(len(contenders), 'method')} on {counted(len(tasks), 'task')} of {suite.name} ({run.split}), "
-        f"{counted(run.protocol.seeds, 'support set')} a task, k {run.protocol.k}"
-    )
-    if note:
-        say(note)
-    estimate = comparison_seconds(comparison, contenders)
-    if estimate > 60:
-        say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")
+    _announce(run, comparison, contenders, suite.name, note, say)
     run_all(comparison, contenders, run.progress)
     results = finish(
         comparison,
@@ -176,6 +168,26 @@ def evaluate_run(
         say(found.sentence())
     say(f"Report: {run.folder / 'report.html'}")
     return results
+
+
+def _announce(
+    run: EvaluateRun,
+    comparison: Comparison,
+    contenders: Sequence[Contender],
+    suite: str,
+    note: str | None,
+    say: Callable[[str], None],
+) -> None:
+    """Report what is compared and, where it is over a minute, how long it takes."""
+    say(
+        f"{counted(len(contenders), 'method')} on {counted(len(comparison.tasks), 'task')} of {suite} ({run.split}), "
+        f"{counted(run.protocol.seeds, 'support set')} a task, k {run.protocol.k}"
+    )
+    if note:
+        say(note)
+    estimate = comparison_seconds(comparison, contenders)
+    if estimate > 60:
+        say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")
 
 
 def _contenders(run: EvaluateRun) -> list[Contender]:

@@ -118,15 +118,15 @@ def by_k_and_task(results: Results, made: Sequence[Row]) -> list[Markup]:
     found: dict[tuple[str, str, int], list[float]] = {}
     for cell in results.cells:
         found.setdefault((cell.task, cell.method, cell.k), []).append(100 * cell.score)
-    panels = []
+    panels, drawn = [], shown(made)
     for task in results.tasks:
         paths = []
-        for i, row in enumerate(shown(made)):
+        for i, row in enumerate(drawn):
             own = [(k, fmean(found[key])) for k in ks if (key := (task.name, row.method.name, k)) in found]
             if own:
                 paths.append(Path(i, *zip(*own, strict=True)))
         if paths:
-            said = "; ".join(f"{shown(made)[p.series].label} {', '.join(f'{y:.0f}' for y in p.y)}" for p in paths)
+            said = "; ".join(f"{drawn[p.series].label} {', '.join(f'{y:.0f}' for y in p.y)}" for p in paths)
             chance = None if task.chance is None else 100 * task.chance
             title = f"{task.name}: score at k = {', '.join(map(str, ks))}: {said}."
             panels.append(Markup(k_panel(paths, ks, chance, task.name, title)))

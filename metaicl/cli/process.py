@@ -10,13 +10,13 @@ import time
 import warnings
 from pathlib import Path
 
-_imported = time.monotonic()  # when the process's first command began, before anything heavy is imported
-_begun: list[float] = []  # when each command of this process began
+_begun = time.monotonic()  # when the command began: the process's first one before anything heavy is imported
+_commands = 0  # that this process has prepared
 
 
 def begun() -> float:
     """Return when the command that runs began: a process's first one with its imports, a later one with `prepare`."""
-    return _begun[-1] if _begun else _imported
+    return _begun
 
 
 def prepare() -> None:
@@ -26,7 +26,8 @@ def prepare() -> None:
     for what takes 0.7 s when they sleep. Sleeping at once costs 15 % on idle cores, and after 10,000 turns (some 30
     microseconds) 3 %.
     """
-    _begun.append(time.monotonic() if _begun else _imported)
+    global _begun, _commands
+    _begun, _commands = (time.monotonic() if _commands else _begun), _commands + 1
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is loaded
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

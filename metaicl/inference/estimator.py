@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ PARAMETERS = (
 )
 
 
-class FewShotEstimator(BaseEstimator):
+class FewShotEstimator(BaseEstimator, ABC):
     """Learns a task from demonstrations. `FewShotClassifier` documents the parameters.
 
     Attributes:
@@ -66,9 +67,9 @@ class FewShotEstimator(BaseEstimator):
             if not isinstance(value := getattr(self, name), types):
                 raise UserTypeError(f"{name} has a wrong type", found=f"{value!r:.60}", expected=expected)
 
+    @abstractmethod
     def _query(self, X: Any) -> Example:
         """Return one input as a query."""
-        raise NotImplementedError
 
     def explain(self, x: Any) -> Explanation:
         """Return the answer to one input with what each demonstration does for it: the change in the answer's
@@ -110,6 +111,6 @@ class FewShotEstimator(BaseEstimator):
             )
         return estimator
 
+    @abstractmethod
     def fit(self: Estimator, X: Any, y: Any) -> Estimator:
         """Learn from inputs and their answers."""
-        raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -109,9 +109,7 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
         raise UserError("demonstrations and inputs both come from standard input", fix="Give one of them as a file.")
     support = support_of(rows_of(demos), demos)
     labels, note = labels_of(support, demos)
-    if labels:
-        support = [replace(e, options=labels) for e in support]
-    questions = Questions(support, labels, inputs, None, note)
+    questions = Questions(with_labels(support, labels), labels, inputs, None, note)
     if inputs == STANDARD_INPUT:
         return questions
     return replace(questions, count=sum(1 for _ in questions.read()))
@@ -210,6 +208,11 @@ def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], s
         fix = f"Write them alike. Or: {CHOICES}"
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2], fix=fix)
     return tuple(outputs), ""
+
+
+def with_labels(support: Sequence[Example], labels: tuple[str, ...]) -> list[Example]:
+    """Return demonstrations that have the labels of their classification as options; tagged sentences have none."""
+    return [replace(e, options=labels) if labels and e.tokens is None else e for e in support]
 
 
 def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -> Example:

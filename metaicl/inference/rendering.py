@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,14 +34,10 @@ def prompt_parts(fitted: FittedMethod, query: Example) -> list[Part]:
         return []
     task, form = fitted.task, method.form_of(fitted.task)
     ((shown, _),) = method.selector(task, fitted.support).groups([query])
-    left = _kept(shown, fitted.dropped)
+    left = shown[: len(shown) - fitted.dropped]
     parts = [Part("instruction", segment.text) for segment in form.opening(task)]
     for example in left:
         index = fitted.support.index(example)
         for segment in form.demonstration(example):
             parts.append(Part("answer" if segment.scored else "demonstration", segment.text, index))
     return [*(part for part in parts if part.text), Part("query", form.question(query).text)]
-
-
-def _kept(shown: Sequence[Example], dropped: int) -> Sequence[Example]:
-    return shown[: len(shown) - dropped] if dropped else shown

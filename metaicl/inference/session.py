@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
+from scipy.special import softmax
 
 from metaicl.inference.config import TryRun
 from metaicl.inference.explanation import explained
-from metaicl.inference.files import labels_of, query_of, support_of
+from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from task_suites.core.errors import UserError
@@ -72,9 +72,7 @@ def _fitted(
 ) -> FittedMethod:
     support = support_of([(f"demonstration {i}", row) for i, row in enumerate(rows, 1)], "the demonstrations")
     labels, _ = labels_of(support, "the demonstrations")
-    if labels:
-        support = [Example(e.input, e.output, labels) for e in support]
-    return FittedMethod(source, support, labels, instruction, before)
+    return FittedMethod(source, with_labels(support, labels), labels, instruction, before)
 
 
 def _query(fitted: FittedMethod, text: str) -> Example:
@@ -85,8 +83,7 @@ def _answered(fitted: FittedMethod, text: str) -> str:
     (answer,) = fitted.answers([_query(fitted, text)])
     if answer.scores is None:
         return str(answer.text)
-    shares = np.exp(answer.scores - np.max(answer.scores))
-    shares /= shares.sum()
+    shares = softmax(answer.scores)
     rows = sorted(zip(shares.tolist(), fitted.labels, strict=True), reverse=True)
     width = max(map(len, fitted.labels))
     return "\n".join(f"{name:{width}} {share:4.0%} {'█' * round(WIDTH * share)}" for share, name in rows)

@@ -8,7 +8,7 @@ import torch
 
 from metaicl.lm.loading import open_model
 from metaicl.lm.models import KINDS, kind_of
-from metaicl.lm.released import method_folder
+from metaicl.training.checkpoint import trained_folder
 from metaicl.training.folders import whole_folder
 from task_suites.core.errors import UserError
 
@@ -26,12 +26,11 @@ def export_model(model: str, folder: Path, dtype: str = "float32") -> Path:
     """
     if folder.exists():
         raise UserError(f"{folder} exists already", fix="Give a new folder as --output_dir, or delete this one.")
-    source = method_folder(model)
-    source = source / "best" if (source / "best").is_dir() else source
-    if (kind := kind_of(str(source))) != "causal":
+    source = str(trained_folder(model) or model)
+    if (kind := kind_of(source)) != "causal":
         fix = "It is a plain folder as it is."
         raise UserError(f"{model} is {KINDS[kind]}", expected="a causal language model", fix=fix)
-    opened, tokenizer = open_model(str(source), torch.float32)
+    opened, tokenizer = open_model(source, torch.float32)
     with whole_folder(folder) as scratch:
         opened.to(getattr(torch, dtype)).save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)

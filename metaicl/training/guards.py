@@ -89,21 +89,16 @@ def check_space(folder: Path, method: Method) -> None:
         )
 
 
-def write_failed(folder: Path, step: int, what: str, episodes: Sequence[Episode]) -> Path:
-    """Write the episodes of a step that cannot be taken into a run's folder, and return the file."""
-    path = folder / f"failed-step-{step:06d}.json"
-    drawn = [{"task": e.task.name, "support": e.support, "queries": e.queries} for e in episodes]
-    write_text(path, json.dumps(plain({"step": step, "what": what, "episodes": drawn}), ensure_ascii=False) + "\n")
-    return path
-
-
 def not_finite(folder: Path, step: int, name: str, value: float, episodes: Sequence[Episode]) -> UserError:
     """Return the error that a step's loss or gradient is not finite; the step's episodes are written into a file.
 
     Args:
         name: "loss" or "gradient norm".
     """
-    path = write_failed(folder, step, f"{name} {value}", episodes)
+    path = folder / f"failed-step-{step:06d}.json"
+    drawn = [{"task": e.task.name, "support": e.support, "queries": e.queries} for e in episodes]
+    content = {"step": step, "what": f"{name} {value}", "episodes": drawn}
+    write_text(path, json.dumps(plain(content), ensure_ascii=False) + "\n")
     return UserError(
         f"the {name} is {value} at step {step}, which was not taken",
         found=f"the episodes in {path}",

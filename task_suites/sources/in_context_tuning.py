@@ -51,8 +51,8 @@ def open_in_context_tuning(rest: str) -> TaskSuite:
     data, templates = _mapping(root, "data.pkl"), _mapping(root, "templates.pkl")
     words = _verbalizers(root, data)
     tasks = [_task(root, str(name), rows, templates.get(name, ()), words[name], options) for name, rows in data.items()]
-    splits = read_plain(inside(root, "cross_validation_splits.pkl"))
     fold, path = number(options, "fold"), inside(root, "cross_validation_splits.pkl")
+    splits = read_plain(path)
     try:
         sides = {side: [str(name) for name in splits[fold][key]] for key, side in SIDES.items()}
     except (KeyError, IndexError, TypeError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
-from metaicl.inference.files import labels_of, query_of, support_of
+from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.service.config import ServeRun
@@ -76,10 +76,9 @@ def fitting(record: TaskRecord, config: ServeRun) -> Callable[[FittedMethod | No
     """Return what makes the fitted task, given an earlier revision of it."""
 
     def make(before: FittedMethod | None) -> FittedMethod:
-        support = [
-            replace(e, options=record.labels) if record.labels and e.tokens is None else e
-            for e in support_of(located(record.demonstrations), "demonstrations", record.labels)
-        ]
+        support = with_labels(
+            support_of(located(record.demonstrations), "demonstrations", record.labels), record.labels
+        )
         method = record.method or config.method
         source = MethodSource.find(config.model, method, bool(record.instruction), record.options)
         same = before if before is not None and before.source == source else None

@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import EVERY_KIND, Method
-from metaicl.methods.baselines.experts import Scored, build_expert, cross_fitted, other_models, standardised
+from metaicl.methods.baselines.experts import Scored, build_expert, cross_fitted, other_models, product
 from metaicl.methods.baselines.product_of_experts import ProductPredictor
 from metaicl.methods.baselines.stacking import spreads_of, stacked_weights
 from metaicl.methods.predictor import Predictor
@@ -176,13 +176,13 @@ def judged(candidates: Sequence[str], names: Sequence[str], seen: Sequence[Score
 
 def _predicted(seen: Sequence[Scored], places: Sequence[int], ridge: float) -> tuple[np.ndarray, np.ndarray]:
     """Return (log-likelihood of each demonstration's right option, whether it is the best) by one candidate."""
-    several = len(places) > 1
+    each = [[one.scores[p] for p in places] for one in seen]
     joint = [
-        Scored([np.sum([standardised(one.scores[p]) for p in places], axis=0) if several else one.scores[places[0]]], r)
-        for one in seen
-        for r in [one.right]
+        Scored([product(scores) if len(scores) > 1 else scores[0]], one.right)
+        for scores, one in zip(each, seen, strict=True)
     ]
-    factor = (stacked_weights(joint, spreads_of(joint), ridge) / spreads_of(joint))[0]
+    spreads = spreads_of(joint)
+    factor = (stacked_weights(joint, spreads, ridge) / spreads)[0]
     logs = np.array([log_softmax(factor * one.scores[0])[one.right] for one in joint])
     return logs, np.array([float(one.scores[0].argmax() == one.right) for one in joint])
 

@@ -71,6 +71,12 @@ def standardised(scores: np.ndarray) -> np.ndarray:
     return found / spread if differs else np.zeros_like(scores)
 
 
+def product(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the scores `[options]` of a product of experts: the sum of theirs, each standardised."""
+    total: np.ndarray = np.sum([standardised(each) for each in scores], axis=0)
+    return total
+
+
 @dataclass(frozen=True)
 class Scored:
     """A demonstration as a query, in the eyes of some experts.

@@ -16,7 +16,7 @@ import numpy as np
 
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import Method
-from metaicl.methods.baselines.experts import build_expert, other_models, standardised
+from metaicl.methods.baselines.experts import build_expert, other_models, product
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError, nearest
 from task_suites.example import Example
@@ -93,5 +93,4 @@ class ProductPredictor(Predictor):
 
     def combined(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Return the scores `[options]` of a query from those of each member."""
-        total: np.ndarray = np.sum([standardised(each) for each in scores], axis=0)
-        return total
+        return product(scores)
