@@ -32,16 +32,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 NUMERICS = {
     *(
         "adapted",
-        "attention_choice",
+        "attention_plan",
+        "attention_selection",
         "bayesian_methods",
         "calibration",
         "context_tuning",
         "embedding_methods",
         "every_method",
         "families",
+        "flex",
     ),
     *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree"),
-    *("reference_curves", "scoring", "selection", "test_time_training", "tied", "trainer", "tree_attention"),
+    *("reference_curves", "scoring", "selection", "test_time_training", "tied", "trainer", "tree"),
+    *("second_order", "lower_layers", "layer_states", "soft_tokens", "prompts"),
 }
 OWN = r"(metaicl|task_suites|eval)(\.|$)"
 
@@ -62,7 +65,7 @@ def no_warning_of_our_own() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def the_tree_is_quicker() -> Iterator[None]:
-    """Which attention a test runs does not depend on how quick this machine is (see test_attention_speed.py)."""
+    """Which attention a test runs does not depend on how quick this machine is (test_attention_speed.py has more)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention_speed, "measured_once", lambda question, answers, measure: "tree")
         yield

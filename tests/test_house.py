@@ -70,19 +70,31 @@ def test_no_test_imports_a_test():
         assert not [name for name in names if name.startswith("test_")], path
 
 
-WITHOUT_TESTS = {"task_suites/formats/segments.py"}  # a record
+MIRRORED = ("task_suites", "metaicl/lm")
+WITHOUT_TESTS = {
+    "task_suites/formats/segments.py": "a record",
+    "metaicl/lm/refused.py": "an exception without a body",
+}
 
 
-def test_each_module_of_task_suites_has_a_test_file_of_its_name_in_the_same_room():
+@pytest.mark.parametrize("top", MIRRORED)
+def test_each_module_has_a_test_file_of_its_name_in_the_same_room(top):
     missing = []
-    for path in (ROOT / "task_suites").rglob("*.py"):
+    for path in (ROOT / top).rglob("*.py"):
         where = path.relative_to(ROOT)
         names = (f"test_{path.stem}.py", f"test_{path.parent.name}_{path.stem}.py")
-        if path.stem != "__init__" and where.as_posix() not in WITHOUT_TESTS:
+        if path.stem not in ("__init__", "__main__") and where.as_posix() not in WITHOUT_TESTS:
             missing += (
                 [where.as_posix()] if not any((ROOT / "tests" / where.parent / n).is_file() for n in names) else []
             )
     assert sorted(missing) == []
+
+
+def test_each_module_without_tests_is_there_and_has_none():
+    assert [path for path in WITHOUT_TESTS if not (ROOT / path).is_file()] == []
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
+    named = [Path(path) for path in WITHOUT_TESTS]
+    assert [path for path in named if f"{path.parent.name}_{path.stem}" in tested] == []
 
 
 def test_no_two_test_files_have_one_name():

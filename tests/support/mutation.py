@@ -33,7 +33,7 @@ LIBRARIES = ("torch", "transformers", "accelerate", "peft", "hypothesis", "numpy
 # module -> (its file, the tests that concern it, the quickest first)
 MODULES: dict[str, tuple[str, list[str]]] = {
     "episodes": ("task_suites/episodes.py", ["episodes", "retrieval"]),
-    "prompt_tree": ("metaicl/lm/prompt_tree.py", ["prompt_tree", "tree_attention"]),
+    "prompt_tree": ("metaicl/lm/prompt_tree.py", ["prompt_tree", "tree", "flex"]),
     "scoring": ("metaicl/methods/scoring.py", ["scoring_rules", "scoring", "format_scoring"]),
     "search": ("metaicl/lm/search.py", ["search", "scoring"]),
     "intervals": ("eval/statistics/intervals.py", ["intervals"]),

@@ -157,14 +157,6 @@ def test_a_folder_without_weights_is_one_clear_error(tmp_path):
         Encoder.load(tiny_config(model=str(tmp_path)))
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("smollm2-135m", "causal"), ("minilm-l6", "encoder"), ("tiny-random", "causal"), ("tiny-encoder", "encoder")],
-)
-def test_the_kind_of_a_model_is_known_from_its_name(name, kind):
-    assert models.kind_of(name) == kind
-
-
 def test_an_encoder_whose_weights_are_to_be_learned_is_refused():
     with pytest.raises(UserError, match=r"weights is lora.*of the sentence encoder tiny-encoder"):
         Encoder.load(tiny_config(model="tiny-encoder", weights="lora"))

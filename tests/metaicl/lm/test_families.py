@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from families import DYNAMIC, FAMILIES, make, make_talkative, own_logprobs, tree, tree_logprobs, wrap
@@ -169,41 +168,3 @@ def test_scores_and_texts_behind_demonstrations_do_not_depend_on_the_attention(f
     texts = [PromptScorer(b, PromptFormat(), t.task, t.support).generate(t.queries, 5) for b in talking]
     assert texts[0] == texts[1]
     assert family == "mamba" or len(set(texts[0])) > 1  # Mamba runs as plain sequences in both
-
-
-@pytest.fixture
-def uncompiled():
-    """FlexAttention as plain PyTorch calls: inductor's CPU code for it does not compile at every size."""
-    if not hasattr(torch.compiler, "set_stance"):
-        pytest.skip("this PyTorch compiles FlexAttention always")
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-def test_flex_attention_scores_like_plain_sequences(uncompiled):
-    backbone, expected = wrap(make("llama"), "flex"), own_logprobs(make("llama"), tree())
-    assert backbone.attention == "flex"
-    assert (tree_logprobs(backbone, tree()) - expected).abs().max() < 1e-4
-
-
-def test_flex_attention_runs_under_autocast_where_queries_and_values_differ_in_precision(uncompiled):
-    backbone = wrap(make("llama"), "flex", "full", "bfloat16")  # weights in float32, as for training
-    found, expected = tree_logprobs(backbone, tree()), own_logprobs(make("llama"), tree())
-    assert backbone.attention == "flex"
-    assert (found - expected).abs().mean() < 0.005  # 0.0001 was measured; values of other nodes are 0.1 away
-
-
-def test_flex_attention_scores_and_generates_behind_a_cached_prefix(uncompiled):
-    from plain_scores import episode
-    from toys import text_task, toy_task
-
-    e, t = episode(toy_task()), episode(text_task(), k=2)
-    found = []
-    for attention in ("flex", "dense"):
-        backbone = wrap(make("llama", max_position_embeddings=4096), attention)
-        scores = PromptScorer(backbone, PromptFormat(), e.task, e.support).scores(e.queries)
-        talking = wrap(make_talkative("llama", max_position_embeddings=4096), attention)
-        texts = PromptScorer(talking, PromptFormat(), t.task, t.support).generate(t.queries, 5)
-        assert len(set(texts)) > 1
-        found.append((np.stack(scores), texts))
-    assert np.allclose(found[0][0], found[1][0], atol=1e-5) and found[0][1] == found[1][1]

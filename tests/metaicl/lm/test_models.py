@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 from backbones import tiny_config
 
 from metaicl.lm import models
@@ -129,13 +128,6 @@ def test_any_saved_folder_comes_through_the_same_door(tmp_path):
     assert (backbone.plain_logits(ids) == again.plain_logits(ids)).all()
 
 
-def test_adapters_start_the_same_for_the_same_seed():
-    one, two, other = (Backbone.load(tiny_config(), seed) for seed in (1, 1, 2))
-    pairs = list(zip(one.trainable().values(), two.trainable().values(), strict=True))
-    assert all((a == b).all() for a, b in pairs)
-    assert any((a != b).any() for a, b in zip(one.trainable().values(), other.trainable().values(), strict=True))
-
-
 @pytest.mark.slow
 @pytest.mark.real_model
 def test_the_default_model_completes_a_fact_and_saves_as_an_ordinary_folder(real_model):
@@ -165,16 +157,3 @@ def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(r
     for query, scores in zip(e.queries, found, strict=True):
         expected = [plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options]
         assert scores == pytest.approx(expected, abs=1e-4)
-
-
-def test_adapters_can_be_kept_to_the_upper_layers():
-    upper = Backbone.load(tiny_config(lora_layers=1)).trainable()
-    assert upper and all(".layers.1." in name for name in upper)
-    assert len(Backbone.load(tiny_config(lora_layers=9)).trainable()) == len(Backbone.load(tiny_config()).trainable())
-
-
-def test_a_backbone_knows_the_precision_that_auto_became(monkeypatch):
-    monkeypatch.setattr("metaicl.lm.devices.precision_for", lambda device: "bfloat16")
-    backbone = Backbone.load(tiny_config(dtype="auto", weights="frozen"))
-    assert backbone.config.dtype == "bfloat16"
-    assert next(backbone.model.parameters()).dtype == torch.bfloat16

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from trees import forests, plant
 
 from examples import examples
-from metaicl.lm.attention.flex import block_mask
 from metaicl.lm.prompt_tree import PromptTree, additive_mask, best_fit, pack
 
 BRANCHES = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=6)
@@ -23,13 +22,6 @@ def grow(trunk: list[int], branches: list[list[int]]) -> tuple[PromptTree, list[
     tree = PromptTree()
     after = tree.insert(-1, trunk)[-1]
     return tree, [tree.insert(after, branch) for branch in branches]
-
-
-def plain(backbone, tree: PromptTree, node: int) -> float:
-    """Log-probability of a node from the model run on its path by itself."""
-    ids = [tree.tokens[n] for n in tree.path(node)]
-    logits = backbone.plain_logits(ids[:-1])[-1]
-    return float(torch.log_softmax(logits, -1)[ids[-1]])
 
 
 def test_the_docstring_example_packs_as_drawn():
@@ -166,26 +158,6 @@ def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence(frozen, for
 @given(forests())
 def test_leaf_logprobs_and_ranking_equal_those_of_the_plain_sequence_on_2000_forests(frozen, forest):
     check_leaves(frozen, forest)
-
-
-@examples(100)
-@given(forests(segments=5), st.sampled_from([0, 1, 70, 128]), st.booleans())
-def test_the_block_mask_is_the_dense_mask(forest, prefix, leaves):
-    row = pack(forest, start=prefix, leaves=leaves)
-    dense = row.mask(torch.float32, prefix)[0, 0] == 0
-    mask = block_mask(row, torch.device("cpu"), prefix)
-    zero, q, k = torch.tensor(0), *(torch.arange(n) for n in dense.shape)
-    assert torch.equal(mask.mask_mod(zero, zero, q[:, None], k[None, :]), dense)
-    size = mask.BLOCK_SIZE
-    blocks = [-(-n // s) for n, s in zip(dense.shape, size, strict=True)]
-    padded = torch.zeros(blocks[0] * size[0], blocks[1] * size[1], dtype=torch.bool)
-    padded[: dense.shape[0], : dense.shape[1]] = dense
-    tiles = padded.unflatten(1, (blocks[1], size[1])).unflatten(0, (blocks[0], size[0]))
-    assert torch.equal(mask.to_dense()[0, 0].bool(), tiles.any(3).any(1))
-    full = torch.zeros(blocks, dtype=torch.bool)
-    for i, count in enumerate(mask.full_kv_num_blocks[0, 0].tolist()):
-        full[i, mask.full_kv_indices[0, 0, i, :count].long()] = True
-    assert torch.equal(full, tiles.all(3).all(1))
 
 
 def test_loss_and_gradients_of_one_row_equal_those_of_separate_rows():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -117,12 +116,6 @@ def test_checkpointed_layers_run_again_with_the_weights_of_the_inner_loop(order)
     assert torch.allclose(*found, rtol=1e-10, atol=1e-14)
 
 
-def test_second_order_with_a_fused_attention_asked_for_by_name_is_our_error():
-    backbone = double_backbone(attn_implementation="tree")
-    with pytest.raises(UserError, match="second derivatives are requested, and a fused attention has none"):
-        MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3))([EPISODE])
-
-
 @pytest.mark.parametrize("options", [{}, {"learn_rates": True}])
 def test_steps_at_test_may_be_others_than_in_training_and_change_no_training(options):
     backbone = double_backbone()
@@ -142,52 +135,6 @@ def test_steps_at_test_may_be_others_than_in_training_and_change_no_training(opt
     assert torch.equal(zero, start) and not torch.equal(two, four)
 
 
-def test_the_attention_is_as_before_after_second_order():
-    backbone = double_backbone()
-    before = backbone.attention
-    MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3))([EPISODE])
-    assert backbone.attention == before == "tree"
-
-
-@pytest.mark.parametrize(("attention", "times"), [("auto", 1), ("dense", 0), ("plain", 0)])
-def test_that_second_order_runs_without_fused_kernels_is_said_once_where_there_are_any(attention, times, caplog):
-    method = MAML(
-        double_backbone(attn_implementation=attention),
-        PromptFormat(),
-        MAML.Config(inner_steps=1, test_steps=None, inner_lr=0.3),
-    )
-    with caplog.at_level(logging.INFO, "metaicl"):
-        for _ in range(2):
-            method([EPISODE, EPISODE])
-    assert sum("Second order" in record.getMessage() for record in caplog.records) == times
-
-
-def test_lower_layers_run_once_an_episode_and_change_nothing():
-    backbone = double_backbone(layers=3)
-    assert backbone.lower.count == 2
-    calls = []
-    backbone.lower.layers[0].mlp.register_forward_hook(lambda *a: calls.append(1))
-    params = list(backbone.trainable().values())
-    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=3, order=1, test_steps=None, inner_lr=0.3))
-    gradient = torch.autograd.grad(method([EPISODE])[0], params)
-    inside = len(calls)
-    backbone.lower.count = 0  # the plain way
-    plain = torch.autograd.grad(method([EPISODE])[0], params)
-    assert inside < len(calls) - inside == 4  # three inner steps and the outer loss
-    assert inside == 2  # the support's row and the queries' row
-    assert all(torch.equal(a, b) for a, b in zip(gradient, plain, strict=True))
-
-
-def test_states_below_the_first_learned_layer_are_right_where_lower_layers_are_kept():
-    backbone = double_backbone(layers=3)
-    assert backbone.lower.count == 2
-    alone = [backbone.hidden([range(9)], layer)[0] for layer in range(4)]
-    with backbone.lower.once():
-        for _ in range(2):  # the second pass begins at the first learned layer
-            kept = [backbone.hidden([range(9)], layer)[0] for layer in (3, 2, 1, 0)][::-1]
-            assert all(torch.equal(a, b) for a, b in zip(alone, kept, strict=True))
-
-
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_the_last_network_at_the_asked_places_alone_changes_no_derivative(order):
     backbone = double_backbone(layers=2)
@@ -203,19 +150,6 @@ def test_the_last_network_at_the_asked_places_alone_changes_no_derivative(order)
     narrow = found()
     backbone.last.module = None
     assert all(torch.allclose(a, b, rtol=1e-10, atol=1e-14) for a, b in zip(narrow, found(), strict=True))
-
-
-def test_torchs_own_check_of_second_derivatives_holds_for_an_inner_step_on_a_language_model():
-    backbone = double_backbone()
-    method = MAML(backbone, PromptFormat(), MAML.Config(inner_steps=1, inner_lr=0.3, test_steps=None))
-    names = list(backbone.trainable())
-
-    def support_loss(*tensors: torch.Tensor) -> torch.Tensor:
-        return method.support_loss(EPISODE.task, EPISODE.support, dict(zip(names, tensors, strict=True)))
-
-    inputs = tuple(p.detach().clone().requires_grad_() for p in backbone.trainable().values())
-    with method.learning(2):
-        assert torch.autograd.gradgradcheck(support_loss, inputs, fast_mode=True)
 
 
 def test_at_rate_zero_maml_is_joint_training_on_the_queries():
@@ -295,9 +229,6 @@ def test_a_gradient_flows_to_every_learned_weight_without_inner_steps_too():
         method = cls(double_backbone(), PromptFormat(), cls.Config(inner_steps=0, **options))
         method([EPISODE])[0].backward()
         assert all(p.grad is not None for p in method.learned().values())
-
-
-# -- Reptile
 
 
 def test_one_step_of_reptile_is_joint_training():
@@ -388,9 +319,6 @@ def test_reptiles_minibatches_go_through_the_shuffled_episode_and_are_a_function
 def test_reptile_refuses_second_order():
     with pytest.raises(UserError, match=r"Reptile.order must be 1, but is 2"):
         Reptile.Config(order=2)
-
-
-# -- Meta-SGD
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -13,7 +13,6 @@ from metaicl.lm import backbone as backbone_module
 from metaicl.lm import output_head
 from metaicl.lm.attention import selection
 from metaicl.lm.attention import tree as tree_attention
-from metaicl.lm.attention.second_order import twice_differentiable
 from metaicl.lm.attention.selection import HEAD, LAST_NETWORK, Choice, Fallback
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.last_network import LastNetwork
@@ -169,20 +168,3 @@ def test_what_small_numbers_do_not_show_is_known_by_a_question(family):
     found = {f.way: f.reason for f in wrap(transformers.AutoModelForCausalLM.from_config(config).eval()).fallbacks}
     for way, words in expected.items():
         assert words in found[way], found
-
-
-@pytest.mark.parametrize("dense", [True, False], ids=["a mask", "no mask"])
-def test_flex_attention_gives_way_to_a_dense_mask_for_second_derivatives_where_there_is_one(dense, monkeypatch):
-    """As on a GPU, where "auto" takes flex; no kernel of it runs here."""
-    backbone = wrap(make("llama"))
-    backbone.run_with("flex")
-    if not dense:
-        monkeypatch.setattr(selection, "refusal", lambda *args: "it was said so")
-        with pytest.raises(UserError, match=r"takes no dense mask.*it was said so"), twice_differentiable(backbone):
-            pass
-    else:
-        with twice_differentiable(backbone):
-            assert backbone.attention == "dense" and backbone.model_config._attn_implementation == "sdpa"
-            found = tree_logprobs(backbone, tree())
-        assert (found - own_logprobs(make("llama"), tree())).abs().max() < 1e-4
-    assert backbone.attention == "flex" and backbone.model_config._attn_implementation == "prompt_flex"

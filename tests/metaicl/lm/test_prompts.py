@@ -1,0 +1,90 @@
+"""A prompt's tokens, with the places of its demonstrations and answers, are those of its text; what does not fit is
+dropped whole or refused."""
+
+from __future__ import annotations
+
+import pytest
+from backbones import make_frozen
+from toys import toy_task
+
+from metaicl.lm.context_length import TooLong
+from metaicl.lm.prompt_tree import PromptTree
+from metaicl.lm.prompts import Branch, EpisodeTree, Prompt, episode_tree, fit, joined, prompt_length
+from task_suites.formats.prompt_format import PromptFormat
+
+TASK, FORM = toy_task(), PromptFormat()
+SUPPORT = TASK.examples("train")[:4]
+QUERY = TASK.examples("test")[0]
+BOUND = FORM.of(TASK, None)
+BRANCHES = [[BOUND.branch(QUERY, option) for option in QUERY.options]]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return make_frozen()
+
+
+def text_of(backbone, ids) -> str:
+    return backbone.tokenizer.decode(list(ids))
+
+
+def test_a_prompt_and_a_branch_have_the_tokens_of_the_whole_text_and_the_answer_is_scored(backbone):
+    prompt = Prompt(backbone, FORM, TASK, SUPPORT)
+    for segments, option in zip(BRANCHES[0], QUERY.options, strict=True):
+        branch = prompt.branch(segments)
+        whole = backbone.tokenizer(prompt.text + joined(segments), add_special_tokens=False).input_ids
+        assert [*prompt.stable, *branch.ids] == whole
+        assert text_of(backbone, branch.ids[branch.scored :]).strip() == option
+
+
+def test_spans_are_those_of_each_demonstration_and_of_its_answer(backbone):
+    prompt = Prompt(backbone, FORM, TASK, SUPPORT)
+    question = joined(BRANCHES[0][0][:-1])
+    ids = [*prompt.stable, *prompt.rest(question)]
+    answers = [text_of(backbone, ids[span.start : span.stop]).strip() for span in prompt.answer_spans(question)]
+    assert answers == [example.output for example in SUPPORT]
+    shown = [text_of(backbone, prompt.stable[span.start : span.stop]) for span in prompt.demonstration_spans()]
+    assert "".join(shown) == prompt.text.removeprefix(joined(BOUND.opening(TASK)))[: len("".join(shown))]
+    assert all(example.input in text for example, text in zip(SUPPORT, shown, strict=True))
+
+
+def test_a_branch_is_inserted_below_its_node_and_gives_the_nodes_of_the_scored_text():
+    tree = PromptTree.of_path([7, 8])
+    assert Branch((1, 2, 3), 1).insert(tree, 1) == [3, 4]
+    assert Branch((1, 2, 4), 2).insert(tree, 1) == [5]  # the first two tokens are there
+    assert tree.tokens == [7, 8, 1, 2, 3, 4] and tree.parent == [-1, 0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("reserved", [0, 5])
+def test_whole_demonstrations_are_dropped_from_the_end_until_the_longest_branch_fits(backbone, monkeypatch, reserved):
+    segments = [branch for options in BRANCHES for branch in options]
+    lengths = [prompt_length(backbone, FORM, TASK, SUPPORT[:k], segments, reserved) for k in range(5)]
+    assert lengths == sorted(set(lengths))
+    for kept, length in enumerate(lengths):
+        monkeypatch.setattr(type(backbone), "context", length)
+        fitted = fit(backbone, FORM, TASK, SUPPORT, BRANCHES, "drop", reserved)
+        assert fitted.dropped == len(SUPPORT) - kept
+        assert fitted.prompt.text == Prompt(backbone, FORM, TASK, SUPPORT[:kept]).text
+
+
+def test_a_prompt_one_token_too_long_is_refused_with_the_way_out_that_would_help(backbone, monkeypatch):
+    segments = [branch for options in BRANCHES for branch in options]
+    whole, query = (prompt_length(backbone, FORM, TASK, support, segments) for support in (SUPPORT, ()))
+    monkeypatch.setattr(type(backbone), "context", whole - 1)
+    with pytest.raises(TooLong, match=rf"4 demonstrations[\s\S]*{whole} tokens[\s\S]*fewer or shorter"):
+        fit(backbone, FORM, TASK, SUPPORT, BRANCHES)
+    monkeypatch.setattr(type(backbone), "context", query - 1)
+    for overflow in ("refuse", "drop"):  # fewer demonstrations do not help a query that is too long by itself
+        with pytest.raises(TooLong, match=rf"the longest query[\s\S]*{query} tokens[\s\S]*Shorten it"):
+            fit(backbone, FORM, TASK, SUPPORT, BRANCHES, overflow)
+
+
+def test_an_episodes_tree_holds_the_demonstrations_once_and_scores_each_node_once(backbone):
+    episode = episode_tree(backbone, FORM, TASK, SUPPORT, BRANCHES * 2, supervise_shown=True)
+    prompt = Prompt(backbone, FORM, TASK, SUPPORT)
+    branches = {prompt.branch(segments).ids for segments in BRANCHES[0]}
+    assert len(episode.tree) <= len(prompt.stable) + sum(map(len, branches))  # the same query twice adds nothing
+    assert [text_of(backbone, [episode.tree.tokens[n] for n in nodes]).strip() for nodes in episode.shown] == [
+        example.output for example in SUPPORT
+    ]
+    assert EpisodeTree(episode.tree, [[3, 1]], [[[1, 2], [5]], [[2]]], 0).scored() == [1, 2, 3, 5]
