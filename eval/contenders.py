@@ -113,18 +113,9 @@ def contender(
     def build() -> Method:
         return config.build(backbones(config.backbone))
 
-    print_ = answers_print(config)
-    return Contender(
-        one.name,
-        one.label,
-        build,
-        print_,
-        cls.note,
-        cells=cells,
-        curve=curve,
-        method=one.method if one.model else "",
-        settings=asdict(config),
-    )
+    method = one.method if one.model else ""
+    made = Contender(one.name, one.label, build, answers_print(config), cls.note, settings=asdict(config))
+    return replace(made, cells=cells, curve=curve, method=method)
 
 
 def trained_contender(

@@ -46,10 +46,7 @@ def divide(
         UserError: an unknown key or side, shares that do not add up to 1, or fewer groups than sides.
     """
     shares = {"meta_train": 0.7, "meta_validation": 0.1, "meta_test": 0.2} if shares is None else dict(shares)
-    if unknown := set(shares) - set(META_SPLITS):
-        raise UserError(f"unknown meta-split {min(unknown)!r}", fix=nearest(min(unknown), META_SPLITS))
-    if min(shares.values(), default=0) < 0 or not math.isclose(sum(shares.values()), 1):
-        raise UserError("the shares of the sides must be 0 or more and add up to 1", found=shares)
+    _check_shares(shares)
     wanted = [side for side in META_SPLITS if shares.get(side, 0) > 0]
     groups = _shuffled(grouped(tasks, by, allow), seed, "divide")
     if len(groups) < len(wanted):
@@ -71,6 +68,13 @@ def divide(
             members += group
         sides[side] = members
     return _split(f"by_{by}_{seed}", *(sides.get(side, []) for side in META_SPLITS))
+
+
+def _check_shares(shares: Mapping[str, float]) -> None:
+    if unknown := set(shares) - set(META_SPLITS):
+        raise UserError(f"unknown meta-split {min(unknown)!r}", fix=nearest(min(unknown), META_SPLITS))
+    if min(shares.values(), default=0) < 0 or not math.isclose(sum(shares.values()), 1):
+        raise UserError("the shares of the sides must be 0 or more and add up to 1", found=shares)
 
 
 def nested(

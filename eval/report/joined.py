@@ -103,10 +103,7 @@ def joined(runs: Sequence[Results], names: Names, command: str) -> Results:
         k=ks,
         protocol=first.protocol,
         comparison=_roles(runs, names),
-        notes=[
-            *_differences(runs, changed, kept),
-            *(f"{r.name}: {note}" for r in runs for note in (r.filtered, *(r.notes or ())) if note),
-        ],
+        notes=_differences(runs, changed, kept) + _notes(runs),
     )
 
 
@@ -160,6 +157,11 @@ def _differences(runs: Sequence[Results], changed: Sequence[str], kept: set[str]
         said = ", ".join(f"{r.name} on {model}" for r, model in zip(runs, named, strict=True))
         notes.append(f"The runs have different base models: {said}.")
     return notes
+
+
+def _notes(runs: Sequence[Results]) -> list[str]:
+    """Return what each run notes of itself."""
+    return [f"{r.name}: {note}" for r in runs for note in (r.filtered, *(r.notes or ())) if note]
 
 
 def _copy_predictions(path: Path, output: Path, name: str, results: Results) -> None:

@@ -146,19 +146,11 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
 
     given, layers = config.adapters(), model.config.num_hidden_layers
     upper = list(range(max(0, layers - given.layers), layers)) if given.layers else None
-    targets: str | list[str] = given.targets
-    if targets == "query-value":
-        targets = _query_value_names(model, config)
-    elif targets != "all-linear":
-        targets = [name.strip() for name in given.targets.split(",")]
-        _refuse_unknown(targets, model, config)
-    elif upper:  # peft takes a choice of layers for named modules only
-        targets = sorted(_linear_names(model))
     lora = LoraConfig(
         r=given.r,
         lora_alpha=given.alpha,
         lora_dropout=0.0,
-        target_modules=targets,
+        target_modules=_target_modules(model, config, named=bool(upper)),
         layers_to_transform=upper,
         task_type="CAUSAL_LM",
     )
@@ -176,6 +168,18 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
     return adapted
+
+
+def _target_modules(model: Any, config: BackboneConfig, named: bool) -> str | list[str]:
+    """Return the modules that get adapters; by name where peft takes no `all-linear`."""
+    targets = config.adapters().targets
+    if targets == "query-value":
+        return _query_value_names(model, config)
+    if targets == "all-linear":  # peft takes a choice of layers for named modules only
+        return sorted(_linear_names(model)) if named else targets
+    names = [name.strip() for name in targets.split(",")]
+    _refuse_unknown(names, model, config)
+    return names
 
 
 def checkpoint_layers(model: Any) -> None:

@@ -112,13 +112,7 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         UserError: the method's step is more than one pass over its prompts, or the devices cannot share its episodes.
     """
     trainer = run.trainer.resolved()
-    if trainer.episodes_per_step % devices:
-        found = f"{trainer.episodes_per_step} episodes, {devices} devices"
-        fix = f"Set --episodes_per_step {devices}, or a multiple of it."
-        raise UserError("episodes_per_step is not a multiple of the number of devices", found=found, fix=fix)
-    if not issubclass(method_class(run.method), InContext):
-        fix = "Train it for some steps: it measures and reports how long it takes."
-        raise UserError(f"a step of {run.method} is more than one pass, which is not planned", fix=fix)
+    _check_planned(run.method, trainer.episodes_per_step, devices)
     config = MethodConfig(run.method, run.method_options, with_precision(run.backbone), run.format).resolved()
     method = config.build(shapes(config.backbone))
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
@@ -151,6 +145,16 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         steps=trainer.max_steps,
         rate=1e12 * tflops or matmul_rate(config.backbone.dtype),
     )
+
+
+def _check_planned(method: str, episodes: int, devices: int) -> None:
+    if episodes % devices:
+        found = f"{episodes} episodes, {devices} devices"
+        fix = f"Set --episodes_per_step {devices}, or a multiple of it."
+        raise UserError("episodes_per_step is not a multiple of the number of devices", found=found, fix=fix)
+    if not issubclass(method_class(method), InContext):
+        fix = "Train it for some steps: it measures and reports how long it takes."
+        raise UserError(f"a step of {method} is more than one pass, which is not planned", fix=fix)
 
 
 def shapes(config: BackboneConfig) -> Backbone:

@@ -77,22 +77,17 @@ def train_run(
     Raises:
         UserError: the folder holds another run; see also `Trainer`.
     """
-    if not method_class(run.method).meta_trained:
-        raise UserError(f"method {run.method} is not meta-trained", fix="Evaluate it as it is.")
-    run, note = replace(run, backbone=with_precision(run.backbone)), None  # the record says what ran
-    if suite is None:
-        suite, note = run.suite.open()
+    _check_meta_trained(run.method)
+    run = replace(run, backbone=with_precision(run.backbone))  # the record says what ran
+    suite, note = (suite, None) if suite else run.suite.open()
     record = _record(run, suite)
     before = _to_continue(run, record, other_aside)
     if before and _is_done(before, record, run.folder):
-        if os.environ.get("RANK", "0") == "0":
-            say(f"The run in {run.folder} is finished; --no-resume trains it again.")
-        return load_method(run.folder / "best", backbone), _trained(run, before)
+        return _finished(run, before, backbone, say)
     if before:
         sound_checkpoint(run.folder)
     trainer, held_out = _ready(run, record, suite, make_validate, backbone)
-    main = trainer.accelerator.is_main_process
-    if main:
+    if main := trainer.accelerator.is_main_process:
         _write_record(run, record, new=before is None, say=say)
         _announce(run, trainer, note, say)
         if estimate:
@@ -100,10 +95,14 @@ def train_run(
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     trained = trainer.run(resume=before is not None)
     if main:
-        finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
-        replace(record, finished=finished).write(run.folder)
+        _write_end(run, record, trained)
         say(f"Best weights (step {trained.best_step}): {trained.folder}")
     return trainer.method, trained
+
+
+def _check_meta_trained(method: str) -> None:
+    if not method_class(method).meta_trained:
+        raise UserError(f"method {method} is not meta-trained", fix="Evaluate it as it is.")
 
 
 def _record(run: TrainRun, suite: TaskSuite) -> RunRecord:
@@ -162,10 +161,22 @@ def _is_done(before: RunRecord, now: RunRecord, folder: Path) -> bool:
     return same and before.finished is not None and (folder / "best" / CARD).is_file()
 
 
-def _trained(run: TrainRun, before: RunRecord) -> Trained:
+def _finished(
+    run: TrainRun, before: RunRecord, backbone: AnyBackbone | None, say: Callable[[str], None]
+) -> tuple[Method, Trained]:
+    """Return what a finished run left, and report that it is not trained again."""
     ended = before.finished
     assert ended is not None
-    return Trained(run.folder / "best", ended.steps, ended.best_step, ended.best_value, ended.seconds)
+    if os.environ.get("RANK", "0") == "0":
+        say(f"The run in {run.folder} is finished; --no-resume trains it again.")
+    trained = Trained(run.folder / "best", ended.steps, ended.best_step, ended.best_value, ended.seconds)
+    return load_method(trained.folder, backbone), trained
+
+
+def _write_end(run: TrainRun, record: RunRecord, trained: Trained) -> None:
+    """Write how the run ended."""
+    finished = Finished(trained.steps, trained.best_step, trained.best_value, trained.seconds)
+    replace(record, finished=finished).write(run.folder)
 
 
 def inherited_tasks(run: TrainRun) -> Record | None:

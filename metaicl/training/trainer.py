@@ -77,12 +77,7 @@ class Trainer:
         if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
         config.task_mixing().check(tasks)
-        self.tasks = [task for task in tasks if method.refusal(task) is None]
-        if not self.tasks:
-            why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
-            found = f"{counted(len(tasks), 'task')}{why}"
-            fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
-            raise UserError(f"no meta-training task that {method_config.name} serves", found=found, fix=fix)
+        self.tasks = _served(tasks, method, method_config.name)
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
@@ -327,3 +322,14 @@ class Trainer:
             for name, p in learned.items():
                 p.copy_(saved["learned"][name])
         self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
+
+
+def _served(tasks: Sequence[Task], method: Method, name: str) -> list[Task]:
+    """Return the tasks that the method serves, of which there must be one."""
+    served = [task for task in tasks if method.refusal(task) is None]
+    if not served:
+        why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
+        fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
+        found = f"{counted(len(tasks), 'task')}{why}"
+        raise UserError(f"no meta-training task that {name} serves", found=found, fix=fix)
+    return served

@@ -55,8 +55,7 @@ def from_lists(
     form = _form(given["train"], type)
     words = _words(name, given, label_names) if form == "options" and options is None else ()
     parts = {part: _examples(name, part, items, form, words, label_names) for part, items in given.items()}
-    if "test" not in parts:
-        parts = divided(parts["train"], test_share, f"task {name}", seed)
+    parts = parts if test else divided(parts["train"], test_share, f"task {name}", seed)
     kind = type or default_type(form, bool(words))
     fields: dict[str, Any] = {"family": head.get("source", ""), **head}
     return Task(name, kind, parts.__getitem__, labels=words, metric=metric or DEFAULT_METRICS[form], **fields)
