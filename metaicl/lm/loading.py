@@ -16,7 +16,7 @@ from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.merged import base_of, holds_adapters, merge
 from metaicl.lm.models import KINDS, MODELS, Kind, resolve
-from metaicl.lm.weights import AGAIN, check_loaded, damage_refused, not_finite, refuse_unless_whole
+from metaicl.lm.weights import AGAIN, check_loaded, damage_refused, parameters_not_finite, refuse_unless_whole
 from task_suites.core.errors import UserError, nearest
 
 
@@ -61,7 +61,7 @@ def open_encoder(name: str) -> Any:
     source = resolve(name)
     with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError, KeyError):
         model = SentenceTransformer(source, device="cpu")
-    lost, broken = _missing(model[0], Path(source)), not_finite(dict(model.named_parameters()))
+    lost, broken = _missing(model[0], Path(source)), parameters_not_finite(model, source)
     refuse_unless_whole(source, _way_out(name, source), missing=lost, not_finite=broken)
     return model.float()
 

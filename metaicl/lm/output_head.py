@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from metaicl.lm.refused import Refused
 
 BLOCK = 4096  # vocabulary entries at once
+PIECE = 256  # rows of a narrow embedding that are widened at once on a CPU: they stay in its cache
 
 
 class Tap:
@@ -124,5 +125,21 @@ class LogSumExp(torch.autograd.Function):
 
 
 def _block(states: Tensor, weight: Tensor, bias: Tensor | None, start: int) -> Tensor:
-    part = wide(states) @ wide(weight[start : start + BLOCK]).T
+    part = _product(wide(states), weight[start : start + BLOCK])
     return part if bias is None else part + wide(bias[start : start + BLOCK])
+
+
+def _product(states: Tensor, weight: Tensor) -> Tensor:
+    """Return `states @ weight.T` in the precision of the states.
+
+    For a few rows most of the time would go into widening the weights, and most of that into new memory. So where no
+    gradient is wanted they are widened piece by piece in one place: the same numbers.
+    """
+    if weight.dtype == states.dtype or weight.device.type != "cpu" or torch.is_grad_enabled():
+        return states @ weight.to(states.dtype).T
+    found = states.new_empty(len(states), len(weight))
+    widened = states.new_empty(min(PIECE, len(weight)), weight.shape[1])
+    for start in range(0, len(weight), PIECE):
+        piece = weight[start : start + PIECE]
+        torch.mm(states, widened[: len(piece)].copy_(piece).T, out=found[:, start : start + len(piece)])
+    return found

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaicl.lm.known_files import not_finite_once
 from task_suites.core.errors import UserError
 
 NAMED = 5  # most tensors that an error names
@@ -74,10 +75,11 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     return [n for n in suspects if not torch.isfinite(tensors[n]).all()]  # a sum can overflow
 
 
-def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], where: object, fix: str) -> None:
+def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], where: str | Path, fix: str) -> None:
     """Raise unless transformers found every weight of a model in its files, and used all that it found.
 
     Args:
+        where: the folder or file; files that did not change since they were found finite are not read again.
         info: what `from_pretrained` gives for `output_loading_info`, with `ignore_mismatched_sizes`.
 
     Raises:
@@ -90,8 +92,16 @@ def check_loaded(model: torch.nn.Module, info: Mapping[str, Any], where: object,
         unexpected=sorted(info["unexpected_keys"]),
         wrong_shape=[f"{n} {list(found)}, not {list(wanted)}" for n, found, wanted in sorted(info["mismatched_keys"])],
         unreadable=sorted(map(str, info["error_msgs"])),
-        not_finite=not_finite(dict(model.named_parameters())),
+        not_finite=parameters_not_finite(model, where),
     )
+
+
+def parameters_not_finite(model: torch.nn.Module, where: str | Path) -> list[str]:
+    """Return `not_finite` of the parameters of a model from files, which are read once for as long as they stay as
+    they are."""
+    parameters = dict(model.named_parameters())
+    types = sorted({str(p.dtype) for p in parameters.values()})
+    return not_finite_once(where, " ".join(types), lambda: not_finite(parameters))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

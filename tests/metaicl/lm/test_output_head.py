@@ -164,3 +164,14 @@ def test_logits_that_are_not_the_output_embeddings_own_are_told_apart_however_sm
     assert output_head.hands_on(head, lambda: change(head(states))[0]) is same
     assert not output_head.hands_on(head, lambda: change(states)[0])
     assert not head._forward_hooks
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_narrow_embedding_gives_the_numbers_of_its_wide_copy_with_and_without_gradients(rows):
+    (states, weight, bias), (_, targets) = problem(rows=rows)
+    narrow, which = weight.bfloat16(), torch.arange(len(targets)) % rows
+    expected = log_softmax_at(states, narrow.float(), bias, which, targets)
+    with torch.no_grad():
+        assert torch.equal(log_softmax_at(states, narrow, bias, which, targets), expected)
+        piecewise = logits(states, narrow, bias)
+    assert torch.equal(piecewise, logits(states, narrow.requires_grad_(), bias).detach())
