@@ -20,8 +20,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
-import scoring  # sets the environment, so before torch
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import torch
+from measuring import say
 from torch import Tensor
 
 from metaicl.lm.attention import plan as plan_module
@@ -121,9 +122,9 @@ def main() -> int:
             if repeat:
                 seconds[name].append((forward, backward))
     medians = {n: [statistics.median(part) for part in zip(*s, strict=True)] for n, s in seconds.items()}
-    scoring.say(f"{length} tokens; milliseconds forward and backward")
+    say(f"{length} tokens; milliseconds forward and backward")
     for name, (forward, backward) in medians.items():
-        scoring.say(f"{name:20s} {forward * 1e3:7.1f} {backward * 1e3:7.1f}   error {error[name]:.1e}")
+        say(f"{name:20s} {forward * 1e3:7.1f} {backward * 1e3:7.1f}   error {error[name]:.1e}")
     whole = {name: sum(m) for name, m in medians.items()}
     line = {
         "benchmark": "attention",

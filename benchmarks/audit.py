@@ -38,11 +38,11 @@ LEAST_WORDS = 10
 
 @dataclass(frozen=True)
 class Plant:
-    """A copy of `original` that was put at index `place`."""
+    """A copy of `original` that was put at index `copy`."""
 
     kind: str
     original: Ref
-    place: Ref
+    copy: Ref
 
 
 def planted(suite: TaskSuite, plants: int, seed: int) -> tuple[TaskSuite, list[Plant]]:
@@ -107,7 +107,7 @@ def found_share(suite: TaskSuite, report: AuditReport, made: Sequence[Plant], ki
         for one, other in ((pair.keep, pair.drop), (pair.drop, pair.keep)):
             partners.setdefault(one, set()).add(content_of(suite, other))
     mine = [plant for plant in made if plant.kind == kind]
-    return 100 * sum(content[plant.original] in partners.get(plant.place, ()) for plant in mine) / len(mine)
+    return 100 * sum(content[plant.original] in partners.get(plant.copy, ()) for plant in mine) / len(mine)
 
 
 def content_of(suite: TaskSuite, ref: Ref) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --shape smollm2    the default backbone's shape
     python benchmarks/gpu.py --quick            small numbers: does it run?
 
-Episodes are 16 demonstrations and 16 queries of random words (`scoring.random_task`), prompts of some 700 tokens.
+Episodes are 16 demonstrations and 16 queries of random words (`random_task`), prompts of some 700 tokens.
 Training is forward and backward of the right answers' log-likelihood, all weights learned, bf16 products over float32
 weights; scoring is of four options a query, bf16 weights. Sides:
 
@@ -32,13 +32,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import numpy as np
-import scoring  # sets the environment, so before torch
 import torch
 import torch.nn.functional as F
-from scoring import WIDTH, Case, beyond, finish, rounded, say, summary
+from measuring import beyond, finish, rounded, say, summary, worst
+from prompt_case import WIDTH, Case, random_task, tiny_gpt2
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from training import Row, norm, rows_of, worst
+from training_steps import Row, norm, rows_of
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
@@ -161,7 +162,7 @@ def report(
 
 
 def episode_of(number: int, size: int) -> Episode:
-    task, support, queries = scoring.random_task(size, size * (number + 1), 4)
+    task, support, queries = random_task(size, size * (number + 1), 4)
     return Episode((0, task.name, "train", number), task, tuple(support), tuple(queries[-size:]))
 
 
@@ -189,7 +190,7 @@ def differences(methods: dict[str, InContext], plain: Any, episode: Episode) -> 
 
 def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     size = 2 if args.quick else 16
-    tokenizer = scoring.tiny_gpt2()[1]
+    tokenizer = tiny_gpt2()[1]
     model = llama(args.shape)
     shape, plain = model.config, copy.deepcopy(model)
     episodes = [episode_of(i, size) for i in range(args.episodes)]
@@ -250,8 +251,8 @@ def plain_scores(model: Any, rows: Sequence[Row], width: int, batch: int) -> np.
 
 def scored(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     size, count = (2, 2) if args.quick else (16, 100)
-    tokenizer, model = scoring.tiny_gpt2()[1], llama(args.shape)
-    task, support, queries = scoring.random_task(size, count, 4)
+    tokenizer, model = tiny_gpt2()[1], llama(args.shape)
+    task, support, queries = random_task(size, count, 4)
     found: dict[str, Any] = {}
     seconds: dict[str, list[float]] = {}
     work: dict[str, float] = {}

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -32,10 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # before torch; metaicl/cli/main.py says why
-
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import torch
-import training
+from measuring import forget_peak, resident
 from torch.utils.flop_counter import FlopCounterMode
 
 from metaicl.lm import tiny
@@ -90,11 +88,11 @@ def measured(work: Callable[[], Any], before: Callable[[], Any], repeats: int) -
         gflop = counter.get_total_flops() / 1e9
     for _ in range(max(1, repeats)):
         before()
-        held = training.forget_peak()
+        held = forget_peak()
         started = time.perf_counter()
         results.append(work())
         seconds.append(time.perf_counter() - started)
-        grown.append(training.resident("VmHWM") - held if held else None)
+        grown.append(resident("VmHWM") - held if held else None)
     known = [mib for mib in grown if mib is not None]
     return Measured(gflop, statistics.median(seconds), max(known, default=None), results)
 
@@ -140,6 +138,21 @@ def cost(method: Method, episodes: tuple[Any, Any], trained: bool, repeats: int)
     return {name: float(f"{value:.4g}") for name, value in row.items() if value is not None}
 
 
+def built(
+    name: str, config: BackboneConfig, given: argparse.Namespace, backbones: dict[BackboneConfig, AnyBackbone]
+) -> Method:
+    """Return a method on its backbone, which is loaded once."""
+    cls = method_class(name)
+    wanted = cls.backbone_config(
+        config if "causal" in cls.backbones else BackboneConfig(given.encoder, dtype="float32")
+    )
+    if wanted not in backbones:
+        backbones[wanted] = load_backbone(wanted)
+    own = cls.Config.__dataclass_fields__
+    options = {n: given.steps for n in ("test_steps", "steps") if given.steps and n in own}
+    return cls.build(backbones[wanted], PromptFormat(), options).to(backbones[wanted].device)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="embedded")
@@ -171,19 +184,11 @@ def main() -> None:
     about = {"model": config.model, "task": task.name, "train_task": train_task.name, "k": k, "queries": queries}
     found = {"benchmark": "methods", **about, "methods": rows, "manifest": manifest()}
     for name in given.methods.split(",") if given.methods else METHODS:
-        cls = method_class(name)
-        causal = "causal" in cls.backbones
-        wanted = cls.backbone_config(config if causal else BackboneConfig(given.encoder, dtype="float32"))
-        if wanted not in backbones:
-            backbones[wanted] = load_backbone(wanted)
-        backbone = backbones[wanted]
-        own = cls.Config.__dataclass_fields__
-        options = {n: given.steps for n in ("test_steps", "steps") if given.steps and n in own}
-        method = cls.build(backbone, PromptFormat(), options).to(backbone.device)
+        method = built(name, config, given, backbones)
         if method.refusal(task):
             continue
         try:
-            rows[name] = cost(method, episodes, cls.meta_trained, given.repeats)
+            rows[name] = cost(method, episodes, method.meta_trained, given.repeats)
         except UserError as error:
             raise SystemExit(f"{name}: {error}") from None
         print(f"{name:18}" + "  ".join(f"{n} {v:9.4g}" for n, v in rows[name].items()), file=sys.stderr, flush=True)

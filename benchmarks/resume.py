@@ -184,8 +184,7 @@ def main() -> None:
             rng = random.Random(f"{options.seed}/{number}")
             for attempt in itertools.count():  # one that ended before it was killed is not a trial: another folder
                 run = training(Path(place) / f"killed-{number}-{attempt}")
-                hit = kill_some(run, suite, rng, 1 + number // 2 % 2, tail if number % 2 else None, took)
-                if hit:
+                if hit := kill_some(run, suite, rng, 1 + number // 2 % 2, tail if number % 2 else None, took):
                     break
             if ended(start(run, suite)) != 0:
                 sys.exit(f"training {number} did not continue")

@@ -28,201 +28,42 @@ first). The last line is one JSON object.
 
 from __future__ import annotations
 
-import os
-
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does; read when torch is loaded
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
 import argparse
 import copy
-import gc
-import io
-import json
-import random
-import resource
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any, cast
 
 import baselines
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import numpy as np
 import torch
 from baselines import MatrixProducts, Prompts, Scores
+from measuring import finish, rounded, say, summary, take_turns
+from prompt_case import MODEL, WIDTH, Case, random_task, tiny_gpt2
+from scoring_growth import growth, rss_growth
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.models import resolve
-from metaicl.lm.prompts import fit
-from metaicl.methods.scoring import PromptScorer
-from metaicl.training.run import manifest
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
-from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import open_suite
-from task_suites.task import Task
 
-MODEL = "smollm2-135m"
 REAL_TASKS = ("ag_news", "trec_question_type")
 EQUAL = 1e-4  # the tree's largest difference of a sequence's log-probability, fp32 against float64
 EQUAL_OTHERS = 3e-4  # the other sides': their own rounding, on sums of some 200 nats
 SLOW = ("padded", "sorted", "lm_eval")
-VOCABULARY = 2000
-WIDTH = 1024  # MetaICL's
-
-
-@dataclass(frozen=True)
-class Case:
-    """One support set and its queries, with the model twice: under the project's scorer, and plain."""
-
-    backbone: Backbone
-    plain: Any
-    form: PromptFormat
-    task: Task
-    support: Sequence[Example]
-    queries: Sequence[Example]
-    row_tokens: int | None = None
-
-    def scores(self) -> Scores:
-        """Return the project's side: summed log-probability of each query's options, in a row; texts are encoded each
-        time."""
-        self.backbone.texts.forget()
-        rows: dict[str, Any] = {} if self.row_tokens is None else {"row_tokens": self.row_tokens}
-        scorer = PromptScorer(self.backbone, self.form, self.task, self.support, length="sum", **rows)
-        return np.concatenate(scorer.scores([q.hidden() for q in self.queries]))
-
-    def prompts(self) -> Prompts:
-        """Return the same prompts as token ids, by the format and the tokenizer only."""
-
-        def ids(text: str) -> list[int]:
-            return self.backbone.tokenizer(text, add_special_tokens=False).input_ids
-
-        opening = [*self.form.opening(self.task), *(s for e in self.support for s in self.form.demonstration(e))]
-        shown, rows = "".join(s.text for s in opening), []
-        for query in self.queries:
-            for option in query.options or ():
-                *question, scored = self.form.branch(query, option)
-                context = shown + "".join(s.text for s in question)
-                rows.append((ids(context + scored.text), len(ids(context.rstrip()))))
-        least = min(first for _, first in rows) - 1
-        columns = zip(*(whole[:least] for whole, _ in rows), strict=True)
-        shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-        return Prompts(rows[0][0][:shared], [(whole[shared:first], whole[first:]) for whole, first in rows])
-
-    def tokenise_seconds(self) -> float:
-        """Seconds of encoding all prompts, with nothing encoded before."""
-        self.backbone.texts.forget()
-        branches = [[self.form.branch(q, option) for option in q.options or ()] for q in self.queries]
-        started = time.perf_counter()
-        fit(self.backbone, self.form, self.task, self.support, branches)
-        return time.perf_counter() - started
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 # --- the random GPT-2
 
 
-def tiny_gpt2() -> tuple[Any, Any]:
-    """Return a random 4-layer GPT-2 and a tokenizer of 2,000 words (line breaks are words of their own)."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    words = ["<end>", "\n", "Answer:", *(f"w{i}" for i in range(VOCABULARY - 3))]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<end>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
-    config = GPT2Config(
-        vocab_size=VOCABULARY,
-        n_positions=4096,  # room for 64 demonstrations
-        n_embd=128,
-        n_layer=4,
-        n_head=4,
-        initializer_range=0.1,  # five times GPT-2's: a wrong mask then moves log-probabilities by nats
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = GPT2LMHeadModel(config).eval()
-    return model, PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
-
-
-def random_task(k: int, queries: int, options: int) -> tuple[Task, list[Example], list[Example]]:
-    """Return (task, demonstrations, queries) of random words; the first this many of each are the same for any number.
-
-    Inputs of 18 to 48 words and options of 4 to 7 give prompts of about 700 to 760 tokens at k=16.
-    """
-
-    def words(key: str, low: int, high: int) -> str:
-        rng = random.Random(f"benchmark/{key}")
-        return " ".join(f"w{rng.randrange(VOCABULARY - 3)}" for _ in range(rng.randint(low, high)))
-
-    labels = tuple(words(f"option/{i}", 4, 7) for i in range(options))
-
-    def examples(role: str, count: int) -> list[Example]:
-        return [Example(words(f"{role}/{i}", 18, 48), labels[i % options], labels) for i in range(count)]
-
-    return Task("random", "classification", lambda split: (), labels=labels), examples("d", k), examples("q", queries)
-
-
 # --- timing
-
-
-def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: Mapping[str, int]) -> dict[str, list[float]]:
-    """Return the seconds of each run of each side; the runs of the sides alternate.
-
-    With one thread, of the process's own time, which other work on the machine does not lengthen.
-    """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(max(rounds.values())):
-        for name, side in sides.items():
-            if turn < rounds[name]:
-                gc.collect()
-                started = clock()
-                side()
-                seconds[name].append(clock() - started)
-    return seconds
-
-
-def summary(seconds: Sequence[float]) -> dict[str, float]:
-    return {
-        "best": rounded(min(seconds)),
-        "median": rounded(float(np.median(seconds))),
-        "worst": rounded(max(seconds)),
-        "runs": len(seconds),
-    }
-
-
-def rounded(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def beyond(found: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
-    """Return what differs by more than it may, or is not a number."""
-    return [f"{key} {found[key]}" for key, limit in limits.items() if not found[key] <= limit]
-
-
-def finish(result: dict[str, Any], wrong: Sequence[str]) -> int:
-    """Print a benchmark's last line, with machine and versions (those in `result` beside them), then what is not equal;
-    the exit status."""
-    known = manifest()
-    result.update(machine=known["machine"], versions={**known["versions"], **result.get("versions", {})})
-    print(json.dumps(result), flush=True)
-    if wrong:
-        say(f"NOT EQUAL: {'; '.join(wrong)}")
-    return 1 if wrong else 0
 
 
 # --- the comparison
@@ -246,7 +87,7 @@ def compare(
     prompts = case.prompts()
     part = prompts.first(sum(len(q.options or ()) for q in case.queries[:few]))
     scale = len(prompts.rows) / len(part.rows)
-    lengths = [len(context) + len(scored) for context, scored in prompts.whole()]
+    lengths = [len(context) + len(answer) for context, answer in prompts.whole()]
     say(f"  {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens; slow sides run {len(part.rows)}")
 
     tree, counts = counted(case)  # warm-up, counting and the values to check
@@ -255,26 +96,18 @@ def compare(
     settings = {"everywhere": everywhere}
     baselines.padded(case.plain, part.first(2), batch=2, **settings)  # warm-up
     found: dict[str, Scores] = {}
-
-    def side(name: str, run: Callable[[], Scores]) -> Callable[[], None]:
-        return lambda: found.__setitem__(name, run())
-
-    states = partial(baselines.prefix_states, case.plain, part)
-    sides: dict[str, Callable[[], Any]] = {
-        "tree": side("tree", case.scores),
-        "prefix_reuse": side("prefix_reuse", lambda: baselines.prefix_reuse(case.plain, part, batch)),
-        **({"prefix": states} if scale > 1 else {}),
-        "sorted": side("sorted", lambda: baselines.by_length(case.plain, part, **settings)),
-        "padded": side("padded", lambda: baselines.padded(case.plain, part, width=width, **settings)),
-        **({"lm_eval": side("lm_eval", harness)} if harness else {}),
+    runs: dict[str, Callable[[], Scores]] = {
+        "tree": case.scores,
+        "prefix_reuse": lambda: baselines.prefix_reuse(case.plain, part, batch),
+        "sorted": lambda: baselines.by_length(case.plain, part, **settings),
+        "padded": lambda: baselines.padded(case.plain, part, width=width, **settings),
+        **({"lm_eval": harness} if harness else {}),
     }
-    seconds = take_turns(sides, {name: slow_repeats if name in SLOW else repeats for name in sides})
-    prefix = min(seconds.pop("prefix", [0.0]))
-    for name in sides.keys() & {*SLOW, "prefix_reuse"}:
-        fixed = prefix if name == "prefix_reuse" else 0.0
-        seconds[name] = [fixed + (s - fixed) * scale for s in seconds[name]]
-    exact = baselines.prefix_reuse(copy.deepcopy(case.plain).double(), part, batch)
-    difference = {name: float(np.abs(v[: len(exact)] - exact).max()) for name, v in found.items()}
+    sides: dict[str, Callable[[], Any]] = {name: partial(_keep, found, name, run) for name, run in runs.items()}
+    if scale > 1:
+        sides["prefix"] = partial(baselines.prefix_states, case.plain, part)
+    seconds = scaled(take_turns(sides, {n: slow_repeats if n in SLOW else repeats for n in sides}), scale)
+    difference = _differences(case, part, batch, found)
     again = float(np.abs(found["tree"] - tree).max())  # between two of the tree's own runs
     best = {name: min(values) for name, values in seconds.items()}
     for name in best:
@@ -291,6 +124,25 @@ def compare(
         "rows": len(prompts.rows),
         "prefix_reuse_batch": batch,
     }
+
+
+def scaled(seconds: dict[str, list[float]], scale: float) -> dict[str, list[float]]:
+    """Return the seconds as if all rows had run on the slow sides; the prefix of prefix reuse runs once."""
+    prefix = min(seconds.pop("prefix", [0.0]))
+    for name in seconds.keys() & {*SLOW, "prefix_reuse"}:
+        fixed = prefix if name == "prefix_reuse" else 0.0
+        seconds[name] = [fixed + (s - fixed) * scale for s in seconds[name]]
+    return seconds
+
+
+def _keep(found: dict[str, Scores], name: str, run: Callable[[], Scores]) -> None:
+    found[name] = run()
+
+
+def _differences(case: Case, part: Prompts, batch: int, found: dict[str, Scores]) -> dict[str, float]:
+    """Return each side's largest difference from plain sequences in float64."""
+    exact = baselines.prefix_reuse(copy.deepcopy(case.plain).double(), part, batch)
+    return {name: float(np.abs(v[: len(exact)] - exact).max()) for name, v in found.items()}
 
 
 def counted(case: Case) -> tuple[Scores, dict[str, float]]:
@@ -433,76 +285,6 @@ def suffixed(found: dict[str, Any], channel: bool) -> dict[str, Any]:
 
 
 # --- growth
-
-
-def rss_growth(args: argparse.Namespace) -> float:
-    """MB by which peak memory grows from 100 to 10,000 queries. Runs first: the slow sides' peaks would hide it."""
-    low, high = (10, 100) if args.quick else (100, 10_000)
-    model, tokenizer = tiny_gpt2()
-    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
-    task, support, queries = random_task(16, high, 4)
-    peak = []
-    for count in (low, high):
-        Case(backbone, None, PromptFormat(), task, support, queries[:count], args.row_tokens).scores()
-        # kilobytes on Linux, bytes on macOS
-        peak.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
-    say(f"peak memory: {peak[0]:.0f} MB at {low} queries, {peak[1]:.0f} MB at {high}")
-    return rounded(peak[1] - peak[0])
-
-
-def growth(args: argparse.Namespace) -> dict[str, Any]:
-    """Exponents of time in queries, demonstrations and options (direct, the tree only), and the plot."""
-    model, tokenizer = tiny_gpt2()
-    backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "frozen", dtype="float32"))
-    base = {"queries": 20, "k": 2, "options": 4} if args.quick else {"queries": 100, "k": 16, "options": 4}
-    grids = {
-        "queries": (10, 30, 100) if args.quick else (10, 30, 100, 300, 1000, 3000, 10_000),
-        "k": (1, 2, 4) if args.quick else (1, 2, 4, 8, 16, 32, 64),
-        "options": (2, 4) if args.quick else (2, 4, 8, 16, 32, 77),
-    }
-    curves: dict[str, list[float]] = {}
-    for axis, values in grids.items():
-        curves[axis] = []
-        for value in values:
-            size = {**base, axis: value}
-            task, support, queries = random_task(size["k"], size["queries"], size["options"])
-            case = Case(backbone, None, PromptFormat(), task, support, queries, args.row_tokens)
-            case.scores()
-            curves[axis].append(min(take_turns({"tree": case.scores}, {"tree": args.repeats})["tree"]))
-            say(f"growth: {axis} {value}: {curves[axis][-1]:.3f} s")
-    exponents = {a: rounded(np.polyfit(np.log(grids[a]), np.log(curves[a]), 1)[0]) for a in grids}
-    path = Path(__file__).with_name("scoring_growth.svg")
-    plot(grids, curves, exponents, base, io.BytesIO() if args.quick else path)
-    return {
-        "exponents": exponents,
-        "growth_seconds": {a: dict(zip(map(str, grids[a]), map(rounded, curves[a]), strict=True)) for a in grids},
-    }
-
-
-def plot(
-    grids: Mapping[str, Sequence[int]],
-    curves: Mapping[str, Sequence[float]],
-    exponents: Mapping[str, float],
-    base: Mapping[str, int],
-    target: Path | io.BytesIO,
-) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "scoring"})  # text as text, the same ids each time
-    figure, axes = pyplot.subplots(1, len(grids), figsize=(11, 3.4), sharey=True, layout="constrained")
-    for axis, name in zip(axes, grids, strict=True):
-        rest = ", ".join(f"{other} {value}" for other, value in base.items() if other != name)
-        axis.loglog(grids[name], curves[name], "o-")
-        axis.minorticks_off()
-        axis.set_xticks(grids[name], map(str, grids[name]))
-        axis.set(xlabel=name, title=f"exponent {exponents[name]:.2f} ({rest})")
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds")
-    figure.savefig(target, format="svg", metadata={"Date": None})
-    say(f"plot: {target.name if isinstance(target, Path) else 'drawn, not kept'}")
 
 
 def main() -> int:

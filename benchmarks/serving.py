@@ -10,7 +10,7 @@ gives it, called for each option of each query with the whole prompt.
 - `throughput_ratio`: requests a second of 64 clients over those of that loop.
 - `p99_over_p50` of the times of requests, with 64 clients.
 - `wrong`: answers that differ from `FewShotClassifier`'s where its two best options are more than 0.02 apart. What runs
-  beside a query changes its scores by rounding, so that closer ones may change places (`near_ties`).
+  beside a query changes its scores by rounding, so that closer ones may swap ranks (`near_ties`).
 - `lost`: requests without an answer.
 - `rss_growth_mb`: growth of the server's memory from the first to the last request of 64 clients, after a
   warm-up of as many clients.

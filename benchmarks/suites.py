@@ -104,6 +104,14 @@ def rate(do: Callable[[int], object], start: int, seconds: float) -> tuple[float
             return (number - start) / passed, number
 
 
+def check_draws(tasks: Sequence[Task], size: int) -> None:
+    """Hold the draws of ten tasks equal to those of the same tasks made again in memory."""
+    for number in range(0, len(tasks), max(1, len(tasks) // 10)):
+        again = generated_task(number, size)
+        for role, index in (("train", number), ("test", 3)):
+            assert SAMPLER.draw(tasks[number], role, index) == SAMPLER.draw(again, role, index), tasks[number].name
+
+
 def measure(folder: str, size: int, seconds: float) -> dict[str, Any]:
     """Return what the fresh process does."""
     began = time.perf_counter()
@@ -114,10 +122,7 @@ def measure(folder: str, size: int, seconds: float) -> dict[str, Any]:
         assert task.examples("train")[0].output in task.labels and task.examples("test")[0].output in task.labels
     touched, memory = time.perf_counter(), rss_mb()
 
-    for number in range(0, len(tasks), max(1, len(tasks) // 10)):
-        again = generated_task(number, size)
-        for role, index in (("train", number), ("test", 3)):
-            assert SAMPLER.draw(tasks[number], role, index) == SAMPLER.draw(again, role, index), tasks[number].name
+    check_draws(tasks, size)
 
     def draw(sampler: EpisodeSampler, number: int) -> Episode:
         return sampler.draw(tasks[number % len(tasks)], "train", number)

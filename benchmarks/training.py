@@ -33,34 +33,30 @@ has not arrived, the ratio is an upper bound and `time_to_quality_bound` true. T
 from __future__ import annotations
 
 import argparse
-import copy
-import ctypes
-import gc
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import measuring  # noqa: F401 - it sets the environment, so before torch
 import numpy as np
-import scoring  # sets the environment, so before torch
 import torch
-import torch.nn.functional as F
-from scoring import MODEL, WIDTH, beyond, finish, rounded, say, summary, take_turns
+from measuring import beyond, finish, forget_peak, resident, rounded, say, summary, take_turns, worst
+from prompt_case import MODEL, WIDTH, random_task, tiny_gpt2
+from time_to_quality import time_to_quality
+from training_steps import LORA, TRAINER, Plain, Row, Step, norm, rows_of, tree_step
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.methods.in_context.icl import InContext
-from metaicl.training.config import TrainerConfig
-from metaicl.training.preflight import VALIDATION_SEED
 from metaicl.training.step_episodes import training_episodes
 from task_suites.core.errors import UserError
-from task_suites.episodes import Episode, EpisodeSampler
+from task_suites.episodes import Episode
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
-from task_suites.task import Task, TaskSuite
+from task_suites.task import Task
 
 LIMITS = {
     "max_loss_diff": 1e-4,
@@ -68,113 +64,6 @@ LIMITS = {
     "max_gradient_diff_tensor": 1e-2,
     "max_loss_diff_as_trained": 5e-2,  # in bf16 the plain sides' logits are rounded to bf16, the trees' are not
 }
-IGNORED = -100  # F.cross_entropy's label of a position that is not supervised
-LORA = BackboneConfig(MODEL, "lora", lora_r=16, lora_alpha=32, lora_layers=20, device="cpu")  # configs/realtasks.yaml
-TRAINER = TrainerConfig(lr_scheduler_type="constant")
-QUALITY_QUERIES = 200
-EVERY = {"trees": 4, "padded": 1}  # steps between validations: some ten seconds, and some thirty
-
-Step = Callable[[], float]  # forward and backward; gives the summed loss (where it trains: the supervised tokens)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One query as a plain sequence: demonstrations, query and right answer, whose tokens begin at `answer`."""
-
-    ids: list[int]
-    answer: int
-
-    @property
-    def supervised(self) -> int:
-        return len(self.ids) - self.answer
-
-    @property
-    def targets(self) -> list[int]:
-        """What is to follow each token but the last."""
-        return [IGNORED] * (self.answer - 1) + self.ids[self.answer :]
-
-
-def rows_of(backbone: Backbone, episode: Episode) -> list[Row]:
-    """Return the episode's queries as rows, by the format and the tokenizer only."""
-    answered = [replace(q, options=(q.output or "",)) for q in episode.queries]
-    case = scoring.Case(backbone, None, PromptFormat(), episode.task, episode.support, answered)
-    return [Row([*context, *answer], len(context)) for context, answer in case.prompts().whole()]
-
-
-class Plain:
-    """The model without this project's attention, on the same storage of weights, with gradients of its own.
-
-    Attributes:
-        tokens_run: positions that went through the model, padding included.
-    """
-
-    def __init__(self, backbone: Backbone):
-        self.model = cast(Any, copy.deepcopy(backbone.model))
-        for mine, theirs in zip(self.model.parameters(), backbone.model.parameters(), strict=True):
-            mine.data = theirs.data
-        self.model.set_attn_implementation("sdpa")
-        self.precision = backbone.precision
-        self.tokens_run = 0
-
-    def padded(self, rows: Sequence[Row], *, batch: int, width: int, everywhere: bool) -> float:
-        """MetaICL's way, `batch` rows at a time; `everywhere` computes logits at all positions."""
-        width, total = max(width, *(len(row.ids) for row in rows)), 0.0
-        for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            ids = torch.zeros(len(part), width, dtype=torch.long)
-            mask, targets = torch.zeros_like(ids), torch.full_like(ids, IGNORED)
-            for r, row in enumerate(part):
-                ids[r, : len(row.ids)] = torch.tensor(row.ids)
-                mask[r, : len(row.ids)] = 1
-                targets[r, : len(row.ids) - 1] = torch.tensor(row.targets)
-            total += self._step(targets, everywhere, input_ids=ids, attention_mask=mask)
-        return total
-
-    def packed(self, rows: Sequence[Row], budget: int) -> float:
-        """Rows of at most `budget` tokens; a sequence's last token, after which nothing is predicted, does not run.
-
-        transformers isolates sequences whose positions start again if there is neither a mask nor a cache.
-        """
-        total = 0.0
-        for chosen in best_fit_decreasing([len(row.ids) - 1 for row in rows], budget):
-            part = [rows[i] for i in chosen]
-            ids = torch.tensor([token for row in part for token in row.ids[:-1]])
-            positions = torch.cat([torch.arange(len(row.ids) - 1) for row in part])
-            targets = torch.tensor([target for row in part for target in row.targets])
-            total += self._step(targets[None], False, input_ids=ids[None], position_ids=positions[None])
-        return total
-
-    def _step(self, targets: torch.Tensor, everywhere: bool, **inputs: torch.Tensor) -> float:
-        """Forward and backward of the loss at `targets` `[rows, length]`."""
-        self.tokens_run += targets.numel()
-        places = (targets != IGNORED).any(0).nonzero()[:, 0]
-        keep = {} if everywhere else {"logits_to_keep": places}
-        with self.precision():
-            logits = self.model(**inputs, **keep, use_cache=False).logits
-        asked = targets if everywhere else targets[:, places]
-        loss = F.cross_entropy(logits.float().flatten(0, 1), asked.flatten(), reduction="sum", ignore_index=IGNORED)
-        loss.backward()
-        return loss.item()
-
-
-def best_fit_decreasing(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices of what goes into each row: the longest first, each where it leaves the least room.
-
-    One that exceeds the budget gets a row of its own.
-    """
-    rows: list[list[int]] = []
-    room: list[int] = []
-    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        fitting = [r for r, free in enumerate(room) if free >= sizes[i]]
-        if fitting:
-            row = min(fitting, key=room.__getitem__)
-        else:
-            row = len(rows)
-            rows.append([])
-            room.append(max(budget, sizes[i]))
-        rows[row].append(i)
-        room[row] -= sizes[i]
-    return rows
 
 
 @dataclass(frozen=True)
@@ -237,13 +126,6 @@ class Comparison:
         return min(runs, key=lambda size: min(seconds[str(size)]))
 
 
-def tree_step(method: InContext, episode: Episode) -> tuple[float, float]:
-    """Return (summed loss, supervised tokens) of a forward and backward pass."""
-    loss, weight = method([episode])
-    loss.backward()
-    return loss.item(), weight.item()
-
-
 # --- equality
 
 
@@ -269,15 +151,6 @@ def differences(case: Comparison) -> dict[str, Any]:
         "max_gradient_diff_tensor": worst(tensor.values()),
         "gradient_diff": vector,
     }
-
-
-def worst(values: Iterable[float]) -> float:
-    """Return the largest; not a number if one of them is not."""
-    return float(np.max([*values]))
-
-
-def norm(gradients: Mapping[str, torch.Tensor]) -> float:
-    return torch.stack([g.double().norm() for g in gradients.values()]).norm().item()
 
 
 def loss_difference(losses: Mapping[str, float]) -> float:
@@ -339,33 +212,16 @@ def peaks(case: Comparison) -> dict[str, float | None]:
     return found
 
 
-def forget_peak() -> float:
-    """Give freed memory back and let the peak start again (proc(5)): MiB held now, 0 where this cannot be done."""
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    except (AttributeError, OSError, TypeError):  # another C library, or not Linux
-        return 0.0
-    return resident("VmRSS")
-
-
-def resident(key: str) -> float:
-    """MiB by Linux's account of the process."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
-
-
 # --- the shapes
 
 
 def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
     """Return the random GPT-2, fp32, all weights."""
     say("random GPT-2")
-    model, tokenizer = scoring.tiny_gpt2()
+    model, tokenizer = tiny_gpt2()
     backbone = Backbone(model, tokenizer, BackboneConfig("gpt2-random", "full", dtype="float32", device="cpu"))
     size = 2 if args.quick else 16
-    task, support, queries = scoring.random_task(size, size, 4)
+    task, support, queries = random_task(size, size, 4)
     episode = Episode((0, task.name, "train", 0), task, tuple(support), tuple(queries))
     case = Comparison.of(backbone, [episode], width=128 if args.quick else WIDTH, everywhere=True)
     case = case.tuned((1, 2) if args.quick else (4, 8), (0, 512) if args.quick else (0, 1536, 2048, 4096), size, 2)
@@ -418,119 +274,6 @@ def adapted_differences(tasks: Sequence[Task]) -> dict[str, Any]:
 
 
 # --- the time to a quality
-
-Curve = list[tuple[float, float]]  # (seconds of training, negative log-likelihood)
-
-
-def time_to_quality(case: Comparison, suite: TaskSuite, args: argparse.Namespace) -> dict[str, Any]:
-    """See the module's docstring; both sides start from the same weights."""
-    size, count = (2, 8) if args.quick else (16, QUALITY_QUERIES)
-    minutes = 0.05 if args.quick else args.quality_minutes
-    method, plain, tasks = case.method, case.plain, suite.split("meta_train")
-    held_out = validation_episodes(suite.split("meta_validation"), count, size)
-    say(f"  quality: {sum(len(e.queries) for e in held_out)} queries of {', '.join(e.task.name for e in held_out)}")
-    one_episode = replace(TRAINER, k=size, queries=size)
-    one_query = replace(TRAINER, k=size, queries=1, episodes_per_step=size)
-
-    @torch.no_grad()
-    def validate() -> float:
-        loss, weight = map(sum, zip(*(method([e]) for e in held_out), strict=True))
-        return float(loss / weight)
-
-    def trees(step: int) -> Step:
-        (episode,) = training_episodes(tasks, one_episode, step)
-        return lambda: tree_step(method, episode)[1]
-
-    def padded(step: int) -> Step:
-        rows = [row for e in training_episodes(tasks, one_query, step) for row in rows_of(method.backbone, e)]
-
-        def run() -> float:
-            case.padded(rows, case.batch)
-            return sum(row.supervised for row in rows)
-
-        return run
-
-    learned = list(method.learned().values())
-    start = [p.detach().clone() for p in learned]
-    say("  quality: trees")
-    mine = train(trees, learned, validate, seconds=60 * minutes, every=EVERY["trees"])
-    reached, target = lowest_mean(mine)
-    with torch.no_grad():
-        for p, value in zip(learned, start, strict=True):
-            p.copy_(value)  # and with it the plain model's, which lies in the same storage
-    say(f"  quality: the trees reach {target:.4f} in {reached:.0f} s; padded")
-    theirs_learned = [p for p in plain.model.parameters() if p.requires_grad]
-    theirs = train(padded, theirs_learned, validate, seconds=240 * minutes, every=EVERY["padded"], until=target)
-    arrived = theirs[-1][1] <= target
-    sound = target < mine[0][1]
-    if not sound:
-        say(f"  quality: training did not help ({mine[0][1]:.4f} before), so there is no ratio")
-    say(f"  quality: padded {'arrives after' if arrived else 'has not arrived after'} {theirs[-1][0]:.0f} s")
-    return {
-        "time_to_quality_ratio": rounded(reached / theirs[-1][0]) if sound else None,
-        "bound": not arrived if sound else None,
-        "target_nll_per_token": rounded(target),
-        "seconds_to_target": {"trees": rounded(reached), "padded": rounded(theirs[-1][0])},
-        "validation_queries": {e.task.name: len(e.queries) for e in held_out},
-        "curves": {name: [[*map(rounded, p)] for p in curve] for name, curve in (("trees", mine), ("padded", theirs))},
-    }
-
-
-def validation_episodes(tasks: Sequence[Task], count: int, k: int) -> list[Episode]:
-    """One episode a task, `count` queries in all, in parts as equal as the tasks' test examples allow."""
-    drawn = [EpisodeSampler(VALIDATION_SEED, k, count).draw(task, "test", 0) for task in tasks]
-    episodes = []
-    for i, episode in enumerate(sorted(drawn, key=lambda e: len(e.queries))):
-        share = -(-count // (len(drawn) - i))  # the rest over the tasks that are left, rounded up
-        episodes.append(replace(episode, queries=episode.queries[:share]))
-        count -= len(episodes[-1].queries)
-    return [e for e in episodes if e.queries]
-
-
-def train(
-    step: Callable[[int], Step],
-    learned: Sequence[torch.nn.Parameter],
-    validate: Callable[[], float],
-    *,
-    seconds: float,
-    every: int,
-    until: float = float("-inf"),
-) -> Curve:
-    """Validations before training, after each `every` steps and at the end: after `seconds`, or at `until` or below.
-
-    `step(number)` draws a step, off the clock, and gives what runs it and returns its supervised tokens.
-    """
-    optimizer = torch.optim.AdamW(learned, lr=TRAINER.learning_rate, weight_decay=TRAINER.weight_decay, fused=True)
-    curve, spent, number = [(0.0, validate())], 0.0, 0
-    say(f"    step    0: {curve[0][1]:.4f}")
-    while spent < seconds and (number == 0 or curve[-1][1] > until):
-        run = step(number)
-        started = time.perf_counter()
-        weight = run()
-        for p in learned:
-            if p.grad is not None:
-                p.grad.div_(weight)
-        torch.nn.utils.clip_grad_norm_(learned, TRAINER.max_grad_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = TRAINER.rate(number)
-        optimizer.step()
-        optimizer.zero_grad()
-        spent += time.perf_counter() - started
-        number += 1
-        if number % every == 0 or spent >= seconds:
-            curve.append((spent, validate()))
-            say(f"    step {number:4}: {curve[-1][1]:.4f} after {spent:.0f} s")
-    return curve
-
-
-def lowest_mean(curve: Curve) -> tuple[float, float]:
-    """Return (seconds, value) of the lowest running mean of three validations after the first; the time is its
-    last's."""
-    trained = curve[1:]
-    window = min(3, len(trained))
-    means = [(float(np.mean([v for _, v in trained[i - window : i]])), i) for i in range(window, len(trained) + 1)]
-    value, end = min(means)
-    return trained[end - 1][0], value
 
 
 def main() -> int:

@@ -16,18 +16,18 @@ from task_suites.task import TaskSuite
 
 
 def within_budget(
-    path: Path, print_: str, seconds: float, build: Callable[[], Method], suite: TaskSuite, trainer: TrainerConfig
+    path: Path, fingerprint: str, seconds: float, build: Callable[[], Method], suite: TaskSuite, trainer: TrainerConfig
 ) -> TrainerConfig:
-    """Return the outer loop with the steps that `path` keeps for the training named `print_`; where it has none they
-    are measured on the method that `build` makes, and kept.
+    """Return the outer loop with the steps that `path` keeps for the training of this fingerprint; where it has none
+    they are measured on the method that `build` makes, and kept.
 
     Raises:
         UserError: `trainer` says itself how many steps; or see `steps_within`.
     """
     refuse_steps(trainer, seconds)
     kept = read_json(path) if path.is_file() else {}
-    if kept.get("config") != print_:
-        kept = {"config": print_, "steps": steps_within(seconds, build(), suite, trainer)}
+    if kept.get("config") != fingerprint:
+        kept = {"config": fingerprint, "steps": steps_within(seconds, build(), suite, trainer)}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(kept) + "\n")
     return trainer.within_budget(kept["steps"])
