@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.lineage import TRAININGS
+from eval.lineage import read_trainings, write_trainings
 from eval.results import MethodResult, Results, Roles
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
-from task_suites.core.json_files import read_json, read_json_lines
+from task_suites.core.json_files import read_json_lines
 
 Names = Mapping[tuple[int, str], str]  # (number of the run, name of the method in it) -> its name beside the others
 SAME = (
@@ -37,12 +37,9 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
     runs = [Results.load(folder) for folder in folders]
     names = method_names(runs)
     results = joined(runs, names, f"metaicl report {shlex.join(map(str, folders))}")
-    learned: dict[str, Any] = {}
-    for i, path in enumerate(folder / TRAININGS for folder in folders):
-        if path.is_file():
-            learned |= {names[i, name]: value for name, value in read_json(path).items()}
+    learned = {names[i, name]: one for i, folder in enumerate(folders) for name, one in read_trainings(folder).items()}
     write_text(output / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
-    write_text(output / TRAININGS, json.dumps(learned, ensure_ascii=False, indent=1) + "\n")
+    write_trainings(output, learned)
     if (prompt := folders[0] / "prompt.json").is_file():
         write_text(output / "prompt.json", prompt.read_text("utf-8"))
     for (i, name), new in names.items():

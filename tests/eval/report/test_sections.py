@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from toys import toy_task
 from eval.calibration import expected_calibration_error, reliability
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.lineage import audit_of, training_of, write_lineage
+from eval.lineage import audit_of, training_of, write_lineage, write_trainings
 from eval.report import charts
 from eval.report.background import audit, trainings
 from eval.report.confusion import confusions
@@ -106,10 +106,10 @@ def test_lineage_of_a_comparison_says_what_a_training_learned_from(tmp_path):
     lines = [{"step": s, "loss": 1.0} for s in range(1, 2001)] + [{"step": 1000, "validation": 0.5}]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = training_of(run / "best")
-    assert len(made["curve"]["loss"]) == 400 and made["curve"]["validation"] == [(1000, 0.5)]
+    assert len(made.curve["loss"]) == 400 and made.curve["validation"] == [(1000, 0.5)]
 
     results = Results.from_json(make(tmp_path))
-    (tmp_path / "trainings.json").write_text(json.dumps({"metaicl": made}))
+    write_trainings(tmp_path, {"metaicl": made})
     (found,) = trainings(tmp_path, rows(results))
     assert found.learned == ["2 tasks of mine, from web (MIT)"] and found.names == ["one", "two"]
     assert found.command == "metaicl train 'a b'"
@@ -122,7 +122,7 @@ def test_a_training_of_unknown_past_is_said_to_be_one(tmp_path):
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "method.json").write_text("{}")
     results = Results.from_json(make(tmp_path))
-    (tmp_path / "trainings.json").write_text(json.dumps({"metaicl": training_of(tmp_path / "best")}))
+    write_trainings(tmp_path, {"metaicl": training_of(tmp_path / "best")})
     assert trainings(tmp_path, rows(results))[0].learned == ["Nothing says what it was trained on."]
 
 
@@ -130,10 +130,10 @@ def test_audit_counts_what_the_compared_tasks_repeat(tmp_path):
     task = toy_task()
     same = replace(task, name="same")
     found = audit_of([task, same])
-    assert found["tasks"] == 2 and found["counts"]["between tasks of a side"]["exact"] > 0
+    assert found.tasks == 2 and found.counts["between tasks of a side"]["exact"] > 0
     results = Results.from_json(make(tmp_path))
     assert audit(tmp_path, results) is None
-    (tmp_path / "audit.json").write_text(json.dumps(found))
+    (tmp_path / "audit.json").write_text(json.dumps(asdict(found)))
     assert "between tasks" in audit(tmp_path, results).said
 
 
