@@ -18,6 +18,7 @@ from eval.harness import Comparison
 from eval.lineage import write_lineage
 from eval.method_on_model import named
 from eval.pooling import several_trainings, trainings_pooled
+from eval.processes import Processes
 from eval.report.page import write_report
 from eval.report.texts import table
 from eval.results import Results, Roles
@@ -50,12 +51,14 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
     total = sum(len(comparison.plan(c)) for c in contenders)
     with tqdm(total=total, desc="evaluating", unit="cell", disable=not progress, dynamic_ncols=True) as bar:
 
+        def begin(contender: Contender) -> Callable[[], None]:
+            bar.set_postfix(method=contender.name)
+            return tick
+
         def tick() -> None:
             bar.update()
 
-        for c in contenders:
-            bar.set_postfix(method=c.name)
-            comparison.run(c, tick)
+        comparison.run_all(contenders, begin)
 
 
 def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any] | None:
@@ -128,11 +131,14 @@ def evaluate_run(
 ) -> Results:
     """Compare methods on one meta-split and leave predictions, results and report in the run's folder.
 
+    The processes of a launch share the cells out; all of them return the results.
+
     Args:
         suite: the one that `run.suite` opens, where the caller has it open.
         command: the command line that makes the results again; by default the one with the run's `config.yaml`.
     """
-    started = time.monotonic()
+    started, processes = time.monotonic(), Processes.of_launch()
+    say = say if processes.is_main else lambda text: None
     check_methods(run)
     check_given(run)
     run = replace(run, backbone=with_precision(run.backbone))  # what ran is what the configuration says
@@ -144,10 +150,13 @@ def evaluate_run(
     unknown = _check_provenance(run, contenders, data)
     if run.pool_runs:
         several_trainings(contenders)  # it is missed now rather than after the comparison
-    comparison = Comparison(tasks, run.protocol, run.folder)
-    write_config(run.folder / "config.yaml", flat(run), data)
+    comparison = Comparison(tasks, run.protocol, run.folder, processes)
+    if processes.is_main:
+        write_config(run.folder / "config.yaml", flat(run), data)
     _announce(run, comparison, contenders, suite.name, note, say)
-    run_all(comparison, contenders, run.progress)
+    run_all(comparison, contenders, run.progress and processes.is_main)
+    if not processes.is_main:
+        return processes.results(run.folder)
     results = finish(
         comparison,
         contenders,
@@ -167,6 +176,8 @@ def evaluate_run(
         found.write(run.folder)
         say(found.sentence())
     say(f"Report: {run.folder / 'report.html'}")
+    processes.meet()
+    processes.end()
     return results
 
 
@@ -185,6 +196,8 @@ def _announce(
     )
     if note:
         say(note)
+    if comparison.processes.count > 1:  # they would measure the same cells
+        return
     estimate = comparison_seconds(comparison, contenders)
     if estimate > 60:
         say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, replace
 from functools import cache
@@ -23,9 +23,9 @@ from eval.calibration import calibration
 from eval.config import Protocol
 from eval.contenders import Contender
 from eval.further_scores import further_scores
+from eval.processes import ALONE, Processes, check_each_once, take_over
 from eval.refusals import reasons
 from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
-from eval.store import cell_store
 from metaicl.lm.shared_work import nothing_shared, rows_shared
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
@@ -39,11 +39,13 @@ from task_suites.provenance import prompt_fingerprint
 from task_suites.retrieval import Retriever
 from task_suites.task import Task
 
+CELLS = "cells.jsonl"  # in a comparison's folder: its finished cells
+
 
 class Comparison:
     """Runs contenders over tasks and keeps what is finished in `folder`."""
 
-    def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path):
+    def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path, processes: Processes = ALONE):
         if not tasks:
             raise UserError("no task to evaluate on", fix="Look at forms, tasks and split.")
         for name in protocol.demonstrations:
@@ -58,7 +60,11 @@ class Comparison:
         self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
         (folder / "predictions").mkdir(parents=True, exist_ok=True)
-        self.store = cell_store(folder / "cells.jsonl")
+        self.processes = processes
+        if processes.is_main:
+            take_over(folder / CELLS)
+        processes.meet()
+        self.store = processes.store(folder / CELLS)
 
     def part(self, tasks: Sequence[Task], seeds: int, ks: Sequence[int]) -> Comparison:
         """Return the comparison on some of its tasks and ks, and its first support sets; both share their finished
@@ -70,14 +76,42 @@ class Comparison:
         )
         return made
 
-    def run(self, contender: Contender, tick: Callable[[], None] = lambda: None) -> None:
-        """All of a contender's cells that are not finished yet; `tick` is called after each cell."""
+    def run_all(self, contenders: Sequence[Contender], begin: Callable[[Contender], Callable[[], None]]) -> None:
+        """Run all contenders, in all processes of the launch; each returns when all are done.
+
+        Args:
+            begin: called before each contender; what it returns is called after each of its cells.
+        """
+        keys = [self._key(contender, *cell) for contender in contenders for cell in self.plan(contender)]
+        mine = self.processes.share(key for key in keys if key not in self.store) if self.processes.count > 1 else None
+        for contender in contenders:
+            self.run(contender, begin(contender), mine)
+        self.processes.meet()
+        if mine is not None and self.processes.is_main:
+            take_over(self.folder / CELLS, self.store, mine)
+            check_each_once(keys, self.store)
+            for contender in contenders:
+                self._write_predictions(contender)
+
+    def run(
+        self,
+        contender: Contender,
+        tick: Callable[[], None] = lambda: None,
+        mine: Container[str] | None = None,
+    ) -> None:
+        """Run all of a contender's cells that are not finished yet; `tick` is called after each cell.
+
+        Args:
+            mine: the keys of the cells that this process answers; None: all.
+        """
         build = cache(contender.build)  # not before a cell needs it
         for task, seed, k in self.plan(contender):
-            if self._key(contender, task, seed, k) not in self.store:
+            key = self._key(contender, task, seed, k)
+            if key not in self.store and (mine is None or key in mine):
                 self.fill(contender, build, task, seed, k)
             tick()
-        self._write_predictions(contender)
+        if mine is None:
+            self._write_predictions(contender)
 
     def unfinished(self, contender: Contender) -> list[tuple[Task, int, int]]:
         """Return the contender's cells that are still to do."""

@@ -33,17 +33,22 @@ class Store(Generic[Item]):
         path: the file; it need not exist.
         read: makes an object from a line and from where the line stands.
         line: gives an object's line.
+        added: the file that gets what is added; None: the same.
 
     Raises:
         UserError: a line of the file is not such an object.
     """
 
     def __init__(
-        self, path: Path, read: Callable[[Mapping[str, Any], str], Item], line: Callable[[Item], Mapping[str, Any]]
+        self,
+        path: Path,
+        read: Callable[[Mapping[str, Any], str], Item],
+        line: Callable[[Item], Mapping[str, Any]],
+        added: Path | None = None,
     ):
-        self._lines, self._line = LineStore(path), line
+        self._lines, self._line = LineStore(added or path), line
         self._items: dict[str, Item] = {}
-        for where, row in self._lines.read():
+        for where, row in LineStore(path).read():
             item = read(row, where)
             self._items[item.key] = item
 
@@ -53,15 +58,19 @@ class Store(Generic[Item]):
     def __getitem__(self, key: str) -> Item:
         return self._items[key]
 
+    def all(self) -> list[Item]:
+        """Return what is stored, in the order of the file."""
+        return list(self._items.values())
+
     def add(self, item: Item) -> None:
         """Store a finished object."""
         self._lines.append(self._line(item))
         self._items[item.key] = item
 
 
-def cell_store(path: Path) -> Store[Cell | Refusal]:
-    """Return the store of the cells in a file, each with its predictions."""
-    return Store(path, _cell, _line)
+def cell_store(path: Path, added: Path | None = None) -> Store[Cell | Refusal]:
+    """Return the store of the cells in a file, each with its predictions; new ones go to `added` where it is given."""
+    return Store(path, _cell, _line, added)
 
 
 def _line(cell: Cell | Refusal) -> dict[str, Any]:
