@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from torch import Tensor
+
 from metaicl.lm import merged
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone, load_backbone
@@ -24,6 +26,7 @@ from metaicl.methods.base import Method
 from metaicl.training.folders import interrupted, whole_folder
 from metaicl.training.identity import model_identity
 from metaicl.training.seals import check_files, hashes
+from metaicl.training.sharding import put_state
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record
@@ -67,11 +70,18 @@ class MethodConfig:
         return cls.build(backbone, config.format, config.options).to(backbone.device)
 
 
-def save_method(method: Method, config: MethodConfig, folder: Path, training: Mapping[str, Any] | None = None) -> None:
+def save_method(
+    method: Method,
+    config: MethodConfig,
+    folder: Path,
+    training: Mapping[str, Any] | None = None,
+    whole: Mapping[str, Tensor] | None = None,
+) -> None:
     """Save a method's learned weights with what is needed to build it again.
 
     Args:
         training: what is known of the training (`RunRecord.card`); None where nothing is.
+        whole: the model's weights, where this process holds only a share of them.
     """
     from safetensors.torch import save_file
 
@@ -88,7 +98,7 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         "training": training,
     }
     with whole_folder(folder) as scratch:
-        save_backbone(method.backbone, scratch)
+        save_backbone(method.backbone, scratch, whole)
         warn_of_merging(method.backbone.model, scratch, folder)
         if own := method.own_state():
             save_file({name: value.contiguous() for name, value in own.items()}, scratch / OWN)
@@ -96,13 +106,13 @@ def save_method(method: Method, config: MethodConfig, folder: Path, training: Ma
         (scratch / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def save_backbone(backbone: AnyBackbone, folder: Path) -> None:
+def save_backbone(backbone: AnyBackbone, folder: Path, whole: Mapping[str, Tensor] | None = None) -> None:
     """Save a backbone's learned weights: a peft folder (LoRA), a whole transformers folder (full), nothing (frozen)."""
     model: Any = backbone.model
     if backbone.config.weights == "lora":  # only the adapters: the base's embeddings stay where they came from
         model.save_pretrained(folder, save_embedding_layers=False)
     if backbone.config.weights == "full":
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=whole)
         backbone.tokenizer.save_pretrained(folder)
 
 
@@ -268,7 +278,7 @@ def load_weights(method: Method, folder: Path) -> None:
         )
     if learned == "full":
         saved, _ = open_model(str(folder), next(model.parameters()).dtype)
-        model.load_state_dict(saved.state_dict())
+        put_state(model, saved.state_dict())
     load_own(method.own_state(), folder / OWN)
 
 

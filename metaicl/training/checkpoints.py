@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaicl.training.folders import recover, whole_folder
 from metaicl.training.seals import check_seal, seal
+from metaicl.training.state import State, write
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,40 +25,55 @@ class Checkpoints:
 
     Args:
         run_dir: the training's folder.
-        accelerator: saves the state of models and optimisers. All of its processes take part in the saving.
+        accelerator: the main one of its processes writes.
     """
 
     def __init__(self, run_dir: Path, accelerator: Accelerator):
         self.run_dir, self.accelerator = run_dir, accelerator
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: Future[None] | None = None
 
     @property
     def folder(self) -> Path:
         """Where the checkpoints lie."""
         return self.run_dir / "checkpoints"
 
-    def save(self, step: int, counts: Mapping[str, Any]) -> None:
-        """Write the checkpoint of a step whole, then delete the older ones.
+    def save(self, step: int, counts: Mapping[str, Any], now: State) -> None:
+        """Begin to write the checkpoint of a step; the training continues meanwhile. It is written whole, then the
+        older ones are deleted.
 
         Args:
             step: the number of steps that have been taken.
             counts: what the loop has counted.
-        """
-        from accelerate.utils import broadcast_object_list
+            now: a copy of the state after that step.
 
-        main = self.accelerator.is_main_process
-        with whole_folder(self.folder / f"step-{step:06d}") if main else nullcontext() as scratch:
-            scratch = broadcast_object_list([str(scratch)])[0]
-            self.accelerator.save_state(scratch)
-            if main:
-                logged = self.run_dir / METRICS
-                text = logged.read_text(encoding="utf-8") if logged.exists() else ""
-                (Path(scratch) / METRICS).write_text(text, encoding="utf-8")
-                (Path(scratch) / COUNTS).write_text(json.dumps(counts) + "\n")
-            self.accelerator.wait_for_everyone()
-            if main:
-                seal(Path(scratch))
-        if main:
-            self._delete_older()
+        Raises:
+            UserError: the checkpoint before could not be written.
+        """
+        self.finish()
+        if not self.accelerator.is_main_process:
+            return
+        logged = self.run_dir / METRICS
+        text = logged.read_text(encoding="utf-8") if logged.exists() else ""
+        self._writing = self._writer.submit(self._write, step, counts, now, text)
+
+    def finish(self) -> None:
+        """Wait until the checkpoint that is being written lies whole.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def _write(self, step: int, counts: Mapping[str, Any], now: State, metrics: str) -> None:
+        with whole_folder(self.folder / f"step-{step:06d}") as scratch:
+            write(now, scratch)
+            (scratch / METRICS).write_text(metrics, encoding="utf-8")
+            (scratch / COUNTS).write_text(json.dumps(counts) + "\n")
+            seal(scratch)
+        self._delete_older()
 
     def tidy(self) -> None:
         """Finish or undo what a killed process was saving."""

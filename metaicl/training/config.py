@@ -80,6 +80,8 @@ class TrainerConfig:
         early_stopping_patience: validations without a better value before training stops; 0 never stops early.
         save_steps: steps between checkpoints; 0 writes none.
         logging_steps: steps between lines of metrics.jsonl.
+        peer_timeout: seconds that processes of one training wait for another one; then they end and name it. One that
+            has died is named within a minute.
     """
 
     max_steps: Count | None = None
@@ -109,6 +111,7 @@ class TrainerConfig:
     early_stopping_patience: Natural = 0
     save_steps: Natural = 0
     logging_steps: Count = 5
+    peer_timeout: Count = 600
 
     def __post_init__(self) -> None:
         check_ranges(self)

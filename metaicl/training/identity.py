@@ -31,7 +31,7 @@ RUN = "run.json"
 OF_A_RUN = (RUN, "config.yaml", "metrics.jsonl", "checkpoints", "best")  # a folder with one of them is not free
 # These change speed, memory or what is written, but not the run: a step is the same up to the rounding of its sums.
 FREE = (
-    *("logging_steps", "save_steps", "row_tokens"),
+    *("logging_steps", "save_steps", "row_tokens", "peer_timeout"),
     *("attn_implementation", "gradient_checkpointing", "device"),
 )
 SHOWN = 8  # options that the table of a refusal shows

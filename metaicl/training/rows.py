@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from metaicl.lm.memory import out_of_memory
 from metaicl.lm.prompt_tree import best_fit
 from metaicl.methods.base import Method
+from metaicl.methods.in_context.icl import InContext
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
 
@@ -27,10 +28,21 @@ class Rows:
     Args:
         wrapped: the method as the accelerator prepared it.
         row_tokens: most tokens of a row; an episode with more is a row by itself.
+        in_step: whether all processes have to go through the model equally often (metaicl/training/sharding.py).
+        ready: called before the backward pass in which the processes add up their gradients.
     """
 
-    def __init__(self, method: Method, wrapped: Any, accelerator: Accelerator, row_tokens: int):
+    def __init__(
+        self,
+        method: Method,
+        wrapped: Any,
+        accelerator: Accelerator,
+        row_tokens: int,
+        in_step: bool = False,
+        ready: Callable[[], None] = lambda: None,
+    ):
         self.method, self.wrapped, self.accelerator, self.row_tokens = method, wrapped, accelerator, row_tokens
+        self.in_step, self.ready = in_step, ready
 
     def backward(self, episodes: Sequence[Episode]) -> torch.Tensor:
         """Return `[loss sum, weight]` (float64) over the episodes, whose gradients are added to those of the weights.
@@ -55,14 +67,27 @@ class Rows:
 
     def _losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rows = self._packed(episodes)
-        for row in rows:
-            context = torch.enable_grad() if row is rows[-1] else self.accelerator.no_sync(self.wrapped)
+        passes = self._most_passes(len(rows)) if self.in_step else len(rows)
+        for number in range(passes):
+            row = rows[min(number, len(rows) - 1)]
+            context = torch.enable_grad() if number == passes - 1 else self.accelerator.no_sync(self.wrapped)
             with context:
                 loss, weight = self.wrapped([episodes[i] for i in row])
+                if number >= len(rows):  # another process has more rows: this one goes along, for nothing
+                    loss, weight = 0.0 * loss, 0.0 * weight
+                if number == passes - 1:
+                    self.ready()
                 self.accelerator.backward(loss)
             yield loss, weight
 
+    def _most_passes(self, mine: int) -> int:
+        """Return the largest number of rows of a process."""
+        counts = self.accelerator.gather(torch.tensor([mine], device=self.accelerator.device))
+        return int(counts.max())
+
     def _packed(self, episodes: Sequence[Episode]) -> list[list[int]]:
+        if self.in_step and not isinstance(self.method, InContext):  # a row of several episodes is several passes
+            return [[i] for i in range(len(episodes))]
         alone = len(episodes) == 1  # the default: no sizes are needed, and a size costs the building of a tree
         return best_fit([0] if alone else self._sizes(episodes), self.row_tokens)
 

@@ -90,7 +90,7 @@ def train_run(
     if main := trainer.accelerator.is_main_process:
         _write_record(run, record, new=before is None, say=say)
         _announce(run, trainer, note, say)
-        if estimate:
+        if estimate and not trainer.sharded:  # a sharded model runs in all processes at once
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     trained = trainer.run(resume=before is not None)

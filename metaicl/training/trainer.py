@@ -21,14 +21,16 @@ from typing import Any
 
 import torch
 
-from metaicl.lm.weights import check_weights, read_pickled
 from metaicl.methods.base import Method
+from metaicl.training import sharding, state
 from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
 from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
 from metaicl.training.guards import Interrupted, Signals, check_space, not_finite
 from metaicl.training.identity import RunRecord
+from metaicl.training.launch import make_accelerator
 from metaicl.training.optimizer import make_optimizer
+from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
 from metaicl.training.rows import Rows
 from metaicl.training.step_episodes import training_episodes
@@ -72,8 +74,6 @@ class Trainer:
         progress: bool = True,
         record: RunRecord | None = None,
     ):
-        from accelerate import Accelerator
-
         if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
         config.task_mixing().check(tasks)
@@ -81,21 +81,16 @@ class Trainer:
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
-        self.accelerator = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir))
-        world = self.accelerator.num_processes
-        if config.episodes_per_step % world:
-            raise UserError(
-                "episodes_per_step is not a multiple of the number of processes",
-                found=f"{config.episodes_per_step} episodes, {world} processes",
-                fix="Every process must have a share of each step: change one of the two.",
-            )
-        learned = list(method.learned().values())
-        optimizer = make_optimizer(learned, config)
-        self.wrapped, self.optimizer = self.accelerator.prepare(method, optimizer)
-        self.rows = Rows(method, self.wrapped, self.accelerator, config.row_tokens)
+        self.accelerator, self.sharded = make_accelerator(on_cpu, config, run_dir)
+        if self.sharded:
+            sharding.shard(method)
+        both: tuple[Any, Any] = method, make_optimizer(list(method.learned().values()), config)
+        self.wrapped, self.optimizer = both if self.sharded else self.accelerator.prepare(*both)
+        self.peers = Peers(self.accelerator.process_index, self.accelerator.num_processes, config.peer_timeout)
+        self.rows = Rows(
+            method, self.wrapped, self.accelerator, config.row_tokens, in_step=self.sharded, ready=self._has_its_losses
+        )
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
-        self.accelerator.register_save_state_pre_hook(self._save_learned)
-        self.accelerator.register_load_state_pre_hook(self._load_learned)
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
         self.best: tuple[float, int] | None = None
@@ -109,6 +104,7 @@ class Trainer:
     def take_step(self) -> dict[str, float]:
         """Take one optimiser step; return its loss (per unit of weight, over all processes), rate and gradient norm."""
         config, world = self.config, self.accelerator.num_processes
+        self.peers.advance(2 * self.step)
         episodes = training_episodes(self.tasks, config, self.step)
         check_episodes(self.method, episodes)  # of all processes, so that all stop alike
         mine = episodes[self.accelerator.process_index :: world]
@@ -118,11 +114,7 @@ class Trainer:
         total, weight, asked = self.accelerator.reduce(sums, "sum").tolist()
         if not math.isfinite(total):
             raise not_finite(self.run_dir, self.step + 1, "loss", total, episodes)
-        learned = list(self.method.learned().values())
-        for p in learned:  # DDP averaged the sums over processes; the step wants the sum over the total weight
-            if p.grad is not None:
-                p.grad.mul_(world / max(weight, 1.0))
-        norm = float(self.accelerator.clip_grad_norm_(learned, config.max_grad_norm) or 0.0)
+        norm = self._scale_gradients(world / max(weight, 1.0))
         if not math.isfinite(norm):
             raise not_finite(self.run_dir, self.step + 1, "gradient norm", norm, episodes)
         rate = config.rate(self.step)
@@ -134,6 +126,22 @@ class Trainer:
         self.to_stop = bool(asked)
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
         return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": norm, **dropped}
+
+    def _has_its_losses(self) -> None:
+        """Note that from here on this process waits for the others' gradients."""
+        self.peers.advance(2 * self.step + 1)
+
+    def _scale_gradients(self, factor: float) -> float:
+        """Scale the gradients, which DDP has averaged over the processes, clip them and return their norm before."""
+        learned, most = list(self.method.learned().values()), self.config.max_grad_norm
+        if self.sharded:
+            sharding.average_gradients(learned)
+        for p in learned:
+            if p.grad is not None:
+                p.grad.mul_(factor)
+        if self.sharded:
+            return sharding.clip_gradients(learned, most)
+        return float(self.accelerator.clip_grad_norm_(learned, most) or 0.0)
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -153,12 +161,14 @@ class Trainer:
             disable=not (main and self.progress),
             dynamic_ncols=True,
         )
-        with self.signals.watched():
-            self._take_steps(bar)
-        bar.close()
-        if self._out_of_patience():
-            log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
-        trained = self._finish()
+        with self.peers.watched():
+            with self.signals.watched():
+                self._take_steps(bar)
+            bar.close()
+            if self._out_of_patience():
+                log.info("stopped early at step %d: no better validation for %d rounds", self.step, self.stale)
+            trained = self._finish()
+            self.accelerator.wait_for_everyone()
         self.accelerator.end_training()  # ends the process group too, so it comes after the last meeting of processes
         return trained
 
@@ -181,7 +191,7 @@ class Trainer:
             if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
             if self._due(self.config.save_steps) or self.to_stop:
-                self.save_checkpoint()
+                self.save_checkpoint(wait=self.to_stop)
             if self.to_stop:
                 raise Interrupted(self.signals.number or signal.SIGTERM, self.step)
 
@@ -226,12 +236,14 @@ class Trainer:
         return better
 
     def _save_best(self) -> None:
+        whole = sharding.whole_weights(self.method) if self.sharded else None
         if self.accelerator.is_main_process:
             about = self.record.card([task.name for task in self.tasks]) if self.record else None
-            save_method(self.method, self.method_config, self.run_dir / "best", about)
+            save_method(self.method, self.method_config, self.run_dir / "best", about, whole)
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:
+        self.checkpoints.finish()
         if self.average and self.step == self.config.max_steps:
             self._averaged()
             if self.config.eval_steps and self.validate:
@@ -282,14 +294,22 @@ class Trainer:
             return None
         return newest
 
-    def save_checkpoint(self) -> None:
+    def save_checkpoint(self, wait: bool = True) -> None:
         """Write a checkpoint of the last step. All processes take part.
 
+        Args:
+            wait: until it lies whole; without, the training may continue while it is written.
+
         Raises:
-            UserError: the disk has no room for it.
+            UserError: the disk has no room for it, or the one before could not be written.
         """
+        self.checkpoints.finish()
         check_space(self.run_dir, self.method)
-        self.checkpoints.save(self.step, self._counts())
+        now = state.taken(self.method.learned(), self.average, self.optimizer)
+        self.checkpoints.save(self.step, self._counts(), now)
+        if wait:
+            self.checkpoints.finish()
+            self.accelerator.wait_for_everyone()
 
     def _counts(self) -> dict[str, Any]:
         """Return what the loop has counted, for a checkpoint."""
@@ -297,31 +317,12 @@ class Trainer:
         return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped}
 
     def _load(self, folder: Path) -> None:
-        state = counts_of(folder)
-        self.accelerator.load_state(str(folder))
-        self.step, self.stale, self.seconds = state["step"], state["stale"], state["seconds"]
-        self.best = tuple(state["best"]) if state["best"] else None  # type: ignore[assignment]
-        self.method.dropped = state["dropped"]
+        counts = counts_of(folder)
+        self.average = state.read(folder, self.method.learned(), self.optimizer)
+        self.step, self.stale, self.seconds = counts["step"], counts["stale"], counts["seconds"]
+        self.best = tuple(counts["best"]) if counts["best"] else None  # type: ignore[assignment]
+        self.method.dropped = counts["dropped"]
         log.info("continuing from step %d", self.step)
-
-    def _save_learned(self, models: list[Any], weights: list[Any], folder: str) -> None:
-        """Only what is learned goes into a checkpoint; the frozen base stays where it came from."""
-        weights.clear()
-        learned = {n: p.detach().cpu() for n, p in self.method.learned().items()}
-        average = {n: p.cpu() for n, p in self.average.items()}
-        torch.save({"learned": learned, "average": average}, Path(folder) / "learned.pt")
-
-    def _load_learned(self, models: list[Any], folder: str) -> None:
-        models.clear()
-        path, fix = Path(folder) / "learned.pt", f"Delete {folder} and give the same command, which begins again."
-        saved, learned = read_pickled(path, fix), self.method.learned()
-        check_weights(saved["learned"], learned, path, fix)
-        if saved["average"]:
-            check_weights(saved["average"], learned, path, fix)
-        with torch.no_grad():
-            for name, p in learned.items():
-                p.copy_(saved["learned"][name])
-        self.average = {name: value.to(learned[name].device) for name, value in saved["average"].items()}
 
 
 def _served(tasks: Sequence[Task], method: Method, name: str) -> list[Task]:

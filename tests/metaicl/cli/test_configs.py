@@ -155,16 +155,29 @@ def test_the_documented_method_of_your_own_trains_and_answers(tmp_path: Path, mo
     sys.modules.pop("word_weights", None)
 
 
-def test_accelerate_reads_the_shipped_launch_file():
+LAUNCHED = {  # file -> (type, processes)
+    "cpu2": ("MULTI_GPU", 2),
+    "fsdp2": ("FSDP", 2),
+    "multi_gpu": ("MULTI_GPU", 2),
+    "multi_node": ("MULTI_GPU", 16),
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "accelerate").iterdir()), ids=lambda path: path.stem)
+def test_accelerate_reads_the_shipped_launch_files(path):
     from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
-    path = str(ROOT / "accelerate_config.yaml")
-    config = load_config_from_file(path)
-    assert config.distributed_type == "MULTI_GPU"
-    args = launch_command_parser().parse_args(["--config_file", path, "-m", "metaicl", "train"])
-    args, *_ = _validate_launch_command(args)
-    assert args.multi_gpu and args.num_processes == 2 and args.gpu_ids == "all"
-    documented = ["--episodes_per_step", "2"]  # as the file's comment and docs/training.md have it
-    _, training = parse(["train", "--config", str(ROOT / "configs" / "realtasks.yaml"), *documented])
+    kind, processes = LAUNCHED[path.stem]
+    config = load_config_from_file(str(path))
+    assert config.distributed_type == kind
+    shown = " ".join(re.findall(r"^# {3,}(.*?)\\?$", path.read_text(), flags=re.M)).replace(str(path), "").split()
+    assert shown[:4] == ["accelerate", "launch", "--config_file", f"configs/accelerate/{path.name}"]
+    words = [str(ROOT / word) if word.startswith("configs/") else word for word in shown]
+    args, *_ = _validate_launch_command(launch_command_parser().parse_args(words[2:]))
+    assert args.multi_gpu == (kind == "MULTI_GPU") and args.use_fsdp == (kind == "FSDP")
+    assert args.gpu_ids == "all" and args.module and args.training_script == "metaicl"
+    assert args.num_processes == (8 if path.stem == "fsdp2" else processes) and config.num_processes == processes
+    assert args.num_machines == (2 if path.stem == "multi_node" else 1)
+    _, training = parse(args.training_script_args)
     assert training.trainer.episodes_per_step % args.num_processes == 0

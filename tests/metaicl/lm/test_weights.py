@@ -19,6 +19,7 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.models import resolve
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.lm.weights import check_weights, not_finite, refuse_unless_whole
+from metaicl.training import state
 from metaicl.training.checkpoint import MethodConfig, load_method, load_weights, save_method
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
@@ -155,16 +156,16 @@ def test_a_checkpoint_with_a_fault_is_not_resumed(tmp_path, part, fault):
     trainer = make(tmp_path, "protonet", CONFIG)
     trainer.take_step()
     trainer.average = {n: p.detach().clone() for n, p in trainer.method.learned().items()}
-    trainer._save_learned([], [], str(tmp_path))
+    state.write(state.taken(trainer.method.learned(), trainer.average, trainer.optimizer), tmp_path)
     path = tmp_path / "learned.pt"
-    state = torch.load(path)
-    name = next(iter(state[part]))
-    torch.save({**state, part: broken(state[part], name, fault)}, path)
+    saved_state = torch.load(path)
+    name = next(iter(saved_state[part]))
+    torch.save({**saved_state, part: broken(saved_state[part], name, fault)}, path)
     with pytest.raises(UserError, match=rf"not whole; found {FAULTS[fault]}.*Delete {tmp_path}"):
-        trainer._load_learned([], str(tmp_path))
+        state.read(tmp_path, trainer.method.learned(), trainer.optimizer)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match=rf"not whole: .*Delete {tmp_path}"):
-        trainer._load_learned([], str(tmp_path))
+        state.read(tmp_path, trainer.method.learned(), trainer.optimizer)
 
 
 def test_a_folder_of_adapters_is_not_taken_for_a_model(saved, tmp_path):

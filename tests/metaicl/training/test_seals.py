@@ -44,7 +44,7 @@ def test_any_damage_of_any_file_of_a_checkpoint_is_refused_and_changes_nothing(t
     checkpoint = Path("checkpoints") / "step-000004"
     trainer = make(tmp_path / "run", config=EVERY)
     names = sorted(path.name for path in (trained / checkpoint).iterdir() if path.name != "trainer.json")
-    assert {"learned.pt", "optimizer.bin", "random_states_0.pkl", "metrics.jsonl", SEAL} <= set(names)
+    assert {"learned.pt", "optimizer.bin", "random.pt", "metrics.jsonl", SEAL} <= set(names)
     for name in names:
         shutil.rmtree(trainer.run_dir, ignore_errors=True)
         shutil.copytree(trained, trainer.run_dir)
