@@ -59,6 +59,7 @@ LIMITS = {
     "checkpoint_overhead_pct": 3,
     "plan_error_pct": 15,
 }
+PARTS = ["worlds", "sharded", "steps", "overheads", "plans"]
 PLANNED = {
     "lora": ({"weights": "lora", "lora_r": 16}, 2048),
     "lora, checkpointed layers": ({"weights": "lora", "lora_r": 16, "gradient_checkpointing": True}, 2048),
@@ -228,6 +229,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=384, help="of the random model")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--steps", type=int, default=10, help="that are timed")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="that are measured")
     parser.add_argument("--quick", action="store_true", help="little of everything")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -248,6 +250,8 @@ def main() -> None:
             ("overheads", lambda at: overheads(at, model, steps)),
             ("plans", lambda at: plans(at, model, list(PLANNED)[: 1 if quick else None])),
         ):
+            if part not in options.parts:
+                continue
             (folder / part).mkdir()
             result |= work(folder / part)
             print(f"{part} done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)

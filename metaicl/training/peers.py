@@ -60,10 +60,12 @@ class Peers:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Return a context in which the others are watched. An error in it that comes from losing one names it."""
+        """Return a context in which the others are watched, which all processes enter at about the same time. An error
+        in it that comes from losing one names it."""
         if not self.others:
             yield
             return
+        self._begin()
         thread = threading.Thread(target=self._watch, args=(_meeting_point(),), daemon=True, name="peers")
         thread.start()
         try:
@@ -73,6 +75,11 @@ class Peers:
             raise
         finally:
             self._stop.set()
+
+    def _begin(self) -> None:
+        """Count from now: what came before, such as timing a step, may have taken one process long."""
+        self.others = {other: Pulse() for other in self.others}
+        self._waiting = time.monotonic()
 
     def _watch(self, store: Any) -> None:
         while not self._stop.wait(BEAT):

@@ -2,8 +2,8 @@
 
     torchrun --nproc_per_node 2 tests/support/sharded.py FOLDER NAME
 
-with or without ACCELERATE_USE_FSDP, leaves FOLDER/NAME.json: the losses of ten steps of each case of `CASES`, and the
-saved method in FOLDER/NAME/CASE/best.
+with or without ACCELERATE_USE_FSDP, leaves FOLDER/NAME.json: the losses of ten steps of each case of `TRAINED`,
+the scores of a few queries, and the saved method in FOLDER/NAME/CASE/best.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from metaicl.lm.config import BackboneConfig
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
+from task_suites.episodes import EpisodeSampler
 from task_suites.formats.prompt_format import PromptFormat
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,9 @@ REFUSED: dict[str, dict[str, Any]] = {
 }
 SETTINGS = replace(CONFIG, max_steps=10, episodes_per_step=4, row_tokens=300, save_steps=5)
 
+EPISODE = EpisodeSampler(0, 4, 4).draw(TASKS[0], "test", 0)
+QUERIES = [query.hidden() for query in EPISODE.queries]
+
 
 def made(folder: Path, run: Path, method: str, weights: str) -> Trainer:
     adapters = {"lora_r": 4} if weights == "lora" else {}
@@ -53,6 +57,7 @@ def made(folder: Path, run: Path, method: str, weights: str) -> Trainer:
 
 def main(folder: Path, name: str) -> None:
     losses: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     shares: dict[str, float] = {}
     refused: dict[str, str] = {}
     for case, settings in TRAINED.items():
@@ -66,13 +71,15 @@ def main(folder: Path, name: str) -> None:
         continued._begin(resume=True)
         losses[case] += [continued.take_step()["loss"] for _ in range(5)]
         continued._finish()
+        predictor = continued.method.adapt(EPISODE.task, EPISODE.support)
+        scores[case] = [float(score) for query in predictor.scores(QUERIES) for score in query]
     for case, settings in REFUSED.items() if trainer.sharded else ():
         try:
             made(folder, folder / name / case, **settings)
         except UserError as error:
             refused[case] = str(error)
     if trainer.accelerator.is_main_process:
-        content = {"losses": losses, "shares": shares, "refused": refused, "sharded": trainer.sharded}
+        content = {"losses": losses, "scores": scores, "shares": shares, "refused": refused, "sharded": trainer.sharded}
         (folder / f"{name}.json").write_text(json.dumps(content))
     trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()

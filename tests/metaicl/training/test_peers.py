@@ -85,6 +85,14 @@ def test_a_process_that_beats_but_is_behind_hangs_and_is_not_blamed_for_less(clo
     assert one.lost() is None
 
 
+def test_what_came_before_the_watch_does_not_count(clock):
+    one, _, store = pair()
+    clock[0] += 10 * peers.DEAD_SECONDS
+    one._begin()
+    one.exchange(store)
+    assert one.lost() is None
+
+
 def test_a_process_by_itself_watches_nobody():
     with Peers(0, 1, 1.0).watched():
         pass

@@ -22,6 +22,7 @@ def test_two_processes_that_share_a_model_take_the_steps_of_one(tmp_path):
     for case in TRAINED:
         apart = max(abs(a - b) for a, b in zip(one["losses"][case], two["losses"][case], strict=True))
         assert len(two["losses"][case]) == 10 and apart < LARGEST, f"{case}: {apart}"
+        assert two["scores"][case] == pytest.approx(one["scores"][case], abs=LARGEST)
         assert two["shares"][case] < 0.6, "each process holds half of the weights, and the adapters"
         files = [
             {p.name: p for p in (tmp_path / name / case / "best").glob("*.safetensors")} for name in ("one", "two")
