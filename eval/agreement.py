@@ -3,7 +3,8 @@
 The harness reads a task from its own kind of configuration, draws the demonstrations itself (the first of the train
 split, which are the episode's), builds the prompts, encodes them and runs the model that transformers loads. Ours
 scores the same episode through the prompt tree. Both work in float64: in float32 the sums over a long answer's tokens
-differ by more than 1e-4 from rounding, and a difference would prove nothing.
+differ by more than 1e-4 from rounding, and a difference would prove nothing. Tasks are compared one by one, so memory
+does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +39,8 @@ from task_suites.task import Task
 
 FILE = "agreement.json"
 TOLERANCE = 1e-4  # of a log-probability
+MOST_TOKENS = 1024  # in a batch of the harness, whose logits at all of them take 3 GB at most
+CHARACTERS = 3  # of a prompt for each token, at least: a prompt is rather taken for too long than for too short
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class TaskAgreement:
         acc, acc_norm: the harness' two accuracies: options by their log-probability, and by it for each character.
         our_acc, our_acc_norm: the same two, by our scores.
         other_choices: queries for which the two choose another option, by either rule.
+        seconds, lm_eval_seconds: what scoring took here and there, without loading; the harness' includes making its
+            requests.
     """
 
     task: str
@@ -62,6 +68,13 @@ class TaskAgreement:
     our_acc: float
     our_acc_norm: float
     other_choices: int
+    seconds: float = 0.0
+    lm_eval_seconds: float = 0.0
+
+    @property
+    def accuracies_differ(self) -> bool:
+        """Whether one of the two accuracies differs."""
+        return not np.allclose((self.acc, self.acc_norm), (self.our_acc, self.our_acc_norm), atol=1e-9)
 
 
 @dataclass(frozen=True)
@@ -71,16 +84,22 @@ class Agreement:
     Attributes:
         tasks: each task at each k.
         skipped: tasks that are not compared, each with its reason.
-        seconds, lm_eval_seconds: what scoring took here and there, without loading; the harness' includes making its
-            requests.
         lm_eval: the harness' version.
     """
 
     tasks: tuple[TaskAgreement, ...]
     skipped: Mapping[str, str]
-    seconds: float
-    lm_eval_seconds: float
     lm_eval: str
+
+    @property
+    def seconds(self) -> float:
+        """What scoring took here, in all."""
+        return sum(one.seconds for one in self.tasks)
+
+    @property
+    def lm_eval_seconds(self) -> float:
+        """What scoring took there, in all."""
+        return sum(one.lm_eval_seconds for one in self.tasks)
 
     @property
     def max_logprob_diff(self) -> float:
@@ -90,7 +109,7 @@ class Agreement:
     @property
     def accuracy_mismatches(self) -> int:
         """The number of tasks and k at which an accuracy differs."""
-        return sum(not np.allclose((t.acc, t.acc_norm), (t.our_acc, t.our_acc_norm), atol=1e-9) for t in self.tasks)
+        return sum(one.accuracies_differ for one in self.tasks)
 
     def sentence(self) -> str:
         """The comparison in a sentence."""
@@ -107,6 +126,61 @@ class Agreement:
         write_text(folder / FILE, json.dumps({**totals, **asdict(self)}, ensure_ascii=False, indent=1) + "\n")
 
 
+class Scorers:
+    """Our scorer and the harness on the same weights in float64, each loaded when the first task needs it.
+
+    Args:
+        config: names the model, which learns nothing.
+
+    Raises:
+        UserError: lm-evaluation-harness is not installed.
+    """
+
+    def __init__(self, config: BackboneConfig):
+        self.version = harness_version()
+        self._config = replace(config, dtype="float32", weights="frozen")
+
+    @cached_property
+    def _own(self) -> Mapping[bool, InContext]:
+        """The methods that score, without demonstrations and with them."""
+        backbone = Backbone.load(self._config).double()
+        options = [{"length": "sum", "demonstrations": shots} for shots in (False, True)]
+        return {bool(o["demonstrations"]): InContext.build(backbone, PromptFormat(), o) for o in options}
+
+    @cached_property
+    def _harness(self) -> Any:
+        """The harness around a plain transformers model."""
+        from lm_eval.models.huggingface import HFLM
+
+        model, tokenizer = open_model(self._config.model, torch.float64)
+        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, device=str(next(model.parameters()).device))
+
+    def compared(self, protocol: Protocol, task: Task, others: Sequence[Task] = ()) -> list[TaskAgreement]:
+        """Return how both score a task's first support set, without demonstrations and at each k of the protocol.
+
+        Args:
+            protocol: how episodes are drawn.
+            task: a task with options.
+            others: tasks of which one may lend its inputs, where the protocol requests that.
+
+        Raises:
+            UserError: an episode cannot be drawn.
+        """
+        drawn = {k: protocol_episode(protocol, task, 0, k, others) for k in protocol.k}
+        episodes = {0: replace(drawn[min(drawn)], support=()), **drawn}
+        return [self._compared(task.name, k, episode) for k, episode in episodes.items()]
+
+    def _compared(self, name: str, k: int, episode: Episode) -> TaskAgreement:
+        method, harness = self._own[k > 0], self._harness
+        started = time.monotonic()
+        own = method.adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
+        between = time.monotonic()
+        with TemporaryDirectory() as folder:
+            theirs = harness_answers(harness, episode, Path(folder))
+        seconds = round(between - started, 3), round(time.monotonic() - between, 3)
+        return _judged(name, k, episode, own, theirs, seconds)
+
+
 def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig) -> Agreement:
     """Compare scores on each task's first support set, without demonstrations and at each k of the protocol.
 
@@ -118,26 +192,22 @@ def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig)
     Raises:
         UserError: lm-evaluation-harness is not installed, or no task has options.
     """
-    version = harness_version()
-    episodes, skipped = _episodes(tasks, protocol)
-    if not episodes:
+    scorers = Scorers(config)
+    found: list[TaskAgreement] = []
+    skipped: dict[str, str] = {}
+    for task in tasks:
+        if task.form != "options":
+            skipped[task.name] = f"examples of the form {task.form}"
+            continue
+        try:
+            found += scorers.compared(protocol, task, tasks)
+        except UserError as error:
+            skipped[task.name] = str(error)
+    if not found:
         raise UserError(
             "no task can be compared with lm-evaluation-harness", found=skipped, expected="tasks with options"
         )
-    backbone = Backbone.load(replace(config, dtype="float32", weights="frozen")).double()
-    model, tokenizer = open_model(config.model, torch.float64)
-    started = time.monotonic()
-    own = _own_scores(backbone, episodes)
-    seconds = time.monotonic() - started
-    started = time.monotonic()
-    with TemporaryDirectory() as folder:
-        theirs = harness_answers(model, tokenizer, list(episodes.values()), Path(folder))
-    lm_eval_seconds = time.monotonic() - started
-    compared = tuple(
-        _compared(name, k, episode, ours, other)
-        for ((name, k), episode), ours, other in zip(episodes.items(), own, theirs, strict=True)
-    )
-    return Agreement(compared, skipped, round(seconds, 2), round(lm_eval_seconds, 2), version)
+    return Agreement(tuple(found), skipped, scorers.version)
 
 
 def harness_version() -> str:
@@ -155,37 +225,6 @@ def harness_version() -> str:
         raise UserError("lm-evaluation-harness is not installed", fix=fix) from None
 
 
-def _episodes(tasks: Sequence[Task], protocol: Protocol) -> tuple[dict[tuple[str, int], Episode], dict[str, str]]:
-    """Return ((task, k) -> its episode without and with demonstrations, task -> why it is skipped)."""
-    found: dict[tuple[str, int], Episode] = {}
-    skipped: dict[str, str] = {}
-    for task in tasks:
-        if task.form != "options":
-            skipped[task.name] = f"examples of the form {task.form}"
-            continue
-        try:
-            drawn = {k: protocol_episode(protocol, task, 0, k, tasks) for k in protocol.k}
-        except UserError as error:
-            skipped[task.name] = str(error)
-            continue
-        first = drawn[min(drawn)]
-        found[task.name, 0] = replace(first, support=())
-        found |= {(task.name, k): episode for k, episode in drawn.items()}
-    return found, skipped
-
-
-def _own_scores(backbone: Backbone, episodes: Mapping[tuple[str, int], Episode]) -> list[list[np.ndarray]]:
-    """Return each episode's scores: of each query, the log-probability of each option."""
-    methods = {
-        shots: InContext.build(backbone, PromptFormat(), {"length": "sum", "demonstrations": shots})
-        for shots in (False, True)
-    }
-    return [
-        methods[k > 0].adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
-        for (_, k), episode in episodes.items()
-    ]
-
-
 @dataclass(frozen=True)
 class HarnessAnswers:
     """What the harness says of one episode: of each query, the log-probability of each option; and its accuracies."""
@@ -195,34 +234,33 @@ class HarnessAnswers:
     acc_norm: float
 
 
-def harness_answers(model: Any, tokenizer: Any, episodes: Sequence[Episode], folder: Path) -> list[HarnessAnswers]:
-    """Return what lm-evaluation-harness says of each episode, by its `simple_evaluate`.
+def harness_answers(harness: Any, episode: Episode, folder: Path) -> HarnessAnswers:
+    """Return what lm-evaluation-harness says of an episode, by its `simple_evaluate`.
 
     Args:
-        model: a transformers model.
-        folder: an empty folder for the tasks' files.
+        harness: its model.
+        episode: what it scores; longer prompts run in smaller batches.
+        folder: an empty folder for the task's files.
     """
     import datasets
     from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     datasets.disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    tasks = [harness_task(f"episode_{i}", e.support, e.queries, folder) for i, e in enumerate(episodes)]
-    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=16, device=str(next(model.parameters()).device))
+    task = harness_task("episode", episode.support, episode.queries, folder)
+    shown = sum(len(e.text) + len(e.output or "") for e in episode.support)
+    longest = shown + max(len(q.text) + max(map(len, q.options or ("",))) for q in episode.queries)
+    harness.batch_size_per_gpu = max(1, MOST_TOKENS * CHARACTERS // longest)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
         found = simple_evaluate(
-            harness, tasks=tasks, task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, log_samples=True
+            harness, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, log_samples=True
         )
     assert found is not None
-    answers = []
-    for task in tasks:
-        samples = sorted(found["samples"][task["task"]], key=lambda sample: sample["doc_id"])
-        scores = [np.array([float(response[0]) for response in sample["filtered_resps"]]) for sample in samples]
-        metrics = found["results"][task["task"]]
-        answers.append(HarnessAnswers(scores, metrics["acc,none"], metrics["acc_norm,none"]))
-    return answers
+    samples = sorted(found["samples"]["episode"], key=lambda sample: sample["doc_id"])
+    scores = [np.array([float(response[0]) for response in sample["filtered_resps"]]) for sample in samples]
+    metrics = found["results"]["episode"]
+    return HarnessAnswers(scores, metrics["acc,none"], metrics["acc_norm,none"])
 
 
 def harness_task(name: str, support: Sequence[Example], queries: Sequence[Example], folder: Path) -> dict[str, Any]:
@@ -253,7 +291,14 @@ def harness_task(name: str, support: Sequence[Example], queries: Sequence[Exampl
     }
 
 
-def _compared(name: str, k: int, episode: Episode, own: Sequence[np.ndarray], theirs: HarnessAnswers) -> TaskAgreement:
+def _judged(
+    name: str,
+    k: int,
+    episode: Episode,
+    own: Sequence[np.ndarray],
+    theirs: HarnessAnswers,
+    seconds: tuple[float, float],
+) -> TaskAgreement:
     """Return how both scored one episode."""
     right, other = np.zeros((2, len(episode.queries)), dtype=bool), 0
     for i, (query, ours, harness) in enumerate(zip(episode.queries, own, theirs.scores, strict=True)):
@@ -273,4 +318,6 @@ def _compared(name: str, k: int, episode: Episode, own: Sequence[np.ndarray], th
         our_acc=float(right[0].mean()),
         our_acc_norm=float(right[1].mean()),
         other_choices=other,
+        seconds=seconds[0],
+        lm_eval_seconds=seconds[1],
     )

@@ -51,7 +51,7 @@ def test_an_evaluation_that_is_checked_leaves_the_comparison_in_its_folder(tmp_p
 )
 def test_a_difference_is_stated(changed, sentence):
     task = TaskAgreement(**{**vars(SAME), **changed})
-    assert sentence in Agreement((task,), {}, 1.0, 2.0, "0.4").sentence()
+    assert sentence in Agreement((task,), {}, "0.4").sentence()
 
 
 def test_a_harness_that_is_missing_is_missed_before_the_comparison(monkeypatch):
