@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/agreement.py --suite ../shared/data/realtasks --queries 4 --output agreement.jsonl
 
 Every task of a suite that has options, without demonstrations and with some: both score the same queries on the same
-weights in float64. Tasks are compared one by one, and `--output` gets a line for each task and k: the same command
-continues where it was stopped. The last line is JSON: `tasks_compared`, `max_logprob_diff` (bar 1e-4),
-`accuracy_mismatches` (bar 0), `lm_eval_seconds_over_ours`. The tasks on which they differ most are listed before it.
+weights, in float32, and again in float64 where more than rounding may differ. Tasks are compared one by one, and
+`--output` gets a line for each task and k: the same command continues where it was stopped. The last line is JSON:
+`tasks_compared`, `max_logprob_diff` (bar 1e-4), `accuracy_mismatches` (bar 0), `lm_eval_seconds_over_ours`. The tasks
+on which they differ most are listed before it.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def compared(args: argparse.Namespace, tasks: list, scorers: Scorers) -> tuple[l
             continue
         found += new
         for one in new:
-            say = f"{one.max_logprob_diff:.1e}, {one.seconds:.1f} s against {one.lm_eval_seconds:.1f} s"
+            say = f"{one.dtype}: {one.max_logprob_diff:.1e}, {one.seconds:.1f} s against {one.lm_eval_seconds:.1f} s"
             print(f"  {one.task} k={one.k}: {say}", flush=True)
         if args.output:
             with args.output.open("a", encoding="utf-8") as file:
@@ -77,6 +78,9 @@ def main() -> None:
         "options_compared": sum(task.options for task in found.tasks),
         "max_logprob_diff": found.max_logprob_diff,
         "accuracy_mismatches": found.accuracy_mismatches,
+        "points_in_float64": sum(task.dtype == "float64" for task in found.tasks),
+        "max_logprob_diff_float32": max((t.max_logprob_diff for t in found.tasks if t.dtype == "float32"), default=0),
+        "max_logprob_diff_float64": max((t.max_logprob_diff for t in found.tasks if t.dtype == "float64"), default=0),
         "other_choices": sum(task.other_choices for task in found.tasks),
         "lm_eval_seconds_over_ours": round(found.lm_eval_seconds / found.seconds, 2),
         "seconds": round(found.seconds, 1),

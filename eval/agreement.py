@@ -2,9 +2,10 @@
 
 The harness reads a task from its own kind of configuration, draws the demonstrations itself (the first of the train
 split, which are the episode's), builds the prompts, encodes them and runs the model that transformers loads. Ours
-scores the same episode through the prompt tree. Both work in float64: in float32 the sums over a long answer's tokens
-differ by more than 1e-4 from rounding, and a difference would prove nothing. Tasks are compared one by one, so memory
-does not grow with their number.
+scores the same episode through the prompt tree. Both work in float32. Where a log-probability differs by more than
+1e-5 then, or a choice or an accuracy differs, both score the episode again in float64: sums over a long answer's tokens
+differ by more than 1e-4 from rounding, and a real difference would stay. Tasks are compared one by one, so memory does
+not grow with their number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +39,7 @@ from task_suites.task import Task
 
 FILE = "agreement.json"
 TOLERANCE = 1e-4  # of a log-probability
+ROUNDING = 1e-5  # a larger difference in float32 is looked at in float64
 MOST_TOKENS = 1024  # in a batch of the harness, whose logits at all of them take 3 GB at most
 CHARACTERS = 3  # of a prompt for each token, at least: a prompt is rather taken for too long than for too short
 
@@ -56,6 +57,7 @@ class TaskAgreement:
         other_choices: queries for which the two choose another option, by either rule.
         seconds, lm_eval_seconds: what scoring took here and there, without loading; the harness' includes making its
             requests.
+        dtype: the precision in which both worked.
     """
 
     task: str
@@ -70,6 +72,7 @@ class TaskAgreement:
     other_choices: int
     seconds: float = 0.0
     lm_eval_seconds: float = 0.0
+    dtype: str = "float64"
 
     @property
     def accuracies_differ(self) -> bool:
@@ -127,7 +130,7 @@ class Agreement:
 
 
 class Scorers:
-    """Our scorer and the harness on the same weights in float64, each loaded when the first task needs it.
+    """Our scorer and the harness on the same weights, each loaded when the first task needs it.
 
     Args:
         config: names the model, which learns nothing.
@@ -139,21 +142,20 @@ class Scorers:
     def __init__(self, config: BackboneConfig):
         self.version = harness_version()
         self._config = replace(config, dtype="float32", weights="frozen")
+        self._loaded: dict[torch.dtype, tuple[Mapping[bool, InContext], Any]] = {}
 
-    @cached_property
-    def _own(self) -> Mapping[bool, InContext]:
-        """The methods that score, without demonstrations and with them."""
-        backbone = Backbone.load(self._config).double()
-        options = [{"length": "sum", "demonstrations": shots} for shots in (False, True)]
-        return {bool(o["demonstrations"]): InContext.build(backbone, PromptFormat(), o) for o in options}
-
-    @cached_property
-    def _harness(self) -> Any:
-        """The harness around a plain transformers model."""
+    def _both(self, dtype: torch.dtype) -> tuple[Mapping[bool, InContext], Any]:
+        """Return our methods, without demonstrations and with them, and the harness around a transformers model."""
         from lm_eval.models.huggingface import HFLM
 
-        model, tokenizer = open_model(self._config.model, torch.float64)
-        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, device=str(next(model.parameters()).device))
+        if dtype not in self._loaded:
+            backbone = Backbone.load(self._config).to(dtype)
+            options = [{"length": "sum", "demonstrations": shots} for shots in (False, True)]
+            own = {bool(o["demonstrations"]): InContext.build(backbone, PromptFormat(), o) for o in options}
+            model, tokenizer = open_model(self._config.model, dtype)
+            device = str(next(model.parameters()).device)
+            self._loaded[dtype] = own, HFLM(pretrained=model, tokenizer=tokenizer, batch_size=1, device=device)
+        return self._loaded[dtype]
 
     def compared(self, protocol: Protocol, task: Task, others: Sequence[Task] = ()) -> list[TaskAgreement]:
         """Return how both score a task's first support set, without demonstrations and at each k of the protocol.
@@ -171,14 +173,22 @@ class Scorers:
         return [self._compared(task.name, k, episode) for k, episode in episodes.items()]
 
     def _compared(self, name: str, k: int, episode: Episode) -> TaskAgreement:
-        method, harness = self._own[k > 0], self._harness
+        found = self._compared_in(torch.float32, name, k, episode)
+        if found.max_logprob_diff > ROUNDING or found.other_choices or found.accuracies_differ:
+            return self._compared_in(torch.float64, name, k, episode)
+        return found
+
+    def _compared_in(self, dtype: torch.dtype, name: str, k: int, episode: Episode) -> TaskAgreement:
+        own, harness = self._both(dtype)
+        method = own[k > 0]
         started = time.monotonic()
-        own = method.adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
+        scores = method.adapt(episode.task, episode.support).scores([q.hidden() for q in episode.queries])
         between = time.monotonic()
         with TemporaryDirectory() as folder:
             theirs = harness_answers(harness, episode, Path(folder))
         seconds = round(between - started, 3), round(time.monotonic() - between, 3)
-        return _judged(name, k, episode, own, theirs, seconds)
+        judged = _judged(name, k, episode, scores, theirs)
+        return replace(judged, seconds=seconds[0], lm_eval_seconds=seconds[1], dtype=str(dtype).removeprefix("torch."))
 
 
 def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig) -> Agreement:
@@ -187,7 +197,7 @@ def agreement(tasks: Sequence[Task], protocol: Protocol, config: BackboneConfig)
     Args:
         tasks: tasks of other forms than options are skipped.
         protocol: how episodes are drawn.
-        config: names the model. It runs in float64 and learns nothing.
+        config: names the model, which learns nothing.
 
     Raises:
         UserError: lm-evaluation-harness is not installed, or no task has options.
@@ -291,14 +301,7 @@ def harness_task(name: str, support: Sequence[Example], queries: Sequence[Exampl
     }
 
 
-def _judged(
-    name: str,
-    k: int,
-    episode: Episode,
-    own: Sequence[np.ndarray],
-    theirs: HarnessAnswers,
-    seconds: tuple[float, float],
-) -> TaskAgreement:
+def _judged(name: str, k: int, episode: Episode, own: Sequence[np.ndarray], theirs: HarnessAnswers) -> TaskAgreement:
     """Return how both scored one episode."""
     right, other = np.zeros((2, len(episode.queries)), dtype=bool), 0
     for i, (query, ours, harness) in enumerate(zip(episode.queries, own, theirs.scores, strict=True)):
@@ -318,6 +321,4 @@ def _judged(
         our_acc=float(right[0].mean()),
         our_acc_norm=float(right[1].mean()),
         other_choices=other,
-        seconds=seconds[0],
-        lm_eval_seconds=seconds[1],
     )

@@ -10,8 +10,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from eval.agreement import agreement, harness_version
-from eval.answering import protocol_episode
-from eval.config import EvaluateRun, Protocol
+from eval.config import EvaluateRun
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
 from eval.estimate import comparison_seconds
 from eval.harness import Comparison
@@ -19,6 +18,7 @@ from eval.lineage import write_lineage
 from eval.method_on_model import named
 from eval.pooling import several_trainings, trainings_pooled
 from eval.processes import Processes
+from eval.prompts import write_prompts
 from eval.report.page import write_report
 from eval.report.texts import table
 from eval.results import Results, Roles
@@ -41,7 +41,7 @@ from task_suites.core.flat import flat
 from task_suites.core.idle import refuse_idle
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record, data_record
-from task_suites.task import Task, TaskSuite
+from task_suites.task import TaskSuite
 
 
 def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: bool) -> None:
@@ -61,33 +61,16 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
         comparison.run_all(contenders, begin)
 
 
-def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any] | None:
-    """Return the segments of one short prompt, for the report; None where the format suits none of the tasks."""
-    for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
-        try:
-            episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)), tasks)
-            bound = replace(form.subclassed(), chat=False).of(task)  # contents only: no tokenizer is at hand here
-            query = episode.queries[0]
-            branch = bound.branch(query, bound.targets(query)[0])
-        except UserError:  # the reason why this task's cells were refused, which the report shows
-            continue
-        segments = [*bound.opening(task), *(s for e in episode.support for s in bound.demonstration(e))]
-        rows = [{"role": s.role, "text": s.text, "scored": s in branch and s.scored} for s in (*segments, *branch)]
-        return {"task": task.name, "k": len(episode.support), "segments": rows}
-    return None
-
-
 def finish(
     ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, pool_runs: bool = False, **header: Any
 ) -> Results:
-    """Write results.json, prompt.json, the lineage and the report into the comparison's folder; the results are
+    """Write results.json, the prompts, the lineage and the report into the comparison's folder; the results are
     returned, with the trainings of each method as one where `pool_runs` says so."""
     results = replace(ran.results(contenders, **header), folder=ran.folder)
     if pool_runs:
         results = trainings_pooled(results)
     write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
-    if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
-        write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
+    write_prompts(ran, contenders, form, results)
     write_lineage(ran.folder, contenders, ran.tasks)
     write_report(ran.folder)
     return results

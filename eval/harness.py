@@ -123,7 +123,7 @@ class Comparison:
         if method.refusal(task):
             return 0
         try:
-            return sum(method.tokens(episode) for episode in self._episodes(task, seed, k))
+            return sum(method.tokens(episode) for episode in self.episodes(task, seed, k))
         except UserError:  # the cell will be refused, with its reason
             return 0
 
@@ -131,7 +131,7 @@ class Comparison:
         """Answer a cell and keep nothing of it; None where it cannot be served."""
         try:
             with nothing_shared():
-                return answer_episodes(method, self._episodes(task, seed, k))
+                return answer_episodes(method, self.episodes(task, seed, k))
         except UserError:  # whoever runs the cell gets the reason
             return None
 
@@ -167,7 +167,7 @@ class Comparison:
         name = (contender.fingerprint, task.name, seed, k)
         if name not in self._keys:
             try:
-                drawn: Any = [asdict(x) for e in self._episodes(task, seed, k) for x in (*e.support, *e.queries)]
+                drawn: Any = [asdict(x) for e in self.episodes(task, seed, k) for x in (*e.support, *e.queries)]
             except UserError as error:
                 drawn = ["no episode", str(error), self.prints[task.name]]
             head = [contender.fingerprint, task.name, prompt_fingerprint(task, ""), seed, k]
@@ -175,7 +175,12 @@ class Comparison:
             self._keys[name] = hashlib.sha256(text.encode()).hexdigest()[:24]
         return self._keys[name]
 
-    def _episodes(self, task: Task, seed: int, k: int) -> list[Episode]:
+    def episodes(self, task: Task, seed: int, k: int) -> list[Episode]:
+        """Return the episodes of a cell: one, or one for each query where demonstrations are retrieved.
+
+        Raises:
+            UserError: none can be drawn.
+        """
         if not self.protocol.retrieval:
             return protocol_episodes(self.protocol, task, seed, k, others=self.others)
         if task.name not in self._retrievers:
@@ -195,7 +200,7 @@ class Comparison:
             return Refusal(contender.name, task.name, seed, k, str(reason), by_design, key)
 
         try:
-            episodes = self._episodes(task, seed, k)
+            episodes = self.episodes(task, seed, k)
         except UserError as error:
             return refused(error)
         method = build()

@@ -4,7 +4,7 @@ believed. Both are read from a run's predictions."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from eval.metrics import right
 from eval.report.summary import Row
 from eval.results import Prediction, Results, predictions_at
 from eval.statistics import Interval, mean_interval
+from task_suites.core.errors import UserError
+from task_suites.core.json_files import read_json
 
 SHOWN = 8  # mistakes in each of the two lists
 PER_TASK = 3  # of one task in a list, so that a single task does not fill it
+PROMPTS = "mistakes.json"  # in a run's folder: the prompts of the mistakes that are shown
 CLIP = 700  # characters of an input that are shown
 Query = tuple[Any, ...]  # (task, seed, index)
 
@@ -26,20 +29,28 @@ class Mistake:
     """A wrong answer.
 
     Attributes:
-        task: its task's name.
+        query: its task's name, the support set's seed, and the index of the query.
         seeds: the support sets under which the same wrong answer was given to the same input.
         margin: the score of the answer less that of the truth; None without scores.
         input, answer, truth: as texts, clipped.
         baseline_right: whether the baseline's answer to the same query is right; None where it has none.
+        prompt: the segments of its prompt, each with its role, its text and whether it is scored; empty where the run
+            has none.
     """
 
-    task: str
+    query: Query
     seeds: frozenset[Any]
     margin: float | None
     input: str
     answer: str
     truth: str
     baseline_right: bool | None
+    prompt: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return str(self.query[0])
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,9 @@ def mistakes(folder: Path, results: Results, made: Sequence[Row]) -> Mistakes:
             mistake = _mistake(query, answered, theirs.get(query))
             place = (mistake.task, mistake.input, mistake.answer)
             found[place] = _merged(found[place], mistake) if place in found else mistake
-    ranked = sorted(found.values(), key=lambda m: (m.margin is None, -(m.margin or 0), m.task, m.input))
+    prompts = _prompts(folder / PROMPTS, made[0].method.name, results.headline_k)
+    told = [replace(mistake, prompt=prompts.get(mistake.query, ())) for mistake in found.values()]
+    ranked = sorted(told, key=lambda m: (m.margin is None, -(m.margin or 0), m.task, m.input))
     worst = _spread(ranked)
     regressions = _spread([m for m in ranked if m.baseline_right and m not in worst])
     return Mistakes(total, sum(len(m.seeds) for m in ranked), worst, regressions, base)
@@ -113,9 +126,30 @@ def _judged(folder: Path, results: Results, row: Row) -> Iterator[tuple[Query, P
 
 
 def _mistake(query: Query, one: Prediction, baseline_right: bool | None) -> Mistake:
-    task, seed, _ = query
     texts = (_text(one.input), _text(one.answer), _text(one.truth))
-    return Mistake(task, frozenset([seed]), _margin(one), *texts, baseline_right)
+    return Mistake(query, frozenset([query[1]]), _margin(one), *texts, baseline_right)
+
+
+def _prompts(path: Path, method: str, k: int) -> Mapping[Query, Sequence[Mapping[str, Any]]]:
+    """Return the prompts of mistakes by query, where the file has those of this method at this k.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    stored = read_json(path) if path.is_file() else {}
+    if not isinstance(stored, dict) or not all(map(is_prompt, stored.get("prompts", []))):
+        raise UserError("not the prompts of mistakes", where=path, fix="Delete the file, or evaluate again.")
+    if (stored.get("method"), stored.get("k")) != (method, k):
+        return {}
+    return {(one.get("task"), one.get("seed"), one.get("index")): one["segments"] for one in stored["prompts"]}
+
+
+def is_prompt(value: Any) -> bool:
+    """Return whether a JSON value is a rendered prompt: an object whose segments have a role and a text each."""
+    segments = value.get("segments") if isinstance(value, dict) else None
+    if not (isinstance(segments, list) and segments):
+        return False
+    return all(isinstance(s, dict) and {"role", "text"} <= s.keys() for s in segments)
 
 
 def _merged(one: Mistake, other: Mistake) -> Mistake:

@@ -1,9 +1,9 @@
 """A finished run as something to look at: `report.html`.
 
 Everything comes out of the run's folder: `results.json` (needed), `predictions/<method>.jsonl`, `trainings.json`,
-`audit.json` and `prompt.json` (each left out of the page where it is missing). The page is one file that loads nothing:
-no script, no font, no image from elsewhere. Its one script sorts and filters tables; without it they can be read as
-they are. Texts of tasks are strangers' texts; the template engine escapes every one of them.
+`audit.json`, `prompt.json` and `mistakes.json` (each left out of the page where it is missing). The page is one file
+that loads nothing: no script, no font, no image from elsewhere. Its one script sorts and filters tables; without it
+they can be read as they are. Texts of tasks are strangers' texts; the template engine escapes every one of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from eval.report import charts
 from eval.report.background import audit, trainings
 from eval.report.confusion import confusions
 from eval.report.differences import HEAD, found_differences
-from eval.report.mistakes import calibrations, mistakes
+from eval.report.mistakes import calibrations, is_prompt, mistakes
 from eval.report.sensitivity import sensitivities
 from eval.report.summary import Row, caveats, count, duration, headline, legend, p_text, rows, signed
 from eval.report.texts import markdown
@@ -182,17 +182,10 @@ def _time(stamp: object) -> str:
 
 def _prompt(path: Path) -> Any:
     """Return a rendered prompt, checked; None where the file is absent."""
-    prompt = _json(path)
-    segments = prompt.get("segments") if isinstance(prompt, dict) else []
-    if prompt is not None and not (
-        isinstance(segments, list) and segments and all({"role", "text"} <= s.keys() for s in segments)
-    ):
+    prompt = read_json(path) if path.is_file() else None
+    if prompt is not None and not is_prompt(prompt):
         raise UserError("not a rendered prompt", where=path, expected='{"task", "k", "segments": [{"role", "text"}]}')
     return prompt
-
-
-def _json(path: Path) -> Any:
-    return read_json(path) if path.is_file() else None
 
 
 def write_page(path: Path, text: str) -> None:

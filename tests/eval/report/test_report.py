@@ -133,6 +133,25 @@ def test_mistakes_where_the_baseline_was_right_have_a_list_of_their_own(tmp_path
     assert "item 0" in worst and "item 5" not in worst and "item 5" in regressions
 
 
+def test_a_mistake_has_the_prompt_that_the_run_kept_of_it(run):
+    folder = run[0]
+    assert "the prompt" not in page_of(folder)[1].text
+    segments = [
+        {"role": "demo_input", "text": f"shown {SCRIPT}", "scored": False},
+        {"role": "option", "text": " no", "scored": True},
+    ]
+    kept = {"method": "metaicl", "k": 16, "prompts": [{"task": "third", "seed": 1, "index": 0, "segments": segments}]}
+    (folder / "mistakes.json").write_text(json.dumps(kept))
+    text, page = page_of(folder)
+    assert page.text.count("the prompt") == 1 and f"shown {SCRIPT}" in page.text and text.count("<script") == 1
+    assert page.text.index("margin 7.50") < page.text.index(f"shown {SCRIPT}") < page.text.index("ragged")
+    (folder / "mistakes.json").write_text(json.dumps(kept | {"k": 4}))
+    assert "the prompt" not in page_of(folder)[1].text
+    (folder / "mistakes.json").write_text('{"prompts": [{"segments": "no"}]}')
+    with pytest.raises(UserError, match=r"mistakes\.json: not the prompts of mistakes"):
+        write_report(folder)
+
+
 def test_dropped_demonstrations_are_announced(tmp_path):
     results = make(tmp_path)
     assert "dropped from prompts" not in page_of(tmp_path)[1].text
