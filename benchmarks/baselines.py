@@ -13,6 +13,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +132,8 @@ def continuations(model: Any, prompts: Prompts, states: Any, batch: int) -> Scor
         chosen = order[start : start + batch]
         part = [prompts.rows[i] for i in chosen]
         ids, _ = _right_padded([[*context, *scored][:-1] for context, scored in part])
-        # expanded without a copy here; the cache copies when a layer appends to it
-        wide = [tuple(s.expand(len(part), -1, -1, -1) for s in (layer.keys, layer.values)) for layer in states.layers]
-        hidden = model.base_model(input_ids=ids, cache=DynamicCache(wide), use_cache=True).last_hidden_state
+        wide = _expanded(states, len(part))
+        hidden = model.base_model(input_ids=ids, cache=wide, use_cache=True).last_hidden_state
         result[chosen] = _sums(model, hidden, part)
     return result
 
@@ -140,6 +141,41 @@ def continuations(model: Any, prompts: Prompts, states: Any, batch: int) -> Scor
 def prefix_reuse(model: Any, prompts: Prompts, batch: int) -> Scores:
     """Plain reuse of the prefix's key-value states: once through the prefix, then `continuations`."""
     return continuations(model, prompts, prefix_states(model, prompts), batch)
+
+
+@torch.inference_mode()
+def llmbox(model: Any, prompts: Prompts, *, batch: int = 16) -> Scores:
+    """LLMBox's way (RUCAIBox/LLMBox, `utilization/model/model_utils/prefix_caching.py`), written again.
+
+    States are cached in levels. The prefix runs once, each question runs once given its states, and a question's
+    options run `batch` at a time given the question's states, right-padded. The first token of an option is scored by
+    the question's last state.
+
+    LLMBox computes logits at all of an option's positions. Here it is at the scored ones only, and questions run one by
+    one without padding; both favour this side on a CPU.
+    """
+    states, result = prefix_states(model, prompts), list[float]()
+    for context, rows in groupby(prompts.rows, key=itemgetter(0)):
+        question = _expanded(states, 1)
+        ran = model.base_model(input_ids=torch.tensor([context]), cache=question, use_cache=True).last_hidden_state
+        options = [scored for _, scored in rows]
+        for start in range(0, len(options), batch):
+            part = options[start : start + batch]
+            hidden = ran[:, -1:].expand(len(part), -1, -1)
+            if max(map(len, part)) > 1:
+                ids, _ = _right_padded([scored[:-1] for scored in part])
+                wide = _expanded(question, len(part))
+                more = model.base_model(input_ids=ids, cache=wide, use_cache=True).last_hidden_state
+                hidden = torch.cat([hidden, more], 1)
+            result += _sums(model, hidden, [([0], scored) for scored in part])
+    return np.array(result)
+
+
+def _expanded(states: Any, rows: int) -> Any:
+    """Return a cache of one row for this many, expanded without a copy; a layer copies when it appends to it."""
+    return DynamicCache(
+        [tuple(s.expand(rows, -1, -1, -1) for s in (layer.keys, layer.values)) for layer in states.layers]
+    )
 
 
 def best_batch(model: Any, prompts: Prompts, candidates: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ scoring from text, the others from token ids made beforehand:
 
     tree           PromptScorer, made again for each run, so its prefix is paid for each time
     prefix_reuse   plain key-value reuse, the best of several batch sizes
+    llmbox         LLMBox's way: states of the prefix and of each question are cached, a question's options are a batch
     sorted         rows sorted by length, dynamic padding, batch 16
     padded         MetaICL's way: rows padded to 1,024, batch 16
     lm_eval        lm-evaluation-harness (direct only; `pip install lm_eval==0.4.13`, or null)
@@ -58,6 +59,7 @@ REAL_TASKS = ("ag_news", "trec_question_type")
 EQUAL = 1e-4  # the tree's largest difference of a sequence's log-probability, fp32 against float64
 EQUAL_OTHERS = 3e-4  # the other sides': their own rounding, on sums of some 200 nats
 SLOW = ("padded", "sorted", "lm_eval")
+CACHED = ("prefix_reuse", "llmbox")  # they run the prefix once, whatever the number of rows
 
 
 # --- the random GPT-2
@@ -79,10 +81,12 @@ def compare(
     repeats: int,
     slow_repeats: int,
     harness: Callable[[], Scores] | None = None,
+    chosen: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Times and differences of one case, its keys without the suffix for the format.
 
-    The slow sides run on the first `few` queries; their times are scaled by rows (prefix reuse: without its prefix).
+    The other sides run on the first `few` queries; their times are scaled by rows (those that keep the prefix's states:
+    without it). `chosen` names the sides that are compared, all where it is empty.
     """
     prompts = case.prompts()
     part = prompts.first(sum(len(q.options or ()) for q in case.queries[:few]))
@@ -99,10 +103,12 @@ def compare(
     runs: dict[str, Callable[[], Scores]] = {
         "tree": case.scores,
         "prefix_reuse": lambda: baselines.prefix_reuse(case.plain, part, batch),
+        "llmbox": lambda: baselines.llmbox(case.plain, part),
         "sorted": lambda: baselines.by_length(case.plain, part, **settings),
         "padded": lambda: baselines.padded(case.plain, part, width=width, **settings),
         **({"lm_eval": harness} if harness else {}),
     }
+    runs = {name: run for name, run in runs.items() if not chosen or name in ("tree", *chosen)}
     sides: dict[str, Callable[[], Any]] = {name: partial(_keep, found, name, run) for name, run in runs.items()}
     if scale > 1:
         sides["prefix"] = partial(baselines.prefix_states, case.plain, part)
@@ -127,10 +133,10 @@ def compare(
 
 
 def scaled(seconds: dict[str, list[float]], scale: float) -> dict[str, list[float]]:
-    """Return the seconds as if all rows had run on the slow sides; the prefix of prefix reuse runs once."""
+    """Return the seconds as if all rows had run on the other sides; a prefix whose states are kept runs once."""
     prefix = min(seconds.pop("prefix", [0.0]))
-    for name in seconds.keys() & {*SLOW, "prefix_reuse"}:
-        fixed = prefix if name == "prefix_reuse" else 0.0
+    for name in seconds.keys() & {*SLOW, *CACHED}:
+        fixed = prefix if name in CACHED else 0.0
         seconds[name] = [fixed + (s - fixed) * scale for s in seconds[name]]
     return seconds
 
@@ -216,6 +222,7 @@ def run_tiny(args: argparse.Namespace) -> dict[str, Any]:
                 repeats=args.repeats,
                 slow_repeats=args.slow_repeats,
                 harness=harness,
+                chosen=args.sides,
             )
         result.update(suffixed(found, channel))
     return result
@@ -262,6 +269,7 @@ def run_backbone(args: argparse.Namespace) -> dict[str, Any] | None:
                     repeats=min(args.repeats, 2),
                     slow_repeats=1,
                     harness=harness,
+                    chosen=args.sides,
                 )
             result[name].update(suffixed(found, channel))
     return result
@@ -296,6 +304,7 @@ def main() -> int:
     parser.add_argument("--row-tokens", type=int, help="the scorer's row budget (default: its own)")
     parser.add_argument("--backbone-queries", type=int, default=100, help=f"queries a task for {MODEL}")
     parser.add_argument("--few", type=int, default=10, help=f"of these, how many the slow sides run for {MODEL}")
+    parser.add_argument("--sides", nargs="+", default=(), help="compare the tree with these sides only")
     parser.add_argument("--skip-lm-eval", action="store_true")
     parser.add_argument("--skip-backbone", action="store_true")
     parser.add_argument("--growth", action="store_true")

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
             [
                 "speedup_vs_padded",
                 "speedup_vs_padded_channel",
+                "speedup_vs_llmbox",
+                "speedup_vs_llmbox_channel",
                 "tokens_over_trie",
                 "padding_pct",
                 "max_abs_logprob_diff",
