@@ -16,7 +16,8 @@ fused CPU attention added to it; a causal kernel counts as a full one. Seconds a
 threads as PyTorch takes. Embeddings that a frozen backbone keeps are dropped before each measurement, so metric methods
 pay for theirs. The check is that answers and losses are the same in every repeat, in fp32: counting operations turns
 fused kernels off, and in bf16 a loss then differs by some 1e-4. The last line is one JSON object, which `--output` also
-writes into a file: `results/costs/costs.json` is where docs/results.py reads it.
+writes into a file, beside the rows that it has of other methods: `results/costs/costs.json` is where docs/results.py
+reads it.
 """
 
 from __future__ import annotations
@@ -153,6 +154,15 @@ def built(
     return cls.build(backbones[wanted], PromptFormat(), options).to(backbones[wanted].device)
 
 
+def measured_before(output: Path | None, about: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the rows that a file has of the same setting; what is measured now replaces its own row only."""
+    if not (output and output.is_file()):
+        return {}
+    stored = json.loads(output.read_text(encoding="utf-8"))
+    same = all(stored.get(name) == value for name, value in about.items())
+    return dict(stored["methods"]) if same else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="embedded")
@@ -162,7 +172,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=ENCODER, help="the model of methods that run on sentence encoders only")
     parser.add_argument("--repeats", type=int, default=3, help="0: once, without counting operations")
     parser.add_argument("--steps", type=int, help="adapt by this many steps: memory does not depend on their number")
-    parser.add_argument("--output", type=Path, help="a file that gets the JSON object too")
+    parser.add_argument("--output", type=Path, help="a file of the JSON object, whose other rows stay")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
     config = BackboneConfig(lora_layers=10, dtype="float32")
@@ -180,8 +190,8 @@ def main() -> None:
         EpisodeSampler(0, k, queries).draw(task, "test", 0),
     )
     backbones: dict[BackboneConfig, AnyBackbone] = {}
-    rows: dict[str, dict[str, float]] = {}
     about = {"model": config.model, "task": task.name, "train_task": train_task.name, "k": k, "queries": queries}
+    rows = measured_before(given.output, about)
     found = {"benchmark": "methods", **about, "methods": rows, "manifest": manifest()}
     for name in given.methods.split(",") if given.methods else METHODS:
         method = built(name, config, given, backbones)

@@ -2,8 +2,8 @@
 
     python benchmarks/probes.py runs/probes
 
-Each folder of runs/probes is a comparison of one probe; runs that are not there are left out. The last line is one JSON
-object.
+Each folder of runs/probes is a comparison of one probe; `k` is one of other numbers of demonstrations. Of runs that are
+not there, what the file has stays. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
+from eval.report.background import contamination
 from eval.results import Results
 from eval.statistics import mean_interval
 
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "probes" / "probes.json"
 METHODS = {"icl": "raw", "probed": "meta-trained"}
+NONE = "none"  # zero-shot
 PROBES = {  # folder -> what its demonstrations are
     "gold": "16, as drawn",
     "random": "random labels",
@@ -37,21 +40,33 @@ def scores(results: Results, k: int, methods: dict[str, str]) -> dict[str, list[
     return found
 
 
+def rows(runs: Path) -> dict[str, dict[str, Any]]:
+    """Return what the demonstrations are -> method -> its interval, of the runs that are there."""
+    loaded = {name: Results.load(runs / name) for name in (*PROBES, "k") if (runs / name / "results.json").is_file()}
+    found = {}
+    if gold := loaded.get("gold"):
+        found[NONE] = {"icl": scores(gold, 16, {"zero_shot": ""})["zero_shot"]}  # the plain model's
+    found |= {PROBES[name]: scores(loaded[name], 16, METHODS) for name in PROBES if name in loaded}
+    if curve := loaded.get("k"):
+        found |= {f"{k}, as drawn": scores(curve, k, METHODS) for k in sorted(curve.k)}
+    return found
+
+
 def main() -> None:
     runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/probes")
-    loaded = {name: Results.load(runs / name) for name in (*PROBES, "k") if (runs / name / "results.json").is_file()}
-    rows = []
-    if gold := loaded.get("gold"):
-        rows.append(
-            {"name": "none", "scores": dict.fromkeys(METHODS, scores(gold, 16, {"zero_shot": ""})["zero_shot"])}
-        )
-        rows[0]["scores"].pop("probed")  # the plain model's
-    for name, about in PROBES.items():
-        if name in loaded:
-            rows.append({"name": about, "scores": scores(loaded[name], 16, METHODS)})
-    if curve := loaded.get("k"):
-        rows += [{"name": f"{k}, as drawn", "scores": scores(curve, k, METHODS)} for k in sorted(curve.k)]
-    found = {"benchmark": "probes", "methods": METHODS, "probes": rows}
+    before = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.is_file() else {"probes": []}
+    measured = {row["name"]: row["scores"] for row in before["probes"]}
+    for name, new in rows(runs).items():
+        measured[name] = {**measured.get(name, {}), **new}
+    first = [NONE, *PROBES.values()]
+    order = sorted(
+        measured, key=lambda name: (first.index(name), 0) if name in first else (99, int(name.split(",")[0]))
+    )
+    audited = before.get("audit", "")
+    if (runs / "gold" / "results.json").is_file():
+        audited = contamination(runs / "gold", Results.load(runs / "gold"))
+    table = [{"name": name, "scores": measured[name]} for name in order]
+    found = {"benchmark": "probes", "methods": METHODS, "probes": table, "audit": audited}
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found))

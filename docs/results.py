@@ -35,19 +35,24 @@ FAMILIES = {  # the columns of the table of families, and the methods of each
     "transfer": ("transfer",),
 }
 HEADLINE_K = 16
+NARROWEST = "protonet"  # methods with fewer applications than this one have no mean in the survey's table
+NOT_IN_BENCHMARK = "not in the benchmark"
 SURVEY = {  # the rows of the survey's table
     "MAML": "maml",
     "FOMAML": "fomaml",
     "Reptile": "reptile",
     "Meta-SGD": "meta_sgd",
     "T-net": "tnet",
+    "MT-net": "mtnet",
     "LSTM meta-learner": "lstm_meta",
     "PLATIPUS": "platipus",
     "Bayesian MAML": "bmaml",
     "prototypical networks": "protonet",
     "matching networks": "matching",
+    "matching networks, FCE": "matching_fce",
     "relation networks": "relation",
     "R2-D2": "r2d2",
+    "LR-D2": "lrd2",
     "SNAIL": "snail",
     "MetaICL": "metaicl",
     "MetaICL, channel": "metaicl_channel",
@@ -58,6 +63,10 @@ SURVEY = {  # the rows of the survey's table
     "fine-tuning": "finetune",
     "nearest neighbours": "knn",
     "SetFit-style (causal LM)": "setfit_lm",
+    "class means (encoder)": "prototypes",
+    "class means with names (encoder)": "prototypes_names",
+    "logistic regression (encoder)": "logistic",
+    "logistic regression (tf-idf)": "logistic_tfidf",
 }
 
 
@@ -176,23 +185,28 @@ def survey() -> str:
     }
     listed = {label: name for label, name in SURVEY.items() if name in measured}
     tasks = list(dict.fromkeys(task for tasks in found["applications"].values() for task in tasks))
-    shared = [task for task in tasks if all((name, task) in entries for name in listed.values())]
+    served = {
+        name: [a for a, of in found["applications"].items() if any((name, task) in entries for task in of)]
+        for name in listed.values()
+    }
+    compared = [name for name, of in served.items() if set(of) >= set(served[NARROWEST])]
+    shared = [task for task in tasks if all((name, task) in entries for name in compared)]
     rows = []
     for label, name in listed.items():
-        own = [entries[name, task] for task in shared]
-        served = [a for a, of in found["applications"].items() if any((name, task) in entries for task in of)]
+        own, cost = [entries[name, task] for task in shared if (name, task) in entries], measured[name]
         trained = [line["train_seconds"] / line["steps"] for line in own if line.get("steps")]
         numbers = [
-            *(_mean(trained), measured[name].get("train_mib")),
-            *(_mean([line["adapt_seconds"] for line in own]), measured[name].get("adapt_mib")),
-            _mean([line["query_seconds"] for line in own]),
+            *(_mean(trained) if own else cost.get("train_s"), cost.get("train_mib")),
+            *(_mean([line["adapt_seconds"] for line in own]) if own else cost["adapt_s"], cost.get("adapt_mib")),
+            _mean([line["query_seconds"] for line in own]) if own else cost["query_s"],
         ]
-        order = {1.0: "first", 2.0: "second"}.get(measured[name].get("order"), "none")
-        every = "all" if len(served) == len(found["applications"]) else ", ".join(served)
-        rows.append([label, order, *map(_rounded, numbers), every, f"{_mean([line['score'] for line in own]):.0f}"])
+        order = {1.0: "first", 2.0: "second"}.get(cost.get("order"), "none")
+        every = "all" if len(served[name]) == len(found["applications"]) else ", ".join(served[name])
+        score = f"{_mean([line['score'] for line in own]):.0f}" if name in compared else ""
+        rows.append([label, order, *map(_rounded, numbers), every or NOT_IN_BENCHMARK, score])
     head = ["method", "order of gradients", "meta-training: s an episode", "MiB", "adapting: s", "MiB", "a query: s"]
     text = table([*head, "applications", "mean score"], rows)
-    return f"{text}\n\nSeconds and mean scores are of {', '.join(shared)}, which every method serves."
+    return f"{text}\n\nSeconds and mean scores are of {', '.join(shared)}, which every method with a mean serves."
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -210,7 +224,7 @@ def probes() -> str:
     methods = list(found["methods"])
     head = ["demonstrations", *(found["methods"][name] for name in methods)]
     rows = [[row["name"], *(interval(row["scores"].get(name)) for name in methods)] for row in found["probes"]]
-    return table(head, rows)
+    return "\n\n".join(filter(None, (table(head, rows), found.get("audit"))))
 
 
 MADE: Mapping[str, Callable[[], str]] = {

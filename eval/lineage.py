@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from eval.contenders import Contender
 from metaicl.training.checkpoint import read_training
 from metaicl.training.identity import RUN
-from task_suites.audit.run import PARTS, audit_suite
+from task_suites.audit.run import PARTS, WITHIN, Pair, audit_suite
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json, read_json_lines
@@ -65,12 +66,17 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """What an audit of the compared tasks finds: how much it read, kind -> pairs by relation, warnings by task."""
+    """What an audit of the compared tasks finds: how much it read, kind -> pairs by relation, warnings by task.
+
+    `contaminated` has, of each task that has any, the number of its test examples whose input also stands among its
+    train examples, from which demonstrations are drawn, or in another of the tasks.
+    """
 
     tasks: int
     examples: int
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     warnings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    contaminated: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_lineage(folder: Path, contenders: Sequence[Contender], tasks: Sequence[Task]) -> None:
@@ -135,7 +141,13 @@ def audit_of(tasks: Sequence[Task]) -> AuditRecord | None:
     suite = TaskSuite("the compared tasks", {task.name: task for task in whole}, {"meta_test": names})
     found = audit_suite(suite, near=False, languages=False)
     warnings = {name: said for name, notes in found.notes.items() if (said := notes.warnings())}
-    return AuditRecord(found.tasks, found.examples, found.counts(), warnings)
+    return AuditRecord(found.tasks, found.examples, found.counts(), warnings, _contaminated(found.pairs))
+
+
+def _contaminated(pairs: Sequence[Pair]) -> dict[str, int]:
+    """Return task -> how many of its test examples stand elsewhere too, where there is one."""
+    seen = {ref for pair in pairs if pair.relation != WITHIN for ref in (pair.keep, pair.drop) if ref[1] == "test"}
+    return dict(sorted(Counter(task for task, _, _ in seen).items()))
 
 
 def _by_source(trained_on: Mapping[str, Mapping[str, str]]) -> list[Learned]:

@@ -79,8 +79,27 @@ def audit(folder: Path, results: Results) -> Audit | None:
     pairs = [f"{count(sum(kinds.values()), 'pair')} {_where(relation)}" for relation, kinds in kept.counts.items()]
     read = f"{count(kept.examples, 'example')} of {count(kept.tasks, 'task')}"
     said = f"Of {read}, " + (f"repeated inputs: {'; '.join(pairs)}." if pairs else "no input is repeated.")
-    names = {task.name for task in results.tasks}
-    return Audit(said, [(task, "; ".join(texts)) for task, texts in kept.warnings.items() if task in names])
+    remarks = []
+    for task in results.tasks:
+        texts = list(kept.warnings.get(task.name, ()))
+        if number := kept.contaminated.get(task.name):
+            texts.insert(
+                0, f"contaminated: {count(number, 'test example')} also among demonstrations or in another task"
+            )
+        if texts:
+            remarks.append((task.name, "; ".join(texts)))
+    return Audit(said, remarks)
+
+
+def contamination(folder: Path, results: Results) -> str:
+    """Return in a sentence which of the compared tasks have test examples that stand elsewhere too; empty where the
+    folder keeps no audit."""
+    kept = read_audit(folder)
+    if kept is None:
+        return ""
+    found = [f"{number} of {t.name}" for t in results.tasks if (number := kept.contaminated.get(t.name))]
+    told = f"flags test examples that also stand among demonstrations or in another task: {', '.join(found)}"
+    return f"The audit {told if found else 'flags no test example among demonstrations or in another task'}."
 
 
 def _where(relation: str) -> str:

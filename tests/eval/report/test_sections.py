@@ -16,7 +16,7 @@ from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.lineage import audit_of, training_of, write_lineage, write_trainings
 from eval.report import charts
-from eval.report.background import audit, trainings
+from eval.report.background import audit, contamination, trainings
 from eval.report.confusion import confusions
 from eval.report.page import write_report
 from eval.report.sensitivity import sensitivities
@@ -135,6 +135,18 @@ def test_audit_counts_what_the_compared_tasks_repeat(tmp_path):
     assert audit(tmp_path, results) is None
     (tmp_path / "audit.json").write_text(json.dumps(asdict(found)))
     assert "between tasks" in audit(tmp_path, results).said
+
+
+def test_a_test_example_that_stands_elsewhere_too_flags_its_task(tmp_path):
+    task, results = toy_task("plain"), Results.from_json(make(tmp_path))
+    leaky = task.replace(load=lambda part: [*task.examples(part), *task.examples("train")[: 2 * (part == "test")]])
+    for given, flag in ((task, None), (leaky, 2)):
+        found = audit_of([given])
+        assert found.contaminated.get("plain") == flag
+        (tmp_path / "audit.json").write_text(json.dumps(asdict(found)))
+        assert ("2 of plain" in contamination(tmp_path, results)) == bool(flag)
+        remarks = dict(audit(tmp_path, results).remarks)
+        assert ("contaminated: 2 test examples" in remarks.get("plain", "")) == bool(flag)
 
 
 def test_a_comparison_leaves_its_audit_and_takes_away_what_no_longer_holds(tmp_path):
