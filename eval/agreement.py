@@ -245,7 +245,9 @@ class HarnessAnswers:
 
 
 def harness_answers(harness: Any, episode: Episode, folder: Path) -> HarnessAnswers:
-    """Return what lm-evaluation-harness says of an episode, by its `simple_evaluate`.
+    """Return what lm-evaluation-harness says of an episode, by its `evaluate`.
+
+    (Its `simple_evaluate` also lists all installed packages, by a process of its own, in each call.)
 
     Args:
         harness: its model.
@@ -253,19 +255,18 @@ def harness_answers(harness: Any, episode: Episode, folder: Path) -> HarnessAnsw
         folder: an empty folder for the task's files.
     """
     import datasets
-    from lm_eval import simple_evaluate
+    from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
 
     datasets.disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     task = harness_task("episode", episode.support, episode.queries, folder)
+    loaded = TaskManager(include_defaults=False).load([task])
     shown = sum(len(e.text) + len(e.output or "") for e in episode.support)
     longest = shown + max(len(q.text) + max(map(len, q.options or ("",))) for q in episode.queries)
     harness.batch_size_per_gpu = max(1, MOST_TOKENS * CHARACTERS // longest)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
-        found = simple_evaluate(
-            harness, tasks=[task], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0, log_samples=True
-        )
+        found = evaluate(harness, task_dict=loaded, bootstrap_iters=0, log_samples=True)
     assert found is not None
     samples = sorted(found["samples"]["episode"], key=lambda sample: sample["doc_id"])
     scores = [np.array([float(response[0]) for response in sample["filtered_resps"]]) for sample in samples]
