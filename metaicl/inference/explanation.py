@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from html import escape
+from typing import cast
 
 from metaicl.inference.fitted import FittedMethod
 from task_suites.core.errors import UserError
@@ -69,6 +71,16 @@ def explained(fitted: FittedMethod, query: Example) -> Explanation:
     Raises:
         UserError: the method gives no probabilities of its answers.
     """
+    steps = explaining(fitted, query)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(Explanation, end.value)
+
+
+def explaining(fitted: FittedMethod, query: Example) -> Generator[None, None, Explanation]:
+    """Return what `explained` does, and stop after each demonstration."""
     (answer,) = fitted.answers([query])
     logprob = fitted.answer_logprob(query, answer.text)
     form = fitted.method.form_of(fitted.task)
@@ -77,6 +89,7 @@ def explained(fitted: FittedMethod, query: Example) -> Explanation:
         without = _without(fitted, index, query, answer.text)
         change = None if without is None or without < IMPOSSIBLE else logprob - without
         found.append(Influence(example.text, form.answer_text(example), change))
+        yield
     shown = " ".join(answer.text) if isinstance(answer.text, tuple) else answer.text
     return Explanation(query.text, shown, logprob, tuple(found))
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi.testclient import TestClient
 
 from metaicl.inference.service.app import create_app
@@ -28,6 +31,30 @@ def client(folder: Path, tokens: tuple[str, ...] = (), **options: Any) -> Iterat
     config = ServeRun(**{"model": "tiny-random", "database": folder / "tasks.sqlite", **options})
     with TestClient(create_app(Service(config), tokens), raise_server_exceptions=False) as opened:
         yield opened
+
+
+def service_of(served: TestClient) -> Service:
+    """The service behind a client."""
+    app: Any = served.app
+    while not hasattr(app, "router"):
+        app = app.app
+    return app.state.service
+
+
+@contextmanager
+def served_on_loopback(folder: Path, **options: Any) -> Iterator[str]:
+    """The address of a service that a thread of this process runs."""
+    config = ServeRun(**{"model": "tiny-random", "database": folder / "tasks.sqlite", **options})
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(create_app(Service(config)), ws="none", log_config=None))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join()
+        listening.close()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from metaicl.inference.service import schemas
 from metaicl.inference.service.engine import Busy, Closing
 from metaicl.inference.service.guards import Guards
 from metaicl.inference.service.service import Service
-from metaicl.inference.service.store import NoTask, StoreFull, TaskRecord
+from metaicl.inference.service.store import NoTask, StoreAway, StoreFull, TaskRecord
 from task_suites.core.errors import UserError
 
 ABOUT = "Few-shot answers: make a task from demonstrations, then ask."
@@ -56,7 +57,7 @@ class Routes:
 
     async def list_tasks(self, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> schemas.Page:
         """List tasks by their ids."""
-        found = self.service.store.list(after.encode("utf-8", "replace").decode(), limit)
+        found = await asyncio.to_thread(self.service.store.list, after.encode("utf-8", "replace").decode(), limit)
         heads = [
             schemas.TaskHead(
                 id=r.id, name=r.name, method=r.method, labels=list(r.labels), created=r.created, demonstrations=count
@@ -67,7 +68,7 @@ class Routes:
 
     async def get(self, task: str) -> schemas.TaskBody:
         """Return a task with its demonstrations."""
-        return _body(self.service.store.get(task))
+        return _body(await asyncio.to_thread(self.service.store.get, task))
 
     async def extend(self, task: str, body: schemas.MoreDemonstrations) -> schemas.TaskBody:
         """Add demonstrations to a task."""
@@ -188,6 +189,7 @@ def _add_errors(app: FastAPI) -> None:
     becomes(Busy, 429, "")
     becomes(Closing, 503, "the service is stopping")
     becomes(TimeoutError, 503, "the time for an answer ran out")
+    becomes(StoreAway, 503, "the tasks cannot be read or written now")
     becomes(StoreFull, 507, "the disk is full; nothing was stored")
 
     async def invalid(request: Request, error: Any) -> SafeJson:

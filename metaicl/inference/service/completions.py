@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from metaicl.lm.prompt_tree import PromptTree, pack
 from task_suites.core.errors import UserError, refuse_half_characters
 
 LEAST = -1e9  # JSON has no infinity
+TURN = 16  # new tokens after which others have their turn
 PART = 256  # tokens that run at once: 50 MB of logits of a vocabulary of 49,152
 
 
@@ -61,17 +62,23 @@ def prompts_of(backbone: Backbone, request: CompletionRequest) -> list[list[int]
     return prompts
 
 
-@torch.no_grad()
-def complete(backbone: Backbone, request: CompletionRequest, model: str) -> dict[str, Any]:
-    """Return the answer to a request, as OpenAI's.
+def complete(
+    backbone: Backbone, request: CompletionRequest, model: str, most: int = 256
+) -> Generator[None, None, dict[str, Any]]:
+    """Return the answer to a request, as OpenAI's. It stops after each part, so that others have their turn.
+
+    Args:
+        most: the largest number of prompts.
 
     Raises:
         UserError: see `prompts_of`.
     """
     prompts = prompts_of(backbone, request)
+    if len(prompts) > most:
+        raise UserError("too many prompts", found=len(prompts), expected=f"at most {most} in a request")
     choices, new = [], 0
     for index, ids in enumerate(prompts):
-        choice, count = _choice(backbone, request, ids)
+        choice, count = yield from _choice(backbone, request, ids)
         choices.append({"index": index, **choice})
         new += count
     asked = sum(map(len, prompts))
@@ -85,7 +92,10 @@ def complete(backbone: Backbone, request: CompletionRequest, model: str) -> dict
     }
 
 
-def _choice(backbone: Backbone, request: CompletionRequest, ids: Sequence[int]) -> tuple[dict[str, Any], int]:
+@torch.no_grad()
+def _choice(
+    backbone: Backbone, request: CompletionRequest, ids: Sequence[int]
+) -> Generator[None, None, tuple[dict[str, Any], int]]:
     """Return (one choice, the number of its new tokens)."""
     tokenizer, top = backbone.tokenizer, request.logprobs
     stops = [request.stop] if isinstance(request.stop, str) else [stop for stop in request.stop or () if stop]
@@ -103,6 +113,7 @@ def _choice(backbone: Backbone, request: CompletionRequest, ids: Sequence[int]) 
         if request.echo and targets:
             _append(logged, logits[: len(targets)], targets, top, tokenizer)
         last = logits[-1]
+        yield
     generator = torch.Generator().manual_seed((request.seed or 0) % (1 << 63))
     new: list[int] = []
     text, reason = "", "length"
@@ -118,6 +129,8 @@ def _choice(backbone: Backbone, request: CompletionRequest, ids: Sequence[int]) 
             break
         if len(new) < request.max_tokens:
             last = source.after(token)
+            if not len(new) % TURN:
+                yield
     shown = (tokenizer.decode(list(ids)) if request.echo else "") + text
     return {"text": shown, "logprobs": _shown(logged, tokenizer) if log else None, "finish_reason": reason}, len(new)
 

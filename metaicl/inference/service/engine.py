@@ -4,7 +4,8 @@ states of their prompt, which are kept from one request to the next.
     request -- queue -- (all that waits for the same task) -- states of its prompt -- one packed row -- answers
 
 A request waits in a bounded queue; where that is full it is refused at once, with the seconds after which there is
-likely to be room.
+likely to be room. One that takes long is done in turns: after each of them the others that wait have theirs, and where
+its client gave up, the rest is left.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.service.memory import held_bytes
 from metaicl.inference.service.observe import Metrics
+from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 
@@ -46,15 +49,17 @@ class Work:
         key: the task, and a hash of what it is learned from; works of one key with queries are answered together.
         make: makes the fitted task, given one of fewer demonstrations where there is one; None where none is needed.
         queries: what is answered, with how many demonstrations were left out; empty where `run` is called instead.
-        run: what is done with the fitted task.
+        run: what is done with the fitted task; a generator is run on to its next `yield` at each turn.
         size: how much of the queue it takes.
+        done: the answers so far.
     """
 
     key: tuple[Hashable, str]
     make: Callable[[FittedMethod | None], FittedMethod] | None
     queries: Sequence[Example] = ()
-    run: Callable[[Any], Any] | None = None
+    run: Callable[[Any], Any] | Generator[None, None, Any] | None = None
     size: int = 1
+    done: list[Answer] = field(default_factory=list)
     future: asyncio.Future[Any] = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
 
@@ -71,6 +76,31 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
             future.set_result(result)
 
 
+@dataclass
+class Kept:
+    """A fitted task that is kept.
+
+    Attributes:
+        content: the hash of what it was learned from.
+        fitted: the task.
+        uses: the number of works that used it.
+        held: its memory in bytes, as last measured: it may grow while it answers.
+    """
+
+    content: str
+    fitted: FittedMethod
+    uses: int = 0
+    held: int = 0
+
+    def used(self) -> None:
+        """Count a use, and measure at the first one, the second one, the fourth one, ..."""
+        self.uses += 1
+        if self.uses & (self.uses - 1) == 0:
+            method = self.fitted.method
+            backbone = getattr(method, "backbone", None)
+            self.held = held_bytes(self.fitted, (method, backbone, getattr(backbone, "model", None)))
+
+
 class Engine:
     """Runs works one after the other on a thread of its own.
 
@@ -82,7 +112,7 @@ class Engine:
 
     def __init__(self, memory: float, batch: int, waiting: int, metrics: Metrics):
         self.memory, self.batch, self.waiting, self.metrics = memory, batch, waiting, metrics
-        self._fitted: OrderedDict[Hashable, tuple[str, FittedMethod]] = OrderedDict()
+        self._fitted: OrderedDict[Hashable, Kept] = OrderedDict()
         self._queue: deque[Work] = deque()
         self._size, self._closing, self._rate = 0, False, 10.0  # queries a second, as seen lately
         self._changed = threading.Condition()
@@ -133,7 +163,7 @@ class Engine:
     @property
     def kept_bytes(self) -> int:
         """The memory of all kept states."""
-        return sum(fitted.state_bytes for _, fitted in list(self._fitted.values()))
+        return sum(one.held for one in list(self._fitted.values()))
 
     def forget(self, task: Hashable) -> None:
         """Drop the states of a task that was deleted; on the model's thread."""
@@ -144,11 +174,12 @@ class Engine:
             started = time.monotonic()
             try:
                 self._run(works)
+                self._used(works[0].key[0])
             except Exception as error:
                 log.exception("the model's thread failed")
                 for work in works:
                     work.finish(error)
-            count, seconds = sum(w.size for w in works), time.monotonic() - started
+            count, seconds = sum(min(w.size, self.batch) for w in works), time.monotonic() - started
             self._rate += 0.2 * (count / max(seconds, 1e-4) - self._rate)
 
     def _next(self) -> list[Work]:
@@ -166,9 +197,9 @@ class Engine:
                     joins = not works or (bool(work.queries) and bool(first.queries) and work.key == first.key)
                     if work.future.done():  # given up
                         self._size -= work.size
-                    elif joins and (not works or len(work.queries) <= room):
+                    elif joins and (not works or len(work.queries) - len(work.done) <= room):
                         works.append(work)
-                        room -= len(work.queries)
+                        room -= len(work.queries) - len(work.done)
                         self._size -= work.size
                     else:
                         rest.append(work)
@@ -177,13 +208,23 @@ class Engine:
                     return works
 
     def _run(self, works: list[Work]) -> None:
+        """Do one turn of works of one key."""
         first = works[0]
         try:
+            if isinstance(first.run, Generator):
+                self._step(first, first.run)
+                return
             fitted = self._of(first)
             if first.run is not None:
-                first.finish(first.run(fitted))
+                found = first.run(fitted)
+                if isinstance(found, Generator):
+                    first.run = found
+                    self._step(first, found)
+                else:
+                    first.finish(found)
                 return
-            queries = [query for work in works for query in work.queries]
+            parts = [work.queries[len(work.done) : len(work.done) + self.batch] for work in works]
+            queries = [query for part in parts for query in part]
             answers = fitted.answers(queries) if fitted is not None else []
             dropped = fitted.dropped if fitted is not None else 0
         except UserError as error:
@@ -194,11 +235,29 @@ class Engine:
                     self._run([work])
             return
         self.metrics.batch.observe(len(queries))
-        self.metrics.kept_bytes.set(self.kept_bytes)
         start = 0
-        for work in works:
-            work.finish((answers[start : start + len(work.queries)], dropped))
-            start += len(work.queries)
+        for work, part in zip(works, parts, strict=True):
+            work.done += answers[start : start + len(part)]
+            start += len(part)
+            if len(work.done) == len(work.queries):
+                work.finish((work.done, dropped))
+            else:
+                self._later(work)
+
+    def _step(self, work: Work, steps: Generator[None, None, Any]) -> None:
+        """Run a work on to its next stop."""
+        try:
+            next(steps)
+        except StopIteration as end:
+            work.finish(end.value)
+        else:
+            self._later(work)
+
+    def _later(self, work: Work) -> None:
+        """Put a work that is not done behind all others."""
+        with self._changed:
+            self._queue.append(work)
+            self._size += work.size
 
     def _of(self, work: Work) -> FittedMethod | None:
         """Return the fitted task of a work, from those kept or made now; the ones used longest ago make room."""
@@ -206,10 +265,18 @@ class Engine:
             return None
         task, content = work.key
         found = self._fitted.pop(task, None)
-        self.metrics.prefixes.labels("kept" if found and found[0] == content else "made").inc()
-        fitted = found[1] if found and found[0] == content else work.make(found[1] if found else None)
-        self._fitted[task] = (content, fitted)
+        is_kept = found is not None and found.content == content
+        self.metrics.prefixes.labels("kept" if is_kept else "made").inc()
+        if found is None or not is_kept:
+            found = Kept(content, work.make(found.fitted if found else None))
+        self._fitted[task] = found
+        return found.fitted
+
+    def _used(self, task: Hashable) -> None:
+        """Count a use of a fitted task; those used longest ago make room."""
+        if task in self._fitted:
+            self._fitted[task].used()
         while len(self._fitted) > 1 and (self.kept_bytes > self.memory or len(self._fitted) > 1000):
             self._fitted.popitem(last=False)
             self.metrics.evicted.inc()
-        return fitted
+        self.metrics.kept_bytes.set(self.kept_bytes)

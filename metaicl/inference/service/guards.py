@@ -26,8 +26,15 @@ HEADERS = (
 )
 
 
+BODIES = 32  # largest bodies that may be on their way at once, together; more is refused
+
+
 class TooLarge(Exception):
     """A body has more bytes than are taken."""
+
+
+class TooMuch(Exception):
+    """All bodies on their way have more bytes than are taken."""
 
 
 class Guards:
@@ -40,6 +47,7 @@ class Guards:
 
     def __init__(self, app: Any, tokens: Sequence[str], max_body: int, metrics: Metrics):
         self.app, self.max_body, self.metrics = app, max_body, metrics
+        self._arriving = 0  # bytes of bodies that are not whole
         self._digests = [hashlib.sha256(token.encode()).digest() for token in tokens]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -92,6 +100,9 @@ class Guards:
         except TooLarge:
             await _say(answer, 413, f"the body has more than {self.max_body} bytes")
             return
+        except TooMuch:
+            await _say(answer, 429, "too many large bodies are on their way")
+            return
         except TimeoutError:
             await _say(answer, 408, f"the body did not arrive in {BODY_SECONDS:g} s")
             return
@@ -111,16 +122,22 @@ class Guards:
     async def _body(self, receive: Any) -> tuple[bytes, bool]:
         """Return (the body, whether the client has gone)."""
         parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return b"", True
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self.max_body:
-                raise TooLarge
-            if not message.get("more_body"):
-                return b"".join(parts), False
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return b"", True
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self._arriving += len(parts[-1])
+                if size > self.max_body:
+                    raise TooLarge
+                if self._arriving > BODIES * self.max_body:
+                    raise TooMuch
+                if not message.get("more_body"):
+                    return b"".join(parts), False
+        finally:
+            self._arriving -= size
 
 
 async def _say(send: Any, status: int, message: str) -> None:
@@ -128,7 +145,9 @@ async def _say(send: Any, status: int, message: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if status in (408, 413):
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    if status in (408, 413, 429):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -39,8 +40,8 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         row: dict[str, Any] = {"time": round(time.time(), 3), "level": record.levelname.lower()}
         row |= {"event": record.getMessage(), **getattr(record, "facts", {})}
-        if record.exc_info:
-            row["error"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[0]:  # where, not what: a message may hold a client's text
+            row |= {"error": record.exc_info[0].__name__, "at": traceback.format_tb(record.exc_info[2])}
         return json.dumps(row)
 
 

@@ -23,7 +23,10 @@ def serve(config: ServeRun) -> None:
         import uvicorn
     except ImportError as error:
         raise UserError(f"{error.name} is not installed", fix="pip install 'metaicl[serve]'") from None
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
     from metaicl.inference.service.app import create_app
+    from metaicl.inference.service.connections import most_connections, watched
     from metaicl.inference.service.observe import log_as_json
     from metaicl.inference.service.service import Service
 
@@ -33,11 +36,13 @@ def serve(config: ServeRun) -> None:
     log_as_json()
     settings = uvicorn.Config(
         app,
+        http=watched(AutoHTTPProtocol),
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
-        limit_concurrency=2000,
+        limit_concurrency=most_connections(),
     )
     host, port = listening.getsockname()[:2]
     where = f"[{host}]" if ":" in host else host

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
-from metaicl.inference.explanation import explained
+from metaicl.inference.explanation import explaining
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.rendering import prompt_parts
@@ -130,7 +130,8 @@ class Service:
         backbone = self.method.backbone
         if not isinstance(backbone, Backbone):
             raise UserError("the model is a sentence encoder, which completes no text")
-        found: dict[str, Any] = await self._on_model(lambda _: complete(backbone, request, self.config.model))
+        name, most = self.config.model, self.config.max_inputs
+        found: dict[str, Any] = await self._on_model(lambda _: complete(backbone, request, name, most))
         return found
 
     async def _answered(self, record: TaskRecord, queries: list[Example]) -> schemas.Answers:
@@ -160,8 +161,8 @@ class Service:
         return (record.id, hashlib.sha256(content.encode()).hexdigest()), fitting(record, self.config)
 
 
-def _explanation(fitted: FittedMethod, query: Example) -> schemas.Explained:
-    found = explained(fitted, query)
+def _explanation(fitted: FittedMethod, query: Example) -> Generator[None, None, schemas.Explained]:
+    found = yield from explaining(fitted, query)
     changes = [schemas.InfluenceOf(demonstration=i, change=d.change) for i, d in enumerate(found.demonstrations)]
     parts = [schemas.PromptPart(**asdict(part)) for part in prompt_parts(fitted, query)]
     return schemas.Explained(

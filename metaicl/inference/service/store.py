@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 from task_suites.core.errors import UserError
 
+log = logging.getLogger("metaicl.service")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, head TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS demonstrations (
@@ -21,11 +23,21 @@ CREATE TABLE IF NOT EXISTS demonstrations (
   PRIMARY KEY (task, position)
 ) STRICT, WITHOUT ROWID;
 """
-FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR | (3 << 8))  # the last one: a failed write
+FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+}
 
 
 class StoreFull(Exception):
     """The disk is full; nothing was written."""
+
+
+class StoreAway(Exception):
+    """The file cannot be read or written now: another process holds it, or the disk is broken or read-only."""
 
 
 class NoTask(Exception):
@@ -80,17 +92,24 @@ class TaskStore:
             raise UserError(f"the tasks cannot be opened ({error})", where=path, fix=fix) from None
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _using(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
-                self._db.execute("COMMIT")
-            except BaseException as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in FULL:
-                    raise StoreFull from None
+            except sqlite3.OperationalError as error:
+                log.error("the store failed", extra={"facts": {"sqlite": error.sqlite_errorname}})
+                raise (StoreFull if error.sqlite_errorcode in FULL else StoreAway) from None
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._using() as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
                 raise
 
     def add(self, record: TaskRecord) -> TaskRecord:
@@ -127,11 +146,11 @@ class TaskStore:
         Raises:
             NoTask: there is none.
         """
-        with self._lock:
-            row = self._db.execute("SELECT head, revision FROM tasks WHERE id = ?", (task,)).fetchone()
+        with self._using() as db:
+            row = db.execute("SELECT head, revision FROM tasks WHERE id = ?", (task,)).fetchone()
             if row is None:
                 raise NoTask(task)
-            found = self._db.execute("SELECT content FROM demonstrations WHERE task = ? ORDER BY position", (task,))
+            found = db.execute("SELECT content FROM demonstrations WHERE task = ? ORDER BY position", (task,))
             demonstrations = tuple(json.loads(content) for (content,) in found)
         return _record(task, row[0], row[1], demonstrations)
 
@@ -139,14 +158,14 @@ class TaskStore:
         """Return tasks without their demonstrations, with the number of these, by id from the one after `after`."""
         query = """SELECT id, head, revision, (SELECT count(*) FROM demonstrations WHERE task = id)
                    FROM tasks WHERE id > ? ORDER BY id LIMIT ?"""
-        with self._lock:
-            rows = self._db.execute(query, (after, limit)).fetchall()
+        with self._using() as db:
+            rows = db.execute(query, (after, limit)).fetchall()
         return [(_record(task, head, revision, ()), count) for task, head, revision, count in rows]
 
     def count(self) -> int:
         """Return the number of tasks."""
-        with self._lock:
-            return int(self._db.execute("SELECT count(*) FROM tasks").fetchone()[0])
+        with self._using() as db:
+            return int(db.execute("SELECT count(*) FROM tasks").fetchone()[0])
 
     def delete(self, task: str) -> None:
         """Delete a task.

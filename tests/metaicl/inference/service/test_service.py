@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from services import DEMOS, client
+from services import DEMOS, client, service_of
 
 from examples import examples
 from metaicl import FewShotClassifier
@@ -241,19 +241,12 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
         )
 
 
-def service_of(served):
-    app = served.app
-    while not hasattr(app, "router"):
-        app = app.app
-    return app.state.service
-
-
 def test_states_stay_within_the_memory_they_may_take(tmp_path):
-    with client(tmp_path, memory=0.04) as served:
+    with client(tmp_path, memory=0.08) as served:
         tasks = [made(served, demonstrations=[{**d, "input": f"{i} {d['input']}"} for d in DEMOS]) for i in range(6)]
         for task in tasks:
             probabilities(served.post(f"/tasks/{task}/predict", json={"inputs": QUERIES}))
-        assert metric(served, "prefix_bytes") <= 0.04 * 2**20 and metric(served, "prefixes_evicted_total") >= 1
+        assert metric(served, "prefix_bytes") <= 0.08 * 2**20 and metric(served, "prefixes_evicted_total") >= 1
 
 
 def test_tokens_are_needed_where_there_are_some_and_never_logged(tmp_path, caplog):
