@@ -9,8 +9,9 @@ COPY task_suites task_suites
 COPY eval eval
 # pip reads it from the environment of this step only.
 ARG PIP_EXTRA_INDEX_URL
+# hadolint ignore=DL3013
 RUN pip install --no-cache-dir ".[serve]"
-USER metaicl
+USER 10001
 ENV METAICL_CACHE=/models HF_HOME=/models/hub
 WORKDIR /data
 VOLUME ["/data", "/models"]
