@@ -12,8 +12,8 @@ gives it, called for each option of each query with the whole prompt.
 - `wrong`: answers that differ from `FewShotClassifier`'s where its two best options are more than 0.02 apart. What runs
   beside a query changes its scores by rounding, so that closer ones may swap ranks (`near_ties`).
 - `lost`: requests without an answer.
-- `rss_growth_mb`: growth of the server's memory from the first to the last request of 64 clients, after a
-  warm-up of as many clients.
+- `rss_growth_mb`: growth of the server's memory over 20,000 requests of every kind to the tiny random model, whose
+  weights take 1 MB, so that what grows is seen; 2,000 others went before. They count in `wrong` and `lost` too.
 """
 
 from __future__ import annotations
@@ -81,24 +81,82 @@ async def load(
     return numbers, answers
 
 
-def served(model: str, requests: int) -> tuple[dict[str, dict[str, Any]], dict[str, str], float]:
-    """Return (the numbers by clients, answers by query, growth of the server's memory in MB)."""
+def served(model: str, requests: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return (the numbers by clients, answers by query)."""
     demos = [{"input": text, "output": TOPICS[i % 4]} for i, text in enumerate(texts(SHOTS))]
     with tempfile.TemporaryDirectory() as folder:
         running, address = started(model, Path(folder))
         try:
             task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
             asyncio.run(load(address, task, 64, min(256, requests), 90_000))  # warm-up
-            process, found, answers = psutil.Process(running.pid), {}, {}
+            found, answers = {}, {}
             for clients in (1, 8, 64):
-                count, before = requests if clients == 64 else max(8, requests // 8), process.memory_info().rss
+                count = requests if clients == 64 else max(8, requests // 8)
                 found[str(clients)], more = asyncio.run(load(address, task, clients, count, 100_000 * clients))
                 answers |= more
-            growth = (process.memory_info().rss - before) / 2**20
         finally:
             running.terminate()
             running.wait(60)
-    return found, answers, growth
+    return found, answers
+
+
+def soaked(requests: int) -> dict[str, Any]:
+    """Return how the memory of a server of the tiny model grows over requests of every kind, and which went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        running, address = started(tiny.NAME, Path(folder))
+        try:
+            asyncio.run(soak(address, max(64, requests // 10), 0))
+            process = psutil.Process(running.pid)
+            before = process.memory_info().rss
+            growth, wrong, lost = [], 0, 0
+            for part in range(4):
+                more, gone = asyncio.run(soak(address, requests // 4, 1_000_000 * (part + 1)))
+                growth.append((process.memory_info().rss - before) / 2**20)
+                wrong, lost = wrong + more, lost + gone
+        finally:
+            running.terminate()
+            running.wait(60)
+    return {"rss_growth_mb": growth[-1], "rss_growth_by_quarter_mb": growth, "wrong": wrong, "lost": lost}
+
+
+async def soak(address: str, requests: int, start: int) -> tuple[int, int]:
+    """Return (requests with a wrong status or another task's label, requests without an answer)."""
+    numbers, wrong, lost = iter(range(start, start + requests)), 0, 0
+
+    async def client(http: httpx.AsyncClient, name: str) -> None:
+        nonlocal wrong, lost
+        own, task = (f"{name} yes", f"{name} no"), ""
+        demos = [{"input": text, "output": own[i % 2]} for i, text in enumerate(texts(SHOTS))]
+        for number in numbers:
+            (text,) = texts(1, number)
+            kind = number % 20 if task else 0
+            try:
+                if kind == 0:  # the task before is deleted
+                    gone = await http.delete(f"/tasks/{task}") if task else None
+                    answer = await http.post("/tasks", json={"demonstrations": demos, "name": text})
+                    wrong += answer.status_code != 201 or (gone is not None and gone.status_code != 204)
+                    task = answer.json()["id"]
+                    continue
+                body: dict[str, Any] = {"inputs": [text]}
+                if kind == 1:
+                    more = [{"input": text, "output": own[number % 2]}]
+                    answer = await http.post(f"/tasks/{task}/demonstrations", json={"demonstrations": more})
+                elif kind == 2:
+                    answer = await http.post("/v1/completions", json={"prompt": text, "max_tokens": 2, "logprobs": 1})
+                elif kind == 3:
+                    answer = await http.get(f"/tasks/{task}")
+                elif kind == 4:
+                    answer = await http.post("/try", json={"demonstrations": demos[:4], **body})
+                else:
+                    answer = await http.post(f"/tasks/{task}/predict", json=body)
+                found = [one["answer"] for one in answer.json().get("answers", ())]
+                wrong += answer.status_code != 200 or not set(found) <= set(own)
+            except (httpx.HTTPError, KeyError):
+                lost += 1
+
+    async with httpx.AsyncClient(base_url=address, timeout=120) as http:
+        await asyncio.gather(*(client(http, f"client {i}") for i in range(16)))
+    return wrong, lost
 
 
 def main() -> None:
@@ -106,11 +164,17 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--requests", type=int, default=1000, help="of 64 clients")
     parser.add_argument("--sample", type=int, default=10, help="queries of the loop of whole prompts")
+    parser.add_argument("--soak", type=int, default=20_000, help="requests over which memory is measured")
+    parser.add_argument("--only-soak", action="store_true", help="nothing but that")
     parser.add_argument("--quick", action="store_true", help="the tiny random model and few requests")
     given = parser.parse_args()
     if given.quick:
-        given.model, given.requests, given.sample = tiny.NAME, 128, 3
-    found, answers, growth = served(given.model, given.requests)
+        given.model, given.requests, given.sample, given.soak = tiny.NAME, 128, 3, 500
+    long = soaked(given.soak)
+    if given.only_soak:
+        print(json.dumps(rounded({"benchmark": "serving", **long, **manifest()})))
+        return
+    found, answers = served(given.model, given.requests)
     classifier = FewShotClassifier(given.model).fit(texts(SHOTS), [TOPICS[i % 4] for i in range(SHOTS)])
     shares = classifier.predict_proba(list(answers))
     own = classifier.classes_[shares.argmax(1)].tolist()
@@ -125,13 +189,14 @@ def main() -> None:
         "benchmark": "serving",
         "throughput_ratio": most["requests_per_s"] * seconds / given.sample,
         "p99_over_p50": most["p99_ms"] / most["p50_ms"],
-        "wrong": int((differs & ~close).sum()),
+        "wrong": int((differs & ~close).sum()) + long["wrong"],
         "near_ties": int((differs & close).sum()),
-        "lost": sum(one["lost"] for one in found.values()),
-        "rss_growth_mb": growth,
+        "lost": sum(one["lost"] for one in found.values()) + long["lost"],
+        "rss_growth_mb": long["rss_growth_mb"],
+        "rss_growth_by_quarter_mb": long["rss_growth_by_quarter_mb"],
         "whole_prompts_per_s": given.sample / seconds,
         "clients": found,
-        "setting": {"model": given.model, "shots": SHOTS, "requests": given.requests},
+        "setting": {"model": given.model, "shots": SHOTS, "requests": given.requests, "soak": given.soak},
     }
     print(json.dumps(rounded({**line, **manifest()})))
 
@@ -139,6 +204,8 @@ def main() -> None:
 def rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
     return round(float(value), 3) if isinstance(value, float) else value
 
 
