@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
@@ -65,8 +65,8 @@ def answers(address: tuple[str, int]) -> bool:
 
 @both_parsers
 def test_who_says_nothing_or_half_a_head_is_cut_off(monkeypatch, parser):
-    with server(monkeypatch, parser) as address:
-        silent, half, second = (socket.create_connection(address) for _ in range(3))
+    with server(monkeypatch, parser) as address, ExitStack() as opened:
+        silent, half, second = (opened.enter_context(socket.create_connection(address)) for _ in range(3))
         half.sendall(HEAD)
         second.sendall(HEAD + b"\r\n" + HEAD)  # an answer, and no more
         assert answers(address)
@@ -78,8 +78,7 @@ def test_who_says_nothing_or_half_a_head_is_cut_off(monkeypatch, parser):
 
 @both_parsers
 def test_a_head_that_comes_byte_by_byte_is_cut_off(monkeypatch, parser):
-    with server(monkeypatch, parser) as address:
-        slow = socket.create_connection(address)
+    with server(monkeypatch, parser) as address, socket.create_connection(address) as slow:
         with suppress(ConnectionError):
             for _ in range(1200):
                 slow.sendall(b"x")
@@ -90,8 +89,7 @@ def test_a_head_that_comes_byte_by_byte_is_cut_off(monkeypatch, parser):
 
 @both_parsers
 def test_a_head_without_end_is_cut_off(monkeypatch, parser):
-    with server(monkeypatch, parser, patience=600) as address:
-        endless = socket.create_connection(address)
+    with server(monkeypatch, parser, patience=600) as address, socket.create_connection(address) as endless:
         endless.sendall(HEAD + b"X-Large: ")
         with suppress(ConnectionError):
             for _ in range(25_000):
@@ -103,8 +101,7 @@ def test_a_head_without_end_is_cut_off(monkeypatch, parser):
 
 @both_parsers
 def test_who_does_not_read_the_answer_is_cut_off_and_who_reads_is_not(monkeypatch, parser):
-    with server(monkeypatch, parser) as address:
-        idle = socket.create_connection(address)
+    with server(monkeypatch, parser) as address, socket.create_connection(address) as idle:
         idle.sendall(HEAD.replace(b"/ ", b"/large ") + b"\r\n")
         assert len(httpx.get(f"http://{address[0]}:{address[1]}/large", timeout=60).content) == LARGE
         threading.Event().wait(1.0)
@@ -119,13 +116,11 @@ def test_who_does_not_read_the_answer_is_cut_off_and_who_reads_is_not(monkeypatc
 
 @both_parsers
 def test_idle_connections_make_room_where_there_are_too_many(monkeypatch, parser):
-    with server(monkeypatch, parser, patience=600, limit_concurrency=8) as address:
-        idle = [socket.create_connection(address) for _ in range(30)]
+    with server(monkeypatch, parser, patience=600, limit_concurrency=8) as address, ExitStack() as opened:
+        idle = [opened.enter_context(socket.create_connection(address)) for _ in range(30)]
         for _ in range(3):
             assert answers(address)
         assert is_closed(idle[0])
-        for one in idle:
-            one.close()
 
 
 def test_the_most_connections_leave_files_for_the_rest():
