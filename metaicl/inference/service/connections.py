@@ -31,11 +31,12 @@ class Watching(_Connection):  # type: ignore[misc]
         self._head = self._unread = 0  # bytes of a head that is not whole; of answers that the client did not read
         self._in_head = False
         self._watch: Any = self.loop.call_later(PATIENCE, self._look)
-        there = [one for one in self.connections if not one.transport.is_closing()]
-        if len(there) >= (self.limit_concurrency or MOST):
-            idle = [one for one in there if one is not self and not one.is_answering]
+        if len(self.connections) >= (self.limit_concurrency or MOST):
+            idle = [one for one in self.connections if one is not self and not one.is_answering]
             if idle:
-                min(idle, key=lambda one: one._idle_since).transport.abort()
+                oldest = min(idle, key=lambda one: one._idle_since)
+                self.connections.discard(oldest)  # now, for its end may come after the next request
+                oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop to watch."""
