@@ -14,12 +14,13 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.task import Task
 
 MixingKind = Literal["uniform", "proportional", "temperature", "weights"]
-WeightsBy = Literal["task", "family", "suite"]
+WeightsBy = Literal["task", "family", "suite", "type"]
 KINDS: tuple[str, ...] = get_args(MixingKind)
 GROUPS: dict[WeightsBy, Callable[[Task], str]] = {  # the name by which a weight means a task
     "task": lambda task: task.name,
     "family": lambda task: task.family or task.name,
     "suite": lambda task: task.suite,
+    "type": lambda task: task.type,
 }
 
 
@@ -32,10 +33,10 @@ class Mixing:
             a chance proportional to its number n of train examples, "temperature" to n^(1/temperature) (Raffel et al.
             2020, arXiv 1910.10683, section 3.5.2), "weights" to its weight.
         temperature: 1 is proportional; the higher, the more even.
-        weights: the weight of each task, family or suite by its name; the tasks of a family or suite share its weight
-            evenly. What is not named is never drawn.
-        by: what the weights name: "task", "family" (a task without one by its own name) or "suite" (by the name that
-            the suite was opened by).
+        weights: the weight of each task, family, suite or type by its name; the tasks of a family, suite or type share
+            its weight evenly. What is not named is never drawn.
+        by: what the weights name: "task", "family" (a task without one by its own name), "suite" (by the name that
+            the suite was opened by) or "type" (classification, multiple_choice, ...).
 
     Raises:
         UserError: an unknown kind or `by`, a temperature that is not above 0, or weights that are negative, infinite,
@@ -50,7 +51,9 @@ class Mixing:
     def __post_init__(self) -> None:
         if self.by not in GROUPS:
             raise UserError(
-                "mixing weights must be by task, family or suite", found=repr(self.by), expected=" or ".join(GROUPS)
+                "mixing weights must be by task, family, suite or type",
+                found=repr(self.by),
+                expected=" or ".join(GROUPS),
             )
         if self.kind not in KINDS:
             raise UserError("unknown way of mixing tasks", found=repr(self.kind), expected=" or ".join(KINDS))

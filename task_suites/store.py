@@ -11,6 +11,7 @@ Draws from a stored suite are those from the same suite in memory (task_suites/e
 
 from __future__ import annotations
 
+import ctypes
 import json
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from task_suites.task import Illustration, Task, TaskSuite
 
 HEADER, EXAMPLES = "suite.json", "examples.arrow"
 VERSION = 1
+LATER_KEYS = ("evaluation_only",)  # which stores of earlier versions lack
 PARTS = ("train", "test")
 COLUMNS = tuple(field.name for field in fields(Example))
 LISTS = frozenset(field.name for field in fields(Example) if "tuple" in str(field.type))
@@ -151,7 +153,7 @@ def _no_header(path: Path, error: Exception) -> UserError:
 
 
 def _task(store: _Store, number: int, head: Mapping[str, Any]) -> Task:
-    values = {key: head[key] for key in TASK_KEYS}
+    values = {key: head[key] for key in TASK_KEYS if key in head or key not in LATER_KEYS}
     values["labels"] = tuple(values["labels"])
     for name in ("positive", "negative"):
         values[name] = tuple(Illustration(**item) for item in values[name])
@@ -177,16 +179,25 @@ class _Store:
         return _Store, (self.path, self.size, self.batches)
 
     @cached_property
-    def _map(self) -> mmap.mmap:
-        with self.path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    def _map(self) -> Any:
+        """The bytes of the file. The file itself is closed, so that a thousand stores may be open at once."""
+        import pyarrow as pa
+
+        with pa.memory_map(str(self.path)) as file:
+            return file.read_buffer()
+
+    def _give_back(self) -> None:
+        """Give back the memory of what was read; what a draw needs comes again by itself."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            size, start = ctypes.c_size_t(self._map.size), ctypes.c_void_p(self._map.address)
+            ctypes.CDLL(None).madvise(start, size, mmap.MADV_DONTNEED)
 
     @cached_property
     def _reader(self) -> Any:
         import pyarrow as pa
 
         try:
-            reader = pa.ipc.open_file(pa.py_buffer(self._map))
+            reader = pa.ipc.open_file(self._map)
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"not an Arrow file: {' '.join(str(error).split())}", where=self.path) from None
         if reader.schema != _schema() or reader.num_record_batches != self.batches:
@@ -212,8 +223,7 @@ class _Store:
             raise UserError(what, where=self.path, fix="Write the store again.") from None
         if not 0 < len(batch) == size or any(batch.column(name).null_count for name in ("input", "key")):
             raise UserError(f"part {number} is not suite.json's", where=self.path, found=len(batch), expected=str(size))
-        if hasattr(self._map, "madvise"):  # give back what the check mapped; what a draw needs comes again by itself
-            self._map.madvise(mmap.MADV_DONTNEED)
+        self._give_back()
         return batch
 
 

@@ -61,6 +61,7 @@ class Task:
         positive: right answers that the definition shows.
         negative: wrong answers that the definition shows.
         suite: the suite that the task comes from, by the name that it was opened by.
+        evaluation_only: whether its source says that it is a benchmark, which nothing may be meta-trained on.
         whole: the task with all its examples, where some were left out; None where none were.
 
     Raises:
@@ -80,6 +81,7 @@ class Task:
     licence: str = ""
     positive: tuple[Illustration, ...] = ()
     negative: tuple[Illustration, ...] = ()
+    evaluation_only: bool = False
     suite: str = field(default="", compare=False)
     whole: Task | None = field(default=None, repr=False, compare=False)
     _loaded: dict[str, Sequence[Example]] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -141,6 +143,27 @@ class Task:
             load=lambda split: [e for e in self.examples(split) if condition(e)], whole=self.whole or self
         )
 
+    def prepared(self) -> Task | str:
+        """Return the task with all that its source knows only of loaded data, such as labels and revision; itself
+        where there is no more to know. A text says why its source leaves the task out.
+
+        Raises:
+            UserError: the data cannot be loaded.
+        """
+        prepare = getattr(self.load, "prepared", None)
+        return self if prepare is None else prepare(self)  # type: ignore[no-any-return]
+
+    def needed(self) -> Task:
+        """Return the task prepared.
+
+        Raises:
+            UserError: the data cannot be loaded, or its source leaves it out.
+        """
+        made = self.prepared()
+        if isinstance(made, str):
+            raise UserError(f"task {self.name} is left out: {made}")
+        return made
+
     def fingerprint(self) -> str:
         """Return SHA-256 over the content of both splits (answers included), in hexadecimal."""
         return self._fingerprint
@@ -161,7 +184,7 @@ class TaskSuite:
 
     Raises:
         UserError: a split names a task that is not there or the same task twice, a task or a family is on two sides
-            of the split, or a task is kept under another name than its own.
+            of the split, a benchmark is for meta-training, or a task is kept under another name than its own.
     """
 
     name: str
@@ -184,6 +207,11 @@ class TaskSuite:
                 raise UserError(f"suite {self.name}: {split} names a task twice", found=sorted(twice))
             for name in names:
                 task = self[name]
+                if task.evaluation_only and split == "meta_train":
+                    raise UserError(
+                        f"suite {self.name}: {name} is for evaluation only, and is among the meta-training tasks",
+                        fix=f"Put it on another side, or leave it out: --exclude {shlex.quote(name)}",
+                    )
                 for key in {f"task {name}", f"family {task.family}"} if task.family else {f"task {name}"}:
                     if side.setdefault(key, split) != split:
                         raise UserError(
@@ -208,6 +236,29 @@ class TaskSuite:
         changed = {name: new for name, task in self.tasks.items() if (new := change(task)) is not None}
         splits = {split: tuple(n for n in names if n in changed) for split, names in self.splits.items()}
         return replace(self, tasks=changed, splits=splits)
+
+    def prepared(self) -> tuple[TaskSuite, str | None]:
+        """Return the suite with each task prepared (`Task.prepared`), and a sentence on those that were left out.
+
+        Raises:
+            UserError: a task cannot be loaded, or all of them were left out.
+        """
+        left_out: dict[str, list[str]] = {}
+
+        def prepare(task: Task) -> Task | None:
+            made = task.prepared()
+            if isinstance(made, str):
+                left_out.setdefault(made, []).append(task.name)
+            return None if isinstance(made, str) else made
+
+        suite = self.replace_tasks(prepare)
+        if not left_out:
+            return suite, None
+        number = sum(map(len, left_out.values()))
+        shown = "; ".join(f"{', '.join(names[:20])}: {reason}" for reason, names in list(left_out.items())[:20])
+        if not suite.tasks:
+            raise UserError(f"suite {self.name}: no task is left", found=shown[:400])
+        return suite, f"{number} of {len(self.tasks)} tasks were left out. {shown}."
 
     def assert_no_leak(self) -> None:
         """Raise when an example of a meta-validation or meta-test task also occurs in a task used for meta-training.

@@ -30,6 +30,10 @@ class Suites:
             (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
         task: the task to show, or a suite, instead of --suite.
         suite: tasks
+        kind: of the catalogue of tasksource, tasks of these kinds: classification, multiple_choice, tagging.
+        language: of the catalogue of tasksource, tasks in these languages: en, de, mul for several at once.
+        licence: of the catalogue of tasksource, tasks whose licences allow this use: commercial, non-commercial,
+            unspecified; or a licence's name.
         k: demonstrations in the prompt shown.
         seed: of the episode shown.
         format: how the prompt is made: a name (docs/formats.md), then fields such as chat=true.
@@ -51,6 +55,9 @@ class Suites:
     action: str
     task: str = ""
     suite: SuiteConfig = suite_section()
+    kind: list[str] = field(default_factory=list)
+    language: list[str] = field(default_factory=list)
+    licence: list[str] = field(default_factory=list)
     k: Natural = 4
     seed: Whole = 0
     format: PromptFormat = section(PromptFormat, whole=True)
@@ -80,11 +87,21 @@ def run(config: Suites) -> None:
     refuse_idle_of_action(config)
     if config.action == "audit" and config.setting:
         run_audit_of_names(config.setting)
-    config = with_suite_and_task(config)
-    suite, note = config.suite.shorten(config.suite.choose())
-    if note:
+    config = with_filters(with_suite_and_task(config))
+    suite, left_out = with_data(config, config.suite.choose())
+    suite, shortened = config.suite.shorten(suite)
+    for note in filter(None, (left_out, shortened)):
         print(note, file=sys.stderr)
     actions[config.action](config, suite)
+
+
+def with_data(config: Suites, suite: TaskSuite) -> tuple[TaskSuite, str | None]:
+    """Return the suite, those tasks prepared whose examples the action reads, and a sentence on what is left out."""
+    if config.action in ("list", "split"):
+        return suite, None
+    if config.action == "show" and config.task:
+        return suite.replace_tasks(lambda task: task.needed() if task.name == config.task else task), None
+    return suite.prepared()
 
 
 READ_BY = {  # option -> the actions that read it
@@ -122,6 +139,30 @@ def with_suite_and_task(config: Suites) -> Suites:
         found = f"{config.task} and {' '.join(config.suite.names)}"
         raise UserError("suites are named twice", found=found, fix="Name all of them after --suite.")
     return replace(config, task="", suite=replace(config.suite, names=[config.task]))
+
+
+FILTERS = ("kind", "language", "licence")
+
+
+def with_filters(config: Suites) -> Suites:
+    """Return the configuration with the filters of the catalogue as options in the names of its suites.
+
+    Raises:
+        UserError: a filter is given, and no suite has a catalogue.
+    """
+    given = [f"{name}={','.join(values)}" for name in FILTERS if (values := getattr(config, name))]
+    if not given:
+        return config
+    if not any(name.startswith("tasksource:") for name in config.suite.names):
+        found = " ".join(config.suite.names)
+        fix = "Choose tasks of other suites by --forms and --tasks."
+        raise UserError(f"--{given[0].partition('=')[0]} chooses from tasksource: only", found=found, fix=fix)
+    query = "&".join(given)
+    names = [
+        f"{name}{'&' if '?' in name else '?'}{query}" if name.startswith("tasksource:") else name
+        for name in config.suite.names
+    ]
+    return replace(config, suite=replace(config.suite, names=names))
 
 
 def run_list(config: Suites, suite: TaskSuite) -> None:

@@ -57,10 +57,10 @@ class TrainerConfig:
         mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
             "temperature" (to their number ^ (1 / mixing_temperature)) or "weights".
         mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
-        mixing_weights: for mixing "weights", the weight of each task, family or suite by its name; what is not named is
-            never drawn.
-        mixing_weights_by: what the weights name: "task", "family" or "suite". The tasks of a family or suite share its
-            weight evenly.
+        mixing_weights: for mixing "weights", the weight of each task, family, suite or type of task by its name; what
+            is not named is never drawn.
+        mixing_weights_by: what the weights name: "task", "family", "suite" or "type" (classification, ...). The tasks
+            of a family, suite or type share its weight evenly.
         queries: queries of each support set, in one row.
         max_classes: at most this many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
@@ -93,7 +93,7 @@ class TrainerConfig:
     mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
     mixing_temperature: Positive = 2.0
     mixing_weights: dict[str, NonNegative] = field(default_factory=dict)
-    mixing_weights_by: Literal["task", "family", "suite"] = "task"
+    mixing_weights_by: Literal["task", "family", "suite", "type"] = "task"
     queries: Count = 16
     max_classes: Natural = 8
     arbitrary_labels: Share = 0.25

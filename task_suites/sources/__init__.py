@@ -39,6 +39,7 @@ SCHEMES = {  # scheme -> a function of what follows the colon
     "lm-eval": _HERE + "lm_eval_yaml:open_lm_eval",
     "hf": _HERE + "hub:open_hub",
     "table": _HERE + "table:open_table",
+    "tasksource": _HERE + "tasksource:open_tasksource",
 }
 
 
@@ -146,9 +147,10 @@ class SuiteConfig:
         """
         several = len(self.names) > 1
         refuse_idle(self, ["allow"], "split_file or several suites", used=bool(self.split) or several)
-        suite = self.choose()
+        suite, note = self.choose().prepared()
         suite.assert_no_leak()
-        return self.shorten(suite)
+        suite, shortened = self.shorten(suite)
+        return suite, " ".join(filter(None, (note, shortened))) or None
 
     def choose(self) -> TaskSuite:
         """Return the tasks that the names, `tasks`, `exclude`, `split` and `forms` choose, as one suite.

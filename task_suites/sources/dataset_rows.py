@@ -189,16 +189,24 @@ OFFLINE = (
 
 def _resolved(name: str, revision: str, where: object) -> tuple[str, str]:
     """Return (the commit that a branch or tag of a hub data set stands at now, its licence)."""
-    from huggingface_hub import HfApi
-
     try:
-        info = HfApi().dataset_info(name, revision=revision or None, timeout=20)
+        return commit_of(name, revision)
     except Exception as error:  # no network, no such data set, no such revision
         raise UserError(
             f"the data set {name} is not here, and its commit cannot be requested ({_short(error)})",
             where=where,
             fix=OFFLINE,
         ) from None
+
+
+def commit_of(name: str, revision: str) -> tuple[str, str]:
+    """Return (the commit of a branch or tag of a hub data set, of its main branch where that is empty; its licence).
+
+    Raises what the hub's client raises where it cannot say.
+    """
+    from huggingface_hub import HfApi
+
+    info = HfApi().dataset_info(name, revision=revision or None, timeout=20)
     licence = getattr(info.card_data, "license", None)
     return str(info.sha), licence if isinstance(licence, str) else ""
 

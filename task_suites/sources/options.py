@@ -26,17 +26,26 @@ def split_options(rest: str, known: Mapping[str, str]) -> tuple[Path, dict[str, 
     path, mark, query = (rest, "", "") if os.path.exists(rest) else _parted(rest)
     if not path:
         raise UserError("no folder or file is named", found=repr(rest), expected="PATH or PATH?option=value")
+    return Path(path), parse_options(query, known, path) if mark else dict(known)
+
+
+def parse_options(query: str, known: Mapping[str, str], where: object) -> dict[str, str]:
+    """Return every known option with its value, by ``name=value&name=value``.
+
+    Raises:
+        UserError: an option that is not known, given twice, or without ``=``.
+    """
     given: dict[str, str] = {}
-    for item in query.split("&") if mark else ():
+    for item in query.split("&"):
         name, equals, value = item.partition("=")
         if not equals:
-            raise UserError(f"not an option: {item!r}", where=path, expected="name=value, several joined by &")
+            raise UserError(f"not an option: {item!r}", where=where, expected="name=value, several joined by &")
         if name not in known:
-            raise UserError(f"unknown option {name!r}", where=path, fix=nearest(name, known))
+            raise UserError(f"unknown option {name!r}", where=where, fix=nearest(name, known))
         if name in given:
-            raise UserError(f"option {name} is given twice", where=path)
+            raise UserError(f"option {name} is given twice", where=where)
         given[name] = unquote(value)
-    return Path(path), {**known, **given}
+    return {**known, **given}
 
 
 def one_of(options: Mapping[str, str], name: str, values: Collection[str]) -> str:

@@ -215,7 +215,7 @@ def test_weights_of_families_and_suites_are_shared_evenly_by_their_tasks(by, wei
 def test_a_weight_that_names_nothing_is_refused_with_what_it_may_mean(by, name, message):
     with pytest.raises(UserError, match=message):
         Mixing("weights", weights={name: 1}, by=by).check(GROUPED)
-    with pytest.raises(UserError, match="mixing weights must be by task, family or suite; found 'source'"):
+    with pytest.raises(UserError, match="mixing weights must be by task, family, suite or type; found 'source'"):
         Mixing("weights", weights={"a": 1}, by="source")
 
 

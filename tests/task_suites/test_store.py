@@ -239,3 +239,29 @@ def test_damaged_bytes_read_right_or_give_one_clear_error(tmp_path):
             refused += 1
         (tmp_path / "s" / name).write_bytes(whole[name])
     assert 50 < refused < 400
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists the open files of a process")
+def test_an_open_store_keeps_no_file_open(tmp_path):
+    def stored(number: int) -> Task:
+        rows = [Example(f"text {i}", "ab"[i % 2], ("a", "b")) for i in range(4)]
+        task = Task("t", "classification", lambda part: rows, labels=("a", "b"))
+        write_store(TaskSuite("s", {"t": task}, {}), tmp_path / str(number))
+        return open_store(tmp_path / str(number))["t"]
+
+    tasks = [stored(number) for number in range(20)]
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    assert [task.examples("train")[3].text for task in tasks] == ["text 3"] * 20
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 5
+    assert [task.examples("train")[2].text for task in tasks] == ["text 2"] * 20
+
+
+def test_a_store_of_an_earlier_version_has_no_benchmarks_and_a_new_one_keeps_them(tmp_path):
+    rows = [Example("text", "a", ("a", "b"))]
+    task = Task("t", "classification", lambda part: rows, evaluation_only=True)
+    write_store(TaskSuite("s", {"t": task}, {"meta_test": ("t",)}), tmp_path / "new")
+    assert open_store(tmp_path / "new")["t"].evaluation_only
+    header = json.loads((tmp_path / "new" / "suite.json").read_text())
+    del header["tasks"][0]["evaluation_only"]
+    (tmp_path / "new" / "suite.json").write_text(json.dumps(header))
+    assert not open_store(tmp_path / "new")["t"].evaluation_only
