@@ -58,10 +58,10 @@ def served_on_loopback(folder: Path, **options: Any) -> Iterator[str]:
 
 
 @contextmanager
-def process(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(folder: Path, *words: str, database: Path | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process and its address; it is ended at the end."""
     command = [sys.executable, "-m", "metaicl", "serve", "--model", "tiny-random", "--port", "0"]
-    command += ["--database", str(folder / "tasks.sqlite"), *words]
+    command += ["--database", str(database or folder / "tasks.sqlite"), *words]
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     errors = (folder / "log.jsonl").open("a")

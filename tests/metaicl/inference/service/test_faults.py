@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from mutants import mutants
@@ -264,4 +265,4 @@ def test_two_clients_tasks_never_mix(served):
     from hypothesis.stateful import run_state_machine_as_test
 
     machine = type("Served", (Clients,), {"served": served})
-    run_state_machine_as_test(machine, settings=examples(30))
+    run_state_machine_as_test(machine, settings=settings(examples(30), stateful_step_count=8))

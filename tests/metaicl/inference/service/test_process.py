@@ -74,7 +74,7 @@ def test_a_disk_that_is_full_answers_507_and_loses_nothing(tmp_path):
         pytest.skip("a small disk needs root: mount -t tmpfs")
     try:
         large = [{"input": f"{i} " + "x" * 4000, "output": ("fruit", "tool")[i % 2]} for i in range(8)]
-        with process(tmp_path, "--database", str(disk / "tasks.sqlite")) as (_, address):
+        with process(tmp_path, database=disk / "tasks.sqlite") as (_, address):
             kept, status = [], 201
             while status == 201 and len(kept) < 100:
                 answer = httpx.post(
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_answers_507_and_loses_nothing(tmp_path):
             assert httpx.post(f"{address}/tasks/{kept[0]}/demonstrations", json=more, timeout=60).status_code == 507
             subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
             put(address)
-        with process(tmp_path, "--database", str(disk / "tasks.sqlite")) as (_, address):
+        with process(tmp_path, database=disk / "tasks.sqlite") as (_, address):
             found = [httpx.get(f"{address}/tasks/{task}", timeout=60).json() for task in kept]
             assert all(len(one["demonstrations"]) == 8 for one in found)
     finally:
