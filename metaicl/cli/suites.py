@@ -285,12 +285,13 @@ def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
     from metaicl.lm import tiny
-    from metaicl.lm.models import foundation, resolve
+    from metaicl.lm.configuration import foundation
+    from metaicl.lm.models import resolve
 
     if model == tiny.NAME:
         return tiny.tiny_tokenizer()
     try:
-        return AutoTokenizer.from_pretrained(foundation(resolve(model)))
+        return AutoTokenizer.from_pretrained(foundation(resolve(model))[0])
     except (OSError, ValueError) as error:
         raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
 

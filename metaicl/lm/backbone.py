@@ -34,6 +34,7 @@ from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
 from metaicl.lm.models import Kind
 from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
+from metaicl.lm.quantized import keep_derivatives, quantized
 from metaicl.lm.shared_work import SharedWork
 from metaicl.lm.text_encoder import TextEncoder
 from task_suites.core.errors import UserError
@@ -116,11 +117,13 @@ class Backbone(nn.Module):
         device = device_for(config)
         config = settled(config, device)
         keep = torch.float32 if config.weights == "full" or config.dtype == "float32" else torch.bfloat16
-        model, tokenizer = open_model(config.model, keep)
+        bits = quantized(config, device, keep)
+        model, tokenizer = open_model(config.model, keep, config.on_hub(), bits)
+        keep_derivatives(model)
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             kept = choice_cache.entry(config, model, device)
-            backbone = cls(model.to(device), tokenizer, config, kept.read()).to(device)
+            backbone = cls(model if bits else model.to(device), tokenizer, config, kept.read()).to(device)
         kept.write(backbone.choice)
         return backbone
 

@@ -21,6 +21,7 @@ import torch
 from metaicl.lm import machine, tiny
 from metaicl.lm.attention.selection import Attention, Choice, Fallback
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.configuration import commit_of
 from metaicl.lm.models import cache_folder, resolve
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
@@ -62,7 +63,7 @@ class Entry:
 
 def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
     """Return the entry of a freshly loaded model on a device, under a configuration whose precision is settled."""
-    weights = _weights(config.model, model)
+    weights = _weights(config)
     if weights is None:
         return Entry(None, {})
     key = {
@@ -79,14 +80,13 @@ def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
     return Entry(cache_folder().parent / "checks" / f"{digest}.json", key)
 
 
-def _weights(name: str, model: Any) -> Any:
+def _weights(config: BackboneConfig) -> Any:
     """Return what distinguishes the weights of a model from all others, or None where nothing does."""
-    if name == tiny.NAME:  # has no files, and is checked in no time
+    if config.model == tiny.NAME:  # has no files, and is checked in no time
         return None
-    folder = Path(resolve(name))
-    if not folder.is_dir():  # a hub's name: its revision
-        commit = getattr(model.config, "_commit_hash", None)
-        return None if commit is None else [name, commit]
+    folder = Path(source := resolve(config.model))
+    if not folder.is_dir():
+        return [source, commit_of(source, config.on_hub())]
     files = sorted({path for part in PARTS for path in folder.glob(part)})
     return [str(folder.resolve()), [[p.name, p.stat().st_size, p.stat().st_mtime_ns, _header(p)] for p in files]]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from task_suites.core.ranges import Count, Natural, check_ranges
 
+MAIN = "main"  # the hub's name of a model's newest revision
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 ENCODER = "minilm-l6"  # the sentence encoder of methods that need one, where none is named
 
 
@@ -26,6 +30,8 @@ class BackboneConfig:
         target_modules: names of the modules that get adapters, "all-linear", or "query-value" (the attention's two
             projections). Unset: the method's, else "all-linear".
         lora_layers: how many of the uppermost layers get adapters; 0 means all. Unset: the method's, else 0.
+        use_rslora: scale adapters by lora_alpha / sqrt(lora_r) (Kalajdzievski 2023, arXiv 2312.03732).
+        use_dora: learn the length of each weight's columns beside the adapters (Liu et al. 2024, arXiv 2402.09353).
         dtype: "bfloat16" (base weights and matrix products; adapters and loss stay float32), "float32", or "auto": the
             one whose matrix products are measured to be quicker (`metaicl.lm.devices.precision_for`). A checkpoint
             keeps the precision that it was trained in.
@@ -33,6 +39,10 @@ class BackboneConfig:
             right for the model.
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
+        revision: branch, tag or commit of a hub model.
+        trust_remote_code: run the Python code that a hub model brings along.
+        quantization: "4bit" (NF4, as in QLoRA, Dettmers et al. 2023, arXiv 2305.14314) or "8bit" keeps the base weights
+            in fewer bits while adapters learn in float32 (the extra `bitsandbytes`).
     """
 
     model: str = "smollm2-135m"
@@ -43,8 +53,13 @@ class BackboneConfig:
     lora_layers: Natural | None = None
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     attn_implementation: Literal["auto", "tree", "flex", "dense", "plain"] = "auto"
+    use_rslora: bool = False
+    use_dora: bool = False
     gradient_checkpointing: bool = False
     device: str = "auto"
+    revision: str = MAIN
+    trust_remote_code: bool = False
+    quantization: Literal["none", "4bit", "8bit"] = "none"
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -54,7 +69,12 @@ class BackboneConfig:
         r = 16 if self.lora_r is None else self.lora_r
         alpha = 2 * r if self.lora_alpha is None else self.lora_alpha
         targets = "all-linear" if self.target_modules is None else self.target_modules
-        return Adapters(r, alpha, targets, self.lora_layers or 0)
+        return Adapters(r, alpha, targets, self.lora_layers or 0, self.use_rslora, self.use_dora)
+
+    def on_hub(self) -> dict[str, Any]:
+        """Return what `from_pretrained` is told of a hub model beside its name."""
+        told: dict[str, Any] = {} if self.revision == MAIN else {"revision": self.revision}
+        return {**told, "trust_remote_code": True} if self.trust_remote_code else told
 
     def resolved(self) -> BackboneConfig:
         """Return the configuration with a value for each option that is unset."""
@@ -77,3 +97,5 @@ class Adapters:
     alpha: int
     targets: str
     layers: int
+    rslora: bool
+    dora: bool

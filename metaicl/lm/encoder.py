@@ -62,7 +62,7 @@ class Encoder(nn.Module):
         """
         device = device_for(config)
         dtype = torch.bfloat16 if settled(config, device).dtype == "bfloat16" else torch.float32
-        return cls(open_encoder(config.model).to(device=device, dtype=dtype), config)
+        return cls(open_encoder(config.model, config.on_hub()).to(device=device, dtype=dtype), config)
 
     @property
     def device(self) -> torch.device:

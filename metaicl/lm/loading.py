@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,54 +13,63 @@ from torch import nn
 from torch.func import functional_call
 
 from metaicl.lm import tiny
-from metaicl.lm.config import BackboneConfig
-from metaicl.lm.merged import base_of, holds_adapters, merge
-from metaicl.lm.models import KINDS, MODELS, Kind, resolve
+from metaicl.lm.config import NOTHING, BackboneConfig
+from metaicl.lm.merged import base_of, base_on_hub, holds_adapters, merge
+from metaicl.lm.models import KINDS, MODELS, Kind, source_of
 from metaicl.lm.weights import AGAIN, check_loaded, damage_refused, parameters_not_finite, refuse_unless_whole
 from task_suites.core.errors import UserError, nearest
 
 
-def open_model(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
+def open_model(
+    name: str, dtype: torch.dtype, on_hub: Mapping[str, Any] = NOTHING, quantized: Mapping[str, Any] = NOTHING
+) -> tuple[Any, Any]:
     """Return (model, tokenizer) by a name that `metaicl.lm.models` knows, from a folder, or by a hub name.
 
     For a trained method's folder, this is the base model with the method's adapters merged into it.
+
+    Args:
+        on_hub: `BackboneConfig.on_hub`.
+        quantized: what `from_pretrained` is told of weights in fewer bits (metaicl/lm/quantized.py).
 
     Raises:
         UserError: there is no such model, or it is not a causal language model.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    source = source_of(name, on_hub)
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
-    source = resolve(name)
     if holds_adapters(source):
-        model, tokenizer = open_model(base_of(source), torch.float32)
+        model, tokenizer = open_model(base_of(source), torch.float32, base_on_hub(source))
         return merge(model, source).to(dtype), tokenizer
     with _quiet(), _refused(name, "causal"):
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, **on_hub)
         with damage_refused(source, _way_out(name, source)):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+                source, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, **on_hub, **quantized
             )
     model, info = loaded
     check_loaded(model, info, source, _way_out(name, source))
     return model, tokenizer
 
 
-def open_encoder(name: str) -> Any:
+def open_encoder(name: str, on_hub: Mapping[str, Any] = NOTHING) -> Any:
     """Return the `SentenceTransformer` of a registry name, a folder or a hub name: float32, on the CPU.
+
+    Args:
+        on_hub: `BackboneConfig.on_hub`.
 
     Raises:
         UserError: there is no such model, it is not one of sentence-transformers, or its weights are not whole.
     """
     from sentence_transformers import SentenceTransformer
 
+    source = source_of(name, on_hub)
     if name == tiny.ENCODER:
         with _quiet():
             return tiny.tiny_encoder()
-    source = resolve(name)
     with _quiet(), _refused(name, "encoder"), damage_refused(source, _way_out(name, source), RuntimeError, KeyError):
-        model = SentenceTransformer(source, device="cpu")
+        model = SentenceTransformer(source, device="cpu", **on_hub)
     lost, broken = _missing(model[0], Path(source)), parameters_not_finite(model, source)
     refuse_unless_whole(source, _way_out(name, source), missing=lost, not_finite=broken)
     return model.float()
@@ -152,6 +161,8 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         lora_dropout=0.0,
         target_modules=_target_modules(model, config, named=bool(upper)),
         layers_to_transform=upper,
+        use_rslora=given.rslora,
+        use_dora=given.dora,
         task_type="CAUSAL_LM",
     )
     try:

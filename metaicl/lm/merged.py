@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from metaicl.lm.config import BackboneConfig
 from task_suites.core.errors import UserError
 
 CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
@@ -59,6 +60,21 @@ def base_of(folder: str | Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
     return base_place(Path(folder), model, way)
+
+
+def base_on_hub(folder: str | Path) -> dict[str, Any]:
+    """Return what `from_pretrained` is told of the hub model that the adapters in a folder were trained on.
+
+    Raises:
+        UserError: they were trained on weights in fewer bits, so a merge would give another model than the method has.
+    """
+    card = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))["backbone"]
+    if card.get("quantization", "none") != "none":
+        raise UserError(
+            f"the adapters in {folder} were trained on weights in {card['quantization']}, which a merge cannot keep",
+            fix="Name the folder in --methods, so that it runs on such weights.",
+        )
+    return BackboneConfig(**card).on_hub()
 
 
 def merge(model: Any, folder: str | Path) -> Any:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import platformdirs
 
 from metaicl.lm import tiny
-from metaicl.lm.merged import base_of, holds_adapters
+from metaicl.lm.merged import holds_adapters
 from metaicl.lm.released import RELEASED, Released
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import sha256
@@ -142,33 +142,20 @@ def _is_cached(name: str) -> bool:
     return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
-def foundation(source: str) -> str:
-    """Where the configuration and the tokenizer of a model lie: for adapters, with the model that they adapt.
-
-    Args:
-        source: as `resolve` returns it.
-    """
-    while holds_adapters(source):
-        source = resolve(base_of(source))
-    return source
-
-
-def configuration(source: str) -> Any:
-    """Return the transformers configuration of a model.
-
-    Args:
-        source: a folder or a hub name, as `resolve` returns it.
+def source_of(name: str, on_hub: Mapping[str, Any]) -> str:
+    """Return `resolve` of a name, which is a hub's where a revision is given.
 
     Raises:
-        UserError: there is no such model.
+        UserError: as `resolve`; or a revision is given of what is not on a hub.
     """
-    from transformers import AutoConfig
-
-    source = foundation(source)
-    try:
-        return AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}") from None
+    source = name if name in tiny.NAMES else resolve(name)
+    if "revision" in on_hub and (name in tiny.NAMES or Path(source).is_dir()):
+        raise UserError(
+            f"revision is {on_hub['revision']}, but {name} is not a hub model",
+            expected="a hub name (owner/name) as the model",
+            fix="Leave revision out.",
+        )
+    return source
 
 
 def kind_of(name: str) -> Kind:

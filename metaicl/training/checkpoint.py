@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from metaicl.lm import merged
-from metaicl.lm.config import BackboneConfig
+from metaicl.lm.config import MAIN, BackboneConfig
 from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.lm.loading import open_model
 from metaicl.lm.models import lasting_name
@@ -148,7 +148,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
         card = _read_json(path)
         backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
         if backbone.weights == "full":
-            base = str(folder)  # the folder itself is the model
+            base, backbone = str(folder), replace(backbone, revision=MAIN)  # the folder itself is the model
         else:
             base = merged.base_place(folder, backbone.model, card.get("base_from_here"))
         backbone = replace(backbone, model=base)

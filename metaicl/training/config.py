@@ -65,7 +65,8 @@ class TrainerConfig:
         max_classes: at most this many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
         per_class: k counts the demonstrations of each class.
-        optim: the optimiser: "adamw", or "adamw_8bit", whose states take a quarter of the memory (the extra `8bit`).
+        optim: the optimiser: "adamw", or "adamw_8bit", whose states take a quarter of the memory (the extra
+            `bitsandbytes`).
         adam_beta2: AdamW's decay of squared gradients.
         learning_rate: AdamW's peak learning rate.
         lr_scheduler_type: "linear" or "cosine" lower the rate to zero after the warm-up, "constant" keeps it.

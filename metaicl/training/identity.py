@@ -18,6 +18,7 @@ from typing import Any
 
 from metaicl.lm import models, tiny
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.configuration import commit_of
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.text_encoder import ENCODING
 from metaicl.training.config import TrainerConfig, TrainRun
@@ -152,7 +153,7 @@ def model_identity(config: BackboneConfig) -> dict[str, str]:
         return {"sha256": _hash(*(value.numpy().tobytes() for value in weights.values()))}
     source = models.resolve(config.model)
     if not Path(source).is_dir():
-        return {"commit": _commit(source)}
+        return {"commit": commit_of(source, config.on_hub())}
     is_encoder = (Path(source) / models.MODULES).is_file()
     parts = "**/*" if is_encoder else "*"  # an encoder's modules lie in folders of their own
     paths = sorted(path for path in Path(source).glob(parts) if path.is_file())
@@ -170,11 +171,6 @@ def _hash_of_files(files: Sequence[tuple[Path, str, int, int]]) -> str:
             while block := data.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def _commit(name: str) -> str:
-    """Return the commit of a hub model that this machine uses."""
-    return str(models.configuration(name)._commit_hash)
 
 
 def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from metaicl.lm import models, tiny
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.configuration import configuration
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.config import TrainRun
@@ -14,6 +15,7 @@ from task_suites.core.errors import UserError, counted
 from task_suites.core.idle import refuse_idle, refuse_values
 
 ADAPTERS = ("lora_r", "lora_alpha", "target_modules", "lora_layers")
+KINDS_OF_ADAPTERS = ("use_rslora", "use_dora")
 
 
 def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
@@ -34,12 +36,14 @@ def refuse_idle_backbone(given: BackboneConfig, method: type[Method]) -> None:
         return {n: v for n in names if (v := getattr(given, n)) not in (None, getattr(own, n))}
 
     if built.weights != "lora":
-        refuse_values(by_the_user(*ADAPTERS), "a method that learns adapters")
+        adapters = "a method that learns adapters"
+        refuse_values(by_the_user(*ADAPTERS), adapters)
+        refuse_idle(given, KINDS_OF_ADAPTERS, adapters)
     if built.weights == "frozen":
         learned = "a method that learns weights of the model"
         refuse_idle(given, ["gradient_checkpointing"], learned)
         refuse_values(by_the_user("weights"), learned)
-    if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given.model)):
+    if "lora_layers" in by_the_user("lora_layers") and (given.lora_layers or 0) > (layers := layers_of(given)):
         raise UserError(
             f"lora_layers is {given.lora_layers}, but {given.model} has {counted(layers, 'layer')}",
             expected=f"from 0 (all) to {layers}",
@@ -68,12 +72,12 @@ def refuse_idle_training(run: TrainRun) -> None:
         refuse_idle(run.trainer, ["arbitrary_labels"], needs)
 
 
-def layers_of(name: str) -> int:
+def layers_of(config: BackboneConfig) -> int:
     """Return the number of layers of a model.
 
     Raises:
         UserError: there is no such model.
     """
-    if name == tiny.NAME:
+    if config.model == tiny.NAME:
         return int(tiny.tiny_model().config.num_hidden_layers)
-    return int(models.configuration(models.resolve(name)).get_text_config().num_hidden_layers)
+    return int(configuration(models.resolve(config.model), config.on_hub()).get_text_config().num_hidden_layers)

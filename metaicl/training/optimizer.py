@@ -26,7 +26,9 @@ def make_optimizer(learned: Sequence[Tensor], config: TrainerConfig) -> torch.op
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:
-        fix = 'Install it: pip install "metaicl[8bit]", or set optim to adamw, which needs four times the memory.'
+        fix = (
+            'Install it: pip install "metaicl[bitsandbytes]", or set optim to adamw, which needs four times the memory.'
+        )
         raise UserError("optim is adamw_8bit, but bitsandbytes is not installed", fix=fix) from None
     optimizer: torch.optim.Optimizer = AdamW8bit(
         learned, lr=config.learning_rate, betas=betas, weight_decay=config.weight_decay

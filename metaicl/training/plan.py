@@ -19,9 +19,11 @@ from metaicl.lm import tiny
 from metaicl.lm.attention.selection import Choice
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.configuration import configuration, foundation
 from metaicl.lm.devices import least_seconds, with_precision
-from metaicl.lm.models import configuration, foundation, resolve
+from metaicl.lm.models import resolve
 from metaicl.lm.prompt_tree import best_fit
+from metaicl.lm.quantized import BYTES
 from metaicl.methods import method_class
 from metaicl.methods.in_context.icl import InContext
 from metaicl.training.checkpoint import MethodConfig
@@ -121,7 +123,7 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
     per_device = trainer.episodes_per_step // devices
     shares = [sizes[i : i + per_device] for i in range(0, len(sizes), per_device)]
     row = max(sum(share[i] for i in one) for share in shares for one in best_fit(share, trainer.row_tokens))
-    backbone = method.backbone.model
+    backbone: Any = method.backbone.model
     activations, _ = pass_over(backbone, row)
     mean = max(1, round(fmean(sizes)))
     _, flops = pass_over(backbone, mean)  # attention stays within an episode
@@ -134,7 +136,7 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         devices,
         parameters=sum(p.numel() for p in weights),
         learned=learned,
-        weights=sum(p.numel() * (4 if p.requires_grad else wide) for p in weights),
+        weights=weight_bytes(backbone, wide, BYTES.get(config.backbone.quantization, wide)),
         gradients=4 * learned,
         optimizer=8 * learned,
         activations=activations,
@@ -157,6 +159,15 @@ def _check_planned(method: str, episodes: int, devices: int) -> None:
         raise UserError(f"a step of {method} is more than one pass, which is not planned", fix=fix)
 
 
+def weight_bytes(model: Any, wide: int, linear: float) -> int:
+    """Return the bytes of all weights: four for one that learns, `linear` for one of the base model's linear layers,
+    `wide` for another."""
+    head = model.get_output_embeddings()
+    inner = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) and m is not head}
+    sizes = ((p, linear if id(p) in inner else wide) for p in model.parameters())
+    return round(sum(p.numel() * (4 if p.requires_grad else size) for p, size in sizes))
+
+
 def shapes(config: BackboneConfig) -> Backbone:
     """Return the model of a configuration, with what it learns and without data."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -166,8 +177,8 @@ def shapes(config: BackboneConfig) -> Backbone:
     if config.model == tiny.NAME:
         tokenizer, about = tiny.tiny_tokenizer(), tiny.tiny_model().config
     else:
-        source = foundation(resolve(config.model))
-        tokenizer, about = AutoTokenizer.from_pretrained(source), configuration(source)
+        source, on_hub = foundation(resolve(config.model), config.on_hub())
+        tokenizer, about = AutoTokenizer.from_pretrained(source, **on_hub), configuration(source, on_hub)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(about, dtype=dtype)
     plain = replace(config, attn_implementation="plain")

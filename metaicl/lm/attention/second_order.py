@@ -22,10 +22,16 @@ def twice_differentiable(backbone: Backbone) -> Iterator[None]:
     The tree's blocks run as plain products, FlexAttention gives way to a dense mask, and SDPA to its plain mathematics.
 
     Raises:
-        UserError: `attn_implementation` names a fused kernel, or the model takes no dense mask.
+        UserError: `attn_implementation` names a fused kernel, the model takes no dense mask, or its weights are
+            quantized.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
+    if (bits := backbone.config.quantization) != "none":
+        raise UserError(
+            f"second derivatives are requested, and products with weights in {bits} have none",
+            fix="Choose a first-order method (fomaml, reptile), or leave quantization out.",
+        )
     before = backbone.attention
     if before in ("tree", "flex") and backbone.config.attn_implementation == before:
         raise UserError(

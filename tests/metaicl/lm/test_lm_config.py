@@ -15,7 +15,7 @@ given_or_unset = st.none() | st.integers(1, 64)
 
 
 def test_adapters_have_rank_16_on_all_linear_layers_where_nothing_is_given():
-    assert BackboneConfig().adapters() == Adapters(16, 32, "all-linear", 0)
+    assert BackboneConfig().adapters() == Adapters(16, 32, "all-linear", 0, False, False)
 
 
 @given(r=given_or_unset, alpha=given_or_unset)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from backbones import tiny_config
 from families import make
+from peft import LoraConfig, get_peft_model
 
 from metaicl.lm.loading import open_encoder, open_model, with_weights
 from metaicl.lm.tiny import tiny_model
@@ -80,3 +81,19 @@ def test_a_folder_of_another_kind_is_refused_with_the_kind_that_was_looked_for(t
         open_model(str(tmp_path), torch.float32)
     with pytest.raises(UserError, match=r"cannot be opened as [\s\S]*saved by sentence-transformers"):
         open_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"use_rslora": True}, {"use_dora": True}, {"use_rslora": True, "use_dora": True}])
+def test_kinds_of_adapters_are_as_plain_peft_makes_them(options):
+    ids = torch.arange(1, 12)[None]
+    config = tiny_config(lora_r=4, lora_alpha=8, weights="lora", **options)
+    own = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **options)
+    found, expected = with_weights(tiny_model(), config), get_peft_model(tiny_model(), own).eval()
+    assert learning(found) == learning(expected)
+    weights = {name: 0.1 * torch.ones_like(p) for name, p in expected.named_parameters() if p.requires_grad}
+    for model in (found, expected):
+        model.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        difference = found(input_ids=ids).logits - expected(input_ids=ids).logits
+        plain = found(input_ids=ids).logits - tiny_model()(input_ids=ids).logits
+    assert difference.abs().max() < 1e-6 < plain.abs().max()

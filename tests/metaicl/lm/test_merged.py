@@ -12,7 +12,7 @@ from on_toys import TASKS, scores
 from safetensors.torch import load_file, save_file
 
 from metaicl.cli.main import main
-from metaicl.lm import models
+from metaicl.lm import configuration, models
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.methods import method_class
@@ -71,8 +71,8 @@ def test_adapters_over_merged_adapters_are_one_model_and_have_the_base_models_sh
     ids = list(range(1, 12))
     with torch.no_grad():
         assert torch.allclose(merged.plain_logits(ids), both.backbone.plain_logits(ids), atol=1e-4)
-    assert models.foundation(models.resolve(str(tmp_path / "two"))) == base
-    assert models.configuration(str(tmp_path / "two")).num_hidden_layers == tiny_model().config.num_hidden_layers
+    assert configuration.foundation(models.resolve(str(tmp_path / "two"))) == (base, {})
+    assert configuration.configuration(str(tmp_path / "two")).num_hidden_layers == tiny_model().config.num_hidden_layers
 
 
 def test_a_folder_without_its_base_or_with_other_adapters_is_one_clear_error(tmp_path, base):

@@ -75,6 +75,8 @@ OTHER = {
     "dtype": "bfloat16",
     "attn_implementation": "dense",
     "device": "cpu:0",
+    "revision": "v2",
+    "quantization": "8bit",
     "answer": " ->",
     "separator": "\n",
     "choices": "letters",

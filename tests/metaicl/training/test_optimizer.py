@@ -42,7 +42,7 @@ def test_8_bit_adam_is_that_of_bitsandbytes(monkeypatch):
 def test_without_bitsandbytes_the_way_out_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(UserError, match=r"bitsandbytes is not installed.*metaicl\[8bit\].*set optim to adamw"):
+    with pytest.raises(UserError, match=r"bitsandbytes is not installed.*metaicl\[bitsandbytes\].*set optim to adamw"):
         make_optimizer(learned(), TrainerConfig(optim="adamw_8bit"))
 
 
