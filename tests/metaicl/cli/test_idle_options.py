@@ -134,10 +134,10 @@ def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):
 def test_every_option_of_suites_that_one_action_reads_is_an_option():
     from dataclasses import fields
 
-    from metaicl.cli.suites import Suites
+    from metaicl.cli.suites import FILTERS, Suites
 
     assert set(READ_BY) < {f.name for f in fields(Suites)}
-    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite"}
+    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", *FILTERS}
 
 
 def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():
