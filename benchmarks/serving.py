@@ -33,6 +33,7 @@ import httpx
 import numpy as np
 import psutil
 from inference import TOPICS, Plain, plain_loop, texts
+from scipy.special import softmax
 
 from metaicl import FewShotClassifier
 from metaicl.lm import tiny
@@ -176,7 +177,7 @@ def main() -> None:
         return
     found, answers = served(given.model, given.requests)
     classifier = FewShotClassifier(given.model).fit(texts(SHOTS), [TOPICS[i % 4] for i in range(SHOTS)])
-    shares = classifier.predict_proba(list(answers))
+    shares = softmax(classifier.predictor_.scores(list(answers)), axis=1)  # as the service gives them
     own = classifier.classes_[shares.argmax(1)].tolist()
     close = np.sort(shares, 1)[:, -1] - np.sort(shares, 1)[:, -2] < CLOSE
     differs = np.array([a != b for a, b in zip(answers.values(), own, strict=True)])

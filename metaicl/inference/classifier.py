@@ -14,7 +14,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from metaicl.inference.estimator import FewShotEstimator
+from metaicl.inference.reliability import Reliability
 from metaicl.inference.validation import as_labels, as_texts, label_texts
+from metaicl.methods.baselines.auto import AutoChoice
 from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
 
@@ -29,7 +31,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         model: folder of a trained run, or a backbone (registry name, folder, hub name). None is the adapter that ships
             with the package, "smollm2-135m-metaicl"; with a method or an instruction its base model, "smollm2-135m".
         method: for a backbone: a method that needs no meta-training ("finetune", "zero_shot", ...); None is "icl",
-            and on a sentence encoder "prototypes_names".
+            and on a sentence encoder "prototypes_names". "auto" takes one of several by cross-fitting.
         instruction: what to do; it heads the prompts. A method that does not read it is refused.
         random_state: None learns from the demonstrations in the order given. A seed or a `RandomState` shuffles them
             first, which changes their order in a prompt and what else a method derives from it (the part that
@@ -43,6 +45,8 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         classes_: the labels, sorted, in the dtype of `y`.
         predictor_: the method that has learned from the demonstrations.
         demonstrations_: what it was given, in the order given: (texts, labels).
+        reliability_: how far `predict_proba` can be believed; worked out when it is first read.
+        choice_: which method "auto" took and why; None for another method.
     """
 
     def fit(self, X: Iterable[str], y: Any) -> FewShotClassifier:
@@ -95,13 +99,27 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return self.classes_[best]
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
-        """Softmax of the scores over classes `[texts, classes]`, columns as in `classes_`. They are normalised scores,
-        not calibrated probabilities."""
+        """Probabilities `[texts, classes]`, columns as in `classes_`: the softmax of the scores at the temperature that
+        suits the demonstrations best by cross-fitting (metaicl/inference/reliability.py). The first call learns from
+        parts of the demonstrations four times; `reliability_` says how far they can be believed."""
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: Iterable[str]) -> np.ndarray:
         """The logarithm of `predict_proba`."""
-        return log_softmax(self._scores(X), axis=1)
+        scores = self._scores(X)  # an empty list needs no temperature
+        return log_softmax(self.predictor_.reliability.inverse_temperature * scores, axis=1) if len(scores) else scores
+
+    @property
+    def reliability_(self) -> Reliability:
+        """How far `predict_proba` can be believed: its Brier score on the demonstrations, by cross-fitting."""
+        check_is_fitted(self, "predictor_")
+        return self.predictor_.reliability
+
+    @property
+    def choice_(self) -> AutoChoice | None:
+        """Which method `method="auto"` took and why, as text by `str`; None for another method."""
+        check_is_fitted(self, "predictor_")
+        return self.predictor_.choice
 
     def decision_function(self, X: Iterable[str]) -> np.ndarray:
         """Return the method's scores `[texts, classes]`, columns as in `classes_`; of two classes, as everywhere in

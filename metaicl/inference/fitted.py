@@ -9,8 +9,10 @@ import numpy as np
 from scipy.special import log_softmax
 
 from metaicl.inference.opening import LOCK, MethodSource, user_task
+from metaicl.inference.reliability import Reliability, reliability_of
 from metaicl.lm.shared_work import nothing_shared
 from metaicl.methods.base import Method
+from metaicl.methods.baselines.auto import AutoChoice, AutoPredictor
 from metaicl.methods.predictor import Answer, Predictor
 from task_suites.example import Example
 from task_suites.formats.tagging import STOP
@@ -52,6 +54,7 @@ class FittedMethod:
     ):
         self.source, self.support, self.labels, self.instruction = source, tuple(support), labels, instruction
         self._adapted: tuple[Method, Predictor] | None = None
+        self._reliability: Reliability | None = None
         self._adapt(before)
 
     @classmethod
@@ -84,6 +87,22 @@ class FittedMethod:
     def dropped(self) -> int:
         """Demonstrations that the last answers' prompts left out, where the method's options allow it."""
         return self._adapted[1].dropped if self._adapted else 0
+
+    @property
+    def choice(self) -> AutoChoice | None:
+        """Which method `auto` took and why; None for another method."""
+        predictor = self._adapt()[1]
+        return predictor.choice if isinstance(predictor, AutoPredictor) else None
+
+    @property
+    def reliability(self) -> Reliability:
+        """How far probabilities over the labels can be believed. The first time, the method learns from parts of the
+        demonstrations."""
+        with LOCK:
+            if self._reliability is None:
+                with nothing_shared():
+                    self._reliability = reliability_of(self.method, self.task, self.support)
+            return self._reliability
 
     def scores(self, texts: Sequence[str]) -> np.ndarray:
         """Return the method's scores `[texts, labels]` in float64; higher is better."""

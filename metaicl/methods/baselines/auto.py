@@ -65,6 +65,25 @@ class Evidence:
         return f"{self.candidate}: {found}, worse than the best by {self.worse_by:.3f} +- {self.error:.3f}"
 
 
+@dataclass(frozen=True)
+class AutoChoice:
+    """The candidate that was taken. As text it says why.
+
+    Attributes:
+        taken: its name.
+        evidence: what cross-fitting says of each candidate, in the order of preference.
+    """
+
+    taken: str
+    evidence: tuple[Evidence, ...]
+
+    def __str__(self) -> str:
+        if np.isnan(self.evidence[0].log_likelihood):
+            return f"{self.taken} was taken as the first of {len(self.evidence)}: the demonstrations say nothing"
+        rule = "the first that is not worse than the best by more than a standard error"
+        return "\n".join([f"{self.taken} was taken: {rule}", *map(str, self.evidence)])
+
+
 class Auto(Method):
     """The candidate that cross-fitting prefers. See the module's docstring."""
 
@@ -197,6 +216,15 @@ class AutoPredictor(Predictor):
 
     def __init__(self, member: Predictor, chosen: str, evidence: Sequence[Evidence]):
         self.member, self.chosen, self.evidence = member, chosen, tuple(evidence)
+
+    @property
+    def choice(self) -> AutoChoice:
+        """The choice, which says why."""
+        return AutoChoice(self.chosen, self.evidence)
+
+    @property
+    def state_bytes(self) -> int:
+        return self.member.state_bytes
 
     def prepare(self) -> None:
         self.member.prepare()

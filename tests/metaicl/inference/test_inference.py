@@ -36,7 +36,8 @@ def test_the_classifier_answers_with_the_methods_own_scores(method):
     scores = np.stack(predictor.scores([Example(text, None, names) for text in queries]))
     classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
     assert classifier.predict(queries).tolist() == [names[column] for column in scores.argmax(1)]
-    assert np.allclose(classifier.predict_proba(queries), softmax(scores, axis=1), atol=1e-6)
+    factor = classifier.reliability_.inverse_temperature
+    assert np.allclose(classifier.predict_proba(queries), softmax(factor * scores, axis=1), atol=1e-6)
 
 
 def test_the_classifier_works_on_a_trained_run(tmp_path):
@@ -44,7 +45,7 @@ def test_the_classifier_works_on_a_trained_run(tmp_path):
     method, generator = config.build(), torch.Generator().manual_seed(0)
 
     def found() -> np.ndarray:
-        return FewShotClassifier(str(tmp_path / "run")).fit(TEXTS, LABELS).predict_proba(TEXTS)
+        return FewShotClassifier(str(tmp_path / "run")).fit(TEXTS, LABELS).decision_function(TEXTS)
 
     save_method(method, config, tmp_path / "run" / "best")
     untrained = found()
@@ -52,7 +53,7 @@ def test_the_classifier_works_on_a_trained_run(tmp_path):
         for p in method.learned().values():
             p.add_(0.1 * torch.randn(p.shape, generator=generator))
     save_method(method, config, tmp_path / "run" / "best")
-    by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).predict_proba(TEXTS)
+    by_best = FewShotClassifier(str(tmp_path / "run" / "best")).fit(TEXTS, LABELS).decision_function(TEXTS)
     assert np.array_equal(found(), by_best)
     assert np.abs(by_best - untrained).max() > 1e-4  # what was learned is read, not only the base model
 
