@@ -17,18 +17,20 @@ class Export:
         model: a run's folder or a copy of its best weights, or a name of `metaicl models list`.
         output_dir: the new folder.
         dtype: the type of the weights.
+        gguf: write the one file model.gguf instead, for llama.cpp and Ollama; of Llama models only.
     """
 
     model: str
     output_dir: Path
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    gguf: bool = False
 
 
 def run(config: Export) -> None:
     """Write the folder."""
     from metaicl.training.export import export_model
 
-    print(export_model(config.model, config.output_dir, config.dtype))
+    print(export_model(config.model, config.output_dir, config.dtype, config.gguf))
 
 
 COMMAND = Command(Export, run, "metaicl export smollm2-135m-metaicl --output_dir models/metaicl", ("model",))

@@ -131,6 +131,9 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         check_is_fitted(self, "predictor_")
         return self.predictor_.scores(as_texts(X))
 
+    def _reliability_text(self) -> str:
+        return str(self.reliability_)
+
     def _query(self, X: Any) -> Example:
         (text,) = as_texts([X])
         return Example(text, None, self.predictor_.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaicl.inference.explanation import Explanation, explained
 from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.hub import add_model, card, fetch, push
 from metaicl.inference.opening import MethodSource, default_model
 from metaicl.inference.saved import read_saved, write_saved
 from task_suites.core.errors import UserError, UserTypeError
@@ -110,6 +112,39 @@ class FewShotEstimator(BaseEstimator, ABC):
                 fix="Put them back, or fit and save again.",
             )
         return estimator
+
+    def push_to_hub(self, repo: str, private: bool = False, token: str | None = None) -> str:
+        """Upload the estimator to the Hugging Face hub as OWNER/NAME, with a model card, and return its address.
+
+        The demonstrations lie there for everybody who can read the repository. A trained method's folder is uploaded
+        too; a model that has a name is named.
+
+        Raises:
+            UserError: `save`'s, the weights are not safetensors, or the hub cannot be written to.
+        """
+        check_is_fitted(self, "predictor_")
+        kind, fitted = type(self).__name__, self.predictor_
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "estimator"
+            write_saved(folder, kind, self.get_params(), self.demonstrations_, fitted.source, inside=True)
+            add_model(folder, fitted)
+            (folder / "README.md").write_text(card(kind, fitted, repo, self._reliability_text()), encoding="utf-8")
+            return push(folder, repo, private, token)
+
+    def _reliability_text(self) -> str:
+        """Return what is known of how far its probabilities can be believed."""
+        return ""
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Estimator], name: str, revision: str | None = None, token: str | None = None
+    ) -> Estimator:
+        """Return what `push_to_hub` uploaded as OWNER/NAME, or what `save` wrote into a folder.
+
+        Raises:
+            UserError: `load`'s, or the hub cannot be reached.
+        """
+        return cls.load(fetch(name, revision, token))
 
     @abstractmethod
     def fit(self: Estimator, X: Any, y: Any) -> Estimator:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from metaicl.inference.opening import MethodSource
+from metaicl.lm.released import RELEASED
 from task_suites.core.atomic import check_free, new_folder
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
 
 FILE = "few_shot.json"
 FORMAT = 1
+INSIDE = "model"  # the folder of the model inside of an estimator's own, where it was pushed to the hub
 KINDS = "biufUO"  # NumPy's kinds of label: whole numbers and floats, strings
 
 
@@ -37,9 +39,17 @@ class Saved:
 
 
 def write_saved(
-    folder: Path, kind: str, parameters: Mapping[str, Any], demonstrations: tuple[Any, Any], source: MethodSource
+    folder: Path,
+    kind: str,
+    parameters: Mapping[str, Any],
+    demonstrations: tuple[Any, Any],
+    source: MethodSource,
+    inside: bool = False,
 ) -> None:
     """Write an estimator into a new folder.
+
+    Args:
+        inside: whether a model without a name is to be looked for in this folder.
 
     Raises:
         UserError: the folder is not empty, or a parameter is not a plain value.
@@ -47,12 +57,14 @@ def write_saved(
     inputs, answers = demonstrations
     given = {n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in parameters.items()}
     if source.fingerprint:
-        given["model"] = source.model  # its absolute path
+        named = source.model in RELEASED
+        given["model"] = INSIDE if inside and not named else source.model  # its absolute path
     content = {
         "format": FORMAT,
         "estimator": kind,
         "parameters": given,
         "fingerprint": source.fingerprint,
+        "inside": inside and bool(source.fingerprint) and source.model not in RELEASED,
         "dtype": answers.dtype.str if isinstance(answers, np.ndarray) else None,
         "inputs": inputs,
         "answers": answers.tolist() if isinstance(answers, np.ndarray) else answers,
@@ -85,6 +97,9 @@ def read_saved(folder: Path, kind: str) -> Saved:
             if np.dtype(dtype).kind not in KINDS:
                 raise ValueError(f"labels of the type {dtype}")
             answers = np.array(answers, dtype=dtype)
-        return Saved(dict(content["parameters"]), (content["inputs"], answers), str(content["fingerprint"]))
+        parameters = dict(content["parameters"])
+        if content.get("inside") is True:
+            parameters["model"] = str(folder / INSIDE)
+        return Saved(parameters, (content["inputs"], answers), str(content["fingerprint"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a saved estimator: {error}", where=path, fix="Save it again.") from None

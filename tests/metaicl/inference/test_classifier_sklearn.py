@@ -284,7 +284,8 @@ def test_of_two_classes_the_decision_is_the_second_ones_lead():
     two = FewShotClassifier(SOURCE, "knn").fit(TEXTS, TOPICS)
     lead = two.decision_function(QUERIES)
     assert lead.shape == (3,) and (two.classes_[(lead > 0).astype(int)] == two.predict(QUERIES)).all()
-    assert np.allclose(lead, np.diff(two.predict_log_proba(QUERIES))[:, 0])
+    factor = two.reliability_.inverse_temperature
+    assert np.allclose(factor * lead, np.diff(two.predict_log_proba(QUERIES))[:, 0])
     assert FewShotClassifier(SOURCE, "knn").fit(TEXTS, [1, 2, 3] * 2).decision_function(QUERIES).shape == (3, 3)
 
 
