@@ -181,7 +181,8 @@ def _check(path: Path, tensors: list[tuple[str, Tensor]], dtype: str, words: lis
             narrow = tensor.detach().to(wanted if tensor.dim() > 1 else torch.float32).float().numpy()
             stored = dequantize(found[key].data, found[key].tensor_type)
             wrong += [] if np.array_equal(stored, narrow) else [key]
-    if reader.get_field("tokenizer.ggml.tokens").contents() != [token for token, _ in words]:
+    listed = reader.get_field("tokenizer.ggml.tokens")
+    if listed is None or listed.contents() != [token for token, _ in words]:
         wrong.append("the tokens")
     if wrong:
         raise UserError("the GGUF file is not what was written", where=path, found=", ".join(wrong[:5]), fix=PLAIN)
