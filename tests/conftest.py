@@ -12,7 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from backbones import make_frozen, make_learnable
+from backbones import make_encoder, make_frozen, make_learnable
 from checks import remembered, repeated
 from helpers import REALTASKS
 from hypothesis import settings
@@ -30,21 +30,13 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 NUMERICS = {
-    *(
-        "adapted",
-        "attention_plan",
-        "attention_selection",
-        "bayesian_methods",
-        "calibration",
-        "context_tuning",
-        "embedding_methods",
-        "every_method",
-        "families",
-        "flex",
-    ),
-    *("gradient_methods", "inner_loop", "learned_optimisers", "methods", "output_head", "prompt_tree"),
-    *("reference_curves", "scoring", "selection", "test_time_training", "tied", "trainer", "tree"),
-    *("second_order", "lower_layers", "layer_states", "soft_tokens", "prompts"),
+    *("attention_plan", "attention_selection", "families", "flex", "layer_states", "lower_layers", "output_head"),
+    *("prompt_tree", "prompts", "second_order", "soft_tokens", "tied", "tree"),
+    *("encoder_items", "knn", "matching", "protonet", "prototypes", "relation", "ridge", "snail", "embedding"),
+    *("adapted", "gradient_base", "inner_loop", "lstm_meta", "maml", "meta_sgd", "reptile", "tnet"),
+    *("bmaml", "platipus", "context_tuning", "icl", "in_context_metaicl", "items", "prefix_tuning", "selection"),
+    *("test_time_training", "tuned_context", "chance", "experts", "finetune", "setfit_lm", "every_method"),
+    *("learned_optimisers", "methods", "reference_curves", "scoring", "calibration", "trainer"),
 }
 OWN = r"(metaicl|task_suites|eval)(\.|$)"
 
@@ -118,3 +110,9 @@ def frozen():
 def learnable():
     """A fresh tiny backbone with LoRA weights that differ from zero, so that they matter."""
     return make_learnable()
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """A tiny sentence encoder; tests do not change it."""
+    return make_encoder()

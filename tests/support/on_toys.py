@@ -56,6 +56,11 @@ VARIANTS = {
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
 
 
+def built(name: str, backbone: AnyBackbone | None = None, **options: Any) -> Method:
+    """Return a method on a backbone at hand, or on a frozen one of its own, with the default format."""
+    return method_class(name).build(backbone or make_frozen(), PromptFormat(), options)
+
+
 def tried(names: Iterable[str]) -> list[Any]:
     """Return the parameters of a test of every method: those that differ by a part are slow."""
     return [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in names]

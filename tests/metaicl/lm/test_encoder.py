@@ -22,11 +22,6 @@ PUBLISHED = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=6)
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return make_encoder()
-
-
 @examples(20)
 @given(texts=TEXTS)
 def test_a_texts_vector_is_that_of_sentence_transformers_whatever_runs_beside_it(encoder, texts):

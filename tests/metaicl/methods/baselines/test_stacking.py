@@ -7,23 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from backbones import make_frozen
-from on_toys import TASKS, scores
+from on_toys import TASKS, built, scores
 from scipy.special import log_softmax
 
-from metaicl.methods import method_class
-from metaicl.methods.baselines.experts import Scored, centred, cross_fitted, parts_of, standardised
+from metaicl.methods.baselines.experts import Scored, centred, cross_fitted, standardised
 from metaicl.methods.baselines.stacking import StackedPredictor, spreads_of, stacked_weights
-from metaicl.methods.metric.embedding import ABSENT
 from metaicl.methods.predictor import Predictor
 from metaicl.testing import draw
 from task_suites.core.errors import UserError
-from task_suites.formats.prompt_format import PromptFormat
 
 EPISODE = draw(TASKS["options"], k=8, queries=4)
-
-
-def built(name, backbone=None, **options):
-    return method_class(name).build(backbone or make_frozen(), PromptFormat(), options)
 
 
 def seen_by(*experts, options=3, count=200):
@@ -109,45 +102,6 @@ def test_options_may_differ_in_number_and_an_expert_may_say_nothing():
     silent = [Scored([s.scores[0], 0 * s.scores[0]], s.right) for s in seen]
     weights = stacked_weights(silent, spreads_of(silent), 0.5)
     assert weights[0] > 1 and weights[1] == pytest.approx(1.0) and spreads_of(silent)[1] == 1.0
-
-
-# -- cross-fitting -----------------------------------------------------------------------------------------------
-
-
-def test_parts_share_out_each_class_whatever_the_order():
-    parts = parts_of(EPISODE.support, 4)
-    assert sorted(i for part in parts for i in part) == list(range(8)) and [len(part) for part in parts] == [2] * 4
-    assert all(len({EPISODE.support[i].output for i in part}) == 2 for part in parts)
-    turned = EPISODE.support[::-1]
-    contents = {frozenset(turned[i].text for i in part) for part in parts_of(turned, 4)}
-    assert contents == {frozenset(EPISODE.support[i].text for i in part) for part in parts}
-    assert parts_of(EPISODE.support[:1], 4) == [[0]] and parts_of((), 4) == []
-
-
-def test_a_demonstration_is_scored_given_the_other_parts_only():
-    method = built("knn")
-    found = cross_fitted([method], EPISODE.task, EPISODE.support, 4)
-    assert len(found) == 8
-    expected = []
-    for part in parts_of(EPISODE.support, 4):
-        others = tuple(e for i, e in enumerate(EPISODE.support) if i not in part)
-        asked = tuple(EPISODE.support[i] for i in part)
-        expected += [*zip(scores(method, replace(EPISODE, support=others, queries=asked)), asked, strict=True)]
-    for one, (row, example) in zip(found, expected, strict=True):
-        assert np.allclose(one.scores[0], centred(row), atol=1e-6)
-        assert example.options[one.right] == example.output
-
-
-def test_a_demonstration_whose_class_no_other_part_has_says_nothing():
-    fruit, tool = (next(e for e in EPISODE.support if e.output == o) for o in ("fruit", "tool"))
-    assert cross_fitted([built("knn")], EPISODE.task, (fruit, tool), 4) == []
-    more = (fruit, tool, next(e for e in EPISODE.support if e.output == "tool" and e is not tool))
-    assert {one.right for one in cross_fitted([built("knn")], EPISODE.task, more, 4)} == {tool.options.index("tool")}
-
-
-def test_centred_scores_raise_an_absent_option_to_the_lowest():
-    assert np.allclose(centred(np.array([3.0, ABSENT, 0.0])), [2.0, -1.0, -1.0])
-    assert not centred(np.array([ABSENT, ABSENT])).any()
 
 
 # -- the method --------------------------------------------------------------------------------------------------

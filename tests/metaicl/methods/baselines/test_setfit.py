@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from backbones import make_encoder
 from on_toys import TASKS, scores
 
 from metaicl.lm.encoder import Encoder
@@ -21,11 +20,6 @@ from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
 EPISODE = draw(TASKS["options"], k=6)
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return make_encoder()
 
 
 def built(encoder: Encoder, **options: object) -> SetFit:

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.methods import METHODS, method_class, name_of
+from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.options import Options, described, fits, option_types
-from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.core.ranges import Count, Range
-from task_suites.formats.prompt_format import PromptFormat
 
 
 class Parent(MajorityAnswer):
@@ -66,7 +64,7 @@ def test_options_are_those_of_the_class_and_of_its_parents():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"must": 1, "stepz": 2}, r"method test_method_options:Child has no option 'stepz'. Did you mean steps"),
+        ({"must": 1, "stepz": 2}, r"method test_methods_options:Child has no option 'stepz'. Did you mean steps"),
         ({"must": 1, "backbone": 2}, "has no option 'backbone'"),
         ({"must": 1, "hidden": "y"}, "has no option 'hidden'"),
         (
@@ -80,7 +78,7 @@ def test_options_are_those_of_the_class_and_of_its_parents():
         ({"must": 1, "mode": "c"}, "Child.mode must be 'a' or 'b' or 1 or null, but is 'c'"),
         ({"must": 1, "mode": True}, "Child.mode must be 'a' or 'b' or 1 or null, but is True"),
         ({"must": 1, "numbers": 3}, "Child.numbers must be a list, but is 3"),
-        ({"deep": True}, "method test_method_options:Child needs the option 'must'"),
+        ({"deep": True}, "method test_methods_options:Child needs the option 'must'"),
     ],
 )
 def test_a_wrong_option_is_named(options, message):
@@ -112,22 +110,6 @@ class Parentless:
 def test_a_config_whose_options_would_not_be_checked_is_refused_where_the_class_is_made(config):
     with pytest.raises(UserTypeError, match=r"Forgotten.Config must be a frozen dataclass that inherits"):
         type("Forgotten", (MajorityAnswer,), {"Config": config})
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_of_the_registry_says_what_it_is_and_what_each_option_may_be(name):
-    method = method_class(name)
-    assert name_of(method) == name and method.label and method.note
-    for option, kind in option_types(method.Config).items():
-        assert documented(method.Config).get(option), option
-        assert kind is bool or kind not in (int, float, str), f"{option}: any {kind} is allowed"
-    with pytest.raises(UserError, match=f"method {name} has no option 'no_such'"):
-        method.configured({"no_such": 1})
-
-
-def test_no_two_methods_have_one_label():
-    labels = [method_class(name).label for name in METHODS]
-    assert len(set(labels)) == len(METHODS)
 
 
 PROBES = (None, True, False, -1, 0, 1, 2, 0.5, 1e9, "", "tokens", "mean", "last", "cosine", "refuse", "pmi", "all", [])
@@ -163,28 +145,3 @@ def test_a_type_is_described_in_words():
     assert described(Count | None) == "a whole number, at least 1, or null"
     assert described(Literal["a", False]) == "'a' or false"
     assert described(list[int]) == "a list"
-
-
-class Half(Method):
-    """It does not say how it adapts."""
-
-
-def test_a_class_without_a_way_to_adapt_is_refused(frozen):
-    with pytest.raises(UserError, match="test_method_options:Half does not say how to adapt"):
-        Half.build(frozen, PromptFormat())
-
-
-class Broken(Parent):
-    def __init__(self, backbone: Any, form: Any, config: Any):
-        super().__init__(backbone, form, config)
-        None + self.config.steps  # type: ignore[operator]
-
-
-def test_a_type_error_inside_of_a_method_is_raised(frozen):
-    with pytest.raises(TypeError, match="unsupported operand"):
-        Broken.build(frozen, PromptFormat())
-
-
-def test_what_a_class_says_of_itself_is_not_said_of_its_subclasses():
-    assert (Parent.label, Parent.note, Parent.paper) == ("Parent", "", "")
-    assert Parent.weights == MajorityAnswer.weights

@@ -1,4 +1,4 @@
-"""Products of experts against their members."""
+"""What methods made of other methods share: parts of the demonstrations, cross-fitting, standardised scores."""
 
 from __future__ import annotations
 
@@ -6,19 +6,57 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from backbones import make_encoder, make_frozen
+from backbones import make_frozen
 from hypothesis import given
 from hypothesis import strategies as st
-from on_toys import TASKS, scores
+from on_toys import TASKS, built, scores
 
 from metaicl.methods import method_class
-from metaicl.methods.baselines.experts import standardised
+from metaicl.methods.baselines.experts import centred, cross_fitted, parts_of, standardised
 from metaicl.methods.metric.embedding import ABSENT
 from metaicl.testing import draw
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
-EPISODE = draw(TASKS["options"], k=6, queries=4)
+EPISODE = draw(TASKS["options"], k=8, queries=4)
+
+
+def test_parts_share_out_each_class_whatever_the_order():
+    parts = parts_of(EPISODE.support, 4)
+    assert sorted(i for part in parts for i in part) == list(range(8)) and [len(part) for part in parts] == [2] * 4
+    assert all(len({EPISODE.support[i].output for i in part}) == 2 for part in parts)
+    turned = EPISODE.support[::-1]
+    contents = {frozenset(turned[i].text for i in part) for part in parts_of(turned, 4)}
+    assert contents == {frozenset(EPISODE.support[i].text for i in part) for part in parts}
+    assert parts_of(EPISODE.support[:1], 4) == [[0]] and parts_of((), 4) == []
+
+
+def test_a_demonstration_is_scored_given_the_other_parts_only():
+    method = built("knn")
+    found = cross_fitted([method], EPISODE.task, EPISODE.support, 4)
+    assert len(found) == 8
+    expected = []
+    for part in parts_of(EPISODE.support, 4):
+        others = tuple(e for i, e in enumerate(EPISODE.support) if i not in part)
+        asked = tuple(EPISODE.support[i] for i in part)
+        expected += [*zip(scores(method, replace(EPISODE, support=others, queries=asked)), asked, strict=True)]
+    for one, (row, example) in zip(found, expected, strict=True):
+        assert np.allclose(one.scores[0], centred(row), atol=1e-6)
+        assert example.options[one.right] == example.output
+
+
+def test_a_demonstration_whose_class_no_other_part_has_says_nothing():
+    fruit, tool = (next(e for e in EPISODE.support if e.output == o) for o in ("fruit", "tool"))
+    assert cross_fitted([built("knn")], EPISODE.task, (fruit, tool), 4) == []
+    more = (fruit, tool, next(e for e in EPISODE.support if e.output == "tool" and e is not tool))
+    assert {one.right for one in cross_fitted([built("knn")], EPISODE.task, more, 4)} == {tool.options.index("tool")}
+
+
+def test_centred_scores_raise_an_absent_option_to_the_lowest():
+    assert np.allclose(centred(np.array([3.0, ABSENT, 0.0])), [2.0, -1.0, -1.0])
+    assert not centred(np.array([ABSENT, ABSENT])).any()
+
+
 values = st.floats(-50, 50).map(lambda v: round(v, 3))
 
 
@@ -41,42 +79,6 @@ def test_standardised_scores_have_no_place_and_no_scale_and_keep_their_order(raw
 def test_an_option_without_a_demonstration_counts_as_the_lowest_and_one_that_is_known_alone_says_nothing():
     assert standardised(np.array([3.0, ABSENT, 1.0])).tolist() == standardised(np.array([3.0, 1.0, 1.0])).tolist()
     assert not standardised(np.array([ABSENT, -0.2])).any() and not standardised(np.array([ABSENT, ABSENT])).any()
-
-
-def test_a_product_is_the_sum_of_its_experts_standardised_scores_in_any_order():
-    backbone = make_frozen()
-    found = scores(product("icl", "knn", backbone=backbone, knn={"neighbours": 3}), EPISODE)
-    turned = scores(product("knn", "icl", backbone=backbone, knn={"neighbours": 3}), EPISODE)
-    members = [
-        scores(method_class(n).build(backbone, PromptFormat(), o), EPISODE)
-        for n, o in (("icl", {}), ("knn", {"neighbours": 3}))
-    ]
-    expected = sum(np.array([standardised(row) for row in rows]) for rows in members)
-    assert np.allclose(found, expected, atol=1e-6) and np.allclose(found, turned, atol=1e-9)
-
-
-def test_an_expert_may_run_on_a_sentence_encoder_whose_name_is_part_of_what_answers_depend_on():
-    method = product("icl", "prototypes@tiny-encoder")
-    alone = scores(method_class("prototypes").build(make_encoder(), PromptFormat()), EPISODE)
-    rest = scores(method.experts[0], EPISODE)
-    expected = sum(np.array([standardised(row) for row in rows]) for rows in (rest, alone))
-    assert np.allclose(scores(method, EPISODE), expected, atol=1e-5)
-    assert method.other_models({"experts": ["icl", "prototypes@tiny-encoder"]}) == ["tiny-encoder"]
-    with pytest.raises(UserError, match="icl runs on a causal language model, but tiny-encoder is a sentence encoder"):
-        product("icl@tiny-encoder", "knn")
-
-
-def test_an_expert_that_says_nothing_leaves_the_answers_to_the_other():
-    backbone, one_class = make_frozen(), replace(EPISODE, support=EPISODE.support[:1])
-    found = scores(product("icl", "knn", backbone=backbone), one_class)
-    alone = scores(method_class("icl").build(backbone, PromptFormat()), one_class)
-    assert np.allclose(found, [standardised(row) for row in alone], atol=1e-6)
-
-
-def test_a_task_that_one_expert_does_not_serve_is_refused_with_its_reason():
-    assert "options of each example's own" in product("icl", "knn").refusal(TASKS["choice"])
-    assert "serves" in product("icl", "zero_shot").refusal(TASKS["text"])
-    assert product("icl", "zero_shot").refusal(TASKS["choice"]) is None
 
 
 @pytest.mark.parametrize(
