@@ -76,11 +76,6 @@ def test_a_mistake_is_the_error_of_the_command_line(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_a_training_is_no_run(tmp_path):
-    with pytest.raises(UserError, match="not a training"):
-        _ = metaicl.Run(tmp_path).identity
-
-
 def test_a_run_on_a_suite_that_was_loaded_records_how_to_load_it_again(tmp_path, capsys):
     suite = metaicl.load_suite("toys:toy_suite", max_words=9, forms=["options"])
     folder, compared = tmp_path / "mine", tmp_path / "compared"

@@ -4,17 +4,13 @@ something reads it, and the commands' own defaults are taken everywhere."""
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from metaicl.cli.main import main, parse
-from metaicl.cli.suites import READ_BY
-from metaicl.lm.config import BackboneConfig
-from metaicl.methods import METHODS, method_class
 from metaicl.training.config import TrainerConfig
-from metaicl.training.idle_options import refuse_idle_backbone, refuse_idle_training
+from metaicl.training.idle_options import refuse_idle_training
 from metaicl.training.resolved import resolved
 from task_suites.core.errors import UserError
 from task_suites.formats.presets import PRESETS, preset
@@ -74,24 +70,6 @@ def test_the_same_option_is_taken_where_something_reads_it(command, option, need
     assert resolved(resolved(run)) == resolved(run)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if method_class(name).meta_trained])
-def test_the_resolved_configuration_of_a_run_is_taken_again(name):
-    run = resolved(parse([*TRAIN, "--method", name])[1])
-    refuse_idle_training(run)
-    assert resolved(run) == run
-
-
-DEEP = [name for name in METHODS if method_class(name).adapters.get("lora_layers", 0) > 2]
-
-
-@pytest.mark.parametrize("name", DEEP)
-def test_a_methods_own_number_of_layers_is_taken_on_a_small_model_and_one_that_is_given_is_refused(name):
-    method = method_class(name)
-    refuse_idle_backbone(BackboneConfig("tiny-random"), method)
-    with pytest.raises(UserError, match="layers"):
-        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=method.adapters["lora_layers"] + 1), method)
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_format_of_a_name_has_no_field_that_nothing_reads_until_one_is_given(name):
     form = preset(name)
@@ -105,12 +83,6 @@ def test_a_format_of_a_name_has_no_field_that_nothing_reads_until_one_is_given(n
     )
     with pytest.raises(UserError, match=next(iter(idle))):
         replace(form, **idle).check_idle()
-
-
-@pytest.mark.parametrize("layers", range(5))
-def test_layers_up_to_those_of_the_model_are_taken(layers):
-    with pytest.raises(UserError, match="layers") if layers > 2 else nullcontext():
-        refuse_idle_backbone(BackboneConfig("tiny-random", lora_layers=layers), method_class("metaicl"))
 
 
 def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):
@@ -129,15 +101,6 @@ def test_an_instruction_is_read_or_refused(tmp_path, capsys, monkeypatch):
         with pytest.raises(SystemExit):
             answer(*words, "--instruction", "Say it.")
         assert "does not read it: it reads no prompts. Leave it out." in capsys.readouterr().err
-
-
-def test_every_option_of_suites_that_one_action_reads_is_an_option():
-    from dataclasses import fields
-
-    from metaicl.cli.suites import FILTERS, Suites
-
-    assert set(READ_BY) < {f.name for f in fields(Suites)}
-    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", *FILTERS}
 
 
 def test_a_value_that_equals_its_default_is_taken_and_another_is_refused():

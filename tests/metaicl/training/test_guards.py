@@ -119,38 +119,6 @@ def test_a_step_that_is_not_finite_is_not_taken_and_its_episodes_are_written(tmp
     assert [q["input"] for q in written["episodes"][0]["queries"]] == [q.input for q in drawn[0].queries]
 
 
-def memory_for(trainer, most, monkeypatch):
-    """Let the forward pass run out of memory for more than this many episodes."""
-    forward, rows = trainer.method.forward, []
-
-    def bounded(episodes):
-        rows.append(len(episodes))
-        loss, weight = forward(episodes)
-        if len(episodes) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return loss, weight
-
-    monkeypatch.setattr(trainer.method, "forward", bounded)
-    return rows
-
-
-def test_where_memory_runs_out_the_same_step_is_taken_in_more_passes(tmp_path, monkeypatch, caplog):
-    whole, cut = make(tmp_path / "whole", "ict"), make(tmp_path / "cut", "ict")
-    rows = memory_for(cut, 1, monkeypatch)
-    losses = [(whole.take_step()["loss"], cut.take_step()["loss"]) for _ in range(2)]
-    assert all(a == pytest.approx(b, rel=1e-5) for a, b in losses)
-    assert equal(weights(whole), weights(cut), 1e-5)
-    assert rows[0] == 4 and rows[-4:] == [1, 1, 1, 1]  # the second step does not try again
-    assert "out of memory: rows of at most" in caplog.text
-
-
-def test_an_episode_that_finds_no_memory_is_a_clear_error(tmp_path, monkeypatch):
-    trainer = make(tmp_path)
-    memory_for(trainer, 0, monkeypatch)
-    with pytest.raises(UserError, match=r"no memory for .* one episode; found one of \d+ tokens. Lower --k"):
-        trainer.take_step()
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_to_one_process_stops_all(monkeypatch, tmp_path):
     """The flag travels with the sums of a step: another process' number is enough."""

@@ -18,7 +18,6 @@ from backbones import tiny_config
 from toys import toy_suite
 
 from metaicl.training.checkpoint import MethodConfig
-from metaicl.training.checkpoints import checkpoints_in
 from metaicl.training.config import TrainerConfig
 from metaicl.training.trainer import Trained, Trainer
 from task_suites.formats.prompt_format import PromptFormat
@@ -149,15 +148,6 @@ def test_the_count_of_dropped_demonstrations_goes_on(tmp_path):
     again = trainer()
     again._begin(resume=True)
     assert again.method.dropped == 7 and again.step == 1
-
-
-@pytest.mark.parametrize("steps", [(999_999, 1_000_000), (9, 10)])
-def test_the_newest_checkpoint_is_that_of_the_highest_step(tmp_path, steps):
-    method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
-    trainer = Trainer(method_config.build(), method_config, TASKS, CONFIG, tmp_path, progress=False)
-    for trainer.step in steps:
-        trainer.save_checkpoint()
-    assert [p.name for p in checkpoints_in(trainer.run_dir)] == [f"step-{steps[1]:06d}"]
 
 
 def test_a_run_that_begins_again_takes_no_checkpoint_of_before(tmp_path):

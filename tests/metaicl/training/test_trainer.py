@@ -15,7 +15,6 @@ from toys import choice_task
 from training import CONFIG, TASKS, equal, make, weights
 
 from metaicl.training.checkpoint import MethodConfig, load_method, read_card, save_method
-from metaicl.training.config import TrainerConfig
 from metaicl.training.folders import whole_folder
 from metaicl.training.step_episodes import training_episodes
 from metaicl.training.trainer import Trainer
@@ -54,26 +53,6 @@ def test_metaicl_on_empty_support_sets_takes_the_steps_of_multi_task_learning(tm
     monkeypatch.setattr("metaicl.training.trainer.training_episodes", without_support)
     bare, metaicl = trained("metaicl")
     assert bare == losses != shown and equal(multitask, metaicl)
-
-
-def test_episodes_of_a_step_depend_on_seed_and_step_alone_and_visit_every_task():
-    again = training_episodes(TASKS, CONFIG, 2)
-    assert again == training_episodes(TASKS[::-1], CONFIG, 2)
-    assert again != training_episodes(TASKS, replace(CONFIG, seed=1), 2)
-    seen = [e.task.name for step in range(3) for e in training_episodes(TASKS, CONFIG, step)]
-    assert {name: seen.count(name) for name in set(seen)} == {"train0": 4, "train1": 4, "train2": 4}
-
-
-def test_k_is_drawn_between_its_bounds():
-    ks = {len(e.support) for s in range(8) for e in training_episodes(TASKS, replace(CONFIG, k=6, k_min=2), s)}
-    assert min(ks) >= 2 and max(ks) <= 6 and len(ks) > 2
-
-
-def test_rates_warm_up_and_fall():
-    config = TrainerConfig(max_steps=10, warmup_steps=2, learning_rate=1.0)
-    assert [config.rate(s) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
-    assert replace(config, lr_scheduler_type="cosine").rate(6) == pytest.approx(0.5)
-    assert replace(config, lr_scheduler_type="constant").rate(9) == 1.0
 
 
 @pytest.mark.parametrize("name", ["metaicl", "protonet", "fomaml"])
