@@ -36,8 +36,10 @@ def prompt_parts(fitted: FittedMethod, query: Example) -> list[Part]:
     ((shown, _),) = method.selector(task, fitted.support).groups([query])
     left = shown[: len(shown) - fitted.dropped]
     parts = [Part("instruction", segment.text) for segment in form.opening(task)]
+    places = dict(enumerate(fitted.support))
     for example in left:
-        index = fitted.support.index(example)
+        index = next(i for i, other in places.items() if other == example)
+        del places[index]  # an equal demonstration after it is the next one
         for segment in form.demonstration(example):
             parts.append(Part("answer" if segment.scored else "demonstration", segment.text, index))
     return [*(part for part in parts if part.text), Part("query", form.question(query).text)]

@@ -58,6 +58,7 @@ def _listening(config: ServeRun) -> socket.socket:
     try:
         listening.bind((config.host, config.port))
     except OSError as error:
+        listening.close()
         fix = "Give another --port; 0 takes a free one."
         raise UserError(f"{config.host}:{config.port} cannot be used ({error.strerror or error})", fix=fix) from None
     listening.listen(2048)  # who comes before the first answer can be given waits

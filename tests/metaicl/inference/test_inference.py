@@ -75,11 +75,6 @@ def test_fit_refuses_what_cannot_be_learned_from(texts, labels, message):
         FewShotClassifier("tiny-random").fit(texts, labels)
 
 
-def test_a_method_that_needs_training_is_refused_on_a_plain_backbone():
-    with pytest.raises(UserError, match="meta-trained before use"):
-        open_method("tiny-random", "metaicl")
-
-
 def test_repeated_outputs_make_a_classification(tmp_path):
     demos = lines(tmp_path / "d.jsonl", [{"input": t, "output": y} for t, y in zip(TEXTS, LABELS, strict=True)])
     inputs = lines(tmp_path / "i.jsonl", [{"input": "a plum", "id": 7}])

@@ -1,6 +1,6 @@
 """Small inputs that once went wrong without a word, read from the folder of cases where it is there.
 
-What each stands for is tested on inputs made in test_json_files.py, test_predict_files.py and test_label_identity.py,
+What each stands for is tested on inputs made in test_json_files.py, test_inference_files.py and test_label_identity.py,
 so that nothing is left untested where the folder is absent.
 """
 

@@ -1,4 +1,5 @@
-"""Which model answers where none is named: the released adapter for options, its base model for everything else."""
+"""A method is opened by name or folder; where no model is named, the released adapter answers options, its base model
+everything else."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ import pytest
 
 from metaicl import FewShotClassifier
 from metaicl.cli.main import main
-from metaicl.inference.opening import default_model
+from metaicl.inference.opening import default_model, open_method
+from task_suites.core.errors import UserError
 
 BASE, ADAPTER = "smollm2-135m", "smollm2-135m-metaicl"
+TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
+LABELS = ["fruit", "tool"] * 3
 DEMOS = [("Cold soup.", "bad"), ("What a view!", "good"), ("Rude waiters.", "bad"), ("Warm bread.", "good")]
 
 
@@ -46,3 +50,14 @@ def test_predict_without_a_model_answers_as_with_the_adapter(real_model, tmp_pat
     unnamed = capsys.readouterr().out
     main([*words, "--model", ADAPTER])
     assert capsys.readouterr().out == unnamed and '"answer"' in unnamed
+
+
+def test_methods_of_one_model_share_its_weights():
+    one = FewShotClassifier("tiny-random", "icl").fit(TEXTS, LABELS)
+    other = FewShotClassifier("tiny-random", "knn").fit(TEXTS, LABELS)
+    assert one.predictor_.method.backbone is other.predictor_.method.backbone
+
+
+def test_a_method_that_needs_training_is_refused_on_a_plain_backbone():
+    with pytest.raises(UserError, match="meta-trained before use"):
+        open_method("tiny-random", "metaicl")

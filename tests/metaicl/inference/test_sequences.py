@@ -1,0 +1,63 @@
+"""The tagger and the generator."""
+
+from __future__ import annotations
+
+import pytest
+
+from metaicl import FewShotClassifier, FewShotGenerator, FewShotTagger
+from task_suites.core.errors import UserError, UserTypeError
+
+TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
+LABELS = ["fruit", "tool"] * 3
+WORDS, TAGS = [["in", "Rome"], ["to", "Oslo", "now"]], [["O", "B-city"], ["O", "B-city", "O"]]
+
+
+@pytest.mark.parametrize("method", ["icl", "knn", "prototypes"])
+def test_the_tagger_gives_one_tag_a_word_and_explains_them(method):
+    tagger = FewShotTagger("tiny-random", method).fit(WORDS, TAGS)
+    found = tagger.predict([["from", "Bonn", "today"], ["Lyon"]])
+    assert [len(tags) for tags in found] == [3, 1] and {t for tags in found for t in tags} <= {"O", "B-city"}
+    assert 0 <= tagger.score(WORDS, TAGS) <= 1
+    assert len(tagger.explain(["from", "Bonn"]).demonstrations) == 2
+    assert tagger.partial_fit([["by", "Ulm"]], [["O", "B-city"]]).demonstrations_[0] == [*WORDS, ["by", "Ulm"]]
+
+
+def test_the_generator_answers_texts_and_explains_them():
+    generator = FewShotGenerator("tiny-random").fit(["1", "2"], ["one", "two"])
+    (text,) = generator.predict(["3"])
+    found = generator.explain("3")
+    assert found.answer == text and all(one.change is not None for one in found.demonstrations)
+    assert generator.partial_fit(["3"], ["three"]).predictor_.support[-1].output == "three"
+    assert generator.score(["3"], [text or "x"]) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("method", ["majority", "finetune"])
+def test_what_gives_no_probabilities_of_texts_says_so(method):
+    classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
+    assert classifier.explain("a lime").answer in ("fruit", "tool")  # of options it does
+    with pytest.raises(UserError):
+        FewShotGenerator("tiny-random", "majority").fit(["1", "2"], ["one", "two"]).explain("3")
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "message"),
+    [
+        ("in Rome", [["O"]], UserTypeError, "X is not a list of sentences"),
+        (["in Rome"], [["O", "O"]], UserTypeError, r"X\[0\] is not a list of words.*Split it"),
+        ([["in", 3]], [["O", "O"]], UserTypeError, r"X\[0\] holds what is not a word"),
+        ([["in"]], [["O"], ["O"]], UserError, "1 sentence and 2 lists of tags"),
+        ([], [], UserError, "0 sentences and 0 lists of tags"),
+        ([["in", "Rome"]], [["O"]], UserError, r"X\[0\], y\[0\]: "),
+        ([["in"]], [["city"]], UserError, r"X\[0\], y\[0\]: "),
+    ],
+)
+def test_sentences_that_cannot_be_learned_from_are_refused_by_position(X, y, error, message):
+    with pytest.raises(error, match=message):
+        FewShotTagger("tiny-random", "knn").fit(X, y)
+
+
+def test_answers_are_refused_as_answers_and_not_as_texts():
+    with pytest.raises(UserTypeError, match=r"y\[1\] is not a text"):
+        FewShotGenerator("tiny-random").fit(["1", "2"], ["one", 2])
+    with pytest.raises(UserTypeError, match="y is a single string"):
+        FewShotGenerator("tiny-random").fit(["1", "2"], "one")
