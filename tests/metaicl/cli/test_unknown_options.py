@@ -42,12 +42,3 @@ def test_an_unknown_option_is_answered_with_the_one_that_it_means(words, answer,
         main(words.split())
     assert answer in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_section_in_a_file_is_answered_with_its_options(capsys, tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("method: metaicl\ntrainer:\n  lr: 1\n")
-    with pytest.raises(SystemExit):
-        main(["train", "--config", str(path)])
-    answer = "c.yaml:2: unknown key 'trainer'. Write its options without it, a line each: Did you mean learning_rate?"
-    assert answer in capsys.readouterr().err

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import make_folder
+from commands import fails
 
 from metaicl.cli.main import main, parse
 from metaicl.inference.opening import user_task
@@ -19,15 +19,6 @@ from task_suites.formats.presets import PRESETS, preset
 
 TINY = ["--model", "tiny-random", "--device", "cpu", "--no-progress"]
 TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
-
-
-def fails(capsys, *words: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(list(words))
-    assert stop.value.code == 2
-    message = capsys.readouterr().err
-    assert message.startswith("metaicl: ") and "Traceback" not in message and message.count("\n") == 1
-    return message
 
 
 @pytest.mark.parametrize(
@@ -79,68 +70,7 @@ def test_a_model_that_is_not_there_is_named(capsys, tmp_path):
     assert "runs/none" in fails(capsys, "predict", "--model", "runs/none", *files)
 
 
-def test_a_config_with_a_typo_names_file_line_and_nearest_key(capsys, tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("method: metaicl\nmax_steps: 3\nsede: 4\n")
-    assert f"{path}:3: unknown key 'sede'. Did you mean seed" in fails(capsys, "train", "--config", str(path))
-
-
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", ""])
-def test_a_config_that_is_no_mapping_is_refused(capsys, tmp_path, text):
-    path = tmp_path / "c.yaml"
-    path.write_text(text)
-    assert str(path) in fails(capsys, "train", "--config", str(path))
-
-
-def test_flags_go_over_the_config_file(tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("run_name: from_file\nmax_steps: 3\nlearning_rate: 1e-3\n")
-    command, config = parse(["train", "--config", str(path), "--max_steps", "7"])
-    assert (command, config.run_name, config.trainer.max_steps, config.trainer.learning_rate) == (
-        "train",
-        "from_file",
-        7,
-        1e-3,
-    )
-
-
-def test_switches_need_no_value():
-    _, config = parse(["quickstart", "--json", "--full", "--suite", "x"])
-    assert (config.json, config.full, config.suite.names) == (True, True, ["x"])
-    _, config = parse(["evaluate", "--stratified", "--no-progress"])
-    assert (config.protocol.stratified, config.progress) == (True, False)
-    with pytest.raises(UserError, match="unexpected word '3'"):
-        parse(["evaluate", "--stratified", "3"])
-    with pytest.raises(UserError, match="--stratified takes no value, but is given 'true'"):
-        parse(["evaluate", "--stratified=true"])
-
-
-@pytest.mark.parametrize("action", ["list", "show", "audit", "split"])
-def test_a_suite_is_named_by_a_flag_or_behind_the_action(capsys, tmp_path, action):
-    folder = str(make_folder(tmp_path))
-    main(["suites", action, "--suite", folder])
-    by_flag = capsys.readouterr().out
-    main(["suites", action, folder])
-    assert capsys.readouterr().out == by_flag and ("small" in by_flag or "by_family_0" in by_flag)
-
-
-def test_a_task_comes_before_a_suite_of_its_name(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "kitchen_taste").mkdir()
-    main(["suites", "show", "kitchen_taste", "--k", "1"])
-    assert capsys.readouterr().out.startswith("kitchen_taste (classification")
-
-
-def test_a_list_is_several_words_or_one_in_brackets():
-    words = ["--tasks", "mood, or so", "--forms=tags", "--allow", "[a, b]", "--folds", "3"]
-    _, config = parse(["suites", "export", *words])
-    suite = config.suite
-    assert (suite.tasks, suite.forms, suite.allow, config.folds) == (["mood, or so"], ["tags"], ["a", "b"], [3])
-    assert parse(["evaluate", "--methods", "icl", "--k", "4"])[1].methods == ["icl"]
-
-
 def test_debug_shows_the_traceback():
-    from task_suites.core.errors import UserError
 
     with pytest.raises(UserError):
         main(["--debug", "models", "pull", "nothing"])
@@ -159,43 +89,11 @@ def test_suites_and_models_print_what_there_is(capsys):
     assert "Apache-2.0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        (["--format", "letters"], "\nA. "),
-        (["--format", "letters", "answer= =>"], " =>"),
-        (["--format", "instruction"], "Give the dish its colour."),
-        (["--format", "templates", "template=arrow"], "template: arrow (named)"),
-        (["--format", 'templates={"mine": "Eat: {{ input }} ||| {{ answer }}"}'], "Eat: "),
-        (["--format", '{"choices": "listed"}'], "\n- "),
-    ],
-    ids=str,
-)
-def test_a_prompt_is_shown_in_the_format_that_is_named_or_spelt_out(capsys, words, shown):
-    main(["suites", "show", "kitchen_taste", "--k", "1", *words])
-    assert shown in capsys.readouterr().out
-
-
 def test_a_named_format_is_a_value_of_every_command_with_a_format():
     _, run = parse(["evaluate", "--format", "natural-instructions", "positive=1"])
     assert run.format == preset("natural-instructions", positive=1)
     for name in PRESETS:
         assert parse(["train", "--format", name])[1].format == preset(name)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--format", "leters"], "no format 'leters'. Did you mean letters"),
-        (["--format", "choices=leters"], "Did you mean letters"),
-        (["--format", "chanel=true"], "Did you mean channel"),
-        (["--format", "templates", "template=arow"], "Did you mean arrow"),
-        (["--format", "chat", "--model", "no/such/folder"], "no/such/folder"),
-    ],
-    ids=str,
-)
-def test_a_mistake_in_a_format_is_one_clear_line(capsys, words, message):
-    assert message in fails(capsys, "suites", "show", "kitchen_taste", *words)
 
 
 def test_train_then_evaluate_then_predict_and_report(capsys, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+
+import pytest
 
 from metaicl.cli import process
 
@@ -24,3 +27,15 @@ def test_the_first_command_of_a_process_begins_with_its_imports():
         "time.sleep(0.02); process.prepare(); assert before <= process.begun() <= after"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_warning_is_one_line_with_its_kind_and_place():
+    line = process._warning_line("several\n  lines", UserWarning, "/somewhere/deep/module.py", 7)
+    assert line == "metaicl: warning: several lines (UserWarning, module.py:7)\n"
+
+
+@pytest.mark.parametrize(("policy", "turns"), [(None, "10000"), ("PASSIVE", None)])
+def test_waiting_threads_sleep_soon_unless_the_user_said_how_they_wait(monkeypatch, policy, turns):
+    monkeypatch.setattr(os, "environ", {"OMP_WAIT_POLICY": policy} if policy else {})
+    process.prepare()
+    assert os.environ.get("GOMP_SPINCOUNT") == turns
