@@ -15,7 +15,6 @@ from eval import benchmark as benchmark_module
 from eval.benchmark import benchmark_run, query_interval
 from eval.config import BenchmarkRun, Protocol
 from eval.report.benchmark import write_benchmark
-from eval.report.figures import pareto
 from eval.results import Cell, Prediction
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
@@ -191,11 +190,6 @@ def test_hyperparameters_equal_to_the_defaults_change_no_key(run, tmp_path, monk
 def test_an_application_wants_a_held_out_task(run):
     with pytest.raises(UserError, match=r"fruit needs a task of the meta-test split.*train0"):
         benchmark_run(replace(run, applications={"fruit": ["train0"]}), quiet)
-
-
-def test_the_front_holds_what_no_other_beats_in_cost_and_score():
-    points = [(1.0, 10.0), (2.0, 9.0), (3.0, 30.0), (3.0, 20.0), (0.5, 5.0)]
-    assert pareto(points) == [4, 0, 2]
 
 
 def test_intervals_over_queries_cover_the_score_and_narrow_with_more_of_them():

@@ -15,7 +15,7 @@ from scripted import PROTOCOL, scripted
 from sklearn.metrics import brier_score_loss
 from toys import tag_task, toy_task
 
-from eval.calibration import calibration, expected_calibration_error
+from eval.calibration import calibration, expected_calibration_error, reliability
 from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.report.page import write_report
@@ -130,3 +130,14 @@ def test_the_report_shows_the_calibration_of_methods_with_scores(tmp_path):
 def test_a_report_without_scores_leaves_the_calibration_out(tmp_path):
     make_report(tmp_path, predictions=False)
     assert "Are its probabilities" not in write_report(tmp_path).read_text()
+
+
+def test_reliability_bins_add_up_to_all_answers_and_give_the_error():
+    rng = np.random.default_rng(0)
+    confidence, right = rng.uniform(0.2, 1, 500), rng.uniform(size=500) < 0.6
+    bins = reliability(confidence, right)
+    assert sum(b.share for b in bins) == pytest.approx(1)
+    assert sum(b.share * b.accuracy for b in bins) == pytest.approx(right.mean())
+    gap = sum(b.share * abs(b.accuracy - b.confidence) for b in bins)
+    assert expected_calibration_error(confidence, right) == pytest.approx(gap)
+    assert [b.confidence for b in bins] == sorted(b.confidence for b in bins)

@@ -93,31 +93,6 @@ def contenders(*given: str) -> list[Contender]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("given", "names"),
-    [
-        (["/r/a/best", "/r/b/best"], ["a", "b"]),
-        (["/r/a/best", "/s/a/best"], ["r-a", "s-a"]),
-        (["icl", "/r/icl/best"], ["icl", "r-icl"]),
-        (["/r/a/best", "/copied"], ["a", "copied"]),
-        (["/r/x/a/best", "/s/x/a/best", "/s/b/best"], ["r-x-a", "s-x-a", "b"]),
-        (["icl", "majority"], ["icl", "majority"]),
-    ],
-    ids=str,
-)
-def test_each_contender_has_a_name_and_a_label_of_its_own(given, names):
-    found = distinct(contenders(*given))
-    assert [c.name for c in found] == names
-    assert len({c.label for c in found}) == len(found)
-    assert [c.fingerprint for c in found] == given
-
-
-@pytest.mark.parametrize("given", [["icl", "icl"], ["/r/a/best", "/r/b/../a/best"]], ids=str)
-def test_one_method_named_twice_is_refused(given):
-    with pytest.raises(UserError, match="named twice"):
-        distinct(contenders(*given))
-
-
 def test_of_several_trainings_the_first_is_highlighted():
     named = distinct(contenders("icl", "/r/b/best", "/r/a/best"))
     assert [name_meant(x, named) for x in ("metaicl", "a", "/r/a/best", "icl", "none")] == [

@@ -7,7 +7,7 @@ import json
 import pytest
 from backbones import tiny_config
 from helpers import rows, write_task
-from scripted import TOYS, Scripted, scripted
+from scripted import Scripted, scripted
 from toys import toy_task
 
 from eval.benchmark import summary
@@ -178,34 +178,6 @@ def test_an_entry_of_the_benchmark_counts_what_was_answered_and_names_what_was_r
     found = summary(made, "t", 4, [refused, whole])
     assert found.seeds == 1 and found.refused_seeds == {"1": "too long"}
     assert summary(made, "t", 4, [refused]) == RefusedEntry("m", "t", 4, "too long")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"methods": []}, "no method to evaluate"),
-        ({"methods": ["random"], "method_options": {"icl": {}}}, "options for a method that is not evaluated: 'icl'"),
-    ],
-)
-def test_what_is_missing_is_named_before_anything_is_opened(tmp_path, changes, message):
-    with pytest.raises(UserError, match=message):
-        evaluate_run(EvaluateRun("x", str(tmp_path / "x"), TOYS, progress=False, **changes))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"k": []}, "k is empty"),
-        ({"seeds": 0}, "at least 1"),
-        ({"queries": 0}, "at least 1"),
-        ({"k": [4, 4]}, "names a number twice"),
-        ({"curve_seeds": 5}, "curve_seeds must be at most seeds, 3, but is 5"),
-    ],
-)
-def test_a_protocol_that_asks_for_nothing_or_twice_is_refused(changes, message):
-    with pytest.raises(UserError, match=message):
-        Protocol(**changes)
 
 
 def test_a_fixed_demonstration_that_no_example_has_is_an_error_at_the_start(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
+from eval.report.page import write_report
+
 VOID = {"meta", "br", "img", "link", "input", "hr", "wbr"}
 SCRIPT = "<script>alert('x')</script> & \"quotes\" $x$ 世界"
 
@@ -120,3 +122,9 @@ def answers(method, tasks):
     yield head | {"index": 3, "input": "fine", "options": None, "scores": None, "answer": "yes"}
     yield head | {"index": 4, "input": "none \u2028 given", "options": None, "scores": None, "answer": None}
     yield head | {"index": 5, "k": 4, "input": "at another k", "options": None, "scores": None, "answer": "no"}
+
+
+def page_of(folder):
+    """Write the report of a run folder; return its text, and what a reader sees of it."""
+    text = write_report(folder).read_text("utf-8")
+    return text, Page(text)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.quickstart.sizes import FIELDS, SAFETY, SIZES, SLOWDOWN, Asked, Need, fitting
-from eval.quickstart.work import spread_tasks
 
 NAMES = list(reversed(SIZES))  # the largest first
 seconds = st.floats(0.01, 1e5)
@@ -67,13 +66,3 @@ def test_each_size_does_part_of_the_next_and_all_have_the_same_queries():
         assert smaller.queries == larger.queries  # else no cell of one would be a cell of the other
         assert all(getattr(smaller, field) <= getattr(larger, field) for field in (*FIELDS, "curve"))
     assert [len(Asked().cut(size)) for size in ordered] == [5, 5, 3, 3, 0]
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 10))
-def test_the_tasks_of_a_smaller_comparison_are_among_those_of_a_larger_one(total, count, less):
-    tasks = list(range(total))
-    chosen = spread_tasks(tasks, count)
-    assert len(set(chosen)) == len(chosen) == min(count, total) and chosen == sorted(chosen)
-    assert spread_tasks(tasks, 0) == tasks
-    if count <= 10:
-        assert set(spread_tasks(tasks, min(less, count))) <= set(chosen)

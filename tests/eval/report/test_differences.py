@@ -1,11 +1,12 @@
 """The report says which methods differ, in numbers of the statistics, on the page and in Markdown."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from pages import Page, make
 
 from eval.report.differences import found_differences
-from eval.report.figures import critical_difference
 from eval.report.page import write_report
 from eval.report.summary import Row, rows
 from eval.report.texts import markdown
@@ -57,10 +58,3 @@ def test_page_and_markdown_have_the_section(tmp_path):
         assert line[0] in page.text and all(cell.replace("-", "−") in page.text for cell in line[1:])
         assert line[0] in text and f"| {line[3]} | {line[4]} | {line[5]} |" in text
     assert "critical difference" in page.text and "a bar joins methods" in page.text
-
-
-def test_the_diagram_names_each_method_and_draws_each_group():
-    means = {"a": 1.5, "b <i>": 2.0, "c": 2.5}
-    svg = critical_difference(means, [["a", "b <i>"], ["b <i>", "c"]], 1.2, "Ranks")
-    assert all(name in svg for name in ("a 1.5", "b &lt;i&gt; 2.0", "c 2.5", "critical difference 1.20"))
-    assert svg.count("var(--series-0)") == 2

@@ -1,5 +1,7 @@
 """The intervals and tests, against closed forms, enumeration and simulation."""
 
+from __future__ import annotations
+
 import itertools
 import math
 import random
@@ -9,7 +11,7 @@ import pytest
 from scipy import stats
 
 from eval.results import Cell
-from eval.statistics import Interval, gain_interval, generator, mean_interval, task_means, worst_seed
+from eval.statistics import Interval, gain_interval, mean_interval, task_means, worst_seed
 from task_suites.core.errors import UserError
 
 
@@ -188,10 +190,6 @@ def test_worst_seed_is_the_one_with_the_lowest_mean():
     assert (got.worst_seed, got.worst_gain) == (1, pytest.approx(-5.0))
 
 
-def test_seeds_sort_by_size_and_may_be_texts():
-    assert worst_seed(cells({"a": {10: 0.5, 9: 0.5, "x": 0.5}})) == (9, 50.0)
-
-
 def test_task_means_span_the_seeds():
     assert task_means(cells({"a": {0: 0.25, 1: 0.75}})) == {"a": Interval(50.0, 25.0, 75.0)}
 
@@ -226,40 +224,11 @@ def test_common_restricts_both_sides_to_shared_cells():
         gain_interval(a, cells({"other": {0: 0.5}}), common=True)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ([], "no cells; expected at least one"),
-        (
-            cells({"a": {0: 0.5}}) * 2,
-            "task a, seed 0 has several cells; expected the cells of one method at one k. "
-            "Select by method and k first.",
-        ),
-        *(
-            (cells({"a": {0: bad}}), f"task a, seed 0: bad score; found {bad!r}; expected a number in [0, 1]")
-            for bad in (50.0, 1.0001, -0.0001, math.nan, None, "0.5")
-        ),
-    ],
-)
-def test_wrong_cells_are_refused_with_what_was_found_and_what_is_expected(given, message):
-    with pytest.raises(UserError) as error:
-        mean_interval(given)
-    assert str(error.value) == message
-
-
-def test_scores_from_nothing_to_one_are_taken():
-    assert mean_interval(cells({"a": {0: 0, 1: 1.0}})).mean == 50.0
-
-
 def test_a_p_value_of_many_tasks_is_estimated_from_flips_that_the_name_draws():
     a, b = noisy(1, tasks=16), noisy(2, tasks=16)
     values = {name: gain_interval(a, b, name=name).p for name in ("x", "y", "z")}
     assert {name: gain_interval(a, b, name=name).p for name in values} == values
     assert len(set(values.values())) > 1 and max(values.values()) - min(values.values()) < 0.05
-
-
-def test_a_name_seeds_the_same_generator_for_ever():
-    assert generator("bootstrap/mean").integers(1 << 32, size=2).tolist() == [2326212318, 2156938388]
 
 
 def test_interval_prints_with_one_decimal_and_no_negative_zero():

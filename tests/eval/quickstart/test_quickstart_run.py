@@ -15,7 +15,7 @@ import yaml
 from backbones import tiny_config
 
 from eval.config import QuickstartRun
-from eval.quickstart.report import Summary, repeating
+from eval.quickstart.report import Summary
 from eval.quickstart.run import quickstart
 from eval.quickstart.work import FULL, UNTRAINED
 from metaicl.cli.main import parse
@@ -90,27 +90,6 @@ def test_the_configuration_that_is_written_repeats_the_numbers_elsewhere(run, tm
     assert numbers(quickstart(again)) == numbers(first)
     one, other = (tmp_path / p / "q" / "predictions" / "metaicl.jsonl" for p in (".", "elsewhere"))
     assert one.read_text() == other.read_text()
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        [],
-        ["--json", "--minutes", "4"],
-        ["--minutes=4", "--size=tiny", "--k", "4"],
-        ["--max_steps", "9", "--suite", "a b", "--dtype", "bfloat16", "--finetune_cells=7"],
-    ],
-)
-def test_the_command_in_the_report_asks_for_the_size_that_ran(given):
-    run = QuickstartRun(size="medium", max_steps=48, finetune_cells=1, backbone=tiny_config(dtype="float32"))
-    words = repeating(run, ["quickstart", *given])
-    assert repeating(run, given) == repeating(run, [])  # called from elsewhere: the words are not ours
-    import shlex
-
-    _, parsed = parse(shlex.split(words)[1:])
-    assert (parsed.size, parsed.max_steps, parsed.finetune_cells, parsed.minutes) == ("medium", 48, 1, None)
-    assert parsed.backbone.dtype == "float32"
-    assert "--suite" not in given or parsed.suite.names == ["a b"]
 
 
 def test_the_record_names_the_size_and_the_precision_that_ran(run, tmp_path):

@@ -10,54 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from foreign import write
+from papers import LABELS, TINY, asked
 
-from eval.config import ReproduceRun
-from eval.reproduce.data import cut, held_out_tasks, seen_sources, training_suite
-from eval.reproduce.protocol import PAPERS, Published
+from eval.reproduce.data import held_out_tasks, seen_sources
+from eval.reproduce.protocol import Published
 from eval.reproduce.run import reproduce_run
-from eval.reproduce.table import METRICS, Reproduced, auc_roc, markdown, metaicl, row_of
-from eval.results import Prediction
+from eval.reproduce.table import Reproduced
 from metaicl.cli.main import main
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
-from metaicl.training.config import TrainerConfig
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.task import Task
 
-LABELS = ["praise", "complaint"]
-TINY = BackboneConfig("tiny-random", dtype="float32", device="cpu", attn_implementation="plain")
 ROWS = 10
-
-
-def lines(task: str, part: str, n: int, options: list[str] | None = None) -> list[dict]:
-    chosen = LABELS if options is None else options
-    return [{"task": task, "input": f"{task} {part} {i}", "output": chosen[i % 2], "options": chosen} for i in range(n)]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A MetaICL folder: one setting, two meta-training tasks, two targets with two seeds."""
-    files: dict[str, object] = {
-        "config/hr_to_lr.json": {"train": ["race-high", "sky"], "test": ["mood", "race-middle"]},
-        "config/tasks/mood.json": {"task_type": "classification", "options": LABELS},
-        "config/tasks/race-middle.json": {"task_type": "multi-choice", "options": []},
-    }
-    for task in ("race-high", "sky"):
-        files[f"data/{task}/{task}_16384_100_train.jsonl"] = lines(task, "train", 40)
-    for seed in (100, 13):
-        for task in ("mood", "race-middle"):
-            for part, n in (("train", 16), ("test", 5)):
-                said = f"{part} {seed}" if part == "train" else part
-                files[f"data/{task}/{task}_16_{seed}_{part}.jsonl"] = lines(task, said, n)
-    return write(tmp_path_factory.mktemp("metaicl"), files)
-
-
-def asked(data: Path, folder: Path, **changes: object) -> ReproduceRun:
-    small = {"max_steps": 1, "optim": "adamw", "seeds": 2, "progress": False, "backbone": TINY}
-    return ReproduceRun(data=str(data), output_dir=str(folder), **{**small, **changes})  # type: ignore[arg-type]
-
-
 SOME = ["PMI 0-shot", "Channel In-context", "MetaICL"]
 
 
@@ -104,13 +70,6 @@ def test_the_same_command_continues_and_gives_the_same_numbers(ran, data):
     assert (folder / "seed-100" / "cells.jsonl").read_bytes() == cells
 
 
-def test_demonstrations_are_those_of_the_seed_and_queries_those_of_the_first(data):
-    tasks = held_out_tasks(Published.read("metaicl"), asked(data, Path("unused")), tiny_tokenizer())
-    assert tasks[13][0].examples("train")[0].input == "mood train 13 0"
-    assert tasks[13][0].examples("test") == tasks[100][0].examples("test")
-    assert [task.name for task in tasks[100]] == ["mood", "race-middle"]
-
-
 def test_published_weights_answer_instead_of_a_training(data, tmp_path):
     file = tmp_path / "model.pt"
     weights = tiny_model(seed=5).state_dict()
@@ -126,14 +85,6 @@ def test_published_weights_answer_instead_of_a_training(data, tmp_path):
         lambda text: None,
     )
     assert same.by_task == row.by_task  # in-context learning of those weights
-
-
-def test_the_training_is_the_papers():
-    published = Published.read("metaicl")
-    trainer = TrainerConfig(**published.training)
-    assert (trainer.max_steps, trainer.episodes_per_step, trainer.learning_rate) == (30000, 8, 1e-5)
-    assert (trainer.k, trainer.optim, trainer.mixing, trainer.rate(0)) == (16, "adamw_8bit", "proportional", 1e-5)
-    assert list(published.seeds) == [100, 13, 21, 42, 87] and published.model == "gpt2-large"
 
 
 @pytest.mark.slow
@@ -156,18 +107,6 @@ def test_the_protocol_of_in_context_tuning_runs_on_its_own_pickles(tmp_path):
     }
 
 
-@pytest.mark.parametrize("paper", PAPERS)
-def test_every_row_names_a_method_with_its_options_and_has_numbers_of_known_settings(paper):
-    published = Published.read(paper)
-    assert set(published.metrics.values()) <= set(METRICS)
-    for row in published.rows.values():
-        published.prompt_format(row)
-        assert set(row.published) <= set(published.metrics)
-        assert not row.trained or row.answers_as or paper == "ict"
-        for numbers in row.published.values():
-            assert len(numbers) == 1 + (row.demonstrated and paper == "metaicl")
-
-
 def test_the_prompts_are_those_of_the_papers_code(data):
     published = Published.read("metaicl")
     shown, query = Example("in", "praise", tuple(LABELS)), Example("ask", None, tuple(LABELS))
@@ -179,35 +118,6 @@ def test_the_prompts_are_those_of_the_papers_code(data):
         form = published.prompt_format(published.rows[name]).subclassed().of(task)
         assert "".join(segment.text for segment in form.demonstration(shown)) == demonstration
         assert tuple(segment.text for segment in form.branch(query, "complaint")) == branch
-
-
-def test_an_example_is_cut_so_that_it_has_the_papers_tokens():
-    tokenizer = tiny_tokenizer()  # a token a byte
-    example = Example("x" * 300, "praise", tuple(LABELS))
-    short = Example("short", "praise", tuple(LABELS))
-    task = Task("mood", "classification", lambda split: [example, short], labels=tuple(LABELS))
-    first, second = cut(task, tokenizer, 256).examples("train")
-    assert len(first.input) == 256 - 2 - len("\ncomplaint") and second == short
-    assert cut(task, tokenizer, 0) is task
-
-
-def test_scores_are_the_papers():
-    options = ["a", "b"]
-    answers = [Prediction("q", options, [0.9, 0.1], "a", truth) for truth in "aab"]
-    labelled = Task("t", "classification", lambda split: [], labels=("a", "b"))
-    assert metaicl(labelled, answers) == pytest.approx((0.8 + 0) / 2)
-    assert metaicl(Task("t", "multiple_choice", lambda split: []), answers) == pytest.approx(2 / 3)
-    scores = [Prediction("q", options, [0.0, s], "a", t) for s, t in ((0.1, "a"), (0.4, "a"), (0.35, "b"), (0.8, "b"))]
-    assert auc_roc(labelled, scores) == pytest.approx(0.75)  # scikit-learn's own example
-    with pytest.raises(UserError, match="all queries have the same answer"):
-        auc_roc(labelled, scores[:2])
-
-
-def test_means_are_taken_over_seeds_and_then_over_tasks():
-    published = Published.read("metaicl")
-    row = row_of(published.rows["MetaICL"], [43.2, 41.6], {"a": {"1": 10.0, "2": 30.0}, "b": {"1": 50.0, "2": 40.0}})
-    assert (row.mean, row.worst) == (32.5, 25.0)
-    assert "| MetaICL | 43.2/41.6 | 32.5/25.0 | -10.7 | 2 |" in markdown(published, "hr_to_lr", [row], "tiny", [])
 
 
 @pytest.mark.parametrize(
@@ -225,19 +135,6 @@ def test_a_mistake_is_named_before_anything_is_trained(data, tmp_path, changes, 
     with pytest.raises(UserError, match=message):
         reproduce_run(asked(data, tmp_path / "run", **{"rows": ["0-shot"], **changes}), lambda text: None)
     assert not (tmp_path / "run" / "trained").exists()
-
-
-def test_a_train_file_of_another_size_than_k_is_refused(data, tmp_path):
-    folder = write(tmp_path, {"config/hr_to_lr.json": {"train": [], "test": ["mood"]}})
-    for part in ("train", "test"):
-        write(folder, {f"data/mood/mood_16_100_{part}.jsonl": lines("mood", part, 15)})
-    with pytest.raises(UserError, match=r"train file of seed 100 has 15 examples.*k=16"):
-        held_out_tasks(Published.read("metaicl"), asked(folder, Path("unused"), seeds=1), tiny_tokenizer())
-
-
-def test_meta_training_reads_the_settings_training_tasks(data):
-    suite = training_suite(Published.read("metaicl"), asked(data, Path("unused")), tiny_tokenizer())
-    assert [task.name for task in suite.split("meta_train")] == ["race-high", "sky"]
 
 
 def test_the_command_prints_the_table(data, tmp_path, capsys):
