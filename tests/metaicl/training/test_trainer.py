@@ -122,14 +122,6 @@ def test_no_task_to_serve_is_one_clear_error(tmp_path):
         Trainer(config.build(), config, [choice_task()], CONFIG, tmp_path, progress=False)
 
 
-def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch):
-    from accelerate import Accelerator
-
-    monkeypatch.setattr(Accelerator, "num_processes", property(lambda self: 3))
-    with pytest.raises(UserError, match=r"not a multiple of the number of processes.*4 episodes, 3 processes"):
-        make(tmp_path)
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(tmp_path):
     trainer = make(tmp_path)
     with torch.no_grad():
