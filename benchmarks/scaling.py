@@ -27,7 +27,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -192,14 +191,14 @@ def plan_worker(out: Path, model: str, name: str) -> None:
     """Write what a plan says of a training's memory, and what it takes."""
     torch.set_num_threads(1)
     backbone, row_tokens = PLANNED[name]
-    run = training(model, backbone, episodes_per_step=4, row_tokens=row_tokens)
+    run = training(model, backbone, episodes_per_step=2, row_tokens=row_tokens)
     tasks = suite()
-    planned = training_plan(replace(run, trainer=replace(run.trainer, max_steps=4)), tasks, 1, 1.0).memory
-    import_module("peft")  # whatever a training imports is not counted
+    planned = training_plan(replace(run, trainer=replace(run.trainer, max_steps=2)), tasks, 1, 1.0).memory
+    made(training("tiny-random", backbone), out.parent / "first").take_step()  # what is loaded once is not counted
     before = resident("VmRSS")
     trainer = made(run, out.parent / out.stem)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
-    for _ in range(4):
+    for _ in range(2):
         trainer.take_step()
     peak = resident("VmHWM")
     out.write_text(json.dumps({"planned_mib": planned / 2**20, "peak_mib": peak - before}))
@@ -226,9 +225,9 @@ def plans(folder: Path, model: str, names: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=384, help="of the random model")
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=10, help="that are timed")
+    parser.add_argument("--width", type=int, default=256, help="of the random model")
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=6, help="that are timed")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="that are measured")
     parser.add_argument("--quick", action="store_true", help="little of everything")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)

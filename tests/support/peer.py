@@ -19,8 +19,8 @@ from metaicl.training.trainer import Trainer
 torch.set_num_threads(1)
 folder, how = Path(sys.argv[1]), sys.argv[2]
 rank = int(os.environ["RANK"])
-peers.DEAD_SECONDS = 4.0
-trainer = make(folder / "run", config=replace(CONFIG, max_steps=10_000, peer_timeout=4))
+peers.DEAD_SECONDS = 20.0
+trainer = make(folder / "run", config=replace(CONFIG, max_steps=10_000, peer_timeout=30))
 step = Trainer.take_step
 
 
