@@ -164,17 +164,18 @@ def main() -> None:
     parser.add_argument("--suite", default="embedded", help="a suite, or a folder of tasks")
     parser.add_argument("--tasks", type=int, default=1, help="the first held-out tasks")
     parser.add_argument("--few", type=int, default=1, help="queries of each cell that the other side answers")
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--k", type=int, nargs="+", default=[4, 16], help="numbers of demonstrations")
+    parser.add_argument("--kills", type=int, default=10, help="0 leaves this part out")
     parser.add_argument("--rounds", type=int, default=1000, help="simulated comparisons for each coverage")
     parser.add_argument("--quick", action="store_true", help="a tiny model, one task, two kills")
     args = parser.parse_args()
     if args.quick:
         args.model, args.tasks, args.kills, args.rounds = "tiny-random", 1, 2, 60
     with tempfile.TemporaryDirectory() as place:
-        same = resumes(args.kills, Path(place))
+        same = resumes(args.kills, Path(place)) if args.kills else None
         suite, _ = SuiteConfig([args.suite], max_words=40, forms=["options"]).open()
         tasks = suite.split("meta_test")[: args.tasks]
-        config, protocol = BackboneConfig(args.model, dtype="float32"), Protocol([4, 16], 1, 16)
+        config, protocol = BackboneConfig(args.model, dtype="float32"), Protocol(args.k, 1, 16)
         found = compared(tasks, protocol, config, Path(place) / "ours")
     plain = {one.name: one.build() for one in contenders(Backbones(), replace(config, attn_implementation="plain"))}
     named = {task.name: task for task in tasks}
@@ -190,6 +191,7 @@ def main() -> None:
         "coverage_pct": min(coverage),
         "coverage": coverage,
         "max_score_diff": max(differ for _, (_, differ) in cells),
+        "k": args.k,
         "cells": len(cells),
         "seconds": round(found.seconds, 2),
         "plain_seconds": round(plain_seconds, 2),
