@@ -35,7 +35,7 @@ def not_finite_once(folder: str | Path, dtype: str, find: Callable[[], list[str]
     found = find()
     if note is not None and not found:
         try:
-            write_text(note, json.dumps({"finite": str(folder), "dtype": dtype}) + "\\n")
+            write_text(note, json.dumps({"finite": str(folder), "dtype": dtype}) + "\n")
         except UserError as error:  # a cache that cannot be written costs the reading at each start, no more
             log.debug("%s", error)
     return found

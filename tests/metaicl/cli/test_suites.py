@@ -61,7 +61,7 @@ def test_a_mistake_in_a_format_is_one_clear_line(capsys, words, message):
 def test_every_option_of_suites_that_one_action_reads_is_an_option():
     from dataclasses import fields
 
-    from metaicl.cli.suites import Suites
+    from metaicl.cli.suites import FILTERS, Suites
 
     assert set(READ_BY) < {f.name for f in fields(Suites)}
-    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite"}
+    assert {f.name for f in fields(Suites)} - set(READ_BY) == {"action", "task", "suite", *FILTERS}
