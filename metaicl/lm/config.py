@@ -40,7 +40,7 @@ class BackboneConfig:
         gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
         device: "auto" takes a GPU where there is one.
         revision: branch, tag or commit of a hub model.
-        trust_remote_code: run the Python code that a hub model brings along.
+        trust_remote_code: run the Python code that is stored with a hub model.
         quantization: "4bit" (NF4, as in QLoRA, Dettmers et al. 2023, arXiv 2305.14314) or "8bit" keeps the base weights
             in fewer bits while adapters learn in float32 (the extra `bitsandbytes`).
     """
@@ -72,7 +72,7 @@ class BackboneConfig:
         return Adapters(r, alpha, targets, self.lora_layers or 0, self.use_rslora, self.use_dora)
 
     def on_hub(self) -> dict[str, Any]:
-        """Return what `from_pretrained` is told of a hub model beside its name."""
+        """Return the arguments of `from_pretrained` for a hub model, beside its name."""
         told: dict[str, Any] = {} if self.revision == MAIN else {"revision": self.revision}
         return {**told, "trust_remote_code": True} if self.trust_remote_code else told
 

@@ -13,8 +13,8 @@ from task_suites.core.errors import UserError
 
 
 def foundation(source: str, on_hub: Mapping[str, Any] = NOTHING) -> tuple[str, Mapping[str, Any]]:
-    """Return where the configuration and the tokenizer of a model lie, and what `from_pretrained` is told of it: for
-    adapters, of the model that they adapt.
+    """Return the folder or hub name with a model's configuration and tokenizer, and its arguments of `from_pretrained`.
+    For adapters, these are the adapted model's.
 
     Args:
         source: as `resolve` returns it.

@@ -29,7 +29,7 @@ def open_model(
 
     Args:
         on_hub: `BackboneConfig.on_hub`.
-        quantized: what `from_pretrained` is told of weights in fewer bits (metaicl/lm/quantized.py).
+        quantized: arguments of `from_pretrained` for weights in fewer bits (metaicl/lm/quantized.py).
 
     Raises:
         UserError: there is no such model, or it is not a causal language model.

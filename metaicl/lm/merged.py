@@ -63,7 +63,7 @@ def base_of(folder: str | Path) -> str:
 
 
 def base_on_hub(folder: str | Path) -> dict[str, Any]:
-    """Return what `from_pretrained` is told of the hub model that the adapters in a folder were trained on.
+    """Return the arguments of `from_pretrained` for the hub model that the adapters in a folder were trained on.
 
     Raises:
         UserError: they were trained on weights in fewer bits, so a merge would give another model than the method has.

@@ -16,7 +16,7 @@ BYTES = {"4bit": 0.5 + 1 / 64, "8bit": 1.0}
 
 
 def quantized(config: BackboneConfig, device: str, dtype: torch.dtype) -> Mapping[str, Any]:
-    """Return what `from_pretrained` is told of a configuration's quantization: nothing where there is none.
+    """Return the arguments of `from_pretrained` for a configuration's quantization: none where it has none.
 
     Four bits are NF4 with quantised scales (QLoRA, Dettmers et al. 2023, arXiv 2305.14314); eight bits are LLM.int8
     (Dettmers et al. 2022, arXiv 2208.07339).

@@ -9,7 +9,7 @@ import re
 from html import unescape
 
 import pytest
-from pages import make, page_of
+from pages import SCRIPT, make, page_of
 
 from eval.report.page import write_report
 from task_suites.core.errors import UserError
