@@ -36,13 +36,6 @@ def test_losses_and_weights_of_episodes_add_up():
         assert float(both[i]) == pytest.approx(sum(float(each[i]) for each in apart), rel=1e-12)
 
 
-def test_the_loss_of_words_depends_on_the_demonstrations_that_their_class_means_are_of():
-    method = Transfer(double_backbone(), PromptFormat(), Transfer.Config())
-    episode = draw(tag_task(), k=3, queries=2)
-    whole = float(method([episode])[0])
-    fewer = type(episode)(episode.task, episode.support[:1], episode.queries, episode.key)
-    assert float(method([fewer])[0]) != pytest.approx(whole, rel=1e-6)
-
 
 def test_a_new_task_is_learned_as_fine_tuning_learns_it():
     backbone, form, queries = double_backbone(), PromptFormat(), [q.hidden() for q in EPISODE.queries]

@@ -38,10 +38,3 @@ def test_words_have_a_row_each_example_by_example_and_a_text_of_the_same_letters
 def test_each_kind_of_backbone_has_its_own_items(frozen, encoder):
     assert type(item_vectors(frozen, 0.5, True, 0.8)) is ItemVectors
     assert type(item_vectors(encoder, 0.8, False, 0.8)) is EncoderItems
-
-
-def test_tags_are_refused_where_an_encoder_gives_no_states_of_words(encoder, monkeypatch):
-    items = EncoderItems(encoder)
-    assert [items.refusal(task) for task in TASKS.values()] == [None] * len(TASKS)
-    monkeypatch.setattr(type(encoder), "word_refusal", "it has no words", raising=False)
-    assert {name for name, task in TASKS.items() if items.refusal(task)} == {"tags"}
