@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from task_suites.core.ranges import Share, check_ranges
 
@@ -28,9 +28,6 @@ class PredictRun:
         probabilities: also write the softmax of the scores.
         at_least: the least probability of an answer; where the best option has less, the answer is null.
         explain: also write how each demonstration changes the answer's log-probability.
-        engine: where the model runs: in this process, or on a server with /v1/completions ("vllm"), which has to serve
-            the exported model.
-        server: the server's address.
     """
 
     demos: Path
@@ -43,8 +40,6 @@ class PredictRun:
     probabilities: bool = False
     at_least: Share | None = None
     explain: bool = False
-    engine: Literal["local", "vllm"] = "local"
-    server: str = "http://127.0.0.1:8000/v1"
 
     def __post_init__(self) -> None:
         check_ranges(self)

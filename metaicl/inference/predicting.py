@@ -61,12 +61,6 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
 
 
 def _fitted(config: PredictRun, source: MethodSource, questions: Questions) -> FittedMethod:
-    if config.engine == "vllm":
-        from metaicl.inference.remote import Completions, remote_method
-
-        instructed, server = bool(config.instruction), Completions(config.server)
-        method = remote_method(source.model, server, config.method, instructed, config.method_options)
-        return FittedMethod.around(method, questions.support, questions.labels, config.instruction)
     return FittedMethod(source, questions.support, questions.labels, config.instruction)
 
 
