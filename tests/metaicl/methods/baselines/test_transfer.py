@@ -7,7 +7,6 @@ import pytest
 import torch
 from backbones import double_backbone
 from gradients import EPISODE, gradients
-from toys import tag_task
 
 from metaicl.methods import method_class
 from metaicl.methods.baselines.finetune import FineTune
@@ -34,7 +33,6 @@ def test_losses_and_weights_of_episodes_add_up():
     both = method([EPISODE, other])
     for i in range(2):
         assert float(both[i]) == pytest.approx(sum(float(each[i]) for each in apart), rel=1e-12)
-
 
 
 def test_a_new_task_is_learned_as_fine_tuning_learns_it():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from on_toys import TASKS, built
+from on_toys import built
 
 from metaicl.methods.in_context.items import ItemVectors
 from metaicl.methods.metric.encoder_items import EncoderItems, item_vectors
