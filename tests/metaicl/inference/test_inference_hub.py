@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 import yaml
 from backbones import tiny_config

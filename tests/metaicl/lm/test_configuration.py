@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import huggingface_hub.constants  # noqa: F401  (its attributes are set below)
 import pytest
 import torch
 from backbones import tiny_config
