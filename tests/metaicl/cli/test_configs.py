@@ -163,6 +163,11 @@ LAUNCHED = {  # file -> (type, processes)
 }
 
 
+def test_the_launch_file_at_the_top_is_that_of_several_gpus():
+    top, shipped = ROOT / "accelerate_config.yaml", ROOT / "configs" / "accelerate" / "multi_gpu.yaml"
+    assert yaml.safe_load(top.read_text()) == yaml.safe_load(shipped.read_text())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "accelerate").iterdir()), ids=lambda path: path.stem)
 def test_accelerate_reads_the_shipped_launch_files(path):
     from accelerate.commands.config.config_args import load_config_from_file
