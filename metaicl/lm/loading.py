@@ -32,11 +32,14 @@ def open_model(
         quantized: arguments of `from_pretrained` for weights in fewer bits (metaicl/lm/quantized.py).
 
     Raises:
-        UserError: there is no such model, or it is not a causal language model.
+        UserError: there is no such model, it is not a causal language model, or its bits cannot be reduced.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = source_of(name, on_hub)
+    if quantized and (name == tiny.NAME or holds_adapters(source)):
+        fix = "Leave quantization out, or write the model into a plain folder first: metaicl export."
+        raise UserError(f"quantization needs a model's own files of weights, which {name} has not", fix=fix)
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
     if holds_adapters(source):

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from metaicl.lm import quantized
 from metaicl.lm.attention.second_order import twice_differentiable
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.kinds import load_backbone
 from metaicl.lm.loading import open_model
 from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.testing import draw
@@ -90,6 +91,17 @@ def test_a_method_on_fewer_bits_is_saved_and_loaded_with_the_same_scores(folder,
     assert np.allclose(scores(again, episode, ()), expected, atol=1e-5)
     with pytest.raises(UserError, match=f"in {bits}, which a merge cannot keep.*--methods"):
         open_model(str(tmp_path / "best"), torch.float32)
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("model", ["tiny-random", "adapters", "tiny-encoder"])
+def test_a_model_whose_bits_cannot_be_reduced_is_refused(folder, tmp_path, model, bits):
+    if model == "adapters":
+        config = MethodConfig("metaicl", {}, tiny_config(model=folder, weights="lora"), PromptFormat())
+        save_method(config.build(), config, tmp_path / model)
+        model = str(tmp_path / model)
+    with pytest.raises(UserError, match=r"quantization .*Leave quantization out"):
+        load_backbone(tiny_config(model=model, quantization=bits))
 
 
 def test_weights_that_would_have_to_learn_are_refused(folder):
