@@ -75,7 +75,6 @@ WITHOUT_TESTS = {
     "task_suites/formats/segments.py": "a record",
     "metaicl/lm/refused.py": "an exception without a body",
     "metaicl/inference/config.py": "two records",
-    "metaicl/inference/service/memory.py": "what a state holds, which test_engine.py and benchmarks/serving.py measure",
     **{
         f"metaicl/cli/{command}.py": f"a record and one call of what {tested} tests"
         for command, tested in (
