@@ -12,9 +12,8 @@ from typing import Any
 
 import metaicl
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.saved import FILE, INSIDE
+from metaicl.inference.saved import FILE, INSIDE, lies_in_a_folder
 from metaicl.lm.models import MODELS
-from metaicl.lm.released import RELEASED
 from metaicl.training.checkpoint import CARD, trained_folder
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
@@ -74,7 +73,7 @@ def add_model(folder: Path, fitted: FittedMethod) -> None:
         UserError: it holds weights that would have to be unpickled, or it needs a base model that has no name.
     """
     source = fitted.source
-    if not source.fingerprint or source.model in RELEASED:
+    if not lies_in_a_folder(source):
         return
     trained = trained_folder(source.model) or Path(source.model)
     files = [path for path in sorted(trained.iterdir()) if path.is_file()]

@@ -38,6 +38,11 @@ class Saved:
     fingerprint: str
 
 
+def lies_in_a_folder(source: MethodSource) -> bool:
+    """Return whether a model has no name by which it would be found elsewhere."""
+    return bool(source.fingerprint) and source.model not in RELEASED
+
+
 def write_saved(
     folder: Path,
     kind: str,
@@ -56,15 +61,15 @@ def write_saved(
     """
     inputs, answers = demonstrations
     given = {n: os.fspath(v) if isinstance(v, os.PathLike) else v for n, v in parameters.items()}
+    inside = inside and lies_in_a_folder(source)
     if source.fingerprint:
-        named = source.model in RELEASED
-        given["model"] = INSIDE if inside and not named else source.model  # its absolute path
+        given["model"] = INSIDE if inside else source.model  # its absolute path
     content = {
         "format": FORMAT,
         "estimator": kind,
         "parameters": given,
         "fingerprint": source.fingerprint,
-        "inside": inside and bool(source.fingerprint) and source.model not in RELEASED,
+        "inside": inside,
         "dtype": answers.dtype.str if isinstance(answers, np.ndarray) else None,
         "inputs": inputs,
         "answers": answers.tolist() if isinstance(answers, np.ndarray) else answers,

@@ -21,13 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import platformdirs
-
 from metaicl.lm import tiny
 from metaicl.lm.merged import holds_adapters
 from metaicl.lm.released import RELEASED, Released
 from task_suites.core.errors import UserError, nearest
-from task_suites.core.files import sha256
+from task_suites.core.files import sha256, user_cache
 
 Kind = Literal["causal", "encoder"]
 KINDS: dict[Kind, str] = {"causal": "a causal language model", "encoder": "a sentence encoder"}
@@ -84,8 +82,8 @@ MODELS = {
 
 
 def cache_folder() -> Path:
-    """Where pulled models lie: METAICL_CACHE, else the user's cache folder."""
-    return Path(os.environ.get("METAICL_CACHE") or platformdirs.user_cache_dir("metaicl")) / "models"
+    """Where pulled models lie."""
+    return user_cache() / "models"
 
 
 def local_folder(name: str) -> Path | None:

@@ -20,6 +20,13 @@ STANDARD_INPUT = Path("-")  # as a path, what comes in by the pipe
 MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory
 
 
+def user_cache() -> Path:
+    """Return where what was fetched or measured is kept: METAICL_CACHE, else the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("METAICL_CACHE") or platformdirs.user_cache_dir("metaicl"))
+
+
 def inside(folder: Path, name: str | Path) -> Path:
     """Return `folder / name`, which need not exist.
 

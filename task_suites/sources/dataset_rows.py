@@ -148,7 +148,7 @@ class HubRows:
             except StopIteration:
                 return
             except Exception as error:  # the network, a broken file, a decoder
-                raise UserError(f"cannot be read ({_short(error)})", where=self.where) from None
+                raise UserError(f"cannot be read ({in_short(error)})", where=self.where) from None
             yield f"{self.where}: row {index}", row
 
     def class_names(self, column: str) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _hub(keys: Mapping[str, Any], where: object) -> Found:
     try:
         data = datasets.load_dataset(name, config, revision=commit, streaming="streaming" in keys)
     except Exception as error:  # whatever the network, the hub and its files make of it
-        raise UserError(f"the data set {name} cannot be loaded ({_short(error)})", where=where, fix=OFFLINE) from None
+        raise UserError(f"the data set {name} cannot be loaded ({in_short(error)})", where=where, fix=OFFLINE) from None
     parts: dict[str, Rows] = {}
     prints = []
     for part, split in _chosen(keys, list(data), where).items():
@@ -193,7 +193,7 @@ def _resolved(name: str, revision: str, where: object) -> tuple[str, str]:
         return commit_of(name, revision)
     except Exception as error:  # no network, no such data set, no such revision
         raise UserError(
-            f"the data set {name} is not here, and its commit cannot be requested ({_short(error)})",
+            f"the data set {name} is not here, and its commit cannot be requested ({in_short(error)})",
             where=where,
             fix=OFFLINE,
         ) from None
@@ -211,5 +211,6 @@ def commit_of(name: str, revision: str) -> tuple[str, str]:
     return str(info.sha), licence if isinstance(licence, str) else ""
 
 
-def _short(error: Exception) -> str:
+def in_short(error: Exception) -> str:
+    """Return what an error of another library says, in a line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

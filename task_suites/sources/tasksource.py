@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from task_suites.core.errors import UserError, nearest
+from task_suites.core.files import user_cache
 from task_suites.example import Example
 from task_suites.parts import StoredExamples
-from task_suites.sources.dataset_rows import commit_of
+from task_suites.sources.dataset_rows import commit_of, in_short
 from task_suites.sources.layouts import divided, make_suite
 from task_suites.sources.options import number, one_of, parse_options
 from task_suites.sources.tasksource_catalogue import FILES, Entry, catalogue, matching
@@ -96,7 +96,6 @@ def _side(family: str, shares: tuple[float, float, float]) -> str:
 
 
 def _task(entry: Entry, limits: Limits, skip: bool) -> Task:
-    config = f" ({entry.config})" if entry.config else ""
     source = entry.family if entry.data_set in FILES else entry.data_set
     return Task(
         entry.name,
@@ -106,7 +105,7 @@ def _task(entry: Entry, limits: Limits, skip: bool) -> Task:
         metric={"classification": "macro_f1", "tagging": "span_f1"}.get(entry.type, "accuracy"),  # type: ignore[arg-type]
         family=entry.family,
         description=f"{entry.language}, {entry.use}: {entry.licence}, {source}",
-        source=source + config,
+        source=_of_config(entry, source),
         licence=entry.licence,
         evaluation_only=entry.evaluation_only,
     )
@@ -188,10 +187,8 @@ class HubTask:
 
 
 def cache_folder() -> Path:
-    """Return where loaded tasks lie: METAICL_CACHE, else the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("METAICL_CACHE") or platformdirs.user_cache_dir("metaicl")) / "tasksource"
+    """Return where loaded tasks lie."""
+    return user_cache() / "tasksource"
 
 
 # --- loading ----------------------------------------------------------------------------------------------------------
@@ -215,8 +212,11 @@ def load_task(entry: Entry, limits: Limits) -> Task:
     stated = (
         ", ".join(f"{repository}@{commit}" for repository, commit in commits.items()) or f"{entry.family}, no commit"
     )
-    config = f" ({entry.config})" if entry.config else ""
-    return replace(task, load=lambda part: examples[part], labels=labels, source=stated + config)
+    return replace(task, load=lambda part: examples[part], labels=labels, source=_of_config(entry, stated))
+
+
+def _of_config(entry: Entry, source: str) -> str:
+    return f"{source} ({entry.config})" if entry.config else source
 
 
 def _download(entry: Entry) -> tuple[Any, dict[str, str]]:
@@ -251,9 +251,9 @@ def _commit(repository: str, ref: str, entry: Entry) -> str:
 
 
 def _unreachable(entry: Entry, repository: str, error: Exception) -> UserError:
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    said = in_short(error)
     return UserError(
-        f"{entry.name} needs the data set {repository} of the Hugging Face hub, which cannot be loaded ({what})",
+        f"{entry.name} needs the data set {repository} of the Hugging Face hub, which cannot be loaded ({said})",
         fix="Load it once with a network, or leave it out: --exclude, or the option missing=skip.",
     )
 
@@ -277,9 +277,8 @@ def _standardised(entry: Entry, data: Any, limits: Limits) -> dict[str, Any]:
     try:
         made = annotation(data, _sampled(limits.rows), _sampled(limits.test_rows), seed=0, **own)
     except Exception as error:  # other columns or labels than those that were annotated
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         raise UserError(
-            f"the annotation of {entry.name} does not fit its data ({what})",
+            f"the annotation of {entry.name} does not fit its data ({in_short(error)})",
             fix="Leave the task out: --exclude, or the option missing=skip.",
         ) from None
     test = next((made[part] for part in ("test", "validation") if part in made and len(made[part])), None)
