@@ -41,7 +41,7 @@ from task_suites.core.flat import flat
 from task_suites.core.idle import refuse_idle
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record, data_record
-from task_suites.task import TaskSuite
+from task_suites.task import Task, TaskSuite
 
 
 def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: bool) -> None:
@@ -129,10 +129,7 @@ def evaluate_run(
     tasks = suite.split(run.split)
     data = data_record(tasks)
     check_data(run.folder, data)
-    contenders = _contenders(run)
-    unknown = _check_provenance(run, contenders, data)
-    if run.pool_runs:
-        several_trainings(contenders)  # it is missed now rather than after the comparison
+    contenders, unknown = _contenders(run, data)
     comparison = Comparison(tasks, run.protocol, run.folder, processes)
     if processes.is_main:
         write_config(run.folder / "config.yaml", flat(run), data)
@@ -154,12 +151,8 @@ def evaluate_run(
         notes=[f"{label}: nothing says what it was trained on; tasks may not be new to it." for label in unknown],
     )
     say(table(results))
-    if run.check_with:
-        found = agreement(tasks, run.protocol, run.backbone)
-        found.write(run.folder)
-        say(found.sentence())
+    _check_with(run, tasks, say)
     say(f"Report: {run.folder / 'report.html'}")
-    processes.meet()
     processes.end()
     return results
 
@@ -186,11 +179,20 @@ def _announce(
         say(f"  about {duration(estimate)} on this machine (measured on a few cells of each method, which are kept)")
 
 
-def _contenders(run: EvaluateRun) -> list[Contender]:
-    """Return what is compared.
+def _check_with(run: EvaluateRun, tasks: Sequence[Task], say: Callable[[str], None]) -> None:
+    """Compare with another harness, where that is wanted."""
+    if run.check_with:
+        found = agreement(tasks, run.protocol, run.backbone)
+        found.write(run.folder)
+        say(found.sentence())
+
+
+def _contenders(run: EvaluateRun, data: Record) -> tuple[list[Contender], list[str]]:
+    """Return (what is compared, the labels of those of which nothing says what they were trained on).
 
     Raises:
-        UserError: what `contender` and `distinct` raise, or `highlight` or `baseline` names none of the methods.
+        UserError: what `contender`, `distinct` and `_check_provenance` raise, `highlight` or `baseline` names none of
+            the methods, or no method has several trainings to pool.
     """
     backbones, options = Backbones(), run.method_options
     made = [
@@ -201,7 +203,10 @@ def _contenders(run: EvaluateRun) -> list[Contender]:
     for role in ("highlight", "baseline"):
         used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
         refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
-    return contenders
+    unknown = _check_provenance(run, contenders, data)
+    if run.pool_runs:
+        several_trainings(contenders)  # it is missed now rather than after the comparison
+    return contenders, unknown
 
 
 def _check_provenance(run: EvaluateRun, contenders: Sequence[Contender], data: Record) -> list[str]:

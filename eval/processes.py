@@ -52,7 +52,8 @@ class Processes:
         dist.barrier()
 
     def end(self) -> None:
-        """End what the processes have in common, after their last meeting."""
+        """Wait for all processes a last time, and end what they have in common."""
+        self.meet()
         if self.count > 1:
             import torch.distributed as dist
 
@@ -60,7 +61,6 @@ class Processes:
 
     def results(self, folder: Path) -> Results:
         """Wait until the main process has written the results, and return them."""
-        self.meet()
         self.end()
         return Results.load(folder)
 
