@@ -341,7 +341,8 @@ def by_joblib(thing: Any) -> Any:
 @pytest.mark.parametrize(
     ("copied", "method"),
     [(copied, "knn") for copied in (by_joblib, copy.copy, copy.deepcopy)]
-    + [(by_pickle, method) for method in ("icl", "finetune", "setfit_lm", "random", "a trained run")],
+    + [(by_pickle, method) for method in ("icl", "setfit_lm", "random", "a trained run")]
+    + [pytest.param(by_pickle, "finetune", marks=pytest.mark.slow)],  # it learns 15 times
 )
 def test_a_copy_gives_the_same_predictions(copied, method, tmp_path):
     source = (str(trained(tmp_path / "run")), None) if method == "a trained run" else (SOURCE, method)
@@ -462,7 +463,13 @@ def check_name(check: Any) -> str:
     return check.func.__name__
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=check_name)
+def slow_where_it_is(check: Any) -> Any:
+    """A check that fits hundreds of texts, each of them four more times for probabilities, is a slow test."""
+    name = check_name(check)
+    return pytest.param(check, id=name, marks=[pytest.mark.slow] * (name == "check_classifiers_train"))
+
+
+@pytest.mark.parametrize("check", [slow_where_it_is(check) for check in CHECKS])
 def test_scikit_learns_check_passes_or_cannot_apply_to_texts(check):
     if check_name(check) in CANNOT_APPLY:
         with pytest.raises((AssertionError, TypeError, ValueError, SkipTest)):
