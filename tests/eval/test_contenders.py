@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.contenders import Contender, distinct, named_after
+from eval.contenders import Contender, distinct, name_meant, named_after
 from task_suites.core.errors import UserError
 
 
@@ -42,3 +42,14 @@ def test_each_contender_has_a_name_and_a_label_of_its_own(given, names):
 def test_one_method_named_twice_is_refused(given):
     with pytest.raises(UserError, match="named twice"):
         distinct(contenders(*given))
+
+
+def test_of_several_trainings_the_first_is_highlighted():
+    named = distinct(contenders("icl", "/r/b/best", "/r/a/best"))
+    assert [name_meant(x, named) for x in ("metaicl", "a", "/r/a/best", "icl", "none")] == [
+        "b",
+        "a",
+        "a",
+        "icl",
+        "none",
+    ]

@@ -12,7 +12,6 @@ from backbones import tiny_config
 
 from eval.answering import make_validate
 from eval.config import EvaluateRun, Protocol
-from eval.contenders import Contender, distinct, name_meant, named_after
 from eval.evaluate import evaluate_run
 from eval.results import Roles
 from metaicl.cli.main import main
@@ -82,26 +81,6 @@ def test_one_training_keeps_the_label_of_its_method_and_is_found_by_either_name(
     assert (method.name, method.label) == ("slow", "MetaICL")
     for wanted in ("slow", "metaicl", str(runs / "slow"), str(runs / "slow" / "best")):
         assert evaluated(replace(run, highlight=wanted)).comparison.method == "slow"
-
-
-def contenders(*given: str) -> list[Contender]:
-    return [
-        Contender(named_after(Path(x)), "L", lambda: None, x, method="metaicl", folder=Path(x))
-        if "/" in x
-        else Contender(x, x, lambda: None, x)
-        for x in given
-    ]
-
-
-def test_of_several_trainings_the_first_is_highlighted():
-    named = distinct(contenders("icl", "/r/b/best", "/r/a/best"))
-    assert [name_meant(x, named) for x in ("metaicl", "a", "/r/a/best", "icl", "none")] == [
-        "b",
-        "a",
-        "a",
-        "icl",
-        "none",
-    ]
 
 
 # -- what a method was trained on ------------------------------------------------------------------------------------

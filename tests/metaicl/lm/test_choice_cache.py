@@ -19,19 +19,10 @@ from metaicl.lm.attention import selection
 from metaicl.lm.attention.selection import Choice, Fallback
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.choice_cache import Entry, entry
-from metaicl.lm.tiny import tiny_model, tiny_tokenizer
+from metaicl.lm.tiny import tiny_model
 
 pytestmark = pytest.mark.usefixtures("a_check_at_each_loading")
 CHOICE = Choice("dense", True, False, (Fallback("tree", "it is so"), Fallback("last network", "is »absent«")))
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A small model's folder, with a cache of its own."""
-    monkeypatch.setenv("METAICL_CACHE", str(tmp_path / "cache"))
-    tiny_model().save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 @pytest.fixture

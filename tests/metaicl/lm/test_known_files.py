@@ -12,18 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from metaicl.lm import known_files, weights
 from metaicl.lm.loading import open_model
-from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from task_suites.core.errors import UserError
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A small model's folder, with a cache of its own in which also small models are noted."""
-    monkeypatch.setenv("METAICL_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(autouse=True)
+def small_ones_too(monkeypatch) -> None:
+    """Also small models are noted."""
     monkeypatch.setattr(known_files, "LEAST", 1)
-    tiny_model().save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
 
 
 @pytest.fixture

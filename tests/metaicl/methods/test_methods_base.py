@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from option_methods import Parent
 
 from metaicl.methods import METHODS, method_class, name_of
 from metaicl.methods.base import Method
@@ -14,22 +14,6 @@ from metaicl.methods.options import option_types
 from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
-
-
-class Parent(MajorityAnswer):
-    @dataclass(frozen=True)
-    class Config(Method.Config):
-        """Some options.
-
-        Attributes:
-            rate: how fast it goes, which
-                takes two lines to say.
-            steps: how far it goes.
-        """
-
-        rate: float = 0.1
-        steps: int = 3
-        hidden: str = "x"
 
 
 @pytest.mark.parametrize("name", METHODS)

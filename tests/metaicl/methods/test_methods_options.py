@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from option_methods import Parent
 
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
@@ -15,22 +16,6 @@ from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.options import Options, described, fits, option_types
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.core.ranges import Count, Range
-
-
-class Parent(MajorityAnswer):
-    @dataclass(frozen=True)
-    class Config(Method.Config):
-        """Some options.
-
-        Attributes:
-            rate: how fast it goes, which
-                takes two lines to say.
-            steps: how far it goes.
-        """
-
-        rate: float = 0.1
-        steps: int = 3
-        hidden: str = "x"
 
 
 class Child(Parent):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 from backbones import tiny_config
+from disks import small_disk
 from helpers import launch_two
 from toys import choice_task
 from training import CONFIG, TASKS, equal, make, weights
@@ -197,13 +197,8 @@ def test_a_full_disk_while_saving_leaves_the_old_folder_and_no_half_one(tmp_path
 @pytest.fixture
 def full_disk(tmp_path):
     """A file system of 64 KiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(tmp_path / "small", "64k") as place:
+        yield place
 
 
 def test_a_disk_that_fills_up_during_a_checkpoint_is_one_clear_error(tmp_path, full_disk):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import schemathesis
+from disks import small_disk
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from mutants import mutants
@@ -67,12 +68,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(tmp_path):
 
 
 def test_a_disk_that_is_full_answers_507_and_loses_nothing(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("a small disk needs root: mount -t tmpfs")
-    try:
+    with small_disk(tmp_path / "disk", "1m") as disk:
         large = [{"input": f"{i} " + "x" * 4000, "output": ("fruit", "tool")[i % 2]} for i in range(8)]
         with process(tmp_path, database=disk / "tasks.sqlite") as (_, address):
             kept, status = [], 201
@@ -91,8 +87,6 @@ def test_a_disk_that_is_full_answers_507_and_loses_nothing(tmp_path):
         with process(tmp_path, database=disk / "tasks.sqlite") as (_, address):
             found = [httpx.get(f"{address}/tasks/{task}", timeout=60).json() for task in kept]
             assert all(len(one["demonstrations"]) == 8 for one in found)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_stop_answers_what_was_accepted(tmp_path):
