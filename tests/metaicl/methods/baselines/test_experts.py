@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from on_toys import TASKS, built, scores
 
 from metaicl.methods import method_class
-from metaicl.methods.baselines.experts import centred, cross_fitted, parts_of, standardised
+from metaicl.methods.baselines.experts import centred, cross_fitted, parts_of, product, standardised
 from metaicl.methods.metric.embedding import ABSENT
 from metaicl.testing import draw
 from task_suites.core.errors import UserError
@@ -99,3 +99,9 @@ def test_experts_that_cannot_work_are_refused(experts, message):
 def test_options_of_a_method_that_is_no_expert_are_refused():
     with pytest.raises(UserError, match="options for 'matching', which is not an expert"):
         product("icl", "knn", matching={})
+
+
+@pytest.mark.parametrize("given_scores", [[0.1, 0.3], [-7.3, 1e-3], [1.1, 2.2, 3.3]])
+def test_experts_that_say_the_opposite_prefer_nothing(given_scores):
+    one = np.array(given_scores)
+    assert np.unique(product([one, 0.7 - 3 * one])).tolist() == [0.0]
