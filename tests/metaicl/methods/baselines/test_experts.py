@@ -60,7 +60,7 @@ def test_centred_scores_raise_an_absent_option_to_the_lowest():
 values = st.floats(-50, 50).map(lambda v: round(v, 3))
 
 
-def product(*experts, backbone=None, **options):
+def product_of_experts(*experts, backbone=None, **options):
     given = {"experts": list(experts), "expert_options": options}
     return method_class("product_of_experts").build(backbone or make_frozen(), PromptFormat(), given)
 
@@ -93,12 +93,12 @@ def test_an_option_without_a_demonstration_counts_as_the_lowest_and_one_that_is_
 )
 def test_experts_that_cannot_work_are_refused(experts, message):
     with pytest.raises(UserError, match=message):
-        product(*experts)
+        product_of_experts(*experts)
 
 
 def test_options_of_a_method_that_is_no_expert_are_refused():
     with pytest.raises(UserError, match="options for 'matching', which is not an expert"):
-        product("icl", "knn", matching={})
+        product_of_experts("icl", "knn", matching={})
 
 
 @pytest.mark.parametrize("given_scores", [[0.1, 0.3], [-7.3, 1e-3], [1.1, 2.2, 3.3]])
