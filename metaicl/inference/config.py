@@ -50,11 +50,12 @@ class TryRun:
     """Try a task in the terminal: type demonstrations, then queries.
 
     Attributes:
-        model: a run's folder, or the name of a base model.
+        model: a run's folder, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl for answers among
+            options, and smollm2-135m for others, with a method or with an instruction.
         method: for a base model: a method that needs no meta-training.
         instruction: what to do; it heads the prompts.
     """
 
-    model: str = "smollm2-135m"
+    model: str = ""
     method: str | None = None
     instruction: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -197,12 +198,13 @@ def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], s
     """
     outputs = sorted({e.output for e in support if e.output is not None})
     several = any(e.accepted for e in support)  # a class has one name
-    if support[0].form != "text" or several or len(outputs) == len(support):
+    if support[0].form != "text" or several:
         return (), ""
-    if len(outputs) == 1:
+    if len(outputs) in (1, len(support)):
+        found = f"the answer {outputs[0]!r}" if len(outputs) == 1 else "an answer of their own each"
         return (), (
-            f"{where}: all {len(support)} demonstrations have the answer {outputs[0]!r}: this is taken for free text. "
-            f'For a classification give each its options: "options": ["{outputs[0]}", ...].'
+            f"{where}: all {len(support)} demonstrations have {found}: this is taken for free text. "
+            f"For a classification give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
         )
     if wrong := labels_problem(outputs):
         fix = f"Write them alike. Or: {CHOICES}"

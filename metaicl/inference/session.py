@@ -10,7 +10,7 @@ from metaicl.inference.config import TryRun
 from metaicl.inference.explanation import explained
 from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.opening import MethodSource
+from metaicl.inference.opening import MethodSource, default_model
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 
@@ -37,14 +37,13 @@ def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str],
             rows.append(_demonstration(line))
         except UserError as error:
             say(str(error))
-    source = MethodSource.find(config.model, config.method, bool(config.instruction))
-    fitted = _fitted(source, rows, config.instruction)
+    fitted = _fitted(config, rows, say)
     say(ASK)
     while line := _line(read, "> "):
         try:
             if line.startswith("+"):
                 rows.append(_demonstration(line[1:]))
-                fitted = _fitted(source, rows, config.instruction, fitted)
+                fitted = _fitted(config, rows, say, fitted)
             elif line.startswith("?"):
                 say(str(explained(fitted, _query(fitted, line[1:].strip()))))
             else:
@@ -68,11 +67,18 @@ def _demonstration(line: str) -> dict[str, str]:
 
 
 def _fitted(
-    source: MethodSource, rows: list[dict[str, str]], instruction: str, before: FittedMethod | None = None
+    config: TryRun, rows: list[dict[str, str]], say: Callable[[str], None], before: FittedMethod | None = None
 ) -> FittedMethod:
+    """Return what answers from the demonstrations so far, and say what they are taken for where it is not plain."""
     support = support_of([(f"demonstration {i}", row) for i, row in enumerate(rows, 1)], "the demonstrations")
-    labels, _ = labels_of(support, "the demonstrations")
-    return FittedMethod(source, with_labels(support, labels), labels, instruction, before)
+    labels, note = labels_of(support, "the demonstrations")
+    if note:
+        say(note)
+    support, instructed = with_labels(support, labels), bool(config.instruction)
+    model = config.model or default_model(support[0].form, config.method, instructed)
+    source = MethodSource.find(model, config.method, instructed)
+    same = before if before is not None and before.source == source else None
+    return FittedMethod(source, support, labels, config.instruction, same)
 
 
 def _query(fitted: FittedMethod, text: str) -> Example:

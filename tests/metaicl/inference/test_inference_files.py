@@ -104,10 +104,11 @@ def test_queries_of_a_classification_may_name_its_labels_in_any_order(tmp_path):
     assert questions.labels == ("down", "up") and questions.rows[1] == {"input": "y", "id": 3}
 
 
-def test_demonstrations_of_one_class_are_said_to_be_free_text_and_options_make_them_a_choice(tmp_path):
-    questions = read(tmp_path, ONE_CLASS, [{"input": "x"}])
+@pytest.mark.parametrize("demos", [ONE_CLASS, [{"input": "a", "output": "up"}, {"input": "b", "output": "down"}]])
+def test_demonstrations_without_two_classes_are_said_to_be_free_text_and_options_make_them_a_choice(tmp_path, demos):
+    questions = read(tmp_path, demos, [{"input": "x"}])
     assert questions.queries[0].form == "text" and "taken for free text." in questions.note
-    choice = [{**row, "options": ["up", "down"]} for row in ONE_CLASS]
+    choice = [{**row, "options": ["up", "down"]} for row in demos]
     questions = read(tmp_path, choice, [{"input": "x", "options": ["up", "down"]}])
     assert questions.queries[0].form == "options" and not questions.note
 

@@ -28,9 +28,9 @@ def test_mistakes_are_said_and_the_talk_goes_on(monkeypatch, capsys):
     assert out.count("not a demonstration") == 2 and "animal" in out.splitlines()[-3]
 
 
-def test_answers_that_all_differ_are_free_text(monkeypatch, capsys):
+def test_answers_that_all_differ_are_said_to_be_free_text(monkeypatch, capsys):
     out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "3", method="icl")
-    assert "█" not in out
+    assert "█" not in out and "an answer of their own each: this is taken for free text" in out
 
 
 def test_no_demonstrations_are_an_error(monkeypatch, capsys):
