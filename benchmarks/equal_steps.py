@@ -1,4 +1,4 @@
-"""Why do gradient methods fall behind fine-tuning? Both take the same number of steps on the same support sets.
+"""Why do gradient methods score less than fine-tuning? Both take the same number of steps on the same support sets.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/equal_steps.py --tasks weather_sky museum_guestbook
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/equal_steps.py --runs runs/fomaml      # a trained start beside them

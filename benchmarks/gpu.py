@@ -122,19 +122,19 @@ def fastest(run: Callable[[int], Any], batches: Sequence[int], repeats: int) -> 
     return min(tries, key=min)
 
 
-def flops(shape: Any, lengths: Sequence[int], pairs: int, asked: int) -> float:
-    """Return the operations of a forward pass over these lengths, `pairs` that attend, and `asked` logits."""
+def flops(shape: Any, lengths: Sequence[int], pairs: int, scored: int) -> float:
+    """Return the operations of a forward pass over these lengths, `pairs` that attend, and `scored` logits."""
     width, kv = shape.hidden_size, shape.num_key_value_heads * shape.hidden_size // shape.num_attention_heads
     weights = shape.num_hidden_layers * width * (2 * width + 2 * kv + 3 * shape.intermediate_size)
-    attention, head = 4.0 * width * shape.num_hidden_layers * pairs, 2.0 * asked * width * shape.vocab_size
+    attention, head = 4.0 * width * shape.num_hidden_layers * pairs, 2.0 * scored * width * shape.vocab_size
     return 2.0 * sum(lengths) * weights + attention + head
 
 
-def tree_flops(shape: Any, forest: Sequence[PromptTree], asked: int) -> float:
-    """Return the same for trees: `asked` positions have logits, and a leaf does not run."""
+def tree_flops(shape: Any, forest: Sequence[PromptTree], scored: int) -> float:
+    """Return the same for trees: `scored` positions have logits, and a leaf does not run."""
     runs = [{*tree.parent} - {-1} for tree in forest]
     depths = [len(tree.path(n)) for tree, nodes in zip(forest, runs, strict=True) for n in nodes]
-    return flops(shape, [len(nodes) for nodes in runs], sum(depths), asked)
+    return flops(shape, [len(nodes) for nodes in runs], sum(depths), scored)
 
 
 def row_flops(shape: Any, rows: Sequence[Row], width: int) -> float:

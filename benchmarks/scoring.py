@@ -91,23 +91,13 @@ def compare(
     prompts = case.prompts()
     part = prompts.first(sum(len(q.options or ()) for q in case.queries[:few]))
     scale = len(prompts.rows) / len(part.rows)
-    lengths = [len(context) + len(answer) for context, answer in prompts.whole()]
-    say(f"  {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens; slow sides run {len(part.rows)}")
-
+    say_lengths(prompts, part)
     tree, counts = counted(case)  # warm-up, counting and the values to check
     batch = baselines.best_batch(case.plain, part, batches)
     say(f"  prefix reuse: batch {batch} is best of {list(batches)}")
-    settings = {"everywhere": everywhere}
-    baselines.padded(case.plain, part.first(2), batch=2, **settings)  # warm-up
+    baselines.padded(case.plain, part.first(2), batch=2, everywhere=everywhere)  # warm-up
     found: dict[str, Scores] = {}
-    runs: dict[str, Callable[[], Scores]] = {
-        "tree": case.scores,
-        "prefix_reuse": lambda: baselines.prefix_reuse(case.plain, part, batch),
-        "llmbox": lambda: baselines.llmbox(case.plain, part),
-        "sorted": lambda: baselines.by_length(case.plain, part, **settings),
-        "padded": lambda: baselines.padded(case.plain, part, width=width, **settings),
-        **({"lm_eval": harness} if harness else {}),
-    }
+    runs = ways(case, part, batch, everywhere, width) | ({"lm_eval": harness} if harness else {})
     runs = {name: run for name, run in runs.items() if not chosen or name in ("tree", *chosen)}
     sides: dict[str, Callable[[], Any]] = {name: partial(_keep, found, name, run) for name, run in runs.items()}
     if scale > 1:
@@ -116,8 +106,7 @@ def compare(
     difference = _differences(case, part, batch, found)
     again = float(np.abs(found["tree"] - tree).max())  # between two of the tree's own runs
     best = {name: min(values) for name, values in seconds.items()}
-    for name in best:
-        say(f"  {name:12} {best[name]:9.3f} s  {best[name] / best['tree']:6.2f}x  differs by {difference[name]:.1e}")
+    say_best(best, difference)
     checked = [d for name, d in difference.items() if name != "tree"]
     tokenise = min(case.tokenise_seconds() for _ in range(repeats))
     return {
@@ -129,6 +118,30 @@ def compare(
         "seconds": {name: summary(values) for name, values in seconds.items()},
         "rows": len(prompts.rows),
         "prefix_reuse_batch": batch,
+    }
+
+
+def say_lengths(prompts: Prompts, part: Prompts) -> None:
+    """Say how many rows of which lengths there are, and how many of them the slow sides run."""
+    lengths = [len(context) + len(answer) for context, answer in prompts.whole()]
+    say(f"  {len(lengths)} rows of {min(lengths)} to {max(lengths)} tokens; slow sides run {len(part.rows)}")
+
+
+def say_best(best: dict[str, float], difference: dict[str, float]) -> None:
+    """Say each side's best time, over the tree's, and how far its scores are from the plain ones."""
+    for name, seconds in best.items():
+        say(f"  {name:12} {seconds:9.3f} s  {seconds / best['tree']:6.2f}x  differs by {difference[name]:.1e}")
+
+
+def ways(case: Case, part: Prompts, batch: int, everywhere: bool, width: int) -> dict[str, Callable[[], Scores]]:
+    """Return the sides that run in this process, by name; all but the tree score `part`."""
+    plain, settings = case.plain, {"everywhere": everywhere}
+    return {
+        "tree": case.scores,
+        "prefix_reuse": partial(baselines.prefix_reuse, plain, part, batch),
+        "llmbox": partial(baselines.llmbox, plain, part),
+        "sorted": partial(baselines.by_length, plain, part, **settings),
+        "padded": partial(baselines.padded, plain, part, width=width, **settings),
     }
 
 

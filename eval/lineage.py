@@ -87,7 +87,7 @@ def write_lineage(folder: Path, contenders: Sequence[Contender], tasks: Sequence
 
 
 def write_trainings(folder: Path, trainings: Mapping[str, TrainingRecord]) -> None:
-    """Write `trainings.json`; none are no file."""
+    """Write `trainings.json`; no file where there are none."""
     _write(folder / TRAININGS, {name: asdict(one) for name, one in trainings.items()})
 
 

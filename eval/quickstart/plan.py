@@ -57,7 +57,7 @@ class Kept:
     """What a run's folder keeps of its plan.
 
     Attributes:
-        asked: a hash of the command's configuration, to which the plan belongs.
+        command: a hash of the command's configuration, to which the plan belongs.
         began: the wall clock when this start began.
         size: the size that was chosen.
         final: whether its training has begun: from then on the size of the training stays.
@@ -65,7 +65,7 @@ class Kept:
         before: seconds that interrupted starts have spent.
     """
 
-    asked: str
+    command: str
     began: float
     size: SizeName | None = None
     final: bool = False
@@ -83,13 +83,13 @@ def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kep
     in the folder. A run that has ended has all its minutes again.
     """
     suite = replace(run.suite, names=sorted(run.suite.names))
-    asked = hashed(asdict(replace(run, suite=suite, json=False, progress=True)))
-    fresh = Kept(asked, time.time() if now is None else now)
+    command = hashed(asdict(replace(run, suite=suite, json=False, progress=True)))
+    fresh = Kept(command, time.time() if now is None else now)
     path = folder / FILE
     if not path.is_file():
         return fresh
     last = Kept(**read_json(path))
-    if last.asked != fresh.asked or last.size not in SIZES:
+    if last.command != fresh.command or last.size not in SIZES:
         return fresh
     if last.evaluated:
         return replace(last, began=fresh.began, before=0.0)

@@ -27,7 +27,7 @@ def fetch(name: str, revision: str | None = None, token: str | None = None) -> P
     """Return the folder of an estimator: `name` itself, or a copy of what the hub has under that name.
 
     Raises:
-        UserError: there is no such repository, or the hub cannot be reached and there is no copy here.
+        UserError: the repository does not exist, or the hub cannot be reached and no copy was kept.
     """
     if Path(name).is_dir():
         return Path(name)
@@ -120,7 +120,7 @@ def card(kind: str, fitted: FittedMethod, repo: str, judged: str = "") -> str:
             *("| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows.items()), ""),
             *("## Demonstrations", "", "They lie in `few_shot.json`, for everybody who can read this repository.", ""),
             *("| answer | demonstrations |", "|---|---|", *counted, ""),
-            "Its answers are no better than these few demonstrations: try it on examples of your own first.",
+            "Its answers can only be as good as these few demonstrations: try it on examples of your own first.",
             "",
         ]
     )

@@ -42,7 +42,7 @@ def not_finite_once(folder: str | Path, dtype: str, find: Callable[[], list[str]
 
 
 def _note(folder: Path, dtype: str) -> Path | None:
-    """Return the place of the note on a folder's files of weights as they are now; None where they are small, or
+    """Return the path of the note on a folder's files of weights as they are now; None where they are small, or
     elsewhere."""
     files = sorted(p for p in folder.rglob("*") if p.suffix in WEIGHTS and p.is_file()) if folder.is_dir() else []
     if sum(p.stat().st_size for p in files) < LEAST:

@@ -133,7 +133,7 @@ def _product(states: Tensor, weight: Tensor) -> Tensor:
     """Return `states @ weight.T` in the precision of the states.
 
     For a few rows most of the time would go into widening the weights, and most of that into new memory. So where no
-    gradient is wanted they are widened piece by piece in one place: the same numbers.
+    gradient is wanted they are widened piece by piece in one buffer: the same numbers.
     """
     if weight.dtype == states.dtype or weight.device.type != "cpu" or torch.is_grad_enabled():
         return states @ weight.to(states.dtype).T

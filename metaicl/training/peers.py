@@ -1,8 +1,8 @@
 """A watch over the other processes of a training: where one dies or hangs, the others end and name it.
 
 Each process publishes a pulse every second, from a thread: how often it has beaten, and how far its work is. One whose
-beats stand still has died; one that beats, but is behind this one's work for too long, hangs. A training that waits for
-it would wait for ever, or until its collective operations give up without a name.
+beats stand still has died; one that beats, but has done less than this one for too long, hangs. A training that waits
+for it would wait for ever, or until its collective operations give up without a name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Peers:
 
     Args:
         rank, count: this process's number, and how many there are.
-        patience: the seconds for which a process may be behind this one.
+        patience: the seconds for which a process may have done less than this one.
         end: ends this process with a message; other ways than `leave` are for tests.
     """
 

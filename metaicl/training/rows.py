@@ -51,7 +51,7 @@ class Rows:
         processes that cannot be, since the others wait for this one's gradients.
 
         Raises:
-            UserError: there is no memory for one episode.
+            UserError: the memory does not suffice for one episode.
         """
         while True:
             sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)

@@ -259,7 +259,7 @@ def _unreachable(entry: Entry, repository: str, error: Exception) -> UserError:
 
 
 def _filled(value: Any, config: str) -> Any:
-    """Return loader options with the configuration's name where they have a place for it."""
+    """Return loader options with the configuration's name where they take one."""
     if isinstance(value, str):
         return value.replace("{config_name}", config)
     if isinstance(value, Mapping):

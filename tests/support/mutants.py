@@ -1,4 +1,4 @@
-"""Bodies of requests that nobody would write: sound ones, changed at random places in their tree and in their bytes."""
+"""Bodies of requests that nobody would write: sound ones, changed at random nodes of their tree and in their bytes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def mutants(count: int, seed: int, task: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _change(rng: random.Random, tree: Any) -> None:
-    """Change one place of a tree: a value, a key, or how often it is there."""
+    """Change one node of a tree: a value, a key, or how often it is there."""
     parent, key = rng.choice(list(_places(tree)) or [({"": None}, "")])  # nothing is left where all was deleted
     kind = rng.random()
     if kind < 0.6:

@@ -34,7 +34,7 @@ def client(folder: Path, tokens: tuple[str, ...] = (), **options: Any) -> Iterat
 
 
 def service_of(served: TestClient) -> Service:
-    """The service behind a client."""
+    """The service that a client talks to."""
     app: Any = served.app
     while not hasattr(app, "router"):
         app = app.app

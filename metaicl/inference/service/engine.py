@@ -4,8 +4,8 @@ states of their prompt, which are kept from one request to the next.
     request -- queue -- (all that waits for the same task) -- states of its prompt -- one packed row -- answers
 
 A request waits in a bounded queue; where that is full it is refused at once, with the seconds after which there is
-likely to be room. One that takes long is done in turns: after each of them the others that wait have theirs, and where
-its client gave up, the rest is left.
+likely to be room. One that takes long is done in parts: after each part the others that wait have one, and where its
+client gave up, the rest is dropped.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class Engine:
             self._later(work)
 
     def _later(self, work: Work) -> None:
-        """Put a work that is not done behind all others."""
+        """Put a work that is not done at the end of the queue."""
         with self._changed:
             self._queue.append(work)
             self._size += work.size

@@ -74,7 +74,7 @@ def standardised(scores: np.ndarray) -> np.ndarray:
 def product(scores: Sequence[np.ndarray]) -> np.ndarray:
     """Return the scores `[options]` of a product of experts: the sum of theirs, each standardised.
 
-    Experts that say the opposite cancel to what rounding leaves, which is no preference: it is rounded away.
+    Experts that say the opposite cancel, but for what rounding leaves. That must not decide, so it is rounded away.
     """
     total: np.ndarray = np.round(np.sum([standardised(each) for each in scores], axis=0), 9)
     return total

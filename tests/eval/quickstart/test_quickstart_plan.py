@@ -65,25 +65,25 @@ def test_a_plan_is_kept_for_its_own_command_whatever_that_prints(tmp_path):
         assert kept_plan(same, tmp_path, 60.0).size == "small"
     two = replace(RUN, suite=SuiteConfig(["a", "b"], 40, forms=["options"]))
     assert kept_plan(two, tmp_path, 60.0).size is None
-    assert kept_plan(replace(RUN, k=4), tmp_path, 60.0) == Kept(kept_plan(replace(RUN, k=4), tmp_path).asked, 60.0)
+    assert kept_plan(replace(RUN, k=4), tmp_path, 60.0) == Kept(kept_plan(replace(RUN, k=4), tmp_path).command, 60.0)
 
 
 def test_a_start_that_was_killed_lasted_until_the_last_change_of_a_file(tmp_path):
-    asked = kept_plan(RUN, tmp_path).asked
-    Kept(asked, began=1000.0, size="tiny", before=7.0).write(tmp_path)
+    command = kept_plan(RUN, tmp_path).command
+    Kept(command, began=1000.0, size="tiny", before=7.0).write(tmp_path)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "metrics.jsonl").write_text("")
     os.utime(tmp_path / FILE, (1000, 1000))
     os.utime(tmp_path / "deep" / "metrics.jsonl", (1042, 1042))
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(asked, 5000.0, "tiny", before=49.0)
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "tiny", before=49.0)
 
 
 def test_a_run_that_has_ended_has_all_its_minutes_again_and_a_size_that_is_none_is_no_plan(tmp_path):
-    asked = kept_plan(RUN, tmp_path).asked
-    Kept(asked, 1000.0, "small", True, "tiny", 300.0).write(tmp_path)
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(asked, 5000.0, "small", True, "tiny", 0.0)
-    Kept(asked, 1000.0, "gigantic", True, "tiny", 300.0).write(tmp_path)  # of another version
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(asked, 5000.0)
+    command = kept_plan(RUN, tmp_path).command
+    Kept(command, 1000.0, "small", True, "tiny", 300.0).write(tmp_path)
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "small", True, "tiny", 0.0)
+    Kept(command, 1000.0, "gigantic", True, "tiny", 300.0).write(tmp_path)  # of another version
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0)
 
 
 def test_a_cell_that_was_not_measured_is_expected_to_take_no_time():

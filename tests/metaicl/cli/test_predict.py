@@ -12,7 +12,7 @@ ROWS = [{"input": "caffè", "answer": "a"}, {"input": "b\nc", "answer": None}]
 
 
 def answered(monkeypatch) -> list:
-    """Let the command answer these rows; return what it is asked with."""
+    """Let the command answer these rows; return the configuration that it is given."""
     asked = []
 
     def rows(config, note):

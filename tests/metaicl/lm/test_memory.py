@@ -1,4 +1,4 @@
-"""The memory of a prefix's states is counted in bytes, and an error of memory is told from another one."""
+"""The memory of a prefix's states is counted in bytes, and an error of memory is distinguished from another one."""
 
 from __future__ import annotations
 

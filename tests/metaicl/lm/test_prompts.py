@@ -1,4 +1,4 @@
-"""A prompt's tokens, with the places of its demonstrations and answers, are those of its text; what does not fit is
+"""A prompt's tokens, with the positions of its demonstrations and answers, are those of its text; what does not fit is
 dropped whole or refused."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tiny models are the same for the same seed, leave the global generator alone, and read any text."""
+"""The tiny models are the same for the same seed, do not touch the global generator, and read any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a training: each whole and sealed, the newest kept, and folders of other names left alone."""
+"""The checkpoints of a training: each whole and sealed, the newest kept, and folders of other names untouched."""
 
 from __future__ import annotations
 
