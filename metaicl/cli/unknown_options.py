@@ -23,6 +23,7 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
     "patience": ("early_stopping_patience",),
     **dict.fromkeys(("checkpoint_every", "save_every"), ("save_steps",)),
     **dict.fromkeys(("log_every", "log_steps"), ("logging_steps",)),
+    **dict.fromkeys(("log_with", "tracker", "trackers", "logger"), ("report_to",)),
     "average_last": ("weight_averaging",),
     "temperature": ("mixing_temperature",),
     **dict.fromkeys(("num_fewshot", "num_shots", "n_shot", "n_shots", "shots", "shot"), ("k",)),

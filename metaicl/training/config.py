@@ -200,6 +200,8 @@ class TrainRun:
         resume: continue from the newest checkpoint of the run's folder; another run in it is an error. Without, the run
             begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
+        report_to: experiment trackers that get each line of metrics.jsonl too: "tensorboard", "wandb", "mlflow" or
+            "trackio", each an extra of its name.
         plan: train nothing, but report the memory, operations and traffic of the training on this many devices, worked
             out without the model's weights; 0 trains.
         plan_tflops: for plan, the operations that a device does in a second, in 10^12; 0 times a matrix product on this
@@ -217,6 +219,7 @@ class TrainRun:
     validation: ValidationConfig = section(ValidationConfig, before="validation_")
     resume: bool = True
     progress: bool = True
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = field(default_factory=list)
     plan: Natural = 0
     plan_tflops: NonNegative = 0.0
 

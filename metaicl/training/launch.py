@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metaicl.training import sharding
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def make_accelerator(on_cpu: bool, config: TrainerConfig, run_dir: Path) -> tuple[Accelerator, bool]:
+def make_accelerator(on_cpu: bool, config: TrainerConfig) -> tuple[Accelerator, bool]:
     """Return (what joins the processes of this launch, whether they are to share the model).
 
     Args:
@@ -28,7 +27,7 @@ def make_accelerator(on_cpu: bool, config: TrainerConfig, run_dir: Path) -> tupl
     to_shard = sharding.wanted()
     handlers = [group_timeout(config.peer_timeout)]
     with sharding.not_by_accelerate():
-        made = Accelerator(cpu=on_cpu, log_with="tensorboard", project_dir=str(run_dir), kwargs_handlers=handlers)
+        made = Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
     if config.episodes_per_step % made.num_processes:
         raise UserError(
             "episodes_per_step is not a multiple of the number of processes",

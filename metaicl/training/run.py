@@ -38,6 +38,7 @@ from metaicl.training.folders import one_process, set_aside
 from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
+from metaicl.training.trackers import check_trackers
 from metaicl.training.trainer import Trained, Trainer
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
@@ -75,9 +76,10 @@ def train_run(
         estimate: measure how long it takes, and report it.
 
     Raises:
-        UserError: the folder holds another run; see also `Trainer`.
+        UserError: the folder holds another run, or a tracker is not installed; see also `Trainer`.
     """
     _check_meta_trained(run.method)
+    check_trackers(run.report_to)
     run = replace(run, backbone=with_precision(run.backbone))  # the record says what ran
     suite, note = (suite, None) if suite else run.suite.open()
     record = _record(run, suite)
@@ -121,7 +123,9 @@ def _ready(
     check_training(method, tasks, validated, run.trainer, run.validation)
     held_out = [task for task in validated if run.trainer.eval_steps and method.refusal(task) is None]
     validate = make_validate(held_out, run.validation) if held_out else None
-    return Trainer(method, config, tasks, run.trainer, run.folder, validate, run.progress, record), held_out
+    progress, report_to = run.progress, run.report_to
+    trainer = Trainer(method, config, tasks, run.trainer, run.folder, validate, progress, record, report_to)
+    return trainer, held_out
 
 
 def _announce(run: TrainRun, trainer: Trainer, note: str | None, say: Callable[[str], None]) -> None:

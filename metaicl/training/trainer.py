@@ -15,7 +15,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
 from metaicl.training.rows import Rows
 from metaicl.training.step_episodes import training_episodes
+from metaicl.training.trackers import Trackers
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.task import Task
@@ -54,13 +55,14 @@ class Trained:
 
 
 class Trainer:
-    """Trains one method; `run_dir` gets checkpoints/, best/, metrics.jsonl and tensorboard/.
+    """Trains one method; `run_dir` gets checkpoints/, best/ and metrics.jsonl.
 
     Args:
         validate: a value of the method on held-out tasks, higher is better; called on the main process's method in
             every process, so that all decide alike.
         progress: whether to draw a progress bar.
         record: which run this is and on which data; saved with the weights.
+        report_to: the trackers that get each line of metrics.jsonl too (`metaicl.training.trackers`).
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Trainer:
         validate: Validate | None = None,
         progress: bool = True,
         record: RunRecord | None = None,
+        report_to: Sequence[str] = (),
     ):
         if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
@@ -81,7 +84,7 @@ class Trainer:
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
-        self.accelerator, self.sharded = make_accelerator(on_cpu, config, run_dir)
+        self.accelerator, self.sharded = make_accelerator(on_cpu, config)
         if self.sharded:
             sharding.shard(method)
         both: tuple[Any, Any] = method, make_optimizer(list(method.learned().values()), config)
@@ -91,6 +94,7 @@ class Trainer:
             method, self.wrapped, self.accelerator, config.row_tokens, in_step=self.sharded, ready=self._has_its_losses
         )
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
+        self.trackers = Trackers(report_to, run_dir, self.accelerator)
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
         self.best: tuple[float, int] | None = None
@@ -151,8 +155,6 @@ class Trainer:
 
         main = self.accelerator.is_main_process
         self._begin(resume)
-        lost = {"purge_step": self.step + 1}  # TensorBoard hides what an interrupted start logged after this step
-        self.accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": lost})
         bar = tqdm(
             total=self.config.max_steps,
             initial=self.step,
@@ -161,7 +163,7 @@ class Trainer:
             disable=not (main and self.progress),
             dynamic_ncols=True,
         )
-        with self.peers.watched():
+        with self.peers.watched(), self.trackers.reporting(self.step, self._options()):
             with self.signals.watched():
                 self._take_steps(bar)
             bar.close()
@@ -260,7 +262,13 @@ class Trainer:
             return
         with (self.run_dir / METRICS).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": self.step, **values}) + "\n")
-        self.accelerator.log(values, step=self.step)
+        self.trackers.log(values, self.step)
+
+    def _options(self) -> dict[str, Any]:
+        """Return the run's options by name, but for the fingerprints of its tasks."""
+        if self.record is None:
+            return {"method": self.method_config.name, **asdict(self.config)}
+        return {name: value for name, value in self.record.identity.items() if not name.startswith("task.")}
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("said", "processes", "shared"), [("true", 2, True), ("true", 1, False), (None, 2, False)])
 def test_a_model_is_shared_by_several_processes_that_were_launched_to_and_not_by_accelerate_itself(
-    tmp_path, monkeypatch, said, processes, shared
+    monkeypatch, said, processes, shared
 ):
     monkeypatch.delenv(VARIABLE, raising=False)
     if said:
@@ -39,7 +39,7 @@ def test_a_model_is_shared_by_several_processes_that_were_launched_to_and_not_by
         monkeypatch.setenv("FSDP_VERSION", "2")
     monkeypatch.setattr("accelerate.Accelerator", Launched)
     monkeypatch.setattr(Launched, "num_processes", processes)
-    made, to_share = launch.make_accelerator(True, CONFIG, tmp_path)
+    made, to_share = launch.make_accelerator(True, CONFIG)
     assert to_share is shared
     assert made.saw is None and os.environ.get(VARIABLE) == said  # hidden for the while, and there again
-    assert (made.given["cpu"], made.given["project_dir"]) == (True, str(tmp_path))
+    assert made.given["cpu"] is True
