@@ -169,6 +169,8 @@ class Killed(Exception):
 
 def killed_at(moment):
     def stop(*args):
+        if moment == "in the training":
+            args[0].checkpoints.finish()  # a killed process writes nothing later, as a thread of this one would
         raise Killed
 
     return stop if moment else None
