@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, pairwise
@@ -33,6 +33,7 @@ from typing import Any
 
 ENCODING = "whole texts"  # the rule above by name: what was measured under another one is not taken for its own
 LONGEST_CACHED = 1000  # characters of a text whose tokens are kept: queries and answers, not whole prompts
+MOST_BYTES = 32 << 20  # of texts with their tokens that are kept
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,37 @@ class Encoded:
         return bisect_right(self.ends, character)
 
 
+class _Recent:
+    """Texts encoded lately, in about `most_bytes` of memory, for a service meets new ones without end.
+
+    There are two halves. A text that is found in the older one, or is new, goes into the newer one; when that is full,
+    it becomes the older one, which is dropped. Threads may share it: at worst they encode a text twice.
+    """
+
+    def __init__(self, encode: Callable[[str], Encoded], most_bytes: int):
+        self._encode, self._half = encode, most_bytes // 2
+        self._older: dict[str, Encoded] = {}
+        self._newer: dict[str, Encoded] = {}
+        self._bytes = 0
+
+    def __call__(self, text: str) -> Encoded:
+        found = self._newer.get(text)
+        if found is None:
+            found = self._older.get(text) or self._encode(text)
+            self._newer[text] = found
+            self._bytes += 300 + 4 * len(text) + 44 * len(found)  # a token is two pointers and an integer
+            if self._bytes > self._half:
+                self._older, self._newer, self._bytes = self._newer, {}, 0
+        return found
+
+    def __len__(self) -> int:
+        return len(self._older.keys() | self._newer.keys())
+
+    def clear(self) -> None:
+        """Drop all texts."""
+        self._older, self._newer, self._bytes = {}, {}, 0
+
+
 class TextEncoder:
     """Encodes whole texts and beginnings of texts with one tokenizer (see the module's docstring).
 
@@ -67,7 +99,7 @@ class TextEncoder:
 
     def __init__(self, tokenizer: Any):
         self.tokenizer = tokenizer
-        self._encode_short = lru_cache(maxsize=1 << 16)(self._encode)
+        self._encode_short = _Recent(self._encode, MOST_BYTES)
         self.beginning = lru_cache(maxsize=1 << 8)(self._beginning)
 
     def encode(self, text: str) -> Encoded:
@@ -95,7 +127,7 @@ class TextEncoder:
 
     def forget(self) -> None:
         """Drop all cached encodings, so that encoding can be timed."""
-        self._encode_short.cache_clear()
+        self._encode_short.clear()
         self.beginning.cache_clear()
 
     @cached_property

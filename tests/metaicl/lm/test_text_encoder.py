@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from examples import examples
+from metaicl.lm import text_encoder
 from metaicl.lm.text_encoder import TextEncoder
 from metaicl.lm.tiny import tiny_tokenizer
 from metaicl.methods.in_context.items import ItemVectors
@@ -255,3 +257,20 @@ def test_a_words_state_is_that_of_its_last_token_in_the_whole_sentence(encoders,
             len(encoder.encode("".join(f" {word}" for word in (*words * twice, *words)[:n]))) for n in range(1, 13)
         ]
         assert [end - len(vectors.first) + 1 for end in ends.tolist()] == stops[6 * twice : 6 * twice + 6]
+
+
+def test_texts_without_end_take_a_bounded_memory_and_the_latest_are_encoded_once(monkeypatch):
+    monkeypatch.setattr(text_encoder, "MOST_BYTES", 1 << 20)
+    encoder, texts, calls = TextEncoder(tiny_tokenizer()), [f"text {i:05} {'x' * 90}" for i in range(2000)], []
+    monkeypatch.setattr(encoder._encode_short, "_encode", lambda text: calls.append(text) or encoder._encode(text))
+    tracemalloc.start()
+    try:
+        for text in texts:
+            encoder.encode(text)
+        assert tracemalloc.get_traced_memory()[0] < 1.5 * (1 << 20)
+    finally:
+        tracemalloc.stop()
+    assert len(calls) == 2000
+    for text in [*texts[-50:], texts[0]]:
+        assert encoder.encode(text) == encoder._encode(text)
+    assert calls[2000:] == [texts[0]]
