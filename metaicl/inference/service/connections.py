@@ -3,6 +3,8 @@
 uvicorn waits for ever for a request's head and for a client that does not read its answer. Here a connection ends where
 
 - no whole head of a request arrived in `PATIENCE` seconds, or its head has more than `MOST_HEAD` bytes;
+- no further request came in `KEEP_ALIVE` seconds. That is longer than clients keep an idle connection (httpx 5 s,
+  aiohttp 15 s, nginx 60 s): a server that ends one earlier may do so while a request is on its way, which is lost;
 - its client reads an answer more slowly than `SLOWEST` bytes a second;
 - there are as many connections as the server takes, and it is the one that has waited for a request for longest.
 """
@@ -13,6 +15,7 @@ import asyncio
 from typing import Any
 
 PATIENCE = 10.0  # seconds
+KEEP_ALIVE = 75.0  # seconds
 MOST_HEAD = 64 << 10  # bytes
 SLOWEST = 1000  # bytes a second
 MOST = 2000  # connections
@@ -45,6 +48,8 @@ class Watching(_Connection):  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless a head is too large. The h11 parser limits heads itself, and does not call what follows."""
+        if hasattr(self, "conn") and not self._is_in_head and data.strip():
+            self._begin_head()
         super().data_received(data)
         self._head = self._head + len(data) if self._in_head else 0
         if self._head > MOST_HEAD:
@@ -53,6 +58,7 @@ class Watching(_Connection):  # type: ignore[misc]
     def on_message_begin(self) -> None:
         """Begin a head."""
         self._in_head = True
+        self._begin_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -65,6 +71,16 @@ class Watching(_Connection):  # type: ignore[misc]
         self._idle_since = self.loop.time()
         super().on_response_complete()
 
+    def _begin_head(self) -> None:
+        """Count the time of a further head from its first byte, and that of the first one from the connection's."""
+        if self.cycle is not None:
+            self._idle_since = self.loop.time()
+
+    @property
+    def _is_in_head(self) -> bool:
+        """Whether a part of a head is there."""
+        return self._in_head or (hasattr(self, "conn") and bool(self.conn.trailing_data[0]))
+
     @property
     def is_answering(self) -> bool:
         """Whether a request's head is there and its answer is not."""
@@ -74,7 +90,8 @@ class Watching(_Connection):  # type: ignore[misc]
         """End the connection where it takes its time."""
         unread = self.transport.get_write_buffer_size()
         slow = unread and self._unread and unread > self._unread - SLOWEST * PATIENCE
-        silent = not unread and not self.is_answering and self.loop.time() - self._idle_since >= PATIENCE
+        allowed = PATIENCE if self.cycle is None or self._is_in_head else KEEP_ALIVE
+        silent = not unread and not self.is_answering and self.loop.time() - self._idle_since >= allowed
         if slow or silent:
             self.transport.abort()
             return

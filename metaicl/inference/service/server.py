@@ -26,7 +26,7 @@ def serve(config: ServeRun) -> None:
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     from metaicl.inference.service.app import create_app
-    from metaicl.inference.service.connections import most_connections, watched
+    from metaicl.inference.service.connections import KEEP_ALIVE, most_connections, watched
     from metaicl.inference.service.observe import log_as_json
     from metaicl.inference.service.service import Service
 
@@ -42,6 +42,7 @@ def serve(config: ServeRun) -> None:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=round(KEEP_ALIVE),
         limit_concurrency=most_connections(),
     )
     host, port = listening.getsockname()[:2]

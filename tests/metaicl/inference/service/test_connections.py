@@ -77,6 +77,23 @@ def test_who_says_nothing_or_half_a_head_is_cut_off(monkeypatch, parser):
 
 
 @both_parsers
+def test_a_client_that_pauses_between_requests_keeps_its_connection(monkeypatch, parser):
+    with server(monkeypatch, parser) as address, socket.create_connection(address) as one:
+        one.settimeout(60)
+        for _ in range(2):
+            one.sendall(HEAD)  # the rest of the head a moment later
+            threading.Event().wait(0.1)
+            one.sendall(b"\r\n")
+            received = b""
+            while not received.endswith(b"\r\n\r\nxx"):
+                received += (more := one.recv(4096))
+                assert more
+            threading.Event().wait(1.0)  # three times the patience
+        monkeypatch.setattr(connections, "KEEP_ALIVE", 0.3)
+        assert is_closed(one)
+
+
+@both_parsers
 def test_a_head_that_comes_byte_by_byte_is_cut_off(monkeypatch, parser):
     with server(monkeypatch, parser) as address, socket.create_connection(address) as slow:
         with suppress(ConnectionError):
