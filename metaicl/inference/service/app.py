@@ -26,6 +26,7 @@ from metaicl.inference.service.store import NoTask, StoreAway, StoreFull, TaskRe
 from task_suites.core.errors import UserError
 
 ABOUT = "Few-shot answers: make a task from demonstrations, then ask."
+AGAIN = 2  # seconds after which a request that was given up may be tried again
 LOCAL = ["localhost", "127.0.0.1", "[::1]", "testserver"]
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "something in the request is unsound"},
@@ -33,7 +34,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"description": "there is no such task"},
     413: {"description": "the body is too large"},
     429: {"description": "too much is waiting; Retry-After says when to try again"},
-    503: {"description": "the service stops, or had no time"},
+    503: {
+        "description": "the service stops, or had no time; nothing was changed, and Retry-After says when to try again"
+    },
     507: {"description": "the disk is full"},
 }
 
@@ -178,7 +181,8 @@ def _add_errors(app: FastAPI) -> None:
 
     def becomes(error: Any, status: int, message: str) -> None:
         async def handler(request: Request, raised: Exception) -> SafeJson:
-            headers = {"Retry-After": str(raised.seconds)} if isinstance(raised, Busy) else None
+            seconds = raised.seconds if isinstance(raised, Busy) else AGAIN if status == 503 else None
+            headers = {"Retry-After": str(seconds)} if seconds else None
             text = message or str(raised)
             return SafeJson({"error": {"message": text, "type": type(raised).__name__}}, status, headers)
 

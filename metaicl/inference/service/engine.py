@@ -114,6 +114,7 @@ class Engine:
         self.memory, self.batch, self.waiting, self.metrics = memory, batch, waiting, metrics
         self._fitted: OrderedDict[Hashable, Kept] = OrderedDict()
         self._queue: deque[Work] = deque()
+        self._forgotten: deque[Hashable] = deque()
         self._size, self._closing, self._rate = 0, False, 10.0  # queries a second, as seen lately
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._loop, name="model", daemon=True)
@@ -166,8 +167,8 @@ class Engine:
         return sum(one.held for one in list(self._fitted.values()))
 
     def forget(self, task: Hashable) -> None:
-        """Drop the states of a task that was deleted; on the model's thread."""
-        self._fitted.pop(task, None)
+        """Drop the states of a task that was deleted, after the next work."""
+        self._forgotten.append(task)
 
     def _loop(self) -> None:
         while works := self._next():
@@ -273,7 +274,9 @@ class Engine:
         return found.fitted
 
     def _used(self, task: Hashable) -> None:
-        """Count a use of a fitted task; those used longest ago make room."""
+        """Count a use of a fitted task; those that were deleted and those used longest ago make room."""
+        while self._forgotten:
+            self._fitted.pop(self._forgotten.popleft(), None)
         if task in self._fitted:
             self._fitted[task].used()
         while len(self._fitted) > 1 and (self.kept_bytes > self.memory or len(self._fitted) > 1000):

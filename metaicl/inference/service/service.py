@@ -84,7 +84,7 @@ class Service:
             NoTask: there is none.
         """
         await asyncio.to_thread(self.store.delete, task)
-        await self._on_model(lambda _: self.engine.forget(task))
+        self.engine.forget(task)  # without waiting: it is deleted, whatever the model has to do
 
     async def predict(self, task: str, inputs: Sequence[str | schemas.Query]) -> schemas.Answers:
         """Answer inputs.

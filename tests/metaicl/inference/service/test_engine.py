@@ -173,10 +173,11 @@ def test_states_are_made_once_for_a_task_until_it_is_forgotten():
     async def tried(made: Engine):
         for key in ("a", "b", "a"):
             await made.do(of(key), 10)
-        await made.do(Work(("a", ""), None, run=lambda _: made.forget("a")), 10)
+        made.forget("a")
+        await made.do(of("b"), 10)  # its end is the time to forget
         await made.do(of("a"), 10)
 
     with engine() as made:
         asyncio.run(tried(made))
     assert made_of == ["a", "b", "a"]
-    assert b'metaicl_prefixes_total{from="kept"} 1.0' in made.metrics.text()
+    assert b'metaicl_prefixes_total{from="kept"} 2.0' in made.metrics.text()

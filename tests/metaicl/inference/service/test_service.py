@@ -217,6 +217,16 @@ def test_no_time_for_an_answer_is_said(tmp_path):
         assert served.post(f"/tasks/{task}/predict", json={"inputs": ["x"]}).status_code == 200
 
 
+def test_a_task_is_deleted_while_the_model_is_busy(tmp_path):
+    with client(tmp_path, timeout=0.3, max_waiting=1) as served, ThreadPoolExecutor(1) as pool:
+        task, other = made(served), made(served)
+        with LOCK:
+            waiting = pool.submit(served.post, f"/tasks/{other}/predict", json={"inputs": ["x"]})
+            threading.Event().wait(0.1)
+            assert served.delete(f"/tasks/{task}").status_code == 204
+            assert waiting.result().status_code == 503
+
+
 def test_a_restart_finds_the_tasks(tmp_path):
     with client(tmp_path) as served:
         task = made(served)
