@@ -12,8 +12,8 @@ gives it, called for each option of each query with the whole prompt.
 - `wrong`: answers that differ from `FewShotClassifier`'s where its two best options are more than 0.02 apart. What runs
   beside a query changes its scores by rounding, so that closer ones may swap ranks (`near_ties`).
 - `lost`: requests without an answer.
-- `rss_growth_mb`: growth of the server's memory over 20,000 requests of every kind to the tiny random model, whose
-  weights take 1 MB, so that what grows is seen; 2,000 others went before. They count in `wrong` and `lost` too.
+- `rss_growth_mb`: growth of the server's memory over 20,000 requests of every kind (`soak.py`), which count in `wrong`
+  and `lost` too.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -31,9 +28,9 @@ from typing import Any
 
 import httpx
 import numpy as np
-import psutil
 from inference import TOPICS, Plain, plain_loop, texts
 from scipy.special import softmax
+from soak import soaked, started
 
 from metaicl import FewShotClassifier
 from metaicl.lm import tiny
@@ -42,17 +39,6 @@ from metaicl.training.run import manifest
 
 SHOTS = 16
 CLOSE = 0.02  # a difference of probabilities
-
-
-def started(model: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Return (a server, its address)."""
-    words = ["serve", "--model", model, "--port", "0", "--database", str(folder / "tasks.sqlite")]
-    log = (folder / "log").open("w")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "metaicl", *words], stdout=subprocess.PIPE, stderr=log, text=True, env=dict(os.environ)
-    )
-    assert running.stdout is not None
-    return running, running.stdout.readline().strip()
 
 
 async def load(
@@ -101,65 +87,6 @@ def served(model: str, requests: int) -> tuple[dict[str, dict[str, Any]], dict[s
     return found, answers
 
 
-def soaked(requests: int) -> dict[str, Any]:
-    """Return how the memory of a server of the tiny model grows over requests of every kind, and which went wrong."""
-    with tempfile.TemporaryDirectory() as folder:
-        running, address = started(tiny.NAME, Path(folder))
-        try:
-            asyncio.run(soak(address, max(64, requests // 10), 0))
-            process = psutil.Process(running.pid)
-            before = process.memory_info().rss
-            growth, wrong, lost = [], 0, 0
-            for part in range(4):
-                more, gone = asyncio.run(soak(address, requests // 4, 1_000_000 * (part + 1)))
-                growth.append((process.memory_info().rss - before) / 2**20)
-                wrong, lost = wrong + more, lost + gone
-        finally:
-            running.terminate()
-            running.wait(60)
-    return {"rss_growth_mb": growth[-1], "rss_growth_by_quarter_mb": growth, "wrong": wrong, "lost": lost}
-
-
-async def soak(address: str, requests: int, start: int) -> tuple[int, int]:
-    """Return (requests with a wrong status or another task's label, requests without an answer)."""
-    numbers, wrong, lost = iter(range(start, start + requests)), 0, 0
-
-    async def client(http: httpx.AsyncClient, name: str) -> None:
-        nonlocal wrong, lost
-        own, task = (f"{name} yes", f"{name} no"), ""
-        demos = [{"input": text, "output": own[i % 2]} for i, text in enumerate(texts(SHOTS))]
-        for number in numbers:
-            (text,) = texts(1, number)
-            kind = number % 20 if task else 0
-            try:
-                if kind == 0:  # the task before is deleted
-                    gone = await http.delete(f"/tasks/{task}") if task else None
-                    answer = await http.post("/tasks", json={"demonstrations": demos, "name": text})
-                    wrong += answer.status_code != 201 or (gone is not None and gone.status_code != 204)
-                    task = answer.json()["id"]
-                    continue
-                body: dict[str, Any] = {"inputs": [text]}
-                if kind == 1:
-                    more = [{"input": text, "output": own[number % 2]}]
-                    answer = await http.post(f"/tasks/{task}/demonstrations", json={"demonstrations": more})
-                elif kind == 2:
-                    answer = await http.post("/v1/completions", json={"prompt": text, "max_tokens": 2, "logprobs": 1})
-                elif kind == 3:
-                    answer = await http.get(f"/tasks/{task}")
-                elif kind == 4:
-                    answer = await http.post("/try", json={"demonstrations": demos[:4], **body})
-                else:
-                    answer = await http.post(f"/tasks/{task}/predict", json=body)
-                found = [one["answer"] for one in answer.json().get("answers", ())]
-                wrong += answer.status_code != 200 or not set(found) <= set(own)
-            except (httpx.HTTPError, KeyError):
-                lost += 1
-
-    async with httpx.AsyncClient(base_url=address, timeout=120) as http:
-        await asyncio.gather(*(client(http, f"client {i}") for i in range(16)))
-    return wrong, lost
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="smollm2-135m")
@@ -194,7 +121,7 @@ def main() -> None:
         "near_ties": int((differs & close).sum()),
         "lost": sum(one["lost"] for one in found.values()) + long["lost"],
         "rss_growth_mb": long["rss_growth_mb"],
-        "rss_growth_by_quarter_mb": long["rss_growth_by_quarter_mb"],
+        "soak": {name: value for name, value in long.items() if name not in ("wrong", "lost", "rss_growth_mb")},
         "whole_prompts_per_s": given.sample / seconds,
         "clients": found,
         "setting": {"model": given.model, "shots": SHOTS, "requests": given.requests, "soak": given.soak},
