@@ -286,8 +286,8 @@ def test_the_python_that_loads_no_model_runs(page, at_the_desk):
     assert found
 
 
-def test_the_first_python_of_the_page_prints_what_it_shows(real_model, capsys):
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name)
+def test_the_first_python_of_a_page_prints_what_it_shows(page, real_model, capsys):
     """On the released adapter, with nothing trained."""
-    page = ROOT / "docs" / "python.md"
     exec(blocks(page, "python")[0], {})
     assert capsys.readouterr().out == blocks(page, "text")[0]
