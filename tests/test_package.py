@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_packages_and_their_data_and_no_tests(wheel: Path):
         "eval/report/page.css",
         "eval/report/page.js",
         "metaicl/cli/main.py",
-        "metaicl/inference/service/page.html",
+        *(f"metaicl/inference/service/page/{name}" for name in ("page.html", "page.css", "page.js")),
         "metaicl/methods/base.py",
         "task_suites/embedded/generator.py",
     }

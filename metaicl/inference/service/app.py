@@ -27,6 +27,7 @@ from task_suites.core.errors import UserError
 
 ABOUT = "Few-shot answers: make a task from demonstrations, then ask."
 AGAIN = 2  # seconds after which a request that was given up may be tried again
+PARTS = ("page.html", "page.css", "csv.js", "view.js", "moves.js", "page.js")
 LOCAL = ["localhost", "127.0.0.1", "[::1]", "testserver"]
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "something in the request is unsound"},
@@ -129,8 +130,11 @@ class Routes:
 
 @cache
 def page_text() -> str:
-    """Return the page, one file that needs no network."""
-    return Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    """Return the page with its style and its scripts in it: one file that needs no network."""
+    folder = Path(__file__).with_name("page")
+    page, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in PARTS)
+    script = '"use strict";\n' + "".join(scripts)
+    return page.replace("/* style */\n", style).replace("/* scripts */\n", script)
 
 
 def create_app(service: Service, tokens: Sequence[str] = ()) -> Any:
