@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from task_suites.core.errors import UserError
 from task_suites.core.ranges import Share, check_ranges
+
+SERVER = "http://127.0.0.1:8000/v1"  # where `vllm serve` listens
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ class PredictRun:
         probabilities: also write the softmax of the scores.
         at_least: the least probability of an answer; where the best option has less, the answer is null.
         explain: also write how each demonstration changes the answer's log-probability.
+        engine: where the model runs: in this process, or on a server with /v1/completions ("vllm"), for methods that
+            read prompts.
+        server: the server's address. Unset: http://127.0.0.1:8000/v1.
+        server_model: the name under which the server serves the model. Unset: its only model.
     """
 
     demos: Path
@@ -40,9 +47,15 @@ class PredictRun:
     probabilities: bool = False
     at_least: Share | None = None
     explain: bool = False
+    engine: Literal["local", "vllm"] = "local"
+    server: str | None = None
+    server_model: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.engine == "local" and (self.server or self.server_model):
+            given = "server" if self.server else "server_model"
+            raise UserError(f"{given} is read only where the engine is vllm", fix="Give --engine vllm too.")
 
 
 @dataclass(frozen=True)

@@ -45,16 +45,25 @@ def open_method(
         UserError: no such model or method, a method that needs meta-training, or a checkpoint of another method.
     """
     if folder := trained_folder(model):
-        if method is not None:
-            raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
+        check_untrained(folder, method)
         if model in RELEASED:
             pull(model, say=lambda line: print(line, file=sys.stderr))
-        return _instructable(load_method(folder, options=options), f"the method in {folder}", instructed)
+        return instructable(load_method(folder, options=options), f"the method in {folder}", instructed)
     config = plain_config(model, method, instructed, options)
     backbone = _backbones.get(config.backbone)
     built = config.build(backbone)
     _backbones[config.backbone] = built.backbone
-    return _instructable(built, f"method {config.name}", instructed)
+    return instructable(built, f"method {config.name}", instructed)
+
+
+def check_untrained(folder: Path, method: str | None) -> None:
+    """Raise where a method is named beside the folder of a trained one.
+
+    Raises:
+        UserError: it is.
+    """
+    if method is not None:
+        raise UserError(f"{folder} holds a trained method", found=f"method {method} requested", fix="Leave it out.")
 
 
 def default_model(form: Form, method: str | None = None, instructed: bool = False) -> str:
@@ -82,7 +91,7 @@ def plain_config(
     return MethodConfig(name, dict(options), BackboneConfig(model=model), form).resolved()
 
 
-def _instructable(method: Method, name: str, instructed: bool) -> Method:
+def instructable(method: Method, name: str, instructed: bool) -> Method:
     """Return the method, refused where an instruction is given that it does not read."""
     if instructed and not (method.reads_prompts and method.form.instruction):
         why = "its prompts have none" if method.reads_prompts else "it reads no prompts"

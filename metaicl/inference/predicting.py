@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from metaicl.inference.config import PredictRun
+from metaicl.inference.config import SERVER, PredictRun
 from metaicl.inference.files import BATCH, Questions, Shown, answer_questions, read_questions
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource, default_model
@@ -61,6 +61,12 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
 
 
 def _fitted(config: PredictRun, source: MethodSource, questions: Questions) -> FittedMethod:
+    if config.engine == "vllm":
+        from metaicl.inference.remote import CompletionServer, open_remote_method
+
+        server, instructed = CompletionServer(config.server or SERVER, config.server_model), bool(config.instruction)
+        method = open_remote_method(source.model, server, config.method, instructed, config.method_options)
+        return FittedMethod.around(method, questions.support, questions.labels, config.instruction)
     return FittedMethod(source, questions.support, questions.labels, config.instruction)
 
 
@@ -70,7 +76,7 @@ def _rows(store: LineStore) -> Iterator[Row]:
 
 
 def _fingerprint(config: PredictRun, source: MethodSource, questions: Questions) -> str:
-    given = {k: v for k, v in asdict(config).items() if k not in ("demos", "inputs", "output")}
+    given = {k: v for k, v in asdict(config).items() if k not in ("demos", "inputs", "output", "server")}
     inputs = "" if config.inputs == STANDARD_INPUT else sha256(config.inputs)
     content = [given, source.fingerprint, [asdict(e) for e in questions.support], inputs]
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()

@@ -7,7 +7,6 @@ prefix is computed once. The backbone's `attention` is how (metaicl/lm/attention
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
@@ -33,13 +32,11 @@ from metaicl.lm.layer_states import states_at
 from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
 from metaicl.lm.models import Kind
-from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack
+from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack, parents_of
 from metaicl.lm.quantized import keep_derivatives, quantized
 from metaicl.lm.shared_work import SharedWork
 from metaicl.lm.text_encoder import TextEncoder
-from task_suites.core.errors import UserError
 
-log = logging.getLogger("metaicl")
 Params = Mapping[str, Tensor]
 HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
 
@@ -136,6 +133,11 @@ class Backbone(nn.Module):
         """The longest sequence, in tokens, that the model takes."""
         return int(getattr(self.model_config, "max_position_embeddings", 1 << 30))
 
+    @property
+    def row_tokens(self) -> int:
+        """The most tokens of a packed row of queries, where nobody says another number."""
+        return 16384 if self.device.type == "cuda" else 2048  # measured: benchmarks/README.md
+
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text by itself, without special tokens around it."""
         return self.texts.encode(text).ids
@@ -183,13 +185,8 @@ class Backbone(nn.Module):
 
         `mask`, additive `[1, 1, rows, prefix + rows]`, says what the rows see where it is less than `Packed.mask`.
         """
-        above = [(i, t.parent[n]) for i, (t, ns) in enumerate(zip(forest, wanted, strict=True)) for n in ns]
-        if any(parent < 0 for _, parent in above):
-            raise UserError(
-                "a scored token has nothing before it",
-                fix="Give the prompt an instruction, demonstrations, or text before the answer.",
-            )
-        parents = [row.row[i][parent] for i, parent in above]
+        trees = enumerate(zip(forest, wanted, strict=True))
+        parents = [row.row[i][parent] for i, (tree, nodes) in trees for parent in parents_of(tree, nodes)]
         targets = torch.tensor([t.tokens[n] for t, ns in zip(forest, wanted, strict=True) for n in ns])
         if not parents:
             return torch.empty(0, device=self.device)

@@ -56,6 +56,23 @@ def open_model(
     return model, tokenizer
 
 
+def open_tokenizer(name: str, on_hub: Mapping[str, Any] = NOTHING) -> tuple[Any, Any]:
+    """Return (the model's configuration, its tokenizer) of what `open_model` opens; no weights are read.
+
+    Raises:
+        UserError: there is no such model, or it is not a causal language model.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    source = source_of(name, on_hub)
+    if name == tiny.NAME:
+        return tiny.tiny_model().config, tiny.tiny_tokenizer()
+    if holds_adapters(source):
+        return open_tokenizer(base_of(source), base_on_hub(source))
+    with _quiet(), _refused(name, "causal"):
+        return AutoConfig.from_pretrained(source, **on_hub), AutoTokenizer.from_pretrained(source, **on_hub)
+
+
 def open_encoder(name: str, on_hub: Mapping[str, Any] = NOTHING) -> Any:
     """Return the `SentenceTransformer` of a registry name, a folder or a hub name: float32, on the CPU.
 

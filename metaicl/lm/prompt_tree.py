@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from task_suites.core.errors import UserError
+
 
 @dataclass
 class PromptTree:
@@ -66,6 +68,21 @@ class PromptTree:
             nodes.append(node)
             node = self.parent[node]
         return nodes[::-1]
+
+
+def parents_of(tree: PromptTree, wanted: Sequence[int]) -> list[int]:
+    """Return the node before each wanted one, given which the wanted one has a probability.
+
+    Raises:
+        UserError: a wanted node is the first of its path.
+    """
+    parents = [tree.parent[node] for node in wanted]
+    if min(parents, default=0) < 0:
+        raise UserError(
+            "a scored token has nothing before it",
+            fix="Give the prompt an instruction, demonstrations, or text before the answer.",
+        )
+    return parents
 
 
 @dataclass(frozen=True)

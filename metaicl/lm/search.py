@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import Packed, additive_mask
+from metaicl.lm.served import ServedModel
 from task_suites.formats.tagging import STOP
 
 Hypothesis = tuple[int, ...]  # what a decoder knows of an unfinished answer
@@ -128,3 +129,21 @@ def search(decoder: Decoder, tokenizer: Any, questions: Sequence[Sequence[int]],
         for beam, hypothesis in zip(live, hypotheses, strict=True):
             beam.hypothesis = hypothesis
     return [max(answers, key=lambda a: a[0])[1] for answers in done]
+
+
+def plain_search(
+    backbone: Backbone,
+    prefix: Sequence[int],
+    questions: Sequence[Sequence[int]],
+    limit: int,
+    beams: int,
+    params: Params | None = None,
+) -> list[str]:
+    """Return the best answer to each question without shared states; the server of a served model searches itself.
+
+    Raises:
+        UserError: beam search of a served model.
+    """
+    if isinstance(backbone, ServedModel):
+        return backbone.texts_after([[*prefix, *ids] for ids in questions], limit, beams)
+    return search(PlainDecoder(backbone, prefix, params), backbone.tokenizer, questions, limit, beams)

@@ -22,7 +22,7 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.memory import cache_bytes, out_of_memory
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
-from metaicl.lm.search import PlainDecoder, TreeDecoder, search
+from metaicl.lm.search import TreeDecoder, plain_search, search
 from metaicl.lm.shared_work import are_rows_shared, row_key
 from metaicl.methods.predictor import Predictor, log_mean_share
 from task_suites.core.errors import UserError
@@ -80,8 +80,8 @@ class PromptScorer(Predictor):
             prior of a list of options is computed once; empty queries are further branches of the same tree.
         prior_share: the share of the prior of empty queries that is subtracted; that of demonstrations is subtracted
             whole.
-        row_tokens: most tokens of one packed row; a query with more is processed by itself. None: 2,048 on a CPU,
-            16,384 on a GPU.
+        row_tokens: most tokens of one packed row; a query with more is processed by itself. None: what suits the
+            backbone (`Backbone.row_tokens`).
 
     Attributes:
         dropped: demonstrations that the overflow policy left out of the last call's prompts.
@@ -107,9 +107,7 @@ class PromptScorer(Predictor):
         self.backbone, self.task, self.support = backbone, task, tuple(support)
         self.form = form.of(task, backbone.tokenizer.apply_chat_template)
         self.params, self.overflow = params, overflow
-        self.row_tokens = row_tokens or (
-            16384 if backbone.device.type == "cuda" else 2048
-        )  # measured: benchmarks/README.md
+        self.row_tokens = row_tokens or backbone.row_tokens
         check_calibration(form, calibration)
         self.calibration, self.prior_share = calibration, prior_share
         self.length = length_rule(form, length)
@@ -305,12 +303,11 @@ class PromptScorer(Predictor):
     def _generated(
         self, prefix: Sequence[int], questions: Sequence[Sequence[int]], limit: int, beams: int
     ) -> list[str]:
-        tokenizer = self.backbone.tokenizer
         if not self.backbone.shares(len(prefix) + max(map(len, questions)) + limit):
-            return search(PlainDecoder(self.backbone, prefix, self.params), tokenizer, questions, limit, beams)
+            return plain_search(self.backbone, prefix, questions, limit, beams, self.params)
         with self._states(prefix) as past:
             decoder = TreeDecoder(self.backbone, len(prefix), past, self.params)
-            return search(decoder, tokenizer, questions, limit, beams)
+            return search(decoder, self.backbone.tokenizer, questions, limit, beams)
 
     def _halve(self, tokens: int) -> None:
         self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from backbones import tiny_config
 from families import make
 from peft import LoraConfig, get_peft_model
 
-from metaicl.lm.loading import open_encoder, open_model, with_weights
+from metaicl.lm.loading import open_encoder, open_model, open_tokenizer, with_weights
 from metaicl.lm.tiny import tiny_model
 from task_suites.core.errors import UserError
 
@@ -97,3 +99,18 @@ def test_kinds_of_adapters_are_as_plain_peft_makes_them(options):
         difference = found(input_ids=ids).logits - expected(input_ids=ids).logits
         plain = found(input_ids=ids).logits - tiny_model()(input_ids=ids).logits
     assert difference.abs().max() < 1e-6 < plain.abs().max()
+
+
+def test_the_tokenizer_and_the_configuration_are_those_of_the_opened_model(tmp_path):
+    model, tokenizer = open_model("tiny-random", torch.float32)
+    model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    adapted = tmp_path / "adapted"  # a trained method's folder: its base model's are read, and no weights
+    adapted.mkdir()
+    (adapted / "adapter_model.safetensors").touch()
+    (adapted / "method.json").write_text(json.dumps({"backbone": {"model": str(tmp_path / "base")}}))
+    for name in ("tiny-random", str(tmp_path / "base"), str(adapted)):
+        config, read = open_tokenizer(name)
+        assert config.hidden_size == model.config.hidden_size and read.get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(UserError, match="no folder"):
+        open_tokenizer(str(tmp_path / "nowhere"))
