@@ -47,11 +47,11 @@ FAST["abmll"] |= {"inner_steps": 1, "members": 2}
 FAST |= {name: {"steps": 2} for name in ("finetune", "transfer", "setfit_lm", *TUNED)}
 FAST["stacking"] = {"ridge": 100.0}  # else the random model's in-context learning gets no weight
 FAST["setfit"] = {"max_steps": 2, "learning_rate": 1e-3}
-# methods that differ from another one by a part: all that they promise is tried in `make slow`
-VARIANTS = {
+# methods that differ from another one by a part or take long: all that they promise is tried in `make slow`
+RARER = {
     *("icl_contextual", "icl_pmi", "ct_prompt", "prefix_tuning", "logistic_tfidf", "prototypes", "protonet_names"),
     *("protonet_cosine", "matching_fce", "setfit_lm", "meta_sgd", "mtnet", "fomaml_icl", "transfer", "ict"),
-    *("metaicl_all_answers",),
+    *("metaicl_all_answers", "setfit", "abmll"),
 }
 TRAINED = [n for n in METHODS if method_class(n).meta_trained]
 
@@ -62,8 +62,8 @@ def built(name: str, backbone: AnyBackbone | None = None, **options: Any) -> Met
 
 
 def tried(names: Iterable[str]) -> list[Any]:
-    """Return the parameters of a test of every method: those that differ by a part are slow."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in names]
+    """Return the parameters of a test of every method: some are slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in RARER else name for name in names]
 
 
 def build(name: str, **options):

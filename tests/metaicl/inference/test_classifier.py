@@ -341,8 +341,8 @@ def by_joblib(thing: Any) -> Any:
 @pytest.mark.parametrize(
     ("copied", "method"),
     [(copied, "knn") for copied in (by_joblib, copy.copy, copy.deepcopy)]
-    + [(by_pickle, method) for method in ("icl", "setfit_lm", "random", "a trained run")]
-    + [pytest.param(by_pickle, "finetune", marks=pytest.mark.slow)],  # it learns 15 times
+    + [(by_pickle, method) for method in ("icl", "random", "a trained run")]
+    + [pytest.param(by_pickle, method, marks=pytest.mark.slow) for method in ("setfit_lm", "finetune")],
 )
 def test_a_copy_gives_the_same_predictions(copied, method, tmp_path):
     source = (str(trained(tmp_path / "run")), None) if method == "a trained run" else (SOURCE, method)

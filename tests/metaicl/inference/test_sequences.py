@@ -31,7 +31,7 @@ def test_the_generator_answers_texts_and_explains_them():
     assert generator.score(["3"], [text or "x"]) in (0.0, 1.0)
 
 
-@pytest.mark.parametrize("method", ["majority", "finetune"])
+@pytest.mark.parametrize("method", ["majority", pytest.param("finetune", marks=pytest.mark.slow)])
 def test_what_gives_no_probabilities_of_texts_says_so(method):
     classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
     assert classifier.explain("a lime").answer in ("fruit", "tool")  # of options it does

@@ -130,6 +130,7 @@ def test_a_classifier_takes_it_by_its_name_and_moves_with_it(real_model):
     assert list(again.predict(["Where is my package?"])) == ["delivery"]
 
 
+@pytest.mark.slow
 def test_as_a_base_model_it_scores_as_its_adapters_beside_the_base_do(real_model):
     """Merged weights and adapters beside the base differ by rounding only."""
     config = read_card(FOLDER)[0]
