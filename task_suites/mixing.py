@@ -13,9 +13,10 @@ from typing import Literal, get_args
 from task_suites.core.errors import UserError, nearest
 from task_suites.task import Task
 
-MixingKind = Literal["uniform", "proportional", "temperature", "weights"]
+MixingKind = Literal["uniform", "proportional", "temperature", "weights", "group_dro"]
 WeightsBy = Literal["task", "family", "suite", "type"]
 KINDS: tuple[str, ...] = get_args(MixingKind)
+EVEN = ("uniform", "group_dro")  # these draw every task equally often
 GROUPS: dict[WeightsBy, Callable[[Task], str]] = {  # the name by which a weight means a task
     "task": lambda task: task.name,
     "family": lambda task: task.family or task.name,
@@ -31,7 +32,8 @@ class Mixing:
     Attributes:
         kind: "uniform" takes every task once a round, in an order drawn for the round; "proportional" draws a task with
             a chance proportional to its number n of train examples, "temperature" to n^(1/temperature) (Raffel et al.
-            2020, arXiv 1910.10683, section 3.5.2), "weights" to its weight.
+            2020, arXiv 1910.10683, section 3.5.2), "weights" to its weight. "group_dro" draws as "uniform" does; the
+            training learns a weight for the loss of each task (`metaicl.training.group_dro`).
         temperature: 1 is proportional; the higher, the more even.
         weights: the weight of each task, family, suite or type by its name; the tasks of a family, suite or type share
             its weight evenly. What is not named is never drawn.
@@ -94,7 +96,7 @@ class Mixing:
             UserError: no task has a weight above 0.
         """
         names = sorted(task.name for task in tasks)
-        if self.kind == "uniform":
+        if self.kind in EVEN:
             return dict.fromkeys(names, 1 / len(names))
         if self.kind == "weights":
             raw = self.task_weights(tasks)
@@ -109,7 +111,7 @@ class Mixing:
         """Return the tasks of the episodes with these numbers; the order of `tasks` does not matter."""
         by_name = {task.name: task for task in tasks}
         names = sorted(by_name)
-        if self.kind == "uniform":
+        if self.kind in EVEN:
             rounds = {number // len(names) for number in numbers}
             orders = {round_: _shuffled(names, f"{seed}/order/{round_}") for round_ in rounds}
             return [by_name[orders[number // len(names)][number % len(names)]] for number in numbers]

@@ -13,6 +13,7 @@ from metaicl.training.run import duration
 from task_suites.core.errors import UserError, counted, nearest
 
 RESULTS = "results.json"
+LARGEST = 5  # learned weights of tasks that are shown
 
 
 def listed(output: Path) -> Iterator[str]:
@@ -43,6 +44,9 @@ def shown(folder: Path) -> Iterator[str]:
             yield f"  suites: {', '.join(suites)}"
         width = max(map(len, record.identity))
         yield from (f"  {name:{width}}  {as_line(value)}" for name, value in record.identity.items())
+        if record.finished and (weights := record.finished.mixing_weights):
+            largest = sorted(weights, key=lambda name: -weights[name])[:LARGEST]
+            yield f"  largest learned weights: {', '.join(f'{name} {weights[name]:.3f}' for name in largest)}"
     if results:
         yield f"  {results.command}"
         width = max(len(method.label) for method in results.methods)

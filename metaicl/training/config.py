@@ -55,12 +55,15 @@ class TrainerConfig:
         k_min: draw k again for each episode from k_min to k; 0 keeps k.
         curriculum_steps: the most demonstrations grow from k_min (or 1) to k over this many steps; 0 begins with k.
         mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
-            "temperature" (to their number ^ (1 / mixing_temperature)) or "weights".
+            "temperature" (to their number ^ (1 / mixing_temperature)) or "weights". "group_dro" draws as "uniform"
+            does, and learns a weight for each task's loss: the higher the loss, the faster it grows.
         mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
         mixing_weights: for mixing "weights", the weight of each task, family, suite or type of task by its name; what
             is not named is never drawn.
         mixing_weights_by: what the weights name: "task", "family", "suite" or "type" (classification, ...). The tasks
             of a family, suite or type share its weight evenly.
+        mixing_step_size: for mixing "group_dro", how fast the weights are learned: a task's weight is multiplied by
+            exp(mixing_step_size * its loss) at each of its steps; 0 keeps them equal.
         queries: queries of each support set, in one row.
         max_classes: at most this many classes in a training episode; 0 takes all.
         arbitrary_labels: share of episodes with arbitrary label words.
@@ -91,10 +94,11 @@ class TrainerConfig:
     k: Count = 16
     k_min: Natural = 0
     curriculum_steps: Natural = 0
-    mixing: Literal["uniform", "proportional", "temperature", "weights"] = "uniform"
+    mixing: Literal["uniform", "proportional", "temperature", "weights", "group_dro"] = "uniform"
     mixing_temperature: Positive = 2.0
     mixing_weights: dict[str, NonNegative] = field(default_factory=dict)
     mixing_weights_by: Literal["task", "family", "suite", "type"] = "task"
+    mixing_step_size: NonNegative = 0.01
     queries: Count = 16
     max_classes: Natural = 8
     arbitrary_labels: Share = 0.25

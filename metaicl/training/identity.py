@@ -43,12 +43,14 @@ Identity = Mapping[str, Any]  # option -> its resolved value, as JSON has it
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended: steps, the step and the validation value of its best weights, and the seconds that it took."""
+    """How a run ended: steps, the step and the validation value of its best weights, the seconds that it took, and the
+    weights of its tasks where they were learned (mixing "group_dro")."""
 
     steps: int
     best_step: int
     best_value: float | None
     seconds: float
+    mixing_weights: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class RunRecord:
         learned = {name: self.data[name] for name in trained_on}
         earlier = {name if name not in learned else f"{name} (base model)": of for name, of in self.inherited.items()}
         return {"run": dict(self.identity), "data": self.data, "trained_on": {**earlier, **learned}}
+
+    def options(self) -> dict[str, Any]:
+        """Return the run's options by name, without the fingerprints of its tasks."""
+        return {name: value for name, value in self.identity.items() if not name.startswith("task.")}
 
     def write(self, folder: Path) -> None:
         """Write `run.json`, whole or not at all."""

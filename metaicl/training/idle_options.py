@@ -60,6 +60,7 @@ def refuse_idle_training(run: TrainRun) -> None:
     refuse_idle(trainer, ["early_stopping_patience"], "eval_steps", used=validated)
     refuse_idle(trainer, ["mixing_temperature"], "mixing temperature", used=trainer.mixing == "temperature")
     refuse_idle(trainer, ["mixing_weights_by"], "mixing weights", used=trainer.mixing == "weights")
+    refuse_idle(trainer, ["mixing_step_size"], "mixing group_dro", used=trainer.mixing == "group_dro")
     grows = trainer.k > (trainer.k_min or 1)
     refuse_idle(trainer, ["curriculum_steps"], "a k above its least", used=grows)
     method = method_class(run.method)

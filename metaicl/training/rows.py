@@ -56,8 +56,8 @@ class Rows:
         while True:
             sums = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
             try:
-                for pair in self._losses(episodes):
-                    sums += torch.stack(pair).detach().double()
+                for pair in self._losses(episodes, self._packed(episodes)):
+                    sums += pair
                 return sums
             except RuntimeError as error:
                 if not out_of_memory(error) or self.accelerator.num_processes > 1:
@@ -65,8 +65,24 @@ class Rows:
             self.method.zero_grad()
             self._halve(episodes)
 
-    def _losses(self, episodes: Sequence[Episode]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rows = self._packed(episodes)
+    def backward_each(self, episodes: Sequence[Episode], factors: Sequence[float]) -> torch.Tensor:
+        """Return `[loss sum, weight]` (float64) of each episode, which is a row by itself. The gradients that are added
+        are those of the losses times the factors; what is returned is without them.
+
+        Raises:
+            UserError: there is no memory for one episode.
+        """
+        try:
+            pairs = list(self._losses(episodes, [[i] for i in range(len(episodes))], factors))
+        except RuntimeError as error:
+            if not out_of_memory(error) or self.accelerator.num_processes > 1:
+                raise
+            raise _no_memory(self._sizes(episodes)) from None
+        return torch.stack(pairs[: len(episodes)])
+
+    def _losses(
+        self, episodes: Sequence[Episode], rows: list[list[int]], factors: Sequence[float] = ()
+    ) -> Iterator[torch.Tensor]:
         passes = self._most_passes(len(rows)) if self.in_step else len(rows)
         for number in range(passes):
             row = rows[min(number, len(rows) - 1)]
@@ -77,8 +93,8 @@ class Rows:
                     loss, weight = 0.0 * loss, 0.0 * weight
                 if number == passes - 1:
                     self.ready()
-                self.accelerator.backward(loss)
-            yield loss, weight
+                self.accelerator.backward(loss * factors[row[0]] if factors else loss)
+            yield torch.stack((loss, weight)).detach().double()
 
     def _most_passes(self, mine: int) -> int:
         """Return the largest number of rows of a process."""
@@ -101,7 +117,11 @@ class Rows:
         sizes = self._sizes(episodes)
         shared = [sum(sizes[i] for i in row) for row in self._packed(episodes) if len(row) > 1]
         if not shared:
-            found = f"one of {max(sizes)} tokens"
-            raise UserError("no memory for the forward and backward pass of one episode", found=found, fix=FIX)
+            raise _no_memory(sizes)
         self.row_tokens = min(self.row_tokens, max(shared)) // 2
         log.warning("out of memory: rows of at most %d tokens from here on, in more passes", self.row_tokens)
+
+
+def _no_memory(sizes: Sequence[int]) -> UserError:
+    found = f"one of {max(sizes)} tokens"
+    return UserError("no memory for the forward and backward pass of one episode", found=found, fix=FIX)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from metaicl.methods.base import Method
 from metaicl.training.config import TrainerConfig
+from task_suites.core.errors import UserError, counted
 from task_suites.episodes import Episode, EpisodeSampler
 from task_suites.task import Task
 
@@ -29,3 +31,18 @@ def training_episodes(tasks: Sequence[Task], config: TrainerConfig, step: int) -
         )
         episodes.append(sampler.draw(task, "train", number))
     return episodes
+
+
+def served_tasks(tasks: Sequence[Task], method: Method, name: str) -> list[Task]:
+    """Return the tasks that a method serves.
+
+    Raises:
+        UserError: there is none.
+    """
+    served = [task for task in tasks if method.refusal(task) is None]
+    if not served:
+        why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
+        fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
+        found = f"{counted(len(tasks), 'task')}{why}"
+        raise UserError(f"no meta-training task that {name} serves", found=found, fix=fix)
+    return served

@@ -14,7 +14,7 @@ import math
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ import torch
 
 from metaicl.methods.base import Method
 from metaicl.training import sharding, state
+from metaicl.training.averaging import add_to_average, take_average
 from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
 from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
+from metaicl.training.group_dro import GroupDRO
 from metaicl.training.guards import Interrupted, Signals, check_space, not_finite
 from metaicl.training.identity import RunRecord
 from metaicl.training.launch import make_accelerator
@@ -33,10 +35,11 @@ from metaicl.training.optimizer import make_optimizer
 from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
 from metaicl.training.rows import Rows
-from metaicl.training.step_episodes import training_episodes
+from metaicl.training.step_episodes import served_tasks, training_episodes
 from metaicl.training.trackers import Trackers
 from task_suites.core.atomic import write_text
-from task_suites.core.errors import UserError, counted
+from task_suites.core.errors import UserError
+from task_suites.episodes import Episode
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
@@ -45,13 +48,15 @@ Validate = Callable[[Method], float]
 
 @dataclass
 class Trained:
-    """How a run ended: the best weights are in the method and in `folder`."""
+    """How a run ended: the best weights are in the method and in `folder`. `mixing_weights` are those of the tasks,
+    where they were learned."""
 
     folder: Path
     steps: int
     best_step: int
     best_value: float | None
     seconds: float
+    mixing_weights: Mapping[str, float] | None = None
 
 
 class Trainer:
@@ -80,7 +85,7 @@ class Trainer:
         if not method.meta_trained:
             raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
         config.task_mixing().check(tasks)
-        self.tasks = _served(tasks, method, method_config.name)
+        self.tasks = served_tasks(tasks, method, method_config.name)
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
@@ -95,6 +100,8 @@ class Trainer:
         )
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
         self.trackers = Trackers(report_to, run_dir, self.accelerator)
+        learns_weights = config.mixing == "group_dro"
+        self.task_weights = GroupDRO([t.name for t in self.tasks], config.mixing_step_size) if learns_weights else None
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
         self.best: tuple[float, int] | None = None
@@ -111,11 +118,7 @@ class Trainer:
         self.peers.advance(2 * self.step)
         episodes = training_episodes(self.tasks, config, self.step)
         check_episodes(self.method, episodes)  # of all processes, so that all stop alike
-        mine = episodes[self.accelerator.process_index :: world]
-        sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
-        sums[:2] = self.rows.backward(mine)
-        sums[2] = self.signals.number  # a process that is to stop informs the others
-        total, weight, asked = self.accelerator.reduce(sums, "sum").tolist()
+        total, weight, asked, *each = self._backward(episodes)
         if not math.isfinite(total):
             raise not_finite(self.run_dir, self.step + 1, "loss", total, episodes)
         norm = self._scale_gradients(world / max(weight, 1.0))
@@ -127,9 +130,30 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
+        if self.task_weights:
+            names = [episode.key[1] for episode in episodes]
+            self.task_weights.update(zip(names, each[::2], each[1::2], strict=True))
         self.to_stop = bool(asked)
         dropped = {"dropped_demonstrations": float(self.method.dropped)} if self.method.dropped else {}
         return {"loss": total / max(weight, 1.0), "learning_rate": rate, "grad_norm": norm, **dropped}
+
+    def _backward(self, episodes: Sequence[Episode]) -> list[float]:
+        """Add up the gradients of this process's share of a step's episodes. Return, over all processes, the loss sum,
+        the weight, whether one is to stop, and loss sum and weight of each episode where weights are learned."""
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine, dro = episodes[rank::world], self.task_weights
+        sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
+        sums[2] = self.signals.number  # a process that is to stop informs the others
+        if dro:
+            factors = dro.factors()
+            each = torch.zeros(len(episodes), 2, device=sums.device, dtype=sums.dtype)
+            each[rank::world] = self.rows.backward_each(mine, [factors[episode.key[1]] for episode in mine])
+            sums[:2] = each.sum(0)
+            sums = torch.cat([sums, each.flatten()])
+        else:
+            sums[:2] = self.rows.backward(mine)
+        values: list[float] = self.accelerator.reduce(sums, "sum").tolist()
+        return values
 
     def _has_its_losses(self) -> None:
         """Note that from here on this process waits for the others' gradients."""
@@ -163,7 +187,8 @@ class Trainer:
             disable=not (main and self.progress),
             dynamic_ncols=True,
         )
-        with self.peers.watched(), self.trackers.reporting(self.step, self._options()):
+        options = self.record.options() if self.record else asdict(self.config)
+        with self.peers.watched(), self.trackers.reporting(self.step, options):
             with self.signals.watched():
                 self._take_steps(bar)
             bar.close()
@@ -183,13 +208,15 @@ class Trainer:
             except UserError:
                 self._keep_what_is_learned()
                 raise
-            self._take_average()
+            number = self.step - math.ceil(self.config.max_steps * (1 - self.config.weight_averaging))
+            add_to_average(self.average, number, self.method.learned())
             self.seconds = before + time.monotonic() - started
             speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
             bar.update()
             bar.set_postfix(loss=f"{values['loss']:.3f}", tok_s=f"{speed:.0f}")
             if self.step % self.config.logging_steps == 0 or self.step == self.config.max_steps:
-                self._log({**values, "tokens_per_second": speed, "seconds": self.seconds})
+                learned = self.task_weights.metrics() if self.task_weights else {}
+                self._log({**values, "tokens_per_second": speed, "seconds": self.seconds, **learned})
             if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
             if self._due(self.config.save_steps) or self.to_stop:
@@ -206,23 +233,6 @@ class Trainer:
         if self.step and self.accelerator.num_processes == 1:
             self.save_checkpoint()
             log.warning("Step %d cannot be taken; the state after step %d is kept", self.step + 1, self.step)
-
-    def _take_average(self) -> None:
-        """Add the weights of this step to the mean of those of the last ones (Polyak and Juditsky 1992)."""
-        number = self.step - math.ceil(self.config.max_steps * (1 - self.config.weight_averaging))
-        if number < 1:
-            return
-        for name, p in self.method.learned().items():
-            if number == 1 or name not in self.average:
-                self.average[name] = p.detach().clone()
-            else:
-                self.average[name].lerp_(p.detach(), 1 / number)
-
-    def _averaged(self) -> None:
-        """Put the mean weights into the method."""
-        with torch.no_grad():
-            for name, p in self.method.learned().items():
-                p.copy_(self.average[name])
 
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.config.max_steps)
@@ -247,7 +257,7 @@ class Trainer:
     def _finish(self) -> Trained:
         self.checkpoints.finish()
         if self.average and self.step == self.config.max_steps:
-            self._averaged()
+            take_average(self.average, self.method.learned())
             if self.config.eval_steps and self.validate:
                 self._validate()
         if self.best is None:
@@ -255,7 +265,8 @@ class Trainer:
         else:
             load_weights(self.method, self.run_dir / "best")
         value, step = self.best if self.best else (None, self.step)
-        return Trained(self.run_dir / "best", self.step, step, value, self.seconds)
+        weights = self.task_weights.weights() if self.task_weights else None
+        return Trained(self.run_dir / "best", self.step, step, value, self.seconds, weights)
 
     def _log(self, values: dict[str, float]) -> None:
         if not self.accelerator.is_main_process:
@@ -263,12 +274,6 @@ class Trainer:
         with (self.run_dir / METRICS).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": self.step, **values}) + "\n")
         self.trackers.log(values, self.step)
-
-    def _options(self) -> dict[str, Any]:
-        """Return the run's options by name, but for the fingerprints of its tasks."""
-        if self.record is None:
-            return {"method": self.method_config.name, **asdict(self.config)}
-        return {name: value for name, value in self.record.identity.items() if not name.startswith("task.")}
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -322,7 +327,8 @@ class Trainer:
     def _counts(self) -> dict[str, Any]:
         """Return what the loop has counted, for a checkpoint."""
         names = ("step", "best", "stale", "seconds")
-        return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped}
+        learned = {"task_weights": self.task_weights.exponents} if self.task_weights else {}
+        return {name: getattr(self, name) for name in names} | {"dropped": self.method.dropped} | learned
 
     def _load(self, folder: Path) -> None:
         counts = counts_of(folder)
@@ -330,15 +336,6 @@ class Trainer:
         self.step, self.stale, self.seconds = counts["step"], counts["stale"], counts["seconds"]
         self.best = tuple(counts["best"]) if counts["best"] else None  # type: ignore[assignment]
         self.method.dropped = counts["dropped"]
+        if self.task_weights:
+            self.task_weights.load(counts["task_weights"])
         log.info("continuing from step %d", self.step)
-
-
-def _served(tasks: Sequence[Task], method: Method, name: str) -> list[Task]:
-    """Return the tasks that the method serves, of which there must be one."""
-    served = [task for task in tasks if method.refusal(task) is None]
-    if not served:
-        why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
-        fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
-        found = f"{counted(len(tasks), 'task')}{why}"
-        raise UserError(f"no meta-training task that {name} serves", found=found, fix=fix)
-    return served

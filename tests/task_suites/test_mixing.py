@@ -25,6 +25,7 @@ from task_suites.mixture import merge
 SIZES = {"small": 10, "middle": 40, "large": 250}
 TASKS = [sized_task({"a": n // 2, "b": n - n // 2}, name=name) for name, n in SIZES.items()]
 MIXINGS = {
+    "group_dro": Mixing("group_dro"),
     "uniform": Mixing(),
     "proportional": Mixing("proportional"),
     "temperature": Mixing("temperature", temperature=3.0),

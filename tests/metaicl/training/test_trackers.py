@@ -66,7 +66,7 @@ def test_tensorboard_gets_what_metrics_jsonl_gets_also_after_a_resume(tmp_path):
         assert values == [(step, pytest.approx(value, rel=1e-6)) for step, value in points], name
     [stored] = (tmp_path / "tensorboard").glob("*/hparams.yml")
     options = yaml.safe_load(stored.read_text())
-    assert options["method"] == "metaicl" and options["max_steps"] == 3 and options["mixing_weights"] == "{}"
+    assert options["max_steps"] == 3 and options["mixing_weights"] == "{}"
     assert json.loads((tmp_path / PLACES).read_text()) == {"tensorboard": "tensorboard"}
 
 
@@ -106,7 +106,7 @@ def test_mlflow_continues_the_run_that_it_has(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = continued(tmp_path, "mlflow")
     [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert run.info.run_id == place and run.data.params["method"] == "metaicl"
+    assert run.info.run_id == place and run.data.params["max_steps"] == "3"
     history = mlflow.MlflowClient().get_metric_history(place, "loss")
     assert dict.fromkeys((point.step, point.value) for point in history) == dict.fromkeys(written(tmp_path)["loss"])
 
