@@ -52,6 +52,7 @@ ROOT = Path(__file__).resolve().parents[1]
             ["predict_over_import", "first_predict_over_import", "max_score_diff"],
         ),
         ("inference", ["--quick"], ["query_over_forward", "fit_over_prefix", "tokens_recomputed", "wrong"]),
+        ("predicting", ["--quick", "--formats", "jsonl", "csv"], ["peak_mib_jsonl", "largest_growth_mib"]),
         ("serving", ["--quick"], ["throughput_ratio", "p99_over_p50", "wrong", "lost", "rss_growth_mb"]),
         ("harness", ["--quick"], ["speedup_vs_cells", "overhead_pct", "resumes_identical", "coverage_pct"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
