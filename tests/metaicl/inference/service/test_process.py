@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import threading
 from collections import Counter
 from contextlib import suppress
+from http.client import HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -91,22 +93,31 @@ def test_a_disk_that_is_full_answers_507_and_loses_nothing(tmp_path):
 
 def test_a_stop_answers_what_was_accepted(tmp_path):
     with process(tmp_path) as (running, address):
-        task = put(address, method="icl")
-        inputs, answers = [f"a thing {i}" for i in range(200)], []
+        task, where = put(address, method="icl"), urlsplit(address)
+        body = json.dumps({"inputs": [f"a thing {i}" for i in range(200)]}).encode()
+        head = f"POST /tasks/{task}/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        accepted, answers = threading.Semaphore(0), []
 
         def ask() -> None:
-            answers.append(httpx.post(f"{address}/tasks/{task}/predict", json={"inputs": inputs}, timeout=60))
+            with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
+                connection.sendall(head.encode())
+                if connection.recv(1000).startswith(b"HTTP/1.1 100"):  # the service has begun to read the request
+                    accepted.release()
+                connection.sendall(body)
+                answer = HTTPResponse(connection)
+                answer.begin()
+                answers.append((answer.status, len(json.loads(answer.read())["answers"])))
 
         asking = [threading.Thread(target=ask) for _ in range(4)]
         for one in asking:
             one.start()
-        threading.Event().wait(0.5)
+        assert all(accepted.acquire(timeout=60) for _ in asking)
         running.send_signal(signal.SIGTERM)
         for one in asking:
             one.join()
         assert running.wait(60) in (0, -signal.SIGTERM)
-    assert [one.status_code for one in answers] == [200] * 4
-    assert all(len(one.json()["answers"]) == 200 for one in answers)
+    assert answers == [(200, 200)] * 4
 
 
 def test_clients_that_say_half_of_something_hold_nobody_up(tmp_path):
