@@ -29,6 +29,21 @@ OPT = {"ffn_dim": 48, "word_embed_proj_dim": 32, "pad_token_id": 1}
 NEO = {"num_layers": 2, "num_heads": 4, "max_position_embeddings": 512, "attention_types": [[["global", "local"], 1]]}
 GEMMA = {**GROUPED, "head_dim": 8}
 LLAMA4 = {**GEMMA, "intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 512}
+EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4}
+QWEN_MOE = {
+    "num_experts_per_tok": 2,
+    "num_experts": 4,
+    "moe_intermediate_size": 16,
+    "shared_expert_intermediate_size": 16,
+}
+FALCON = {"alibi": False, "new_decoder_architecture": False, "ffn_hidden_size": 48}
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 8.0}
 # transformers' configuration and its settings, and the attention that "auto" takes on CPU
 FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -45,6 +60,13 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
     "gpt_neox": ("GPTNeoX", LLAMA, "tree"),
     "gpt_neo": ("GPTNeo", {**SIZES, "hidden_size": 32, **NEO, "window_size": 512}, "plain"),
     "bloom": ("Bloom", {**SIZES, "hidden_size": 32, "n_layer": 2, "n_head": 4}, "plain"),  # ALiBi
+    "phi": ("Phi", LLAMA, "tree"),
+    "phi3": ("Phi3", GROUPED, "tree"),
+    "olmo2": ("Olmo2", GROUPED, "tree"),
+    "falcon": ("Falcon", {**LLAMA, **FALCON}, "dense"),
+    "mixtral": ("Mixtral", {**GROUPED, **EXPERTS}, "tree"),
+    "qwen2_moe": ("Qwen2Moe", {**GROUPED, **QWEN_MOE}, "tree"),
+    "qwen3_next": ("Qwen3Next", {**GEMMA, **QWEN_MOE, **LINEAR}, "plain"),  # a hybrid with linear attention
     "mamba": ("Mamba", {**SIZES, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, "plain"),
 }
 
