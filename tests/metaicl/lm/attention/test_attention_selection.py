@@ -27,6 +27,8 @@ REFUSALS: dict[str, dict[str, str]] = {
     "llama4": {LAST_NETWORK: "no module called mlp"},
     "gpt_neo": {"tree": "positions in the row", "dense": "positions in the row"},
     "bloom": {"tree": "no position_ids", "dense": "no position_ids", LAST_NETWORK: "something else than a row"},
+    "falcon": {"tree": "log-probabilities are off"},
+    "qwen3_next": {"tree": "running state", "dense": "running state"},
     "mamba": {"tree": "running state", "dense": "running state", LAST_NETWORK: "no module called mlp"},
 }
 BUGS = [TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError, KeyError]
