@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from metaicl.inference.explanation import Explanation, explained
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.hub import add_model, card, fetch, push
-from metaicl.inference.opening import MethodSource, default_model
+from metaicl.inference.opening import MethodSource
 from metaicl.inference.saved import read_saved, write_saved
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.example import Example
@@ -57,11 +57,9 @@ class FewShotEstimator(BaseEstimator, ABC):
         """Adapt the method to a support set, from what it has of the one before where these begin alike."""
         if self.random_state is not None:
             support = [support[i] for i in check_random_state(self.random_state).permutation(len(support))]
-        instructed, options = bool(self.instruction), self.method_options or {}
-        model = default_model(support[0].form, self.method, instructed) if self.model is None else os.fspath(self.model)
-        source = MethodSource.find(model, self.method, instructed, options)
+        model, options = None if self.model is None else os.fspath(self.model), self.method_options or {}
+        source = MethodSource.chosen(model, support[0].form, self.method, self.instruction, options)
         before = getattr(self, "predictor_", None)
-        before = before if before is not None and before.source == source else None
         self.predictor_ = FittedMethod(source, support, labels, self.instruction, before)
 
     def _check_parameters(self) -> None:

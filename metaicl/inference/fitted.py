@@ -38,7 +38,7 @@ class FittedMethod:
         support: the demonstrations, in the order of the prompt.
         labels: the class names; empty where the task has none.
         instruction: the task's.
-        before: one whose demonstrations begin alike, and whose states are used again.
+        before: one whose states are used again where it has the same method and its demonstrations begin alike.
 
     Raises:
         UserError: the method cannot be opened, or cannot learn from this support set.

@@ -130,6 +130,15 @@ class MethodSource:
         name = model if model in RELEASED else str(folder.resolve())  # a name, so that it may move to another machine
         return cls(name, method, _fingerprint(folder), instructed, given)
 
+    @classmethod
+    def chosen(
+        cls, model: str | None, form: Form, method: str | None, instruction: str, options: Mapping[str, Any] = EMPTY
+    ) -> MethodSource:
+        """Return the source of what answers demonstrations of a form; `default_model`'s where no model is named."""
+        instructed = bool(instruction)
+        model = default_model(form, method, instructed) if model is None else model
+        return cls.find(model, method, instructed, options)
+
     def open(self) -> Method:
         """Return the method, which all who open the same source in this process share while somebody holds it; the last
         one opened is held here.

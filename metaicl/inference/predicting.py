@@ -19,7 +19,7 @@ from typing import Any
 from metaicl.inference.config import SERVER, PredictRun
 from metaicl.inference.files import BATCH, Questions, Shown, answer_questions, read_questions
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.opening import MethodSource, default_model
+from metaicl.inference.opening import MethodSource
 from task_suites.core.atomic import check_free
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import STANDARD_INPUT, sha256
@@ -38,9 +38,8 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
     questions = read_questions(config.demos, config.inputs)  # before a model is loaded
     if questions.note:
         note(questions.note)
-    instructed = bool(config.instruction)
-    model = config.model or default_model(questions.support[0].form, config.method, instructed)
-    source = MethodSource.find(model, config.method, instructed, config.method_options)
+    form, options = questions.support[0].form, config.method_options
+    source = MethodSource.chosen(config.model or None, form, config.method, config.instruction, options)
     shown = Shown(config.probabilities, config.at_least, config.explain)
     if config.output is None or write is None:
         yield from answer_questions(_fitted(config, source, questions), questions, shown)

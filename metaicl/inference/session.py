@@ -10,7 +10,7 @@ from metaicl.inference.config import TryRun
 from metaicl.inference.explanation import explained
 from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.opening import MethodSource, default_model
+from metaicl.inference.opening import MethodSource
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 
@@ -74,11 +74,9 @@ def _fitted(
     labels, note = labels_of(support, "the demonstrations")
     if note:
         say(note)
-    support, instructed = with_labels(support, labels), bool(config.instruction)
-    model = config.model or default_model(support[0].form, config.method, instructed)
-    source = MethodSource.find(model, config.method, instructed)
-    same = before if before is not None and before.source == source else None
-    return FittedMethod(source, support, labels, config.instruction, same)
+    support = with_labels(support, labels)
+    source = MethodSource.chosen(config.model or None, support[0].form, config.method, config.instruction)
+    return FittedMethod(source, support, labels, config.instruction, before)
 
 
 def _query(fitted: FittedMethod, text: str) -> Example:

@@ -81,8 +81,7 @@ def fitting(record: TaskRecord, config: ServeRun) -> Callable[[FittedMethod | No
         )
         method = record.method or config.method
         source = MethodSource.find(config.model, method, bool(record.instruction), record.options)
-        same = before if before is not None and before.source == source else None
-        return FittedMethod(source, support, record.labels, record.instruction, same)
+        return FittedMethod(source, support, record.labels, record.instruction, before)
 
     return make
 
