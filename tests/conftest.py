@@ -14,6 +14,7 @@ import pytest
 import torch
 from backbones import make_encoder, make_frozen, make_learnable
 from checks import remembered, repeated
+from completion_stand_in import StandIn, sharp_model, standing_in
 from helpers import REALTASKS
 from hypothesis import settings
 
@@ -116,3 +117,16 @@ def learnable():
 def encoder():
     """A tiny sentence encoder; tests do not change it."""
     return make_encoder()
+
+
+@pytest.fixture(scope="module")
+def sharp_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny random model whose answers lie far apart."""
+    return sharp_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def server(sharp_folder: Path) -> Iterator[StandIn]:
+    """A server of that model, one for each file of tests."""
+    with standing_in(sharp_folder) as one:
+        yield one

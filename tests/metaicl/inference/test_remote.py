@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 import torch
 from backbones import tiny_config
-from completion_stand_in import sharp_model, standing_in
+from completion_stand_in import standing_in
 from services import served_on_loopback
 
 from metaicl.inference import predicting
@@ -47,14 +47,8 @@ def in_float32():
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return str(sharp_model(tmp_path_factory.mktemp("model")))
-
-
-@pytest.fixture(scope="module")
-def server(model):
-    with standing_in(model) as one:
-        yield one
+def model(sharp_folder):
+    return str(sharp_folder)
 
 
 @pytest.fixture(scope="module")

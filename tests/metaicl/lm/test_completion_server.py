@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from completion_stand_in import sharp_model, standing_in
+from completion_stand_in import standing_in
 from transformers import AutoModelForCausalLM
 
 from metaicl.lm import completion_server
@@ -19,20 +19,9 @@ PROMPTS = [[1 + i, 7, 30, 4 + i] for i in range(9)]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sharp_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def server(folder):
-    with standing_in(folder) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def shares(folder):
+def shares(sharp_folder):
     """The log-probabilities after each token of each prompt, by plain transformers."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(sharp_folder, dtype=torch.float32)
     with torch.no_grad():
         return model(torch.tensor(PROMPTS)).logits.log_softmax(-1)
 
@@ -53,9 +42,9 @@ def test_the_log_probabilities_of_named_next_tokens_are_the_models(server, share
         assert list(values.values()) == pytest.approx([float(own[-1, token]) for token in tokens], abs=1e-5)
 
 
-def test_answers_come_in_the_order_of_the_prompts_whichever_request_ends_first(folder, monkeypatch, shares):
+def test_answers_come_in_the_order_of_the_prompts_whichever_request_ends_first(sharp_folder, monkeypatch, shares):
     monkeypatch.setattr(completion_server, "BATCH", 1)
-    with standing_in(folder, slow={0: 0.3, 1: 0.2, 2: 0.1}) as slow:
+    with standing_in(sharp_folder, slow={0: 0.3, 1: 0.2, 2: 0.1}) as slow:
         found = CompletionServer(slow.address).prompt_logprobs(PROMPTS)
         assert len(slow.bodies) == len(PROMPTS)
     firsts = [values[0] for values in found]
@@ -78,32 +67,35 @@ def pauses(monkeypatch):
     return made
 
 
-def test_a_busy_server_is_asked_again_after_the_seconds_that_it_names(folder, pauses):
-    with standing_in(folder, busy=3) as busy:
+def test_a_busy_server_is_asked_again_after_the_seconds_that_it_names(sharp_folder, pauses):
+    with standing_in(sharp_folder, busy=3) as busy:
         assert len(CompletionServer(busy.address).prompt_logprobs(PROMPTS[:1])) == 1
         assert len(busy.bodies) == 4 and pauses == [7, 7, 7]
 
 
-def test_a_server_that_stays_busy_is_given_up_with_its_message(folder, monkeypatch, pauses):
+def test_a_server_that_stays_busy_is_given_up_with_its_message(sharp_folder, monkeypatch, pauses):
     monkeypatch.setattr(completion_server, "RETRIES", completion_server.RETRIES.new(status=2))
-    with standing_in(folder, busy=99) as busy, pytest.raises(UserError, match=r"refused a request \(429\).*too many"):
+    with (
+        standing_in(sharp_folder, busy=99) as busy,
+        pytest.raises(UserError, match=r"refused a request \(429\).*too many"),
+    ):
         CompletionServer(busy.address).prompt_logprobs(PROMPTS[:1])
 
 
-def test_a_refusal_names_the_servers_message(server, folder):
+def test_a_refusal_names_the_servers_message(server, sharp_folder):
     opened = CompletionServer(server.address)
     with pytest.raises(UserError, match=r"refused a request \(400\); found a token id is out of vocabulary"):
         opened.prompt_logprobs([[100_000]])
     with pytest.raises(UserError, match=r"refused a request \(404\); found Not Found"):
         CompletionServer(f"{server.address}/nowhere")
     refused = pytest.raises(UserError, match=r"\(401\); found Unauthorized Set OPENAI_API_KEY")
-    with standing_in(folder, key="secret") as locked, refused:
+    with standing_in(sharp_folder, key="secret") as locked, refused:
         CompletionServer(locked.address)
 
 
-def test_the_key_in_the_environment_goes_with_each_request(folder, monkeypatch):
+def test_the_key_in_the_environment_goes_with_each_request(sharp_folder, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    with standing_in(folder, key="secret") as locked:
+    with standing_in(sharp_folder, key="secret") as locked:
         assert CompletionServer(locked.address).texts(PROMPTS[:2], 3, 0)
 
 
@@ -140,8 +132,8 @@ def test_a_silent_server_is_given_up(monkeypatch):
         CompletionServer(f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
 
 
-def test_a_model_is_taken_by_its_name_where_several_are_served(folder):
-    with standing_in(folder, names=("base", "adapted")) as two:
+def test_a_model_is_taken_by_its_name_where_several_are_served(sharp_folder):
+    with standing_in(sharp_folder, names=("base", "adapted")) as two:
         with pytest.raises(
             UserError, match=r"serves 2 models; found base, adapted; expected one. Name one with --server"
         ):
@@ -172,8 +164,8 @@ def test_an_answer_that_lacks_what_was_asked_for_is_refused(server, monkeypatch,
         opened.prompt_logprobs(PROMPTS[:1])
 
 
-def test_named_tokens_that_are_left_out_are_refused(server, folder):
-    with standing_in(folder, old=True) as old:
+def test_named_tokens_that_are_left_out_are_refused(server, sharp_folder):
+    with standing_in(sharp_folder, old=True) as old:
         opened = CompletionServer(old.address)
         assert not opened.names_tokens
         with pytest.raises(UserError, match="left out a log-probability; found token"):

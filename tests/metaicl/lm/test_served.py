@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from backbones import tiny_config
-from completion_stand_in import sharp_model, standing_in
+from completion_stand_in import standing_in
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
@@ -25,24 +25,13 @@ TOKENS = st.integers(1, 40)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return sharp_model(tmp_path_factory.mktemp("model"))
+def here(sharp_folder):
+    return Backbone.load(tiny_config(model=str(sharp_folder), weights="frozen"))
 
 
 @pytest.fixture(scope="module")
-def server(folder):
-    with standing_in(folder) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def here(folder):
-    return Backbone.load(tiny_config(model=str(folder), weights="frozen"))
-
-
-@pytest.fixture(scope="module")
-def there(folder, server):
-    return ServedModel(tiny_config(model=str(folder)), CompletionServer(server.address))
+def there(sharp_folder, server):
+    return ServedModel(tiny_config(model=str(sharp_folder)), CompletionServer(server.address))
 
 
 @given(
@@ -102,15 +91,15 @@ def with_other_letters(folder, model):
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["tells ids", "tells texts"])
-def test_a_server_with_other_tokens_is_refused(folder, tmp_path, plain):
+def test_a_server_with_other_tokens_is_refused(sharp_folder, tmp_path, plain):
     refused = pytest.raises(UserError, match=r"has other tokens than .*metaicl export")
-    with standing_in(with_other_letters(tmp_path / "other", folder), plain=plain) as other, refused:
-        ServedModel(tiny_config(model=str(folder)), CompletionServer(other.address))
+    with standing_in(with_other_letters(tmp_path / "other", sharp_folder), plain=plain) as other, refused:
+        ServedModel(tiny_config(model=str(sharp_folder)), CompletionServer(other.address))
 
 
-def test_a_server_that_tells_texts_only_is_compared_by_them(folder):
-    with standing_in(folder, plain=True) as plain:
-        model = ServedModel(tiny_config(model=str(folder)), CompletionServer(plain.address))
+def test_a_server_that_tells_texts_only_is_compared_by_them(sharp_folder):
+    with standing_in(sharp_folder, plain=True) as plain:
+        model = ServedModel(tiny_config(model=str(sharp_folder)), CompletionServer(plain.address))
         assert not model.server.names_tokens and not model.shares(1) and model.trainable() == {}
         tree = PromptTree.of_path(range(1, 200))
         assert model.logprobs([tree], [[150]]).shape == (1,)
