@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -229,11 +230,9 @@ def _ids(tokens: Sequence[Any]) -> list[int] | None:
 def _message(data: bytes) -> str:
     """Return what a refusal says: the message of its JSON in the forms that servers use, else its text."""
     text = data.decode(errors="replace").strip()
-    try:
+    with suppress(ValueError):  # another text than JSON is the message itself
         found = json.loads(text)
         while isinstance(found, dict):
             found = next((found[key] for key in ("error", "message", "detail") if key in found), str(found))
         text = str(found)
-    except ValueError:
-        pass
     return text[:500] or "no message"

@@ -122,7 +122,7 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
     sizes = [method.tokens(episode) for episode in episodes]
     per_device = trainer.episodes_per_step // devices
     shares = [sizes[i : i + per_device] for i in range(0, len(sizes), per_device)]
-    most = 1 if trainer.mixing == "group_dro" else trainer.row_tokens  # else each episode is a row by itself
+    most = 1 if trainer.mixing == "group_dro" else trainer.row_tokens  # 1: each episode is a row by itself
     row = max(sum(share[i] for i in one) for share in shares for one in best_fit(share, most))
     backbone: Any = method.backbone.model
     activations, _ = pass_over(backbone, row)

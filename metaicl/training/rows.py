@@ -70,7 +70,7 @@ class Rows:
         are those of the losses times the factors; what is returned is without them.
 
         Raises:
-            UserError: there is no memory for one episode.
+            UserError: the memory does not suffice for one episode.
         """
         try:
             pairs = list(self._losses(episodes, [[i] for i in range(len(episodes))], factors))

@@ -173,15 +173,13 @@ def _finished(
     assert ended is not None
     if os.environ.get("RANK", "0") == "0":
         say(f"The run in {run.folder} is finished; --no-resume trains it again.")
-    ending = (ended.steps, ended.best_step, ended.best_value, ended.seconds, ended.mixing_weights)
-    trained = Trained(run.folder / "best", *ending)
+    trained = Trained(run.folder / "best", **vars(ended))
     return load_method(trained.folder, backbone), trained
 
 
 def _write_end(run: TrainRun, record: RunRecord, trained: Trained) -> None:
     """Write how the run ended."""
-    best = (trained.best_step, trained.best_value)
-    finished = Finished(trained.steps, *best, trained.seconds, trained.mixing_weights)
+    finished = Finished(**{name: value for name, value in vars(trained).items() if name != "folder"})
     replace(record, finished=finished).write(run.folder)
 
 
