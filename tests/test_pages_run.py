@@ -6,6 +6,7 @@ one folder, on the tiny model where a page names a real one, and with less work.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
@@ -287,6 +288,19 @@ def test_the_python_that_loads_no_model_runs(page, at_the_desk):
     for block in found:
         exec(block, {})
     assert found
+
+
+def test_predict_answers_as_its_page_shows(real_model, tmp_path, capsys):
+    """By the adapter that is the default; scores are in bfloat16."""
+    page = ROOT / "docs" / "python.md"
+    for name, lines in zip(("demos", "inputs"), blocks(page, "json"), strict=False):
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    main(["predict", "--demos", str(tmp_path / "demos.jsonl"), "--inputs", str(tmp_path / "inputs.jsonl")])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    shown = [json.loads(line) for line in blocks(page, "console")[0].splitlines()[1:]]
+    assert [(row["input"], row["answer"]) for row in found] == [(row["input"], row["answer"]) for row in shown]
+    for one, other in zip(found, shown, strict=True):
+        assert one["scores"] == pytest.approx(other["scores"], abs=0.25)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name)

@@ -202,9 +202,10 @@ def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], s
         return (), ""
     if len(outputs) in (1, len(support)):
         found = f"the answer {outputs[0]!r}" if len(outputs) == 1 else "an answer of their own each"
+        all_have = f"all {len(support)} demonstrations have" if len(support) > 1 else "the only demonstration has"
         return (), (
-            f"{where}: all {len(support)} demonstrations have {found}: this is taken for free text. "
-            f"For a classification give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
+            f"{where}: {all_have} {found}: this is taken for free text. A classification shows in two labels or more, "
+            f"one of which repeats; or give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
         )
     if wrong := labels_problem(outputs):
         fix = f"Write them alike. Or: {CHOICES}"

@@ -33,6 +33,11 @@ def test_answers_that_all_differ_are_said_to_be_free_text(monkeypatch, capsys):
     assert "█" not in out and "an answer of their own each: this is taken for free text" in out
 
 
+def test_a_label_that_repeats_makes_a_classification_as_the_note_says(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "+ 11 => one", "3", method="icl")
+    assert "two labels or more, one of which repeats" in out and "█" in out
+
+
 def test_no_demonstrations_are_an_error(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         said(monkeypatch, capsys, "")
