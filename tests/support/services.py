@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from metaicl.inference.opening import close_methods
 from metaicl.inference.service.app import create_app
 from metaicl.inference.service.config import ServeRun
 from metaicl.inference.service.service import Service
+from metaicl.lm import devices
 
 DEMOS = [
     {"input": f"a {word}", "output": label}
@@ -39,6 +42,16 @@ def service_of(served: TestClient) -> Service:
     while not hasattr(app, "router"):
         app = app.app
     return app.state.service
+
+
+@contextmanager
+def opened_in_float32() -> Iterator[None]:
+    """Models are opened anew, in float32: one that is still open from before may have another precision."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "precision_for", lambda device: "float32")
+        close_methods()
+        yield
+    close_methods()
 
 
 @contextmanager

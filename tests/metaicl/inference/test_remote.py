@@ -14,12 +14,12 @@ import pytest
 import torch
 from backbones import tiny_config
 from completion_stand_in import standing_in
-from services import served_on_loopback
+from services import opened_in_float32, served_on_loopback
 
 from metaicl.inference import predicting
 from metaicl.inference.config import PredictRun
 from metaicl.inference.predicting import predicted
-from metaicl.lm import devices, served
+from metaicl.lm import served
 from metaicl.lm.completion_server import CompletionServer
 from metaicl.training.checkpoint import MethodConfig, save_method
 from metaicl.training.export import export_model
@@ -40,8 +40,7 @@ TOLERANCE = 5e-5
 
 @pytest.fixture(autouse=True, scope="module")
 def in_float32():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "precision_for", lambda device: "float32")
+    with opened_in_float32(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(served, "NAMED_COST", 8)  # the tiny model has a token for each byte: answers are long
         yield
 

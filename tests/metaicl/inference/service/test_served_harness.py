@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from services import served_on_loopback
+from services import opened_in_float32, served_on_loopback
 
-from metaicl.lm import devices, tiny
+from metaicl.lm import tiny
 from task_suites.example import Example
 from task_suites.export.lm_eval import WRITER
 from task_suites.task import Task, TaskSuite
@@ -52,14 +52,13 @@ def test_the_harness_finds_the_same_accuracies_as_on_the_model_itself(tmp_path, 
     pytest.importorskip("tenacity", reason="pip install 'lm_eval[api]'")
     huggingface = pytest.importorskip("lm_eval.models.huggingface")
     api = pytest.importorskip("lm_eval.models.openai_completions")
-    monkeypatch.setattr(devices, "precision_for", lambda *given: "float32")
     (folder := tmp_path / "suite").mkdir()
     WRITER.write(suite(), folder)
     tiny.tiny_tokenizer().save_pretrained(tmp_path / "tokenizer")
     monkeypatch.chdir(folder)
     own = huggingface.HFLM(pretrained=tiny.tiny_model(), tokenizer=tiny.tiny_tokenizer(), device="cpu", batch_size=1)
     metrics, answers = results(own, folder)
-    with served_on_loopback(tmp_path) as address:
+    with opened_in_float32(), served_on_loopback(tmp_path) as address:
         served = api.LocalCompletionsAPI(
             base_url=f"{address}/v1/completions", model="tiny-random", tokenizer=str(tmp_path / "tokenizer"),
             tokenizer_backend="huggingface", max_length=own.max_length, batch_size=4, **options,
