@@ -37,6 +37,8 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
     **dict.fromkeys(("attention", "attn"), ("attn_implementation",)),
     **dict.fromkeys(("dataset", "dataset_name", "data", "data_dir", "suite.name", "suite.names"), ("suite",)),
     "suite.split": ("split_file",),
+    **dict.fromkeys(("text_column", "text_column_name", "sentence_column"), ("input_column",)),
+    **dict.fromkeys(("label_column", "label_column_name", "answer_column", "summary_column"), ("output_column",)),
     **dict.fromkeys(("output", "output_path"), ("output_dir",)),
     **dict.fromkeys(("name", "experiment_name"), ("run_name",)),
     **dict.fromkeys(("resume_from_checkpoint", "overwrite_output_dir"), ("resume",)),

@@ -26,8 +26,10 @@ class PredictRun:
             encoder prototypes_names).
         instruction: what to do; it heads the prompts.
         method_options: options of the method, such as shown=16 selection=nearest calibration=cross_fit.
+        input_column: the column, or the key of JSON lines, that holds the input. Unset: input or text.
+        output_column: that of the demonstrations' answers. Unset: output, label or answer.
         output: a file for the answers: JSON lines, CSV or Parquet by its ending. The same command continues one that
-            was interrupted.
+            was interrupted. A table has one column for each label's score.
         probabilities: also write the softmax of the scores.
         at_least: the least probability of an answer; where the best option has less, the answer is null.
         explain: also write how each demonstration changes the answer's log-probability.
@@ -43,6 +45,8 @@ class PredictRun:
     method: str | None = None
     instruction: str = ""
     method_options: dict[str, Any] = field(default_factory=dict)
+    input_column: str | None = None
+    output_column: str | None = None
     output: Path | None = None
     probabilities: bool = False
     at_least: Share | None = None

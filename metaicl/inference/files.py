@@ -14,17 +14,17 @@ from scipy.special import softmax
 
 from metaicl.inference.explanation import explained
 from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames
 from metaicl.methods.base import Method
 from metaicl.methods.predictor import Answer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.files import STANDARD_INPUT
-from task_suites.core.json_files import read_json_lines
 from task_suites.example import Example, labels_problem
 from task_suites.sources.local import parse_example, parse_query
 
-TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 CHOICES = "Give each demonstration its options to choose from."
 ANSWERED = ("answer", "scores", "probabilities", "explanation")  # what is added to a row
+PREFIXES = {"scores": "score.", "probabilities": "probability."}  # of a table's columns, one for each label
 BATCH = 256  # queries that are answered together
 KINDS = {"options": "an input with options", "text": "an input with free text as its answer", "tags": "tokens and tags"}
 
@@ -40,6 +40,7 @@ class Questions:
         inputs: the file.
         count: the number of questions; None for standard input.
         note: what the demonstrations were taken for, where that is not plain; empty where it is.
+        names: which column is what.
     """
 
     support: list[Example]
@@ -47,6 +48,7 @@ class Questions:
     inputs: Path
     count: int | None = None
     note: str = ""
+    names: ColumnNames = USUAL_NAMES
 
     def read(self) -> Iterator[tuple[Example, dict[str, Any]]]:
         """Yield (query, its row as it was given), read as they are requested.
@@ -55,14 +57,15 @@ class Questions:
             UserError: names file and line of what is wrong.
         """
         found = 0
-        for where, row in rows_of(self.inputs):
-            if isinstance(row, dict) and (taken := sorted(row.keys() & set(ANSWERED))):
+        added = {*ANSWERED, *(f"{prefix}{label}" for prefix in PREFIXES.values() for label in self.labels)}
+        for where, row, renamed in self.names.read(self.inputs, answered=False):
+            if isinstance(row, dict) and (taken := sorted(row.keys() & added)):
                 fix = f"Rename {taken[0]!r} in the file."
                 raise UserError(
                     "a key of the answer is taken", where=where, found=taken, expected="a line without them", fix=fix
                 )
             found += 1
-            yield query_of(row, self.support[0], self.labels, where), row
+            yield query_of(renamed, self.support[0], self.labels, where), row
         if not found:
             raise UserError("there is nothing to answer", where=self.inputs, expected='lines such as {"input": "..."}')
 
@@ -77,27 +80,7 @@ class Questions:
         return [row for _, row in self.read()]
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (where it stands, JSON object) of a file: CSV, TSV, Parquet or Arrow by its ending, else JSON lines. Of a
-    table, `text` is the input where no column has that name, and empty cells are left out.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if path.suffix.lower() not in TABLES:
-        yield from read_json_lines(path)
-        return
-    from task_suites.sources.rows import FileRows
-
-    for where, row in FileRows((path,)).read():
-        named = {"input" if n == "text" and "input" not in row else n: v for n, v in row.items() if v not in (None, "")}
-        yield (
-            str(where),
-            {n: v.split() if n in ("tokens", "tags") and isinstance(v, str) else v for n, v in named.items()},
-        )
-
-
-def read_questions(demos: Path, inputs: Path) -> Questions:
+def read_questions(demos: Path, inputs: Path, names: ColumnNames = USUAL_NAMES) -> Questions:
     """Return the demonstrations (with answers) and the inputs (without).
 
     Demonstrations with an output and no options are a classification over the outputs that occur when these repeat and
@@ -108,9 +91,9 @@ def read_questions(demos: Path, inputs: Path) -> Questions:
     """
     if demos == inputs == STANDARD_INPUT:
         raise UserError("demonstrations and inputs both come from standard input", fix="Give one of them as a file.")
-    support = support_of(rows_of(demos), demos)
+    support = support_of(((where, row) for where, _, row in names.read(demos, answered=True)), demos)
     labels, note = labels_of(support, demos)
-    questions = Questions(with_labels(support, labels), labels, inputs, None, note)
+    questions = Questions(with_labels(support, labels), labels, inputs, None, note, names)
     if inputs == STANDARD_INPUT:
         return questions
     return replace(questions, count=sum(1 for _ in questions.read()))

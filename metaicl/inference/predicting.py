@@ -10,15 +10,16 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from metaicl.inference.config import SERVER, PredictRun
-from metaicl.inference.files import BATCH, Questions, Shown, answer_questions, read_questions
+from metaicl.inference.files import BATCH, PREFIXES, Questions, Shown, answer_questions, read_questions
 from metaicl.inference.fitted import FittedMethod
+from metaicl.inference.input_rows import ColumnNames
 from metaicl.inference.opening import MethodSource
 from task_suites.core.atomic import check_free
 from task_suites.core.errors import UserError, nearest
@@ -35,7 +36,8 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
         UserError: a line of a file or an option is wrong, or the output exists.
     """
     write = _writer(config.output) if config.output else None
-    questions = read_questions(config.demos, config.inputs)  # before a model is loaded
+    names = ColumnNames(config.input_column, config.output_column)
+    questions = read_questions(config.demos, config.inputs, names)  # before a model is loaded
     if questions.note:
         note(questions.note)
     form, options = questions.support[0].form, config.method_options
@@ -54,7 +56,9 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
         store.append(*batch)
         yield from batch
     scratch = store.path.with_name(f"{store.path.name}.whole")
-    write(_rows(store), scratch, _columns(_rows(store)))
+    labels = () if config.output.suffix.lower() == ".jsonl" else questions.labels
+    flat = [_flat(_rows(store), bool(labels)) for _ in range(2)]
+    write(flat[0], scratch, _columns(flat[1], labels))
     os.replace(scratch, config.output)
     store.path.unlink()
 
@@ -101,14 +105,26 @@ def _continued(store: LineStore, fingerprint: str, inputs: Path) -> int:
     return sum(1 for _ in _rows(store))
 
 
-def _columns(rows: Iterator[Row]) -> list[str]:
+def _flat(rows: Iterator[Row], labelled: bool) -> Iterator[Row]:
+    """Yield rows with one column for each label's score, where all rows have the same labels."""
+    for row in rows:
+        made: Row = {}
+        for name, value in row.items():
+            prefix = PREFIXES.get(name) if labelled else None
+            made |= {f"{prefix}{label}": number for label, number in value.items()} if prefix else {name: value}
+        yield made
+
+
+def _columns(rows: Iterator[Row], labels: Iterable[str]) -> dict[str, type]:
+    """Return the columns of a table and their types: scores of labels are numbers, all others text."""
     names: dict[str, None] = {}
     for row in rows:
         names |= dict.fromkeys(row)
-    return list(names)
+    numbers = {f"{prefix}{label}" for prefix in PREFIXES.values() for label in labels}
+    return {name: float if name in numbers else str for name in names}
 
 
-Writer = Callable[[Iterator[Row], Path, list[str]], None]
+Writer = Callable[[Iterator[Row], Path, dict[str, type]], None]
 
 
 def _writer(output: Path) -> Writer:
@@ -124,28 +140,31 @@ def _writer(output: Path) -> Writer:
     return known[output.suffix.lower()]
 
 
-def _write_lines(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
+def _write_lines(rows: Iterator[Row], path: Path, columns: dict[str, type]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(map(json_line, rows))
 
 
-def _write_csv(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
+def _write_csv(rows: Iterator[Row], path: Path, columns: dict[str, type]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns)
+        table = csv.DictWriter(file, list(columns))
         table.writeheader()
         for row in rows:
             table.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def _write_parquet(rows: Iterator[Row], path: Path, columns: list[str]) -> None:
-    """Write a table of texts: numbers and lists as JSON."""
+def _write_parquet(rows: Iterator[Row], path: Path, columns: dict[str, type]) -> None:
+    """Write a table of texts, numbers and lists as JSON; the scores of labels are numbers."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = pa.schema([(name, pa.string()) for name in columns])
+    schema = pa.schema([(name, pa.float64() if kind is float else pa.string()) for name, kind in columns.items()])
     with parquet.ParquetWriter(path, schema) as table:
         while batch := list(islice(rows, 10 * BATCH)):
-            cells = [{name: _cell(row.get(name)) for name in columns} for row in batch]
+            cells = [
+                {name: row.get(name) if kind is float else _cell(row.get(name)) for name, kind in columns.items()}
+                for row in batch
+            ]
             table.write_table(pa.Table.from_pylist(cells, schema))
 
 

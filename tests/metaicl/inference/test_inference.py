@@ -110,7 +110,7 @@ def test_tagged_demonstrations_make_tags(tmp_path):
         (["{"], [{"input": "x"}], r"d\.jsonl:1: not JSON"),
         ([], [{"input": "x"}], r"d\.jsonl: no demonstrations"),
         ([{"input": "a", "outputs": "b"}], [{"input": "x"}], r"d\.jsonl:1: unknown key 'outputs'.*Did you mean output"),
-        ([{"input": "a", "output": "b"}], [{"text": "x"}], r"i\.jsonl:1: input is missing"),
+        ([{"input": "a", "output": "b"}], [{"review": "x"}], r"i\.jsonl:1: input is missing"),
         ([{"input": "a", "output": "b", "options": ["b", "c"]}], [{"input": "x"}], r"i\.jsonl:1: options are missing"),
         ([{"input": "a", "output": "b"}], [{"input": 3}], r"i\.jsonl:1: input has a wrong type; found 3"),
         ([{"tokens": ["a"], "tags": ["O"]}], [{"tokens": "ab"}], r"i\.jsonl:1: tokens has a wrong type"),

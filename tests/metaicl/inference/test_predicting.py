@@ -50,8 +50,9 @@ def test_tables_are_answered_as_json_lines_are(tmp_path, demos, ending):
             table = csv.DictWriter(file, ["id", "text"], **quoting)
             table.writeheader()
             table.writerows(rows)
-    plain = lines(tmp_path / "plain.jsonl", [{"id": row["id"], "input": row["text"]} for row in rows])
+    plain = lines(tmp_path / "plain.jsonl", rows)
     assert answers(demos, path) == answers(demos, plain)
+    assert answers(demos, path)[0].keys() == {"id", "text", "answer", "scores"}
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
@@ -67,10 +68,38 @@ def test_an_output_file_holds_the_answers_in_order(tmp_path, demos, ending, caps
     else:
         found = parquet.read_table(output).to_pylist()
     assert [row["input"] for row in found] == [f"item {i}" for i in range(7)]
-    assert {row["answer"] for row in found} <= {"up", "down"} and "probabilities" in found[0]
+    assert {row["answer"] for row in found} <= {"up", "down"}
+    assert ("probabilities" if ending == "jsonl" else "probability.up") in found[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demos.jsonl", "inputs.jsonl", output.name]
     with pytest.raises(UserError, match="already exists"):
         answers(demos, tmp_path / "inputs.jsonl", output=output)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_answers_has_one_column_for_each_labels_score(tmp_path, demos, ending):
+    source, output = inputs(tmp_path), tmp_path / f"out.{ending}"
+    rows = answers(demos, source, output=output, probabilities=True)
+    if ending == "csv":
+        found = list(csv.DictReader(output.read_text(encoding="utf-8").splitlines()))
+    else:
+        found = parquet.read_table(output).to_pylist()
+        assert {type(row["score.up"]) for row in found} == {float}
+    columns = ["input", "id", "answer", "score.down", "score.up", "probability.down", "probability.up"]
+    assert list(found[0]) == columns
+    for row, line in zip(rows, found, strict=True):
+        assert {f"score.{label}": score for label, score in row["scores"].items()}.items() <= {
+            name: float(cell) for name, cell in line.items() if name.startswith("score.")
+        }.items()
+    with pytest.raises(UserError, match=r"a key of the answer is taken; found \['score.up'\]"):
+        answers(demos, lines(tmp_path / "taken.jsonl", [{"input": "x", "score.up": "mine"}]))
+
+
+def test_rows_with_options_of_their_own_keep_their_scores_in_one_cell(tmp_path):
+    choices = lines(tmp_path / "d.jsonl", [{"input": "sky?", "output": "blue", "options": ["blue", "red"]}])
+    source = lines(tmp_path / "i.jsonl", [{"input": f"grass {i}?", "options": [f"green {i}", "red"]} for i in range(2)])
+    list(run_prediction(PredictRun(choices, source, "tiny-random", "icl", output=tmp_path / "out.csv")))
+    found = list(csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()))
+    assert [set(json.loads(row["scores"])) for row in found] == [{"green 0", "red"}, {"green 1", "red"}]
 
 
 def test_an_interrupted_output_is_continued_and_ends_as_one_that_was_not(tmp_path, demos, monkeypatch):

@@ -1,0 +1,115 @@
+"""Rows of the files that `predict` reads: which column or key holds the input, and which the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from task_suites.core.errors import UserError, nearest
+from task_suites.core.json_files import read_json_lines
+from task_suites.sources.cells import as_text
+from task_suites.sources.local import EXAMPLE_KEYS, LISTS
+from task_suites.sources.table_columns import Columns
+
+TABLES = (".csv", ".tsv", ".parquet", ".arrow")
+USUAL = {"input": ("input", "text"), "output": ("output", "label", "answer")}  # names, where none is given
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """Which column of a table, or key of JSON lines, holds what.
+
+    Attributes:
+        input: the name of the input; None takes the first of `USUAL` that is there.
+        output: the name of the answer.
+    """
+
+    input: str | None = None
+    output: str | None = None
+
+    def read(self, path: Path, answered: bool) -> Iterator[tuple[str, Any, Any]]:
+        """Yield (where it stands, the row as it is, the same by the names of `Example`) of a file: CSV, TSV, Parquet or
+        Arrow by its ending, else JSON lines. Empty cells of a table are left out, and so are its other columns.
+
+        Args:
+            answered: whether the rows have answers.
+
+        Raises:
+            UserError: the file cannot be read, or has no such column.
+        """
+        roles = ("input", "output") if answered else ("input",)
+        if path.suffix.lower() not in TABLES:
+            for where, row in read_json_lines(path):
+                yield where, row, self._renamed(row, roles, where) if isinstance(row, dict) else row
+            return
+        from task_suites.sources.rows import FileRows
+
+        table = FileRows((path,))
+        classes: tuple[str, ...] | None = None
+        for place, row in table.read():
+            where = str(place)
+            named = self._renamed(row, roles, where)
+            if "tokens" not in named and (absent := [role for role in roles if role not in named]):
+                raise _no_column(absent[0], row, where)
+            if classes is None:
+                classes = table.class_names(self._found("output", row, where) or "") if answered else ()
+            given = {name: _as_json(value) for name, value in row.items() if value not in (None, "")}
+            yield where, given, _as_texts(named, classes, where)
+
+    def _renamed(self, row: Mapping[str, Any], roles: tuple[str, ...], where: object) -> dict[str, Any]:
+        """Return a row whose input and answer have the names of `Example`.
+
+        Raises:
+            UserError: a name that was given is not there, or two columns may hold the answer.
+        """
+        found = {role: name for role in roles if (name := self._found(role, row, where))}
+        for role in roles:
+            if (given := getattr(self, role)) and given not in row:
+                raise UserError(f"no column {given!r}", where=where, fix=nearest(given, map(str, row)))
+        rest = {name: value for name, value in row.items() if name not in (*found, *found.values())}
+        return {**rest, **{role: row[name] for role, name in found.items()}}
+
+    def _found(self, role: str, row: Mapping[str, Any], where: object) -> str | None:
+        """Return the name of the column that holds the input or the answer."""
+        if given := getattr(self, role):
+            return given if given in row else None
+        usual = [name for name in USUAL[role] if name in row]
+        if role == "output" and len(usual) > 1 and usual[0] != role:
+            fix = f"Say which: --output_column {usual[0]}."
+            raise UserError("two columns may hold the answer", where=where, found=usual, fix=fix)
+        return usual[0] if usual else None
+
+
+USUAL_NAMES = ColumnNames()
+
+
+def _as_json(value: Any) -> Any:
+    """Return a cell as JSON can write it: dates and the like as text."""
+    return value if isinstance(value, (str, int, float, list, dict)) else str(value)
+
+
+def _no_column(role: str, row: Mapping[str, Any], where: str) -> UserError:
+    what = "answer" if role == "output" else "input"
+    return UserError(
+        f"no column for the {what}",
+        where=where,
+        found=", ".join(map(str, row))[:200],
+        expected=" or ".join(USUAL[role]),
+        fix=f"Name it: --{role}_column NAME.",
+    )
+
+
+def _as_texts(row: Mapping[str, Any], classes: tuple[str, ...], where: str) -> dict[str, Any]:
+    """Return the cells of an example: numbers as texts, a class by its name, tokens and tags as lists."""
+    made: dict[str, Any] = {}
+    for name, value in row.items():
+        if name not in EXAMPLE_KEYS or value in (None, ""):
+            continue
+        if name in LISTS:
+            made[name] = value.split() if isinstance(value, str) and name in ("tokens", "tags") else value
+        else:
+            text = Columns().label(value, classes, where) if name == "output" and classes else as_text(value, where)
+            made |= {name: text} if text else {}
+    return made

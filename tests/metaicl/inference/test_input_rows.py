@@ -1,0 +1,99 @@
+"""Which column of a user's table is the input, and which the answer."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+from pyarrow import Table, parquet
+
+from metaicl.cli.main import main
+from metaicl.inference.files import read_questions
+from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames
+from task_suites.core.errors import UserError
+
+ROWS = [("good film", "good"), ("bad film", "bad"), ("fine work", "good"), ("awful stuff", "bad")]
+
+
+def table(path: Path, header: str, *rows: tuple) -> Path:
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n", encoding="utf-8")
+    return path
+
+
+def read(folder: Path, header: str, *rows: tuple, names: ColumnNames = USUAL_NAMES):
+    inputs = table(folder / "inputs.csv", header.split(",")[0], ("great one",))
+    return read_questions(table(folder / "demos.csv", header, *(rows or ROWS)), inputs, names)
+
+
+@pytest.mark.parametrize("header", ["input,output", "text,label", "text,answer", "input,label"])
+def test_the_usual_names_of_columns_are_found(tmp_path, header):
+    questions = read(tmp_path, header)
+    assert [(e.input, e.output) for e in questions.support] == ROWS and questions.labels == ("bad", "good")
+    assert [q.input for q in questions.queries] == ["great one"]
+
+
+def test_json_lines_have_the_same_names(tmp_path):
+    demos = tmp_path / "demos.jsonl"
+    demos.write_text("".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in ROWS), encoding="utf-8")
+    assert [(e.input, e.output) for e in read_questions(demos, demos).support] == ROWS
+
+
+def test_other_columns_of_a_table_of_demonstrations_are_left_out(tmp_path):
+    rows = [(str(i), *row) for i, row in enumerate(ROWS)]
+    demos = table(tmp_path / "demos.csv", "id,text,label", *rows)
+    questions = read_questions(demos, demos)  # a test set with its labels: these are not read, and stay in the rows
+    assert [(e.input, e.output) for e in questions.support] == ROWS
+    assert questions.rows[1] == {"id": "1", "text": "bad film", "label": "bad"}
+
+
+def test_columns_of_any_name_are_named(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"demos.csv:2: no column for the input; .*--input_column NAME"):
+        read(tmp_path, "Review,Mood")
+    with pytest.raises(UserError, match=r"no column for the answer; .*--output_column NAME"):
+        read(tmp_path, "Review,Mood", names=ColumnNames("Review"))
+    questions = read(tmp_path, "Review,Mood", names=ColumnNames("Review", "Mood"))
+    assert [(e.input, e.output) for e in questions.support] == ROWS
+    paths = ["--demos", str(tmp_path / "demos.csv"), "--inputs", str(tmp_path / "inputs.csv")]
+    named = ["--input_column", "Review", "--output_column", "Mood"]
+    main(["predict", *paths, *named, "--model", "tiny-random", "--method", "majority"])
+    assert json.loads(capsys.readouterr().out).keys() == {"Review", "answer", "scores"}
+
+
+def test_a_column_that_is_not_there_is_named_with_what_was_meant(tmp_path):
+    with pytest.raises(UserError, match=r"demos.csv:2: no column 'Reviews'. Did you mean Review\?"):
+        read(tmp_path, "Review,Mood", names=ColumnNames("Reviews", "Mood"))
+
+
+def test_a_named_column_goes_before_the_usual_one(tmp_path):
+    rows = [("an id", text, answer) for text, answer in ROWS]
+    questions = read(tmp_path, "text,Review,label", *rows, names=ColumnNames(output="Review"))
+    assert [(e.input, e.output) for e in questions.support] == [("an id", text) for text, _ in ROWS]
+
+
+def test_two_columns_that_may_hold_the_answer_must_be_told_apart(tmp_path):
+    rows = [(text, answer, "x") for text, answer in ROWS]
+    with pytest.raises(UserError, match=r"two columns may hold the answer; found .*--output_column label"):
+        read(tmp_path, "text,label,answer", *rows)
+    both = table(tmp_path / "both.csv", "text,label,correct", *rows)
+    assert len(read_questions(both, both).queries) == 4
+
+
+def test_classes_of_a_parquet_file_have_their_names_and_numbers_are_texts(tmp_path):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    numbers = [1, 0, 1, 0]
+    rows = {"text": [text for text, _ in ROWS], "label": numbers}
+    Dataset.from_dict(rows, features).to_parquet(tmp_path / "named.parquet")
+    assert [e.output for e in read_questions(*[tmp_path / "named.parquet"] * 2).support] == [b for _, b in ROWS]
+    parquet.write_table(Table.from_pydict(rows), tmp_path / "plain.parquet")
+    assert [e.output for e in read_questions(*[tmp_path / "plain.parquet"] * 2).support] == ["1", "0", "1", "0"]
+
+
+def test_cells_that_json_lacks_are_repeated_as_text(tmp_path):
+    demos = table(tmp_path / "demos.csv", "text,label", *ROWS)
+    rows = [{"text": "great one", "day": datetime.date(2026, 11, 30), "n": 2}]
+    parquet.write_table(Table.from_pylist(rows), tmp_path / "inputs.parquet")
+    (row,) = read_questions(demos, tmp_path / "inputs.parquet").rows
+    assert json.loads(json.dumps(row)) == {"text": "great one", "day": "2026-11-30", "n": 2}
