@@ -96,6 +96,8 @@ class EvaluateRun:
             (those of the plain format), and compares both item by item.
         pool_runs: put the trainings of one method together as one row, whose interval includes what differs between
             trainings.
+        resume: add to the comparison that the run's folder holds; another one's results there are an error. Without,
+            the comparison begins again, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
         progress: draw a progress bar.
     """
 
@@ -114,6 +116,7 @@ class EvaluateRun:
     unknown_provenance: Literal["refuse", "allow"] = "refuse"
     check_with: Literal["lm-eval"] | None = None
     pool_runs: bool = False
+    resume: bool = True
     progress: bool = True
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 from eval.agreement import agreement, harness_version
 from eval.config import EvaluateRun
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
+from eval.earlier_results import begin_again, check_replaced
 from eval.estimate import comparison_seconds
 from eval.harness import Comparison
 from eval.lineage import write_lineage
@@ -21,7 +22,7 @@ from eval.processes import Processes
 from eval.prompts import write_prompts
 from eval.report.page import write_report
 from eval.report.texts import table
-from eval.results import Results, Roles
+from eval.results import RESULTS, Results, Roles
 from metaicl.lm.devices import with_precision
 from metaicl.lm.released import method_folder
 from metaicl.methods import method_class
@@ -69,7 +70,7 @@ def finish(
     results = replace(ran.results(contenders, **header), folder=ran.folder)
     if pool_runs:
         results = trainings_pooled(results)
-    write_text(ran.folder / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
+    write_text(ran.folder / RESULTS, json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
     write_prompts(ran, contenders, form, results)
     write_lineage(ran.folder, contenders, ran.tasks)
     write_report(ran.folder)
@@ -128,9 +129,8 @@ def evaluate_run(
     suite, note = (suite, None) if suite else run.suite.open()
     tasks = suite.split(run.split)
     data = data_record(tasks)
-    check_data(run.folder, data)
     contenders, unknown = _contenders(run, data)
-    comparison = Comparison(tasks, run.protocol, run.folder, processes)
+    comparison = _comparison(run, tasks, data, contenders, say)
     if processes.is_main:
         write_config(run.folder / "config.yaml", flat(run), data)
     _announce(run, comparison, contenders, suite.name, note, say)
@@ -155,6 +155,25 @@ def evaluate_run(
     say(f"Report: {run.folder / 'report.html'}")
     processes.end()
     return results
+
+
+def _comparison(
+    run: EvaluateRun, tasks: list[Task], data: Record, contenders: Sequence[Contender], say: Callable[[str], None]
+) -> Comparison:
+    """Return the comparison in the run's folder: the one that was begun there, or a new one.
+
+    Raises:
+        UserError: the tasks there had other data, or the results there are of another comparison.
+    """
+    processes = Processes.of_launch()
+    if not run.resume:
+        if processes.is_main and (line := begin_again(run.folder)):
+            say(line)
+        processes.meet()  # the others wait for a free folder
+    check_data(run.folder, data)
+    comparison = Comparison(tasks, run.protocol, run.folder, processes)
+    check_replaced(comparison, contenders)
+    return comparison
 
 
 def _announce(

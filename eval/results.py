@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas
 
 SCHEMA = 1  # of results.json
+RESULTS = "results.json"
 Said = str | Sequence[str]  # a text, or one tag for each token
 Read = TypeVar("Read")
 
@@ -240,7 +241,7 @@ class Results:
         Raises:
             UserError: there is no `results.json`, it is not JSON, or what `from_json` raises.
         """
-        path = Path(folder) / "results.json"
+        path = Path(folder) / RESULTS
         if not path.is_file():
             raise UserError("no results", where=path, expected="the folder of a finished run", fix="Evaluate first.")
         return replace(cls.from_json(read_json(path), path), folder=Path(folder))

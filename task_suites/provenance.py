@@ -61,7 +61,7 @@ def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any], where: 
             where=where,
             found=f"{first} with fingerprint {fingerprint_of(now[first])[:12]}",
             expected=fingerprint_of(recorded[first])[:12],
-            fix="Put the data back as it was, or begin a run under another --name (and train again).",
+            fix="Put the data back as it was, or begin a run with another --output_dir (and train again).",
         )
 
 

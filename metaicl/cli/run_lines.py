@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from eval.results import Results
+from eval.results import RESULTS, Results
 from metaicl.training.identity import RUN, RunRecord, as_line, differences, read_record
 from metaicl.training.run import duration
 from task_suites.core.errors import UserError, counted, nearest
 
-RESULTS = "results.json"
 LARGEST = 5  # learned weights of tasks that are shown
 
 

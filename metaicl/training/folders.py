@@ -120,7 +120,7 @@ def held(folder: Path) -> Iterator[None]:
         raise UserError(
             "another process is writing into this folder",
             where=folder,
-            fix="Wait until it has ended, or choose another --output.",
+            fix="Wait until it has ended, or choose another --output_dir.",
         ) from None
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror or error})", where=folder.parent) from None
