@@ -139,8 +139,9 @@ class ScriptedPredictor(Predictor):
 # -- methods -----------------------------------------------------------------------------------------------------------
 
 
-def check_method(name: str, options: Mapping[str, Any] = EMPTY, model: str | None = None) -> None:
-    """Raise where a method breaks a promise that trainer, harness and report rely on.
+def check_method(name: str, options: Mapping[str, Any] = EMPTY, model: str | None = None) -> list[str]:
+    """Return the forms of example that a method serves, or raise where it breaks a promise that trainer, harness and
+    report rely on. `metaicl methods check NAME` prints the result.
 
     What is checked, on a small random model: it answers the tasks that it serves and refuses the others with a
     `UserError`; answers are the same again, whatever the other queries are; no query's answer is read; weights stay as
@@ -174,6 +175,7 @@ def check_method(name: str, options: Mapping[str, Any] = EMPTY, model: str | Non
         episodes = [draw(task, queries=3, role="train", index=i) for task in served for i in range(2)]
         _check_loss(method, episodes)
         _check_saved(config, draw(served[0]))
+    return list(dict.fromkeys(task.form for task in served))
 
 
 def _config(name: str, options: Mapping[str, Any], model: str | None) -> MethodConfig:

@@ -34,6 +34,7 @@ NOT_RUN = {  # the beginning of a line -> why it is not run
     "lm_eval --model local-completions": "it needs a data set of the hub; tests/metaicl/inference/service has the same",
     "vllm serve": "it needs a GPU; the service stands in for it",
     "srun": "it needs a cluster",
+    "metaicl try": "it reads from a terminal; test_session.py types",
     'metaicl suites export --suite "tasksource:': "it needs the hub; test_tasksource.py has the like",
     "metaicl suites audit arrow:thousand.stored": "it needs what the hub has",
     "metaicl train --config configs/tasksource": "it needs the hub",

@@ -27,10 +27,13 @@ class Export:
 
 
 def run(config: Export) -> None:
-    """Write the folder."""
-    from metaicl.training.export import export_model
+    """Write the folder, and say what is in it and what loads it."""
+    from metaicl.training.export import GGUF, export_model
 
-    print(export_model(config.model, config.output_dir, config.dtype, config.gguf))
+    folder = export_model(config.model, config.output_dir, config.dtype, config.gguf)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{folder}: {config.model} in {config.dtype}, {size / 1e6:,.0f} MB, with no adapters left to load")
+    print(f"Serve it, for example: {f'llama-server -m {folder / GGUF}' if config.gguf else f'vllm serve {folder}'}")
 
 
 COMMAND = Command(Export, run, "metaicl export smollm2-135m-metaicl --output_dir models/metaicl", ("model",))

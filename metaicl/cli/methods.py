@@ -15,10 +15,10 @@ from task_suites.core.errors import UserError
 
 @dataclass(frozen=True)
 class Methods:
-    """Ways of learning from a few examples: list them, show NAME with its options and its paper.
+    """Ways of learning from a few examples: list them, show NAME with its options and its paper, check NAME.
 
     Attributes:
-        action: list or show.
+        action: list, show, or check: try on a small random model whether a method of your own keeps its promises.
         name: of the method, or package.module:Name.
     """
 
@@ -26,17 +26,19 @@ class Methods:
     name: str = ""
 
     def __post_init__(self) -> None:
-        check_action(self.action, ("list", "show"))
-        if bool(self.name) != (self.action == "show"):
+        check_action(self.action, ("list", "show", "check"))
+        if bool(self.name) != (self.action != "list"):
             found = "a name" if self.name else "no name"
-            fix = "Write: metaicl methods list, or: metaicl methods show NAME."
+            fix = "Write: metaicl methods list, metaicl methods show NAME, or metaicl methods check NAME."
             raise UserError(f"metaicl methods {self.action}", found=found, fix=fix)
 
 
 def run(config: Methods) -> None:
     """Print what was requested."""
-    lines = listed() if config.action == "list" else shown(config.name)
-    print("\n".join(lines))
+    if config.action == "check":
+        print(checked(config.name))
+    else:
+        print("\n".join(listed() if config.action == "list" else shown(config.name)))
 
 
 def listed() -> Iterator[str]:
@@ -82,6 +84,23 @@ def shown(name: str) -> Iterator[str]:
             yield f"      {text}"
     if about := inspect.getdoc(sys.modules[method.__module__]):
         yield f"\n{about}"
+
+
+def checked(name: str) -> str:
+    """Return what was found right in a method.
+
+    Raises:
+        UserError: there is no such method, or it breaks a promise.
+    """
+    from metaicl.methods import method_class
+    from metaicl.testing import check_method
+
+    try:
+        forms = check_method(name)
+    except AssertionError as error:
+        raise UserError(f"{name} breaks a promise: {error}") from error
+    trained = "; loss, gradients and saved weights are right" if method_class(name).meta_trained else ""
+    return f"{name} keeps its promises: it serves {', '.join(forms)}; answers are repeatable and read no truth{trained}"
 
 
 LEARNED = {

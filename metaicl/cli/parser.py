@@ -54,13 +54,16 @@ def _in_our_words(message: str) -> str:
 
 
 class Once(argparse.Action):
-    """Take the words of a list, which is given once: a second one would replace the first in silence."""
+    """Take the words of a list, or of what is given by its position or its name: once, for a second one would replace
+    the first in silence."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
         if hasattr(namespace, self.dest):
-            raise UserError(f"{option} is given twice", fix=f"Write its values one after the other: {option} A B")
+            many = isinstance(values, list)
+            fix = f"Write its values one after the other: --{self.dest} A B" if many else "Give it once."
+            raise UserError(f"--{self.dest} is given twice", fix=fix)
         setattr(namespace, self.dest, values)
 
 
@@ -70,7 +73,9 @@ def fill(parser: argparse.ArgumentParser, command: Command) -> None:
     for name in command.positional:
         option = options[name]
         nargs = "*" if takes_words(option.hint) else "?"
-        parser.add_argument(name, nargs=nargs, default=argparse.SUPPRESS, metavar=name.upper(), help=_help(option))
+        settings: dict[str, Any] = {"nargs": nargs, "default": argparse.SUPPRESS, "action": Once}
+        parser.add_argument(name, metavar=name.upper(), help=_help(option), **settings)
+        parser.add_argument(f"--{name}", help=argparse.SUPPRESS, **settings)  # its name is that of other commands
     groups: dict[str, Any] = {}
     for option in options.values():
         if option.name not in command.positional:

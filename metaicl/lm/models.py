@@ -24,6 +24,7 @@ from typing import Any, Literal
 from metaicl.lm import tiny
 from metaicl.lm.merged import holds_adapters
 from metaicl.lm.released import RELEASED, Released
+from task_suites.core.atomic import share
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import sha256, user_cache
 
@@ -223,6 +224,7 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
                 _convert(member, work / "whole")
             # the mark goes in last, so a folder that holds it was made to the end
             (work / "whole" / WHOLE).write_text(f'{{"name": "{name}", "sha256": "{model.sha256}"}}\n')
+            share(work / "whole")
             if target.exists():
                 shutil.rmtree(target)
             (work / "whole").rename(target)

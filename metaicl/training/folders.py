@@ -22,6 +22,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from task_suites.core.atomic import share
 from task_suites.core.errors import UserError
 
 
@@ -55,6 +56,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         new.mkdir()
         yield new
+        share(new)
         if target.exists():
             target.rename(old)
         new.rename(target)

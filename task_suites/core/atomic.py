@@ -36,11 +36,20 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield scratch
         scratch.chmod(0o777 & ~_umask())  # a temporary folder is its maker's only
+        share(scratch)
         os.replace(scratch, place)  # also onto an empty folder
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror or error})", where=target) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def share(folder: Path) -> None:
+    """Give the files in a folder the rights of any new file: safetensors writes its own for their owner only."""
+    mode = 0o666 & ~_umask()
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def occupied(target: Path) -> bool:

@@ -44,3 +44,19 @@ def test_an_action_and_its_name_are_checked(words, message, capsys):
 def test_an_unknown_method_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean metaicl"):
         list(shown("metaicI"))
+
+
+def test_a_method_is_checked_and_the_result_printed(capsys, tmp_path, monkeypatch):
+    main(["methods", "check", "random"])
+    assert capsys.readouterr().out.startswith("random keeps its promises: it serves options")
+    main(["methods", "check", "protonet"])
+    assert "loss, gradients and saved weights are right" in capsys.readouterr().out
+    lines = (
+        "from metaicl.methods.baselines.chance import RandomAnswer",
+        "class Empty(RandomAnswer): serves = frozenset()",
+    )
+    (tmp_path / "broken_method.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["methods", "check", "broken_method:Empty"])
+    assert "broken_method:Empty breaks a promise: it serves none of the four forms" in capsys.readouterr().err

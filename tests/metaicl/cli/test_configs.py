@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metaicl.cli.main import parse
+from metaicl.cli.main import COMMANDS, parse
 from metaicl.training.config import TrainRun
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,6 +79,8 @@ def test_a_page_shows_only_commands_that_parse(page: Path, monkeypatch: pytest.M
 def test_pages_show_every_command():
     shown = {words[0] for page in PAGES for words in shown_commands(page) if words}
     assert {"quickstart", "suites", "models", "train", "evaluate", "predict", "report"} <= shown
+    at_a_glance = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8").partition("at a glance")[2]
+    assert [name for name in COMMANDS if f"metaicl {name}" not in at_a_glance] == []
 
 
 def test_pages_show_only_make_targets_that_exist():

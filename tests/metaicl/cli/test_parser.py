@@ -120,3 +120,13 @@ def test_a_type_is_shown_by_what_stands_for_its_values(hint, shown):
 def test_words_that_no_option_takes_are_refused(word, message):
     with pytest.raises(UserError, match=message):
         refuse_unknown([word], ["many", "quiet"])
+
+
+def test_what_is_given_by_its_position_may_be_given_by_its_name_and_once():
+    parser = filled("many")
+    for words in (["4"], ["--many", "4"]):
+        assert vars(parser.parse_args(words))["many"] == "4"
+    for words in (["4", "--many", "5"], ["--many", "5", "4"]):
+        with pytest.raises(UserError, match=r"^--many is given twice\. Give it once"):
+            filled("many").parse_args(words)
+    assert "--many" not in parser.format_help()

@@ -27,7 +27,8 @@ def test_plain_transformers_gives_the_trained_models_logits(run, tmp_path, capsy
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     main(["export", str(run), "--output_dir", str(tmp_path / "plain")])
-    assert capsys.readouterr().out.strip() == str(tmp_path / "plain")
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path / 'plain'}: {run} in float32, ") and f"vllm serve {tmp_path / 'plain'}" in said
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "plain")
     ids = tokenizer("a text to read", add_special_tokens=False).input_ids
@@ -37,6 +38,14 @@ def test_plain_transformers_gives_the_trained_models_logits(run, tmp_path, capsy
         assert np.allclose(found, trained.plain_logits(ids), atol=1e-5)
         assert not np.allclose(found, untrained.plain_logits(ids), atol=1e-3)
     assert not list((tmp_path / "plain").glob("adapter*")) and list((tmp_path / "plain").glob("*.safetensors"))
+
+
+def test_weights_may_be_read_by_whom_any_other_file_may_be_read(run, tmp_path):
+    (tmp_path / "plain").write_text("x")
+    export_model(str(run), tmp_path / "exported")
+    written = [*(tmp_path / "exported").iterdir(), *(p for p in (run / "best").rglob("*") if p.is_file())]
+    assert {p.name for p in written} >= {"model.safetensors", "adapter_model.safetensors"}
+    assert {p.stat().st_mode for p in written} == {(tmp_path / "plain").stat().st_mode}
 
 
 def test_weights_are_written_in_the_type_that_is_given(run, tmp_path):

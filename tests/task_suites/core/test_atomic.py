@@ -24,11 +24,14 @@ def test_a_folder_appears_when_it_is_whole_and_others_may_read_it(tmp_path):
     target = tmp_path / "above" / "made"
     with new_folder(target) as scratch:
         (scratch / "file").write_text("x")
+        (scratch / "file").chmod(0o600)  # as safetensors leaves its files
         assert not target.exists()
     plain = tmp_path / "plain"
     plain.mkdir()
+    (plain / "file").write_text("x")
     assert [path.name for path in target.iterdir()] == ["file"]
     assert target.stat().st_mode == plain.stat().st_mode
+    assert (target / "file").stat().st_mode == (plain / "file").stat().st_mode
 
 
 def test_a_full_folder_is_not_replaced(tmp_path):
