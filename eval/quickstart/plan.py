@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from eval.config import QuickstartRun
 from eval.contenders import Contender
 from eval.fingerprints import hashed
-from eval.quickstart.rates import REPORT_SECONDS, Rates, measure_finetune, measured, need, parts
+from eval.quickstart.rates import REPORT_SECONDS, Rates, Timing, measure_finetune, measured, need, parts
 from eval.quickstart.sizes import SAFETY, SIZES, Need, SizeName, fitting
-from eval.quickstart.work import Setting, Work
-from metaicl.training.run import duration
+from eval.quickstart.work import FREE, Setting, Work
+from metaicl.training.run import duration, machine
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
@@ -25,6 +27,7 @@ from task_suites.task import Task
 
 Cell = tuple[Task, int, int]  # task, support set and k
 FILE = "plan.json"
+TIMING = 0.25  # share of the budget that timing may take; what is not timed by then is guessed
 RESERVE = 3 * REPORT_SECONDS  # seconds that are kept for the end of the run
 
 
@@ -63,6 +66,8 @@ class Kept:
         final: whether its training has begun: from then on the size of the training stays.
         evaluated: the size of the comparison, once the run has ended.
         before: seconds that interrupted starts have spent.
+        machine: a hash of the machine and of what was timed on it.
+        rates: how quick that machine was (`Rates.to_json`).
     """
 
     command: str
@@ -71,6 +76,8 @@ class Kept:
     final: bool = False
     evaluated: SizeName | None = None
     before: float = 0.0
+    machine: str = ""
+    rates: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         write_text(folder / FILE, json.dumps(asdict(self), indent=1) + "\n")
@@ -79,16 +86,22 @@ class Kept:
 def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kept:
     """Return the plan of this configuration for a start that begins at the wall clock `now`.
 
+    What was timed is taken from an earlier start of any minutes and size on this machine.
+
     A start that was killed could not write how long it took: it lasted from its beginning to the last change of a file
     in the folder. A run that has ended has all its minutes again.
     """
     suite = replace(run.suite, names=sorted(run.suite.names))
     command = hashed(asdict(replace(run, suite=suite, json=False, progress=True)))
-    fresh = Kept(command, time.time() if now is None else now)
+    timed_on = hashed([machine(), asdict(run.backbone), asdict(suite), run.k, run.queries])
+    fresh = Kept(command, time.time() if now is None else now, machine=timed_on)
     path = folder / FILE
     if not path.is_file():
         return fresh
     last = Kept(**read_json(path))
+    if last.machine != timed_on:
+        last = replace(last, machine=timed_on, rates={})
+    fresh.rates = last.rates
     if last.command != fresh.command or last.size not in SIZES:
         return fresh
     if last.evaluated:
@@ -157,24 +170,48 @@ class Choice:
 
 
 def chosen(setting: Setting, clock: Clock, kept: Kept) -> Choice:
-    """Measure this machine and choose the largest size that fits into what is left.
+    """Measure this machine and choose the largest size that fits into what is left, or the smallest of all.
 
     Raises:
-        UserError: not even the smallest fits.
+        UserError: not even the smallest fits with the values that the user gave.
     """
-    rates = measured(setting)
+    with timing(setting, clock) as may_time:
+        rates = measured(setting, Rates.from_json(kept.rates), may_time)
+        return _chosen(setting, clock, kept, rates, may_time)
+
+
+@contextmanager
+def timing(setting: Setting, clock: Clock) -> Iterator[Timing]:
+    """Yield what says whether there is time to time a part, and draws how far timing is."""
+    started, limit = time.monotonic(), clock.limit
+    total = len(setting.untrained) - len(FREE) + 2 * len(setting.works()[0].trainings)
+    with tqdm(
+        total=total, desc="timing", unit="part", disable=not setting.run.progress, leave=False, dynamic_ncols=True
+    ) as bar:
+
+        def may_time(part: str) -> bool:
+            bar.update()
+            bar.set_postfix_str(part)
+            return limit is None or time.monotonic() - started < TIMING * limit
+
+        yield may_time
+
+
+def _chosen(setting: Setting, clock: Clock, kept: Kept, rates: Rates, may_time: Timing) -> Choice:
     works = {work.name: work for work in setting.works()}
     if kept.final and kept.size in works:
         works = {kept.size: works[kept.size]}
     needs = {name: need(work, rates) for name, work in works.items()}
     near = [work for name, work in works.items() if needs[name].total <= clock.left]
     if any(work.size.finetune_cells for work in near):  # else it would be measured for nothing
-        measure_finetune(setting, rates, near)
+        measure_finetune(setting, rates, near, may_time)
         needs = {name: need(work, rates) for name, work in works.items()}
+    kept.rates = rates.to_json()
+    kept.write(setting.folder)
     name = fitting(needs, clock.left)
-    if name is None and not kept.final:
+    if name is None and not kept.final and setting.run.asked.given:
         raise _too_long(clock, needs)
-    work = works[name] if name else next(iter(works.values()))
+    work = works[name] if name else list(works.values())[-1]
     total = needs[work.name].total
     return Choice(work, rates, Timings(parts(work, rates)), clock.seconds + total)
 

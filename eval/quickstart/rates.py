@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from eval.answering import protocol_episode
 from eval.contenders import Contender
@@ -31,6 +32,7 @@ from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import data_record
 
 TUNED_STEPS = 2  # of fine-tuning, when it is timed
+PASSES = 3  # a training step takes about as long as three forward passes
 REPORT, REPORT_SECONDS = "report", 3.0  # most of it is drawing
 
 
@@ -44,6 +46,7 @@ class Rates:
         begin: by method, the seconds before the first training step.
         step: by method, the mean seconds of a training step.
         identity: by method, what says whether a folder holds its training.
+        guessed: what was not timed, but worked out from the slowest answers that were: "NAME answers", "NAME training".
     """
 
     loading: float = 0.0
@@ -51,32 +54,77 @@ class Rates:
     begin: dict[str, float] = field(default_factory=dict)
     step: dict[str, float] = field(default_factory=dict)
     identity: dict[str, Identity] = field(default_factory=dict)
+    guessed: set[str] = field(default_factory=set)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was timed, for another start on this machine."""
+        answering = {name: asdict(r) for name, r in self.answering.items() if f"{name} answers" not in self.guessed}
+        step = {name: seconds for name, seconds in self.step.items() if f"{name} training" not in self.guessed}
+        return {"loading": self.loading, "answering": answering, "step": step}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Rates:
+        """Return what `to_json` gave; an empty object is of a machine that was not timed."""
+        answering = {name: Rate(**rate) for name, rate in value.get("answering", {}).items()}
+        return cls(value.get("loading", 0.0), answering, step=dict(value.get("step", {})))
+
+    def guess(self, part: str, times: int = 1) -> Rate:
+        """Return this many times the slowest rate of answering, and note that a part was not timed."""
+        self.guessed.add(part)
+        slowest = max(self.answering.values(), key=lambda rate: rate.seconds([1000]), default=Rate())
+        return Rate(times * slowest.fixed, times * slowest.per_token)
 
 
-def measured(setting: Setting) -> Rates:
+Timing = Callable[[str], bool]  # called before a part is timed, with its name; False: there is no time to
+
+
+def measured(setting: Setting, known: Rates, may_time: Timing = lambda part: True) -> Rates:
     """Return this machine's rates at whatever is not finished under some size. Cells that are run for it are kept, and
-    are chosen among those that belong to all sizes."""
+    are chosen among those that belong to all sizes.
+
+    Args:
+        known: what an earlier start timed, which is not timed again.
+    """
+    rates, works = replace(known), setting.works()
     setting.backbones(replace(setting.run.backbone, weights="frozen"))
-    before = time.monotonic()
-    setting.backbones(setting.run.backbone)  # the second one is free of imports, as later ones are
-    rates, works = Rates(time.monotonic() - before), setting.works()
-    smallest = works[-1].comparison
+    if not known.loading:
+        before = time.monotonic()
+        setting.backbones(setting.run.backbone)  # the second one is free of imports, as later ones are
+        rates.loading = time.monotonic() - before
+    smallest, cold = works[-1].comparison, True
     for made in setting.untrained:
-        if made.name not in FREE and any(work.comparison.unfinished(made) for work in works):
-            rates.answering[made.name] = kept_rate(smallest, made, made.build(), warm_up=not rates.answering)
+        if made.name in FREE or not any(work.comparison.unfinished(made) for work in works):
+            continue
+        if made.name not in rates.answering:
+            part = f"{made.name} answers"
+            if not may_time(part) and rates.answering:
+                rates.answering[made.name] = rates.guess(part)
+                continue
+            rates.answering[made.name] = kept_rate(smallest, made, made.build(), warm_up=cold)
+            cold = False
     for training in works[0].trainings:
         done = [work.trained(work.training(training.method)) for work in works]
         if None in done:
-            _measure_training(rates, works, training)
-        if any(made is None or work.comparison.unfinished(made) for made, work in zip(done, works, strict=True)):
-            rates.answering[training.method] = _answering(smallest, _built(setting, training))
+            _measure_training(rates, works, training, may_time)
+        unfinished = [m is None or work.comparison.unfinished(m) for m, work in zip(done, works, strict=True)]
+        if any(unfinished) and training.method not in rates.answering:
+            part = f"{training.method} answers"
+            timed_here = may_time(part) or not rates.answering
+            rate = _answering(smallest, _built(setting, training)) if timed_here else rates.guess(part)
+            rates.answering[training.method] = rate
     return rates
 
 
-def measure_finetune(setting: Setting, rates: Rates, works: Sequence[Work]) -> None:
+def measure_finetune(
+    setting: Setting, rates: Rates, works: Sequence[Work], may_time: Timing = lambda part: True
+) -> None:
     """Measure fine-tuning too, where some of the sizes have cells of it that are not finished."""
-    if any(work.finetune and work.comparison.unfinished(work.finetune) for work in works):
-        rates.answering["finetune"] = _tuning_rate(setting, works[-1].comparison)
+    needed = any(work.finetune and work.comparison.unfinished(work.finetune) for work in works)
+    if needed and "finetune" not in rates.answering:
+        if may_time("finetune answers"):
+            rates.answering["finetune"] = _tuning_rate(setting, works[-1].comparison)
+        else:
+            rates.answering["finetune"] = rates.guess("finetune answers", PASSES * FineTune.Config().steps)
 
 
 def _built(setting: Setting, training: TrainRun) -> Method:
@@ -84,17 +132,21 @@ def _built(setting: Setting, training: TrainRun) -> Method:
     return config.build(setting.backbones(training.backbone))
 
 
-def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun) -> None:
+def _measure_training(rates: Rates, works: Sequence[Work], training: TrainRun, may_time: Timing) -> None:
     setting, name = works[0].setting, training.method
     started = time.monotonic()
     data = data_record(setting.suite.tasks.values())
     rates.identity[name] = identity_of(training, setting.suite, data)
     rates.begin[name] = time.monotonic() - started
+    if name in rates.step:
+        return
     method = _built(setting, training)
     served = [task for task in setting.suite.split("meta_train") if method.refusal(task) is None]
     episodes = first_episodes(served, training.trainer)
     frozen = method_class(name).weights == "frozen"  # it runs the model forward only, which is warm
-    rate = training_rate(method, episodes, warm_up=not frozen)
+    part = f"{name} training"
+    timed_here = may_time(part) or not rates.answering
+    rate = training_rate(method, episodes, warm_up=not frozen) if timed_here else rates.guess(part, PASSES)
     rates.step[name] = steps_seconds(rate, [method.tokens(e) for e in episodes], training.trainer, 1)
 
 

@@ -67,7 +67,7 @@ def _told(setting: Setting, clock: Clock, note: str | None) -> Summary:
     kept.size = choice.work.name
     kept.write(setting.folder)
     write_config(setting.folder / "config.yaml", flat(choice.work.run))
-    _announce(choice, clock)
+    _announce(choice, clock, begun=kept.final)
     kept.final = True
     kept.write(setting.folder)
     trained = _trained(choice)
@@ -93,7 +93,7 @@ def _introduce(setting: Setting, note: str | None) -> None:
         print(note)
 
 
-def _announce(choice: Choice, clock: Clock) -> None:
+def _announce(choice: Choice, clock: Clock, begun: bool) -> None:
     """Report which size was chosen, how long it takes, and what was cut."""
     work, left = choice.work, choice.estimated_seconds - clock.seconds
     size, cut = work.size, work.setting.run.asked.cut(work.size)
@@ -105,8 +105,11 @@ def _announce(choice: Choice, clock: Clock) -> None:
         why = f"to end within {duration(clock.limit)}" if clock.limit else f"in the size {work.name}"
         print(f"Cut {why}: {'; '.join(cut)}.")
     print(f"This takes about {duration(left)} on this machine; finished steps are kept.")
+    if choice.rates.guessed:
+        print(f"Not timed, for want of time, but guessed: {', '.join(sorted(choice.rates.guessed))}.")
     if left > clock.left:
-        print("That is more than is left of the budget, but the training has begun, so it is finished.")
+        why = "the training has begun, so it is finished" if begun else "nothing smaller can be run, so this is"
+        print(f"That is more than the {duration(max(0.0, clock.left))} that are left, but {why}.")
 
 
 def _trained(choice: Choice) -> list[Contender]:

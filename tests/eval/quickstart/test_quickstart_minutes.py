@@ -163,6 +163,28 @@ def test_values_that_are_given_stay_and_what_does_not_fit_is_refused_with_ways_o
         assert summary.steps == 4 and summary.cut == []
 
 
+def test_timing_takes_a_quarter_of_the_minutes_and_then_the_smallest_size_runs(machine, run, capsys):
+    machine.step, machine.cell = 30.0, 10.0
+    summary = quickstart(run(minutes=2.0))
+    assert summary.size == "tiny" and summary.steps == 1
+    out = capsys.readouterr().out
+    assert "guessed: icl_calibrated answers, metaicl answers, metaicl training, protonet answers" in out
+    assert "that are left, but nothing smaller can be run, so this is" in out
+
+
+def test_what_was_timed_is_not_timed_again_by_the_next_try_in_the_folder(machine, run, monkeypatch):
+    machine.step, machine.cell = 5.0, 5.0
+    with pytest.raises(UserError, match="takes too long for the budget"):
+        quickstart(run(minutes=2.0, max_steps=40))
+
+    def timed(*args, **kwargs):
+        raise AssertionError("it was timed before")
+
+    for name in ("kept_rate", "training_rate", "answering_rate"):
+        monkeypatch.setattr(eval.quickstart.rates, name, timed)
+    assert quickstart(run(minutes=60.0, max_steps=1)).steps == 1
+
+
 class Killed(Exception):
     pass
 

@@ -65,25 +65,28 @@ def test_a_plan_is_kept_for_its_own_command_whatever_that_prints(tmp_path):
         assert kept_plan(same, tmp_path, 60.0).size == "small"
     two = replace(RUN, suite=SuiteConfig(["a", "b"], 40, forms=["options"]))
     assert kept_plan(two, tmp_path, 60.0).size is None
-    assert kept_plan(replace(RUN, k=4), tmp_path, 60.0) == Kept(kept_plan(replace(RUN, k=4), tmp_path).command, 60.0)
+    other = kept_plan(replace(RUN, k=4), tmp_path, 60.0)
+    assert other == Kept(other.command, 60.0, machine=other.machine) and other.command != fresh.command
 
 
 def test_a_start_that_was_killed_lasted_until_the_last_change_of_a_file(tmp_path):
-    command = kept_plan(RUN, tmp_path).command
+    fresh = kept_plan(RUN, tmp_path)
+    command, on = fresh.command, fresh.machine
     Kept(command, began=1000.0, size="tiny", before=7.0).write(tmp_path)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "metrics.jsonl").write_text("")
     os.utime(tmp_path / FILE, (1000, 1000))
     os.utime(tmp_path / "deep" / "metrics.jsonl", (1042, 1042))
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "tiny", before=49.0)
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "tiny", before=49.0, machine=on)
 
 
 def test_a_run_that_has_ended_has_all_its_minutes_again_and_a_size_that_is_none_is_no_plan(tmp_path):
-    command = kept_plan(RUN, tmp_path).command
+    fresh = kept_plan(RUN, tmp_path)
+    command, on = fresh.command, fresh.machine
     Kept(command, 1000.0, "small", True, "tiny", 300.0).write(tmp_path)
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "small", True, "tiny", 0.0)
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, "small", True, "tiny", 0.0, on)
     Kept(command, 1000.0, "gigantic", True, "tiny", 300.0).write(tmp_path)  # of another version
-    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0)
+    assert kept_plan(RUN, tmp_path, 5000.0) == Kept(command, 5000.0, machine=on)
 
 
 def test_a_cell_that_was_not_measured_is_expected_to_take_no_time():
@@ -101,3 +104,16 @@ def test_a_cell_that_was_not_measured_is_expected_to_take_no_time():
     assert choice.cell_seconds(Work(), Made("icl"), ("task", 0, 4)) == pytest.approx(3.0)
     assert choice.cell_seconds(Work(), Made("icl"), ("refused", 0, 4)) == 0.0
     assert choice.cell_seconds(Work(), Made("knn"), ("task", 0, 4)) == 0.0
+
+
+def test_what_was_timed_serves_every_size_and_budget_on_the_same_machine(tmp_path, monkeypatch):
+    rates = Rates(
+        2.0, {"icl": Rate(1.0, 0.5), "metaicl": Rate(3.0)}, step={"metaicl": 4.0}, guessed={"metaicl answers"}
+    )
+    replace(kept_plan(RUN, tmp_path), rates=rates.to_json()).write(tmp_path)
+    for other in (replace(RUN, minutes=2.0), replace(RUN, size="mini"), replace(RUN, max_steps=3)):
+        found = Rates.from_json(kept_plan(other, tmp_path).rates)
+        assert found == Rates(2.0, {"icl": Rate(1.0, 0.5)}, step={"metaicl": 4.0})
+    assert not kept_plan(replace(RUN, k=4), tmp_path).rates
+    monkeypatch.setattr(plan, "machine", lambda: "another machine")
+    assert not kept_plan(RUN, tmp_path).rates
