@@ -13,6 +13,7 @@ from torch import nn
 from torch.func import functional_call
 
 from metaicl.lm import tiny
+from metaicl.lm.adapter_library import adapters_for, import_peft
 from metaicl.lm.config import NOTHING, BackboneConfig
 from metaicl.lm.merged import base_of, base_on_hub, holds_adapters, merge
 from metaicl.lm.models import KINDS, MODELS, Kind, source_of
@@ -171,6 +172,7 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
     model.requires_grad_(False)
     if config.weights == "frozen":
         return model
+    import_peft()
     from peft import LoraConfig, get_peft_model
 
     given, layers = config.adapters(), model.config.num_hidden_layers
@@ -183,10 +185,14 @@ def with_weights(model: Any, config: BackboneConfig) -> nn.Module:
         layers_to_transform=upper,
         use_rslora=given.rslora,
         use_dora=given.dora,
+        fan_in_fan_out=_stores_transposed(model, config),
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings():  # peft calls a property by a name that transformers gives up
+        with (
+            adapters_for(model),
+            warnings.catch_warnings(),
+        ):  # peft calls a property by a name that transformers gives up
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             adapted = get_peft_model(model, lora)
     except ValueError as error:
@@ -250,6 +256,15 @@ def _linear_names(model: Any) -> set[str]:
     head = model.get_output_embeddings()
     linear = (n for n, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head)
     return {name.rpartition(".")[2] for name in linear}
+
+
+def _stores_transposed(model: Any, config: BackboneConfig) -> bool:
+    """Return whether the modules that get adapters are GPT-2's, whose weights are `[in, out]`: peft asks for it."""
+    from transformers.pytorch_utils import Conv1D
+
+    targets = _target_modules(model, config, named=True)
+    adapted = [m for n, m in model.named_modules() if n.endswith(tuple(f".{t}" for t in targets))]
+    return any(isinstance(module, Conv1D) for module in adapted)
 
 
 def _refuse_unknown(targets: list[str], model: Any, config: BackboneConfig) -> None:

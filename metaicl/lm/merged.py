@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from metaicl.lm.adapter_library import adapters_for, import_peft
 from metaicl.lm.config import BackboneConfig
 from task_suites.core.errors import UserError
 
@@ -83,6 +84,7 @@ def merge(model: Any, folder: str | Path) -> Any:
     Raises:
         UserError: the adapters are damaged or another model's, or a merge would give another model than the method has.
     """
+    import_peft()
     from peft import PeftModel
 
     from metaicl.lm.tied import adapted_tied_layers
@@ -96,7 +98,8 @@ def merge(model: Any, folder: str | Path) -> Any:
         )
     try:
         with (
-            warnings.catch_warnings()
+            adapters_for(model),
+            warnings.catch_warnings(),
         ):  # missing weights are refused below; the other is a name that transformers gives up
             warnings.filterwarnings("ignore", "Found missing adapter keys", UserWarning)
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)

@@ -10,6 +10,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from metaicl.lm.adapter_library import import_peft
+
 log = logging.getLogger("metaicl")
 NOTE = """
 ## Merging these adapters
@@ -34,6 +36,7 @@ merged = PeftModel.from_pretrained(model, adapters).merge_and_unload()  # the na
 def adapted_tied_layers(model: Any) -> list[str]:
     """Return the names of the embedding and the output layer where they share their weights and have adapters; else
     none."""
+    import_peft()
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTunerLayer
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaicl.lm.adapter_library import import_peft
 from metaicl.lm.known_files import not_finite_once
 from task_suites.core.errors import UserError
 
@@ -153,6 +154,7 @@ def load_adapters(model: Any, path: Path) -> None:
     Raises:
         UserError: the file is damaged, or holds other adapters.
     """
+    import_peft()
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
