@@ -104,7 +104,8 @@ def open_store(folder: str | Path) -> TaskSuite:
     """
     path = Path(folder) / HEADER
     if not path.is_file():
-        raise UserError(f"no stored suite at {folder}", expected=f"a folder with {HEADER} and {EXAMPLES}")
+        fix = "`metaicl suites export --suite SUITE --to arrow --output FOLDER` writes one (docs/thousand_tasks.md)."
+        raise UserError(f"no stored suite at {folder}", expected=f"a folder with {HEADER} and {EXAMPLES}", fix=fix)
     header = _read_header(path)
     store = _Store(path.with_name(EXAMPLES), header["bytes"], len(PARTS) * len(header["tasks"]))
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from metaicl.lm.config import NOTHING
 from metaicl.lm.merged import base_of, base_on_hub, holds_adapters
-from metaicl.lm.models import resolve
+from metaicl.lm.models import HOW_TO_FETCH, resolve
 from task_suites.core.errors import UserError
 
 
@@ -41,7 +41,7 @@ def configuration(source: str, on_hub: Mapping[str, Any] = NOTHING) -> Any:
     try:
         return AutoConfig.from_pretrained(source, **on_hub)
     except (OSError, ValueError) as error:
-        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}", fix=HOW_TO_FETCH) from None
 
 
 def commit_of(source: str, on_hub: Mapping[str, Any] = NOTHING) -> str:
@@ -55,5 +55,5 @@ def commit_of(source: str, on_hub: Mapping[str, Any] = NOTHING) -> str:
     try:
         path = cached_file(source, "config.json", **on_hub)
     except OSError as error:
-        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"no model {source!r}: {str(error).splitlines()[0]}", fix=HOW_TO_FETCH) from None
     return Path(str(path)).parent.name

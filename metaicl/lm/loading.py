@@ -16,7 +16,7 @@ from metaicl.lm import tiny
 from metaicl.lm.adapter_library import adapters_for, import_peft
 from metaicl.lm.config import NOTHING, BackboneConfig
 from metaicl.lm.merged import base_of, base_on_hub, holds_adapters, merge
-from metaicl.lm.models import KINDS, MODELS, Kind, source_of
+from metaicl.lm.models import HOW_TO_FETCH, KINDS, MODELS, Kind, source_of
 from metaicl.lm.weights import AGAIN, check_loaded, damage_refused, parameters_not_finite, refuse_unless_whole
 from task_suites.core.errors import UserError, nearest
 
@@ -145,6 +145,7 @@ def _refused(name: str, kind: Kind) -> Iterator[None]:
         raise UserError(
             f"{name!r} cannot be opened as {KINDS[kind]}: {str(error).splitlines()[0]}",
             expected=f"a name of `metaicl models list`, a folder saved by {library}, or a hub name",
+            fix=HOW_TO_FETCH,
         ) from None
 
 

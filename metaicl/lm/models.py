@@ -30,6 +30,7 @@ from task_suites.core.files import sha256, user_cache
 
 Kind = Literal["causal", "encoder"]
 KINDS: dict[Kind, str] = {"causal": "a causal language model", "encoder": "a sentence encoder"}
+HOW_TO_FETCH = "A hub model is fetched once, with a network. Without one, name a folder or a registry model."
 WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
 MODULES = "modules.json"  # what makes a folder, or a model of the hub, one of sentence-transformers
 

@@ -15,13 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metaicl.lm import tiny
 from metaicl.lm.attention.selection import Choice
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
-from metaicl.lm.configuration import configuration, foundation
 from metaicl.lm.devices import least_seconds, with_precision
-from metaicl.lm.models import resolve
+from metaicl.lm.loading import open_tokenizer
 from metaicl.lm.prompt_tree import best_fit
 from metaicl.lm.quantized import BYTES
 from metaicl.methods import method_class
@@ -92,10 +90,17 @@ class TrainingPlan:
             ("operations of a step", f"{self.step_flops / 1e12:,.2f} TFLOP"),
             ("sent by each device in a step", size(self.traffic)),
             ("steps", f"{self.steps:,}"),
-            (f"time, at least, at {self.rate / 1e12:,.2f} TFLOP/s a device", duration(self.seconds)),
+            (f"time, at least, at {self.rate / 1e12:,.2f} TFLOP/s a device", _least(self.seconds)),
         ]
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _least(seconds: float) -> str:
+    """Return seconds for people, short ones with a digit after the point."""
+    if seconds < 0.1:
+        return "less than 0.1 s"
+    return duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def size(count: float) -> str:
@@ -170,16 +175,16 @@ def weight_bytes(model: Any, wide: int, linear: float) -> int:
 
 
 def shapes(config: BackboneConfig) -> Backbone:
-    """Return the model of a configuration, with what it learns and without data."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """Return the model of a configuration, with what it learns and without data.
+
+    Raises:
+        UserError: there is no such model, or its files have never been fetched.
+    """
+    from transformers import AutoModelForCausalLM
 
     register()
     dtype = torch.float32 if config.dtype == "float32" else torch.bfloat16
-    if config.model == tiny.NAME:
-        tokenizer, about = tiny.tiny_tokenizer(), tiny.tiny_model().config
-    else:
-        source, on_hub = foundation(resolve(config.model), config.on_hub())
-        tokenizer, about = AutoTokenizer.from_pretrained(source, **on_hub), configuration(source, on_hub)
+    about, tokenizer = open_tokenizer(config.model, config.on_hub())
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(about, dtype=dtype)
     plain = replace(config, attn_implementation="plain")

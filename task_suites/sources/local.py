@@ -33,6 +33,7 @@ TASK_KEYS: dict[str, type] = {
     "test_size": int,
 }
 SUITE_KEYS: dict[str, type] = {"name": str, "description": str, "splits": dict}
+LAYOUT = "Give another --suite: a folder of your own (docs/data.md has the layout), or embedded, which is built in."
 QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, and digits as numbers."
 KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", int: "a number", dict: "a mapping"}
 
@@ -49,7 +50,7 @@ def open_folder(folder: Path) -> TaskSuite:
     """
     if not folder.is_dir():
         expected = "a folder of task folders, or the name of a suite"
-        raise UserError(f"no suite at {folder}", expected=expected, fix=_named_otherwise(folder))
+        raise UserError(f"no suite at {folder}", expected=expected, fix=_named_otherwise(folder) or LAYOUT)
     names = sorted(p.parent.name for p in folder.glob("*/task.yaml"))
     if missing := {p.parent.name for part in PARTS for p in folder.glob(f"*/{part}")} - set(names):
         raise UserError("task.yaml is missing", where=folder / min(missing), fix="See docs/data.md for the layout.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import fails
 
 from metaicl.cli.main import COMMANDS, parse
 from metaicl.training.config import TrainRun
@@ -188,3 +189,30 @@ def test_accelerate_reads_the_shipped_launch_files(path):
     assert args.num_machines == (2 if path.stem == "multi_node" else 1)
     _, training = parse(args.training_script_args)
     assert training.trainer.episodes_per_step % args.num_processes == 0
+
+
+def test_the_page_lists_each_shipped_config():
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert sorted(set(re.findall(r"`([\w.-]+\.yaml)`", page)) & {p.name for p in CONFIGS}) == [p.name for p in CONFIGS]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_a_config_whose_data_does_not_come_with_the_package_says_so(path: Path):
+    text = path.read_text(encoding="utf-8")
+    own = yaml.safe_load(text).get("suite", ["embedded"]) == ["embedded"]
+    assert own == ("# Data: " not in text)
+
+
+@pytest.mark.parametrize("name", ["realtasks", "tasksource-8gpu"])
+def test_data_that_is_not_there_is_an_error_with_the_way_out(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "train",
+        "--config",
+        str(ROOT / "configs" / f"{name}.yaml"),
+        "--model",
+        "tiny-random",
+        "--lora_layers",
+        "2",
+    ]
+    assert re.search(r"docs/(data|thousand_tasks)\.md", fails(capsys, *words))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from backbones import make_learnable, tiny_config
+from commands import fails
 from toys import toy_suite
 
 from metaicl.cli.main import main
@@ -99,3 +100,17 @@ def test_the_command_prints_the_plan_and_trains_nothing(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([*words, "--plan_tflops", "0.5"])
     assert "plan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.004, "less than 0.1 s"), (0.44, "0.4 s"), (44.4, "44 s")])
+def test_a_short_time_is_never_none(seconds, said):
+    planned = training_plan(RUN, toy_suite(), 1, 1.0)
+    rate = planned.steps * planned.step_flops / seconds
+    assert replace(planned, rate=rate).table().endswith(f"  {said}")
+
+
+def test_a_model_that_was_never_fetched_is_one_clear_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    told = fails(capsys, "train", "--suite", "toys:toy_suite", "--model", "me/other", "--plan", "1")
+    assert "me/other" in told and "A hub model is fetched once" in told
