@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from metaicl.lm.refused import Refused
 
 BLOCK = 4096  # vocabulary entries at once
+FEW = 32  # rows up to which the fused kernel is the quicker one
 PIECE = 256  # rows of a narrow embedding that are widened at once on a CPU: they stay in its cache
 
 
@@ -90,25 +91,30 @@ def log_softmax_at(states: Tensor, weight: Tensor, bias: Tensor | None, rows: Te
         chosen = (inputs[rows] * wide(weight[targets])).sum(-1)
         if bias is not None:
             chosen = chosen + wide(bias[targets])
-        return chosen - LogSumExp.apply(inputs, weight, bias)[rows]
+        return chosen - LogSumExp.apply(inputs, weight, bias, states.dtype == weight.dtype == torch.bfloat16)[rows]
 
 
 class LogSumExp(torch.autograd.Function):
-    """log-sum-exp `[rows]` over the vocabulary of `states @ weight.T + bias`, twice differentiable."""
+    """log-sum-exp `[rows]` over the vocabulary of `states @ weight.T + bias`, twice differentiable.
+
+    `narrow` says that the states were bf16 before they were widened, as the weight still is.
+    """
 
     @staticmethod
-    def forward(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(states: Tensor, weight: Tensor, bias: Tensor | None, narrow: bool = False) -> Tensor:
+        if narrow and bias is None and _is_fused(states):
+            return _fused(states.to(weight.dtype), weight)
         parts = [torch.logsumexp(_block(states, weight, bias, start), -1) for start in range(0, len(weight), BLOCK)]
         return torch.logsumexp(torch.stack(parts), 0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_backward(*inputs[:3], output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, lse = ctx.saved_tensors
-        _, for_weight, for_bias = ctx.needs_input_grad
+        _, for_weight, for_bias, _ = ctx.needs_input_grad
         into_states, into_weight, into_bias = torch.zeros_like(states), [], []
         for start in range(0, len(weight), BLOCK):
             share = (_block(states, weight, bias, start) - lse[:, None]).exp() * grad[:, None]
@@ -121,7 +127,29 @@ class LogSumExp(torch.autograd.Function):
             into_states,
             torch.cat(into_weight) if for_weight else None,
             torch.cat(into_bias) if for_bias else None,
+            None,
         )
+
+
+def _is_fused(states: Tensor) -> bool:
+    """Return whether `_fused` serves: PyTorch's kernel fails on an AMX processor that is held to AVX2."""
+    quick = states.device.type == "cpu" and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return quick and 0 < len(states) <= FEW
+
+
+def _fused(states: Tensor, weight: Tensor) -> Tensor:
+    """Return the log-sum-exp of bf16 states and a bf16 weight, in float32, without widening either.
+
+    The vocabulary is read as the keys of attention. PyTorch's fused kernel adds the products up in float32 and returns
+    the log-sum-exp of each query's scores. A thread takes a part of the vocabulary, as if it were a head.
+    """
+    parts = min(torch.get_num_threads(), len(weight))
+    even = len(weight) // parts * parts
+    keys = weight[:even].unflatten(0, (parts, -1))[None]
+    queries = states.expand(1, parts, *states.shape)
+    _, found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(queries, keys, keys, scale=1.0)
+    rest = torch.logsumexp(_product(wide(states), weight[even:]), -1)
+    return torch.logsumexp(torch.cat([found[0], rest[None]]), 0)
 
 
 def _block(states: Tensor, weight: Tensor, bias: Tensor | None, start: int) -> Tensor:

@@ -13,6 +13,7 @@ from metaicl.lm.prompt_tree import additive_mask
 
 FILL, LARGEST = 32, 128  # small subtrees are laid side by side up to FILL tokens; one of up to LARGEST stays whole
 CHAIN = 192  # a longer causal chain is halved: the kernel computes most of what a causal mask hides
+FEW = 32  # rows up to which one mask for all keys is quicker than blocks
 BLOCK = 64  # rows of a block of the forward pass
 
 
@@ -94,6 +95,17 @@ class TreePlan:
     own: tuple[Span | Bundles, ...]
     above: tuple[Span, ...]
     smooth: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        return len(self.subtree_end) <= FEW
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """`[rows, keys]`, additive, over the prefix's keys and the rows'; made once for all layers."""
+        rows = torch.arange(len(self.subtree_end))
+        sees = (rows <= rows[:, None]) & (rows[:, None] < self.subtree_end)
+        return additive_mask(torch.nn.functional.pad(sees, (self.prefix, 0), value=True), torch.float32)
 
     @cached_property
     def blocks(self) -> list[list[Block]]:

@@ -67,6 +67,37 @@ def test_in_float64_values_and_both_derivatives_are_exact(monkeypatch, biased):
     assert torch.autograd.gradgradcheck(ours, given)
 
 
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="the fused kernel is not taken here"
+)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 4, output_head.FEW])
+def test_a_bf16_log_sum_exp_is_that_of_the_widened_states(rows, threads):
+    inputs, _ = problem(rows=max(rows, 4), width=24, biased=False)
+    states, weight = inputs[0][:rows].bfloat16(), inputs[1].bfloat16()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert output_head._is_fused(states)
+        found = output_head.LogSumExp.apply(states.float(), weight, None, True)
+    finally:
+        torch.set_num_threads(before)
+    assert found.dtype == torch.float32
+    expected = torch.logsumexp(states.double() @ weight.double().T, -1)
+    torch.testing.assert_close(found.double(), expected, rtol=4e-6, atol=0)
+
+
+def test_few_and_many_bf16_rows_have_the_same_values_and_gradients():
+    inputs, where = problem(width=24, biased=False)
+    narrow = learnt(inputs, torch.bfloat16)
+    many = [narrow[0].detach().repeat(output_head.FEW, 1).requires_grad_(), narrow[1].detach().requires_grad_()]
+    found = [log_softmax_at(*given, None, *where) for given in (narrow[:2], many)]
+    torch.testing.assert_close(*found, rtol=4e-6, atol=0)
+    for values in found:
+        values.sum().backward()
+    torch.testing.assert_close(narrow[0].grad, many[0].grad[: len(narrow[0])])
+
+
 @pytest.mark.parametrize("frozen", ["states", "weight"])
 def test_what_is_frozen_gets_no_gradient_and_the_others_keep_theirs(frozen):
     inputs, where = problem(11, biased=False)

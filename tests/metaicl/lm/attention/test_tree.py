@@ -75,6 +75,25 @@ def test_random_forests_have_the_output_and_gradients_of_dense_attention(forest,
     assert apart(found, wanted) < 1e-10
 
 
+@examples(30)
+@given(forests(), st.sampled_from([0, 3]), st.booleans(), st.sampled_from([1, 2, 3]))
+def test_few_rows_under_one_mask_have_the_output_of_dense_attention(forest, prefix, leaves, group):
+    row = pack(forest, start=prefix, leaves=leaves)
+    query, key, value = (t.detach() for t in states(row, prefix, group, width=4))
+    tree = plan(row.subtree_end, prefix)
+    found = tree_attention._attend_at_once(*(t.transpose(0, 1) for t in (query, key, value)), tree, 0.5)
+    expected, _ = dense(query, key, value, row, prefix, 0.5)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_any_number_of_rows_may_count_as_few(few, monkeypatch):
+    monkeypatch.setattr(plan_module, "FEW", few)
+    row = packed_cases(PREFIX)["little"]
+    inputs = [t.detach() for t in states(row, PREFIX, 3)]
+    torch.testing.assert_close(interface(inputs, row, PREFIX, 0.3), dense(*inputs, row, PREFIX, 0.3)[0])
+
+
 @pytest.mark.parametrize("prefix", [0, 2])
 def test_gradients_pass_gradcheck(prefix, monkeypatch):
     for name, size in LITTLE.items():
