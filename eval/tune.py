@@ -160,7 +160,7 @@ class Tuning:
             raise UserError(
                 f"no meta-validation task that {self.run.method} serves",
                 found=counted(len(self.suite.split("meta_validation")), "meta-validation task"),
-                fix="Put tasks under meta_validation in suite.yaml, or choose another --suite.",
+                fix="Put tasks under meta_validation in the suite's YAML (`splits`), or choose another --suite.",
             )
         check_episodes(method, list(validation_episodes(validated, self.run.validation)), "--validation_k")
 

@@ -114,7 +114,12 @@ class Example:
             bad = [answer for answer in self.accepted if "\n" in answer or not answer.strip()]
             return ("an accepted answer is empty or has several lines", repr(bad[0][:60]), "one line") if bad else None
         if self.output not in self.options:
-            return "the options lack the answer", f"output {self.output!r}", f"one of {list(self.options)}"
+            what = (
+                "the answer is not one of the labels"
+                if labels and self.output not in labels
+                else "the options lack the answer"
+            )
+            return what, f"output {self.output!r}", f"one of {list(self.options)}"
         missing = [answer for answer in self.accepted if answer not in self.options]
         return (
             ("the options lack an accepted answer", repr(missing[0]), f"some of {list(self.options)}")

@@ -49,7 +49,7 @@ def check_training(
         raise UserError(
             "eval_steps is set, and the method takes none of the meta-validation tasks",
             found=f"{counted(len(held_out), 'meta-validation task')}",
-            fix="Set --eval_steps 0, or put tasks under meta_validation in suite.yaml.",
+            fix="Set --eval_steps 0, or put tasks under meta_validation in the suite's YAML (`splits`, docs/data.md).",
         )
     sampler = EpisodeSampler(
         config.seed,

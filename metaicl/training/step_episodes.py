@@ -42,7 +42,7 @@ def served_tasks(tasks: Sequence[Task], method: Method, name: str) -> list[Task]
     served = [task for task in tasks if method.refusal(task) is None]
     if not served:
         why = f" ({tasks[0].name}: {method.refusal(tasks[0])})" if tasks else ""
-        fix = "Name meta-training tasks: splits in suite.yaml, or --split_file (metaicl suites split)."
+        fix = "Say which tasks are meta_train: `splits` in the suite's YAML (docs/data.md), or --split_file FILE."
         found = f"{counted(len(tasks), 'task')}{why}"
         raise UserError(f"no meta-training task that {name} serves", found=found, fix=fix)
     return served

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -238,23 +239,26 @@ class Reading:
 
     def _found_labels(self) -> tuple[str, ...]:
         """Return what the train rows hold as outputs, sorted."""
-        names, words = self._names("train"), set()
+        names, places, counts = self._names("train"), dict[str, object](), Counter[str]()
         for where, row in self._rows("train"):
             word = self.columns.label(cell(row, self.columns.output, where), names, where)
             if word.strip():
-                words.add(word)
+                places.setdefault(word, where)
+                counts[word] += 1
             elif self.unsound == "refuse":
                 fix = f"Fill it in, or add {self._skipping()} to leave such rows out."
                 raise UserError("the output is empty", where=where, found=repr(word), expected="a label", fix=fix)
-        found = tuple(sorted(words))
-        if not words:
+        found = tuple(sorted(places))
+        if not found:
             fix = "Fill in the column of the output."
             raise UserError("the train rows have no label", where=self._files("train"), found="empty outputs", fix=fix)
         if len(found) < 2:
             raise UserError("the outputs are not labels", where=self.where, found=list(found), expected="two or more")
         if wrong := labels_problem(found):
-            fix = f"Write them alike in the file, or map them: labels: {{{json.dumps(found[0])}: WORD, ...}}."
-            raise UserError(wrong[0], where=self.where, found=wrong[1], expected=wrong[2], fix=fix)
+            rare = sorted(found, key=counts.__getitem__)
+            odd = next((w for w in rare if not labels_problem([word for word in found if word != w])), rare[0])
+            fix = f"Write them alike in the file, or map them: labels: {{{json.dumps(odd)}: WORD, ...}}."
+            raise UserError(wrong[0], where=places[odd], found=wrong[1], expected=wrong[2], fix=fix)
         return found
 
     def examples(self, labels: tuple[str, ...], split: str) -> list[Example]:

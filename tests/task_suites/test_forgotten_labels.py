@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from commands import fails
 from helpers import make_folder
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -68,3 +70,34 @@ def test_the_note_stands_beside_what_is_listed_and_shown(tmp_path, capsys, words
     main(["suites", *words, "--suite", table(tmp_path, 30, 3)])
     printed = capsys.readouterr()
     assert printed.err == f"note: {NOTE}\n" and "tickets" in printed.out
+
+
+def test_an_audit_says_it_too(tmp_path, capsys):
+    main(["suites", "audit", table(tmp_path, 30, 3)])
+    assert f"note: {NOTE}" in capsys.readouterr().err
+
+
+def test_a_list_finds_a_column_that_is_not_there(tmp_path, capsys):
+    keys = FREE.replace("input: text", "input: txt") + 'labels: ["queue 0", "queue 1"]\n'
+    told = fails(capsys, "suites", "list", table(tmp_path, 30, 2, keys))
+    assert "tickets.csv:2: no column 'txt'. Did you mean text?" in told
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ('"*"', r"tickets.csv:32: two labels differ only by blanks or case.*labels: {\"queue 1 \": WORD"),
+        ('["queue 0", "queue 1"]', r"tickets.csv:32: the answer is not one of the labels; found output 'queue 1 '"),
+    ],
+)
+def test_a_label_with_a_blank_at_its_end_is_named_with_its_row(tmp_path, capsys, labels, said):
+    name = table(tmp_path, 30, 2, f"{FREE}labels: {labels}\n")
+    with (tmp_path / "tickets.csv").open("a") as rows:
+        rows.write("one more,queue 1 \n")
+    assert re.search(said, fails(capsys, "suites", "list", name))
+
+
+def test_a_training_on_a_single_table_says_where_sides_are_given(tmp_path, capsys):
+    name = table(tmp_path, 30, 2, FREE + 'labels: "*"\n')
+    told = fails(capsys, "train", "--suite", name, "--model", "tiny-random", "--output_dir", str(tmp_path / "run"))
+    assert "no meta-training task" in told and "`splits` in the suite's YAML" in told and "suite.yaml" not in told

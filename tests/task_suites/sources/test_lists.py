@@ -62,7 +62,7 @@ def test_free_text_and_tags():
         (
             (["a", "b"], ["x", "y"], ["c"], ["z"]),
             {"label_names": ["x", "y"]},
-            "test example 1: the options lack the answer",
+            "test example 1: the answer is not one of the labels",
         ),
         (
             (["a"], ["x"]),

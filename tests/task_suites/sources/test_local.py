@@ -65,7 +65,7 @@ def test_examples_without_options_take_the_tasks_labels(tmp_path):
     task = open_folder(tmp_path)["mood"]
     assert task.form == "options" and {e.options for e in task.examples("train")} == {tuple(LABELS)}
     write_task(tmp_path, "mood", train=[*bare, {"input": "x", "output": "gud"}])
-    assert "mood/train.jsonl:5: the options lack the answer; found output 'gud'" in error_of(tmp_path)
+    assert "mood/train.jsonl:5: the answer is not one of the labels; found output 'gud'" in error_of(tmp_path)
 
 
 def test_tasks_of_one_source_are_one_family(tmp_path):
@@ -113,7 +113,7 @@ def test_the_ways_of_editors_with_text_are_taken(tmp_path, content):
         ({"input": "x", "options": LABELS}, "the output is empty"),
         (
             GOOD | {"output": "fair"},
-            "the options lack the answer; found output 'fair'; expected one of ['good', 'bad']",
+            "the answer is not one of the labels; found output 'fair'; expected one of ['good', 'bad']",
         ),
         (GOOD | {"options": ["good", "fair"]}, "unknown label; found 'fair'; expected one of ['good', 'bad']"),
         (GOOD | {"options": ["good", "good"]}, "there must be at least two options, all different"),

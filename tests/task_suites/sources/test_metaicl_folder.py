@@ -103,7 +103,7 @@ def test_free_answers_of_several_lines_become_one(tmp_path):
         ({"input": 5}, "input has a wrong type; found 5; expected a string"),
         ({"options": "praise"}, "the options lack|there must be at least two options"),
         ({"options": [1, 2]}, r"options has a wrong type; found \[1, 2\]"),
-        ({"output": "neutral"}, "the options lack the answer; found output 'neutral'.*unsound=skip"),
+        ({"output": "neutral"}, "the answer is not one of the labels; found output 'neutral'.*unsound=skip"),
         ({"options": ["praise", "complaint", "other"]}, "unknown label; found 'other'"),
     ],
 )
@@ -247,7 +247,11 @@ def test_the_tasks_own_k_is_found_and_16_goes_first(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("no tab", "the output is empty"), ("", "the input is empty"), ("x\tother", "the options lack the answer")],
+    [
+        ("no tab", "the output is empty"),
+        ("", "the input is empty"),
+        ("x\tother", "the answer is not one of the labels"),
+    ],
 )
 def test_a_bad_line_of_crossfit_is_named(tmp_path, line, message):
     crossfit(tmp_path, "x\ty\nu\tv\n")

@@ -208,7 +208,7 @@ def test_unsound_rows_are_an_error_or_left_out(tmp_path):
         ({"input": "txet"}, "train.csv:2: no column 'txet'. Did you mean text?"),
         ({"input": None}, "mood.yaml: a column is missing; expected input and output"),
         ({"labels": ["yes", True]}, "a label is not text; found True"),
-        ({"labels": ["good", "sad"]}, "the options lack the answer; found output 'bad'"),
+        ({"labels": ["good", "sad"]}, "the answer is not one of the labels; found output 'bad'"),
         ({"labels": {"good": "g", "sad": "s"}}, "labels lacks a value; found 'bad'"),
         ({"labels": "good"}, "labels has a wrong value"),
         ({"train": "../train.csv"}, "not a name within the folder: '../train.csv'"),
