@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from metaicl.inference.config import PredictRun
 from metaicl.training.config import TrainRun, suite_section
 from task_suites.core.errors import UserError
-from task_suites.core.flat import build, options_of
+from task_suites.core.flat import build, flat, options_of
 from task_suites.sources import OpenedSuite, SuiteConfig
 from task_suites.task import TaskSuite
 
@@ -188,14 +188,19 @@ def _configured(
 ) -> tuple[Config, TaskSuite | None]:
     """Return (the configuration, the suite where it is an object).
 
+    A suite from `load_suite` is opened again where further options choose among its tasks.
+
     Raises:
-        UserError: an option that chooses tasks is given with a suite that is open.
+        UserError: an option that chooses tasks is given with a suite that was not opened by its name.
     """
     named = {name: value for name, value in given.items() if value is not MISSING}
     if not isinstance(suite, TaskSuite):
         return build(cls, {"suite": [suite] if isinstance(suite, str) else suite, **named}), None
     if late := sorted(options_of(_Tasks).keys() & named.keys()):
-        what = f"{late[0]} chooses tasks, but the suite {suite.name} is open already"
-        raise UserError(what, fix=f"Give it to load_suite: load_suite(..., {late[0]}=...).")
+        if isinstance(suite, OpenedSuite):
+            return build(cls, {**flat(_Tasks(suite.config)), **named}), None
+        what = f"{late[0]} chooses tasks of a suite that is opened by its name, but {suite.name} was made in Python"
+        fix = "Leave tasks out of the object: suite.replace_tasks(lambda task: task if task.name in NAMES else None)."
+        raise UserError(what, fix=fix)
     config: Any = build(cls, {"suite": [suite.name], **named})
     return (replace(config, suite=suite.config) if isinstance(suite, OpenedSuite) else config), suite

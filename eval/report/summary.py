@@ -148,22 +148,32 @@ def caveats(results: Results, made: Sequence[Row]) -> list[str]:
         notes.append(
             f"Each task is scored by its own metric ({', '.join(used)}); means are over tasks, each weighing the same."
         )
-    if gains := [row.gain for row in made if row.gain]:
+    if any(row.gain for row in made):
         base = next(row.label for row in made if row.baseline)
         notes.append(
             f"p is two-sided, from a sign-flip test on the tasks' mean differences from {base}; "
             "it is not corrected for the number of methods compared."
         )
-        few = min(gain.tasks for gain in gains)
-        if few == 1:
-            notes.append("With one task, interval and p are over seeds only and say nothing about other tasks.")
-        elif few < 6:
-            notes.append(f"With {few} tasks the sign-flip test cannot give a p below {2.0 ** (1 - few):.3g}.")
+    notes += [said] if (said := few_tasks(made)) else []
     notes += [f"{row.label}: {row.remark}." for row in made if row.remark]
     notes += [f"Refused: {reason}" for reason in gap_reasons(results)]
     if results.k and max(results.k) > results.headline_k:
         notes.append(f"No cell at k = {max(results.k)} could be run, so the table is for k = {results.headline_k}.")
     return notes + [str(note) for note in [results.filtered, *(results.notes or [])] if note]
+
+
+def few_tasks(made: Sequence[Row]) -> str:
+    """Return what so few tasks that a p cannot be small, or an interval not be had, mean for the table; "" for more."""
+    scored = [row for row in made if row.mean]
+    gains = [row.gain for row in scored if row.gain]
+    if any(row.mean and math.isnan(row.mean.low) for row in scored):
+        return "One task with one support set allows no interval" + (", and no p below 1." if gains else ".")
+    few = min((gain.tasks for gain in gains), default=0)
+    if few == 1:
+        return "With one task, interval and p are over seeds only and say nothing about other tasks."
+    smallest = f"{2.0 ** (1 - few):.3g}"
+    below = f"With {few} tasks the sign-flip test cannot give a p below {smallest} (2^(1 - tasks))"
+    return f"{below}, whatever the interval." if 1 < few < 6 else ""
 
 
 def legend(results: Results, made: Sequence[Row]) -> str:

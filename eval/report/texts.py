@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eval.refusals import gap_reasons, gap_sentence
 from eval.report.differences import HEAD, found_differences
-from eval.report.summary import caveats, headline, legend, rows
+from eval.report.summary import caveats, few_tasks, headline, legend, rows
 from eval.results import Results
 
 
@@ -19,7 +19,8 @@ def table(results: Results) -> str:
         for line in lines
     ]
     text.insert(1, "  ".join("-" * w for w in widths))
-    remarks = [f"* {row.label}: {row.remark}." for row in made if row.remark]
+    remarks = [said] if (said := few_tasks(made)) else []
+    remarks += [f"* {row.label}: {row.remark}." for row in made if row.remark]
     remarks += [gap_sentence(results), *(f"  {reason}" for reason in gap_reasons(results))]
     return "\n".join(line.rstrip() for line in [*text, "", legend(results, made), *remarks]).rstrip()
 

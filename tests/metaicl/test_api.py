@@ -89,10 +89,18 @@ def test_a_run_on_a_suite_that_was_loaded_records_how_to_load_it_again(tmp_path,
     assert metaicl.Results.load(compared).cells == results.cells
 
 
-def test_an_option_that_chooses_tasks_comes_too_late_for_a_suite_that_is_open(tmp_path):
-    with pytest.raises(
-        UserError, match=r"max_words chooses tasks, but the suite .* is open already\. Give it to load_suite"
-    ):
+def test_an_option_that_chooses_tasks_counts_for_a_suite_that_was_opened_by_its_name(tmp_path):
+    suite = metaicl.load_suite("toys:toy_suite", forms=["options"])
+    name = suite.split("meta_test")[0].name
+    small = {"k": 2, "seeds": 1, "queries": 2, **SMALL}
+    results = metaicl.evaluate(suite, methods=["random"], tasks=[name], output_dir=tmp_path / "one", **small)
+    assert [task.name for task in results.tasks] == [name]
+    main(["evaluate", "--config", str(tmp_path / "one" / "config.yaml")])  # it is recorded with both options
+    assert [task.name for task in metaicl.Results.load(tmp_path / "one").tasks] == [name]
+
+
+def test_an_option_that_chooses_tasks_is_refused_for_a_suite_that_was_made_in_python(tmp_path):
+    with pytest.raises(UserError, match=r"max_words chooses tasks .* was made in Python\. .*suite\.replace_tasks"):
         metaicl.train(toy_suite(), max_words=9, output_dir=tmp_path / "mine", **SMALL)
 
 

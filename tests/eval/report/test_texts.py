@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
+from pages import make
+
 from eval.report.page import write_report
 from eval.report.texts import markdown, table
 from eval.results import Results
@@ -26,3 +29,21 @@ def test_terminal_table_is_aligned(run):
     assert lines[0].split() == ["method", "score", "gain", "p", "w/t/l", "training", "evaluation"]
     assert len({len(line) for line in lines[:5]}) == 1
     assert "1 min 15 s" in lines[2] and "1 h 06 min" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "seeds", "said"),
+    [
+        (1, 1, "One task with one support set allows no interval, and no p below 1."),
+        (1, 2, "With one task, interval and p are over seeds only"),
+        (5, 2, "With 4 tasks the sign-flip test cannot give a p below 0.125 (2^(1 - tasks)), whatever the interval."),
+    ],
+)
+def test_the_table_says_what_few_tasks_mean_for_interval_and_p(tmp_path, tasks, seeds, said):
+    content = make(tmp_path, tasks=tuple(f"task {i}" for i in range(tasks)))
+    content["cells"] = [cell for cell in content["cells"] if cell["seed"] < seeds]
+    assert said in table(Results.from_json(content))
+
+
+def test_the_table_of_many_tasks_says_nothing_of_few(tmp_path):
+    assert "tasks the sign-flip" not in table(Results.from_json(make(tmp_path, tasks=tuple("abcdefg"))))
