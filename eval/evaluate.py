@@ -29,6 +29,7 @@ from metaicl.methods import method_class
 from metaicl.training.checkpoint import CARD, read_training
 from metaicl.training.folders import one_process
 from metaicl.training.identity import RUN
+from metaicl.training.progress_bars import no_bar
 from metaicl.training.run import (
     check_data,
     check_held_out,
@@ -50,7 +51,7 @@ def run_all(comparison: Comparison, contenders: Sequence[Contender], progress: b
     from tqdm import tqdm
 
     total = sum(len(comparison.plan(c)) for c in contenders)
-    with tqdm(total=total, desc="evaluating", unit="cell", disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc="evaluating", unit="cell", disable=no_bar(progress), dynamic_ncols=True) as bar:
 
         def begin(contender: Contender) -> Callable[[], None]:
             bar.set_postfix(method=contender.name)

@@ -11,7 +11,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, counted
 from task_suites.core.json_files import read_json, read_json_lines
 
 if TYPE_CHECKING:
@@ -253,6 +253,11 @@ class Results:
         own |= {name: [item.to_json() for item in own[name]] for name in ("cells", "refusals")}
         own["comparison"] = {role: name for role, name in asdict(self.comparison).items() if name is not None}
         return {"schema": SCHEMA, **own}
+
+    def __repr__(self) -> str:
+        """One line; `print` shows the headline table."""
+        what = f"{counted(len(self.methods), 'method')} on {counted(len(self.tasks), 'task')}"
+        return f"<Results of {self.name}: {what}, k {list(self.k) or self.headline_k}>"
 
     def __str__(self) -> str:
         """The headline table as text."""

@@ -19,6 +19,7 @@ from eval.fingerprints import hashed
 from eval.quickstart.rates import REPORT_SECONDS, Rates, Timing, measure_finetune, measured, need, parts
 from eval.quickstart.sizes import SAFETY, SIZES, Need, SizeName, fitting
 from eval.quickstart.work import FREE, Setting, Work
+from metaicl.training.progress_bars import no_bar
 from metaicl.training.run import duration, machine
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
@@ -186,7 +187,7 @@ def timing(setting: Setting, clock: Clock) -> Iterator[Timing]:
     started, limit = time.monotonic(), clock.limit
     total = len(setting.untrained) - len(FREE) + 2 * len(setting.works()[0].trainings)
     with tqdm(
-        total=total, desc="timing", unit="part", disable=not setting.run.progress, leave=False, dynamic_ncols=True
+        total=total, desc="timing", unit="part", disable=no_bar(setting.run.progress), leave=False, dynamic_ncols=True
     ) as bar:
 
         def may_time(part: str) -> bool:

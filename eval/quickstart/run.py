@@ -30,6 +30,7 @@ from metaicl.lm.devices import with_precision
 from metaicl.methods import method_class
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import held
+from metaicl.training.progress_bars import no_bar
 from metaicl.training.run import check_base_model, duration, write_config
 from task_suites.core.errors import counted
 from task_suites.core.flat import flat
@@ -163,7 +164,7 @@ def _filled(choice: Choice, work: Work, contenders: Sequence[Contender], seconds
     if seconds is not None and sum(expected) * pace.slower > SAFETY * (seconds - RESERVE):
         return False
     with tqdm(
-        total=len(missing), desc="evaluating", unit="cell", disable=not choice.work.run.progress, dynamic_ncols=True
+        total=len(missing), desc="evaluating", unit="cell", disable=no_bar(choice.work.run.progress), dynamic_ncols=True
     ) as bar:
         for (made, cell), need in zip(missing, expected, strict=True):
             before = time.monotonic()

@@ -11,7 +11,9 @@ from eval.results import RESULTS, Results
 from metaicl.training.identity import RUN, RunRecord, as_line, differences, read_record
 from metaicl.training.run import duration
 from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.line_store import LineStore
 
+METRICS = "metrics.jsonl"  # in the folder of a training
 LARGEST = 5  # learned weights of tasks that are shown
 
 
@@ -28,7 +30,7 @@ def listed(output: Path) -> Iterator[str]:
     width = max(map(len, names))
     for name, folder in zip(names, folders, strict=True):
         try:
-            what = _in_short(*_read(folder))
+            what = _in_short(folder, *_read(folder))
         except UserError as error:  # one damaged run hides no other
             what = f"cannot be read: {error}"
         yield f"{name:{width}}  {what}"
@@ -37,7 +39,7 @@ def listed(output: Path) -> Iterator[str]:
 def shown(folder: Path) -> Iterator[str]:
     """Yield what a run was and how it ended: every option of a training, every method of a comparison."""
     record, results = _read(folder)
-    yield f"{folder}: {_in_short(record, results)}"
+    yield f"{folder}: {_in_short(folder, record, results)}"
     if record:
         if suites := sorted({of["suite"] for of in record.data.values()}):
             yield f"  suites: {', '.join(suites)}"
@@ -66,7 +68,7 @@ def compared(one: Path, other: Path) -> Iterator[str]:
         record = read_record(folder)
         if record is None:
             raise UserError("not a training", where=folder, expected="a folder that `metaicl train` wrote")
-        yield f"{folder}: {_in_short(record, None)}"
+        yield f"{folder}: {_in_short(folder, record, None)}"
         identities.append(record.identity)
     differing = {name: tuple(map(as_line, values)) for name, values in differences(*identities).items()}
     widths = [max(map(len, column)) for column in zip(*((n, a) for n, (a, _) in differing.items()), strict=True)]
@@ -103,7 +105,7 @@ def _read(folder: Path) -> tuple[RunRecord | None, Results | None]:
     return read_record(folder), Results.load(folder) if (folder / RESULTS).is_file() else None
 
 
-def _in_short(record: RunRecord | None, results: Results | None) -> str:
+def _in_short(folder: Path, record: RunRecord | None, results: Results | None) -> str:
     """Return a run in a line."""
     if results:
         return (
@@ -117,4 +119,14 @@ def _in_short(record: RunRecord | None, results: Results | None) -> str:
         return f"{what}, not finished; the same command continues it"
     best = record.finished.best_value
     score = "" if best is None else f", validation {100 * best:.1f} at step {record.finished.best_step}"
-    return f"{what}, {counted(record.finished.steps, 'step')} in {duration(record.finished.seconds)}{score}"
+    rate = record.identity.get("learning_rate")
+    learned = "" if rate is None else f", learning rate {rate:g}"
+    if (loss := _last_loss(folder / METRICS)) is not None:
+        learned += f", last loss {loss:.2f}"
+    return f"{what}, {counted(record.finished.steps, 'step')} in {duration(record.finished.seconds)}{learned}{score}"
+
+
+def _last_loss(path: Path) -> float | None:
+    """Return the last loss that a training logged; None where it logged none."""
+    losses = [row["loss"] for _, row in LineStore(path).read() if isinstance(row.get("loss"), int | float)]
+    return losses[-1] if losses else None

@@ -34,6 +34,7 @@ from metaicl.training.launch import make_accelerator
 from metaicl.training.optimizer import make_optimizer
 from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
+from metaicl.training.progress_bars import no_bar
 from metaicl.training.rows import Rows
 from metaicl.training.step_episodes import served_tasks, training_episodes
 from metaicl.training.trackers import Trackers
@@ -184,7 +185,7 @@ class Trainer:
             initial=self.step,
             desc=self.method_config.name,
             unit="step",
-            disable=not (main and self.progress),
+            disable=no_bar(main and self.progress),
             dynamic_ncols=True,
         )
         options = self.record.options() if self.record else asdict(self.config)

@@ -29,6 +29,16 @@ def test_runs_are_listed_by_name_with_their_end_and_nothing_inside_of_one_is_loo
     ]
 
 
+def test_a_training_is_told_with_its_learning_rate_last_loss_and_validation(tmp_path):
+    folder = write(tmp_path / "b", Finished(20, 10, 0.256, 61.0), learning_rate=0.001)
+    (folder / "metrics.jsonl").write_text(
+        '{"step": 10, "loss": 2.5}\n{"step": 20, "loss": 1.25}\n{"validation": 0.2}\n'
+    )
+    told = "20 steps in 61 s, learning rate 0.001, last loss 1.25, validation 25.6 at step 10"
+    for lines in (listed(tmp_path), shown(folder), compared(folder, folder)):
+        assert told in next(lines)
+
+
 def test_a_folder_without_runs_and_a_run_that_is_not_there_are_named(tmp_path):
     with pytest.raises(UserError, match="no runs"):
         list(listed(tmp_path))
