@@ -34,6 +34,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"description": "a bearer token is needed"},
     404: {"description": "there is no such task"},
     413: {"description": "the body is too large"},
+    415: {"description": "the body does not say that it is JSON"},
     429: {"description": "too much is waiting; Retry-After says when to try again"},
     503: {
         "description": "the service stops, or had no time; nothing was changed, and Retry-After says when to try again"

@@ -7,12 +7,16 @@ uvicorn waits for ever for a request's head and for a client that does not read 
   aiohttp 15 s, nginx 60 s): a server that ends one earlier may do so while a request is on its way, which is lost;
 - its client reads an answer more slowly than `SLOWEST` bytes a second;
 - there are as many connections as the server takes, and it is the one that has waited for a request for longest.
+
+Where all of them are being answered, a further request gets 503, which says when to try again; uvicorn's own does not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from metaicl.inference.service.guards import full
 
 PATIENCE = 10.0  # seconds
 KEEP_ALIVE = 75.0  # seconds
@@ -27,6 +31,22 @@ _Connection: Any = object  # `watched` puts one of uvicorn's before it
 class Watching(_Connection):  # type: ignore[misc]
     """What a connection of uvicorn gets on top."""
 
+    limit_concurrency: int | None
+
+    def __init__(self, *given: Any, **named: Any):
+        super().__init__(*given, **named)
+        self._most, self.limit_concurrency = self.limit_concurrency or MOST, None
+
+    @property
+    def app(self) -> Any:
+        """What answers the next request."""
+        is_full = len(self.connections) >= self._most or len(self.tasks) >= self._most
+        return full if is_full else self._app
+
+    @app.setter
+    def app(self, app: Any) -> None:
+        self._app = app
+
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to watch; where there are too many connections, one that is idle makes room."""
         super().connection_made(transport)
@@ -34,7 +54,7 @@ class Watching(_Connection):  # type: ignore[misc]
         self._head = self._unread = 0  # bytes of a head that is not whole; of answers that the client did not read
         self._in_head = False
         self._watch: Any = self.loop.call_later(PATIENCE, self._look)
-        if len(self.connections) >= (self.limit_concurrency or MOST):
+        if len(self.connections) >= self._most:
             idle = [one for one in self.connections if one is not self and not one.is_answering]
             if idle:
                 oldest = min(idle, key=lambda one: one._idle_since)

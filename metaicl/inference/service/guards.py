@@ -84,6 +84,8 @@ class Guards:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_body:
             return 413, f"the body has more than {self.max_body} bytes"
+        if scope["method"] == "POST" and not _is_json(headers.get(b"content-type", b"")):
+            return 415, "the body must be JSON and say so. Send the header Content-Type: application/json"
         return None
 
     def _is_known(self, header: bytes) -> bool:
@@ -140,14 +142,25 @@ class Guards:
             self._arriving -= size
 
 
+async def full(scope: Any, receive: Any, send: Any) -> None:
+    """Answer where the server has as many connections as it takes."""
+    await _say(send, 503, "there are too many connections")
+
+
+def _is_json(content_type: bytes) -> bool:
+    """Return whether a body says that it is JSON. Another site's page cannot say so without being allowed to."""
+    name = content_type.partition(b";")[0].strip().lower()
+    return name == b"application/json" or (name.startswith(b"application/") and name.endswith(b"+json"))
+
+
 async def _say(send: Any, status: int, message: str) -> None:
     body = json.dumps({"error": {"message": message, "type": "request"}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    if status == 429:
+    if status in (429, 503):
         headers.append((b"retry-after", b"1"))
-    if status in (408, 413, 429):
+    if status in (408, 413, 429, 503):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

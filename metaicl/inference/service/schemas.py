@@ -145,7 +145,7 @@ class Tried(Answers):
 
 
 class Methods(BaseModel):
-    """The model and the methods that run on it."""
+    """The model and the methods that a task may name: none on a trained run, which answers by its own method."""
 
     model: str
     default: str | None

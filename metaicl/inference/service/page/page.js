@@ -159,6 +159,7 @@ async function about() {
   try {
     const known = await ask("methods");
     $("model").textContent = known.model;
+    $("method-field").hidden = !known.methods.length;  // a trained run has its own method
     $("method").replaceChildren($("method").options[0], ...known.methods.map(name => new Option(name, name)));
   } catch (error) {
     if ($("token-field").hidden) fail(error);

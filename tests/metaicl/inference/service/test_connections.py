@@ -20,10 +20,15 @@ both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
 
 
 async def app(scope, receive, send):
-    """Answers with many bytes at /large, else with few, after the whole body."""
+    """Answers with many bytes at /large, in two parts at /slow, else with few, after the whole body."""
     assert scope["type"] == "http"
     while (await receive()).get("more_body"):
         pass
+    if scope["path"] == "/slow":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await receive()  # until the client has gone
+        return
     body = b"x" * (LARGE if scope["path"] == "/large" else 2)
     head = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -138,6 +143,18 @@ def test_idle_connections_make_room_where_there_are_too_many(monkeypatch, parser
         for _ in range(3):
             assert answers(address)
         assert is_closed(idle[0])
+
+
+@both_parsers
+def test_a_request_too_many_is_told_when_to_try_again(monkeypatch, parser):
+    with server(monkeypatch, parser, patience=600, limit_concurrency=3) as address, ExitStack() as opened:
+        for _ in range(2):
+            busy = opened.enter_context(socket.create_connection(address))
+            busy.sendall(HEAD.replace(b"/ ", b"/slow ") + b"\r\n")
+            assert busy.recv(1)
+        refused = httpx.get(f"http://{address[0]}:{address[1]}/", timeout=60)
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["message"] == "there are too many connections"
 
 
 def test_the_most_connections_leave_files_for_the_rest():

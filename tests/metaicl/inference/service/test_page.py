@@ -10,7 +10,9 @@ import pytest
 from browsers import axe_violations, chromium
 from pages import Page
 from services import client, process
+from toys import toy_suite
 
+import metaicl
 from metaicl.inference.service.app import page_text
 
 SHOTS = os.environ.get("METAICL_SCREENSHOTS")  # a folder to look at
@@ -181,6 +183,19 @@ def test_the_keyboard_reaches_everything_in_order(opened):
         order.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
     assert order[:3] == ["Support mail", "Food reviews", "Words to numbers"]
     assert order[3:10] == ["demos", "upload-demos", "queries", "instruction", "method", "go", "upload"]
+
+
+@pytest.mark.slow
+def test_a_trained_run_offers_no_other_method(opened, tmp_path):
+    assert view(opened).is_visible("#method")
+    training = {"model": "tiny-random", "max_steps": 1, "k": 2, "queries": 2, "progress": False, "dtype": "float32"}
+    run = metaicl.train(toy_suite(), output_dir=tmp_path / "run", **training).folder
+    with process(tmp_path, "--model", str(run)) as (running, address):
+        page = view((opened[0], address, running))
+        page.get_by_role("button", name="Support mail").click()
+        answered(page)
+        assert not page.is_visible("#method") and not page.is_visible("text=Method")
+        shot(page, "trained")
 
 
 @pytest.mark.slow

@@ -296,7 +296,7 @@ def test_a_large_body_is_refused(tmp_path):
         def parts():
             yield from [b"x" * 400] * 3
 
-        assert served.post("/tasks", content=parts()).status_code == 413
+        assert served.post("/tasks", content=parts(), headers={"content-type": "application/json"}).status_code == 413
 
 
 def test_the_log_is_one_line_of_json_whatever_a_name_holds(served, caplog):

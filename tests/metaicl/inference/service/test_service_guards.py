@@ -11,6 +11,8 @@ from metaicl.inference.service import guards
 from metaicl.inference.service.guards import Guards
 from metaicl.inference.service.observe import Metrics
 
+JSON = [(b"content-type", b"application/json")]
+
 
 async def echo(scope, receive, send):
     """An app that gives back the body."""
@@ -34,6 +36,7 @@ def asked(guarded: Guards, *parts: bytes, path: str = "/tasks", silent: bool = F
     async def send(message):
         sent.append(message)
 
+    headers = {"content_type": "application/json", **headers}
     named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "POST", "path": path, "headers": named}
     asyncio.run(guarded(scope, receive, send))
@@ -89,6 +92,22 @@ def test_a_length_that_is_announced_is_refused_before_the_body_is_read():
     assert asked(made(), content_length="ten")[0] == 200  # no number: the body itself is counted
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("application/ld+json", 200),
+        ("", 415),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_a_body_that_does_not_say_that_it_is_json_is_told_how_to(kind, status):
+    found, _, body = asked(made(), b"{}", content_type=kind)
+    assert found == status and (status == 200 or b"Content-Type: application/json" in body)
+
+
 def test_a_body_that_does_not_arrive_is_given_up(monkeypatch):
     monkeypatch.setattr(guards, "BODY_SECONDS", 0.05)
     assert asked(made(), b"ab", silent=True)[0] == 408
@@ -104,7 +123,7 @@ def test_a_client_that_has_gone_gets_no_answer_and_the_route_does_not_run():
         async def receive():
             return {"type": "http.disconnect"}
 
-        await made(app=app)({"type": "http", "method": "POST", "path": "/tasks", "headers": []}, receive, ran.append)
+        await made(app=app)({"type": "http", "method": "POST", "path": "/tasks", "headers": JSON}, receive, ran.append)
 
     asyncio.run(gone())
     assert ran == []
