@@ -17,7 +17,7 @@ from task_suites.example import Example
 ARROW = "=>"
 WIDTH = 30  # characters of a full bar
 HELP = f"One demonstration a line: INPUT {ARROW} ANSWER. An empty line ends them."
-ASK = "Now queries, one a line. '+ INPUT => ANSWER' adds a demonstration, '? QUERY' explains, an empty line ends."
+ASK = f"Now queries, one a line. INPUT {ARROW} ANSWER adds a demonstration, '? QUERY' explains, an empty line ends."
 
 
 def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str], None]) -> None:
@@ -41,11 +41,12 @@ def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str],
     say(ASK)
     while line := _line(read, "> "):
         try:
-            if line.startswith("+"):
-                rows.append(_demonstration(line[1:]))
-                fitted = _fitted(config, rows, say, fitted)
-            elif line.startswith("?"):
+            if line.startswith("?"):
                 say(str(explained(fitted, _query(fitted, line[1:].strip()))))
+            elif line.startswith("+") or ARROW in line:
+                more = [*rows, _demonstration(line.removeprefix("+"))]
+                fitted, rows = _fitted(config, more, say, fitted), more
+                say(f"{len(rows)} demonstrations now.")
             else:
                 say(_answered(fitted, line))
         except UserError as error:

@@ -28,6 +28,17 @@ def test_mistakes_are_said_and_the_talk_goes_on(monkeypatch, capsys):
     assert out.count("not a demonstration") == 2 and "animal" in out.splitlines()[-3]
 
 
+def test_an_input_with_an_answer_is_a_demonstration_among_the_queries_too_and_is_said_to_be(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, *DEMOS, "a toad => animal", "a toad", "? a newt => animal", "")
+    assert "5 demonstrations now." in out and "6 demonstrations" not in out
+    assert next(line.split()[0] for line in out.splitlines() if "█" in line) == "animal"
+
+
+def test_a_demonstration_that_is_refused_is_not_there_for_the_next(monkeypatch, capsys):
+    out = said(monkeypatch, capsys, *DEMOS, "a plum => Fruit", "a plum => fruit", "")
+    assert "two labels differ only by blanks or case" in out and "5 demonstrations now." in out
+
+
 def test_answers_that_all_differ_are_said_to_be_free_text(monkeypatch, capsys):
     out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "3", method="icl")
     assert "█" not in out and "an answer of their own each: this is taken for free text" in out
