@@ -11,6 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from eval.report.drawing import FAINT, INK, MARKERS, STYLE, WIDTH, colour, short, spread, svg
+from eval.report.labels import name_dots
 
 NAMED = 8  # methods off the front; of more, names would lie on each other
 
@@ -151,23 +152,13 @@ def pareto_panel(panel: Panel, xlabel: str, title: str) -> str:
         axes.set(xscale="log", ylim=(low, high + 0.12 * (high - low)), xlabel=xlabel, ylabel="score (points)")
         axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
         axes.xaxis.set_minor_formatter(lambda seconds, _: "")
-        for number, (cost, value, label) in enumerate(front):
-            last = number == len(front) - 1 and len(front) > 1
-            axes.annotate(
-                short(label, 22),
-                (cost, value),
-                xytext=(-4 if last else 4, 6),
-                textcoords="offset points",
-                ha="right" if last else "left",
-                fontsize=8,
-                color=colour(0),
-            )
-        others = [point for i, point in enumerate(panel.points) if i not in panel.front]
-        for cost, value, label in others if len(others) <= NAMED else ():
-            place: Any = {"xytext": (-6, -3), "textcoords": "offset points", "ha": "right", "fontsize": 8}
-            axes.annotate(short(label, 22), (cost, value), color=INK, **place)
         axes.set_title(panel.name, loc="left", fontsize=9.5)
         axes.margins(x=0.12)
+        others = [point for i, point in enumerate(panel.points) if i not in panel.front]
+        named = [*front, *(others if len(others) <= NAMED else ())]
+        paints = [colour(0)] * len(front) + [INK] * (len(named) - len(front))
+        dots = [point[:2] for point in (*front, *others)]
+        name_dots(axes, dots, [short(point[2], 22) for point in named], paints, [point[:2] for point in front])
         axes.tick_params(length=0)
         return svg(figure, title)
 

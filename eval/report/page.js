@@ -2,7 +2,7 @@
 // Makes each table of class "sortable" sortable by the buttons in its header, and filterable where it has many rows.
 // A cell sorts by its data-sort, else by the number that its text begins with, else by its text.
 (() => {
-  const MANY = 6; // rows from which on a filter is worth its place
+  const MANY = 15; // rows from which on a filter is worth its place
   const text = (cell) => cell.dataset.sort ?? cell.textContent.trim();
   const number = (value) => {
     const found = value.replaceAll("−", "-").replaceAll(",", "").match(/^[<+±]?\s*(-?\d+(\.\d+)?)/);

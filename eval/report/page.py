@@ -26,7 +26,7 @@ from eval.report.confusion import confusions
 from eval.report.differences import HEAD, found_differences
 from eval.report.mistakes import calibrations, is_prompt, mistakes
 from eval.report.sensitivity import sensitivities
-from eval.report.summary import Row, caveats, count, duration, headline, legend, p_text, rows, signed
+from eval.report.summary import Row, caveats, count, duration, headline_parts, legend, p_text, rows, signed
 from eval.report.texts import markdown
 from eval.results import Results, TaskResult
 from eval.statistics import Interval, task_means
@@ -72,6 +72,7 @@ def _page(run_dir: Path, results: Results) -> str:
     differences = found_differences(made)
     calibrated, spreads = calibrations(run_dir, results, made), sensitivities(made)
     trained = trainings(run_dir, made)
+    lead, measured = headline_parts(results, made)
     figures = {
         "forest": charts.forest(made),
         "rank_figure": charts.rank_figure(differences),
@@ -87,7 +88,8 @@ def _page(run_dir: Path, results: Results) -> str:
         "report.html.jinja",
         results=results,
         rows=made,
-        headline=headline(results, made),
+        lead=lead,
+        measured=measured[0].upper() + measured[1:],
         legend=legend(results, made),
         caveats=caveats(results, made),
         differences=differences,

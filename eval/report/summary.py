@@ -96,8 +96,13 @@ def _row(
 
 
 def headline(results: Results, made: Sequence[Row]) -> str:
-    """Return the result in one sentence: the gain with its interval, over how many tasks and seeds, with which
-    model."""
+    """Return the result in words: the gain with its interval, over how many tasks and seeds, with which model."""
+    said, measured = headline_parts(results, made)
+    return f"{said}, {measured}"
+
+
+def headline_parts(results: Results, made: Sequence[Row]) -> tuple[str, str]:
+    """Return (the gain with its interval, on what it was measured and what else is to be known)."""
     star, model = made[0], model_name(results.manifest)
     tasks, seeds = {c.task for c in star.cells}, {c.seed for c in star.cells}
     gain = star.gain
@@ -116,8 +121,9 @@ def headline(results: Results, made: Sequence[Row]) -> str:
             size = replace(size, high=max(abs(gain.low), abs(gain.high)))
             said = f"{star.label} scores {size} points {'higher' if gain.mean > 0 else 'lower'} than {base.label}"
     where = f"over {count(len(tasks), 'held-out task')} and {count(len(seeds), 'seed')}"
-    said = f"{said}, {where}, with k = {results.headline_k} demonstrations{f' on {model}' if model else ''}."
-    return " ".join(filter(None, [said, _also(results, made), _below_chance(results, star), gap_sentence(results)]))
+    where = f"{where}, with k = {results.headline_k} demonstrations{f' on {model}' if model else ''}."
+    more = _also(results, made), _below_chance(results, star), gap_sentence(results)
+    return said, " ".join(filter(None, [where, *more]))
 
 
 def _below_chance(results: Results, star: Row) -> str:

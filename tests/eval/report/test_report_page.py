@@ -102,7 +102,7 @@ def test_one_task_and_one_method_make_a_page(tmp_path):
     results["methods"] = results["methods"][:1]
     results["cells"] = [c for c in results["cells"] if c["method"] == "icl" and c["seed"] == 0]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    assert "In-context scores 40.0 [no interval] points, over 1 held-out task and 1 seed" in page_of(tmp_path)[1].text
+    assert "In-context scores 40.0 [no interval] points. Over 1 held-out task and 1 seed" in page_of(tmp_path)[1].text
 
 
 def test_many_methods_and_absent_optional_fields_make_a_page(tmp_path):

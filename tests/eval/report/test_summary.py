@@ -21,7 +21,7 @@ def test_gain_is_that_of_the_statistics(run):
     _, page = page_of(folder)
     ends = f"{gain.low:.1f}, {gain.high:.1f}"
     expected = (
-        f"MetaICL <b> scores {gain.mean:.1f} [{ends}] points higher than In-context, over 3 held-out tasks and 2 "
+        f"MetaICL <b> scores {gain.mean:.1f} [{ends}] points higher than In-context. Over 3 held-out tasks and 2 "
     )
     assert expected + "seeds, with k = 16 demonstrations on tiny-lm." in page.text
     assert f"+{gain.mean:.1f} [{ends}]" in page.text
