@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Literal, cast, get_args
 
 import torch
@@ -15,6 +17,7 @@ from task_suites.core.errors import UserError
 
 Precision = Literal["bfloat16", "float32"]
 CLEARLY = 0.8  # bf16 is taken where it needs at most this share of float32's time: it rounds, so a tie goes to float32
+PRODUCT = 256, 576, 1536  # tokens and the widths of a layer's network, for timing
 
 
 def device_for(config: BackboneConfig) -> str:
@@ -79,5 +82,21 @@ def product_seconds(precision: Precision, rounds: int = 5) -> float:
     """Return the least seconds, over some rounds, of a matrix product on the CPU: 256 tokens through one layer's
     network."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    states, weight = torch.ones(256, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype)
+    tokens, width, inner = PRODUCT
+    states, weight = torch.ones(tokens, width, dtype=dtype), torch.ones(inner, width, dtype=dtype)
     return least_seconds(lambda: torch.nn.functional.linear(states, weight), rounds)
+
+
+@cache
+@torch.no_grad()
+def matmul_rate(precision: Precision, device: str = "cpu") -> float:
+    """Return the operations in a second of a matrix product on a device, measured once in a process."""
+    if device == "cpu":
+        return 2 * math.prod(PRODUCT) / product_seconds(precision)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    states = torch.ones(8192, 8192, dtype=dtype, device=device)
+
+    def product() -> None:
+        (states @ states).sum().item()  # waits for the device
+
+    return 2 * 8192**3 / least_seconds(product)

@@ -1,25 +1,19 @@
 """What a meta-training needs, worked out without its weights: tokens, memory, operations, traffic.
 
-The model is built on PyTorch's meta device, where tensors have shapes and no data, and one forward and backward pass
-over a row of the training's size runs there. So the stored activations and the operations are counted for whatever
-architecture transformers has, also for one that would not fit into this machine.
+The method's own loss and its backward pass over the largest row run on a model without data
+(metaicl/training/traced.py). So memory and operations are counted for whatever architecture transformers has,
+also for one that would not fit into this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from metaicl.lm.attention.selection import Choice
-from metaicl.lm.backbone import Backbone
-from metaicl.lm.config import BackboneConfig
-from metaicl.lm.devices import least_seconds, with_precision
-from metaicl.lm.loading import open_tokenizer
+from metaicl.lm.devices import matmul_rate, with_precision
 from metaicl.lm.prompt_tree import best_fit
 from metaicl.lm.quantized import BYTES
 from metaicl.methods import method_class
@@ -28,10 +22,10 @@ from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
 from metaicl.training.run import duration
 from metaicl.training.step_episodes import training_episodes
+from metaicl.training.traced import most_memory, operations, shapes
 from task_suites.core.errors import UserError
 from task_suites.task import TaskSuite
 
-ATTENTION = "metaicl_plan"
 STEPS = 16  # steps whose episodes are looked at
 
 
@@ -42,7 +36,8 @@ class TrainingPlan:
     Attributes:
         devices: the number of devices, each of which holds the whole model.
         parameters, learned: numbers of weights.
-        weights, gradients, optimizer, activations: bytes on each device.
+        weights, gradients, optimizer: bytes on each device.
+        activations: the most bytes that other tensors of a forward and backward pass take at one time.
         step_tokens: tokens of a mean step, over all devices.
         row_tokens: tokens of the largest row, to which the activations belong.
         step_flops: floating-point operations of a mean step, over all devices.
@@ -67,7 +62,7 @@ class TrainingPlan:
 
     @property
     def memory(self) -> int:
-        """The bytes of each device at the end of a forward pass."""
+        """The bytes of all tensors of a device when they are most."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
@@ -126,13 +121,16 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
     episodes = [e for step in range(min(STEPS, trainer.max_steps)) for e in training_episodes(tasks, run.trainer, step)]
     sizes = [method.tokens(episode) for episode in episodes]
     per_device = trainer.episodes_per_step // devices
-    shares = [sizes[i : i + per_device] for i in range(0, len(sizes), per_device)]
     most = 1 if trainer.mixing == "group_dro" else trainer.row_tokens  # 1: each episode is a row by itself
-    row = max(sum(share[i] for i in one) for share in shares for one in best_fit(share, most))
+    shares = [range(i, i + per_device) for i in range(0, len(sizes), per_device)]
+    rows = [[[share[i] for i in one] for one in best_fit([sizes[i] for i in share], most)] for share in shares]
+    largest = max((row for share in rows for row in share), key=lambda row: sum(sizes[i] for i in row))
     backbone: Any = method.backbone.model
-    activations, _ = pass_over(backbone, row)
-    mean = max(1, round(fmean(sizes)))
-    _, flops = pass_over(backbone, mean)  # attention stays within an episode
+    several = max(map(len, rows)) > 1
+    activations = most_memory(backbone, lambda: method([episodes[i] for i in largest])[0], several)
+    mean = fmean(sizes)
+    usual = min(range(len(sizes)), key=lambda i: abs(sizes[i] - mean))
+    flops = operations(backbone, lambda: method([episodes[usual]])[0])  # attention stays within an episode
     weights = list(backbone.parameters())
     learned = sum(p.numel() for p in weights if p.requires_grad)
     wide = 4 if config.backbone.dtype == "float32" or config.backbone.weights == "full" else 2
@@ -146,9 +144,9 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         gradients=4 * learned,
         optimizer=8 * learned,
         activations=activations,
-        step_tokens=fmean(sizes) * trainer.episodes_per_step,
-        row_tokens=row,
-        step_flops=flops * trainer.episodes_per_step,
+        step_tokens=mean * trainer.episodes_per_step,
+        row_tokens=sum(sizes[i] for i in largest),
+        step_flops=flops * mean / sizes[usual] * trainer.episodes_per_step,
         traffic=round(2 * (devices - 1) / devices * 4 * learned),
         steps=trainer.max_steps,
         rate=1e12 * tflops or matmul_rate(config.backbone.dtype),
@@ -172,76 +170,3 @@ def weight_bytes(model: Any, wide: int, linear: float) -> int:
     inner = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) and m is not head}
     sizes = ((p, linear if id(p) in inner else wide) for p in model.parameters())
     return round(sum(p.numel() * (4 if p.requires_grad else size) for p, size in sizes))
-
-
-def shapes(config: BackboneConfig) -> Backbone:
-    """Return the model of a configuration, with what it learns and without data.
-
-    Raises:
-        UserError: there is no such model, or its files have never been fetched.
-    """
-    from transformers import AutoModelForCausalLM
-
-    register()
-    dtype = torch.float32 if config.dtype == "float32" else torch.bfloat16
-    about, tokenizer = open_tokenizer(config.model, config.on_hub())
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(about, dtype=dtype)
-    plain = replace(config, attn_implementation="plain")
-    return Backbone(model, tokenizer, plain, Choice("plain", False, False)).to(dtype)
-
-
-def pass_over(model: nn.Module, tokens: int) -> tuple[int, int]:
-    """Return (bytes that a forward pass over one row stores for the backward pass, operations of both passes).
-
-    Keys and values that several heads share are counted for each head, so the bytes are a few percent too many.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    own = {p.untyped_storage()._cdata for p in model.parameters()}
-    stored: dict[int, tuple[int, Tensor]] = {}  # the tensors are kept, so that no storage gets another's number
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            stored[storage._cdata] = storage.nbytes(), tensor
-        return tensor
-
-    ids = torch.zeros(1, tokens, dtype=torch.long, device="meta")
-    mask = torch.zeros(1, 1, 1, 1, device="meta")  # in four dimensions, so that transformers makes none
-    model.set_attn_implementation(ATTENTION)  # type: ignore[operator]
-    with FlopCounterMode(display=False) as counter:
-        with torch.autograd.graph.saved_tensors_hooks(pack, _same):
-            out = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1)
-            loss = out.logits.float().logsumexp(-1).sum()
-        loss.backward()
-    return sum(count for count, _ in stored.values()), counter.get_total_flops()
-
-
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
-
-
-def matmul_rate(dtype: str) -> float:
-    """Return the operations in a second of a matrix product on this CPU."""
-    kind = torch.float32 if dtype == "float32" else torch.bfloat16
-    states, weight = torch.ones(1024, 576, dtype=kind), torch.ones(1536, 576, dtype=kind)
-    run: Callable[[], Tensor] = lambda: nn.functional.linear(states, weight)  # noqa: E731
-    return 2 * 1024 * 576 * 1536 / least_seconds(run, 5)
-
-
-def register() -> None:
-    """Make an attention known to transformers that runs without data: causal, its queries' and keys' products never
-    stored."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION, _attention)
-
-
-def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Any, scaling: float | None = None, **more: Any
-) -> tuple[Tensor, None]:
-    groups = query.shape[1] // key.shape[1]
-    key, value = (t.repeat_interleave(groups, 1) if groups > 1 else t for t in (key, value))
-    flash = torch.ops.aten._scaled_dot_product_flash_attention
-    return flash(query, key, value, 0.0, True, False, scale=scaling)[0].transpose(1, 2), None
