@@ -5,7 +5,7 @@
 Every second training is killed once or twice at any moment of its time; the others between the last step and the end,
 where checkpoints, mean weights and best weights are written. Then the same command runs until it ends by itself.
 Identical means: the same bytes of weights (best and last) and optimiser states, and the same lines of metrics.jsonl,
-validations among them, but for the fields `seconds` and `tokens_per_second`.
+validations among them, but for times and memory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from task_suites.sources import SuiteConfig
 from task_suites.task import Task, TaskSuite
 
 LABELS = ("fruit", "tool")
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "queries_per_second", "peak_memory", "matmul_share")
 
 
 def small_suite() -> TaskSuite:

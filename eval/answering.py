@@ -110,12 +110,13 @@ def _score(task: Task, answers: Sequence[Answer], queries: Sequence[Example]) ->
     return score(task.metric, [a.text for a in answers], [truth(q) for q in queries], accepted)
 
 
-def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], float]:
-    """Return a function that gives a method's mean score over (task, seed) cells, for the trainer's early stopping."""
+def make_validate(tasks: list[Task], config: ValidationConfig) -> Callable[[Method], dict[str, float]]:
+    """Return a function that gives a method's score on each task, the mean over its support sets, answered as at test,
+    calibration included."""
     episodes = {task.name: list(validation_episodes([task], config)) for task in tasks}
 
-    def validate(method: Method) -> float:
-        return fmean(fmean(answer_episode(method, e).score for e in drawn) for drawn in episodes.values())
+    def validate(method: Method) -> dict[str, float]:
+        return {name: fmean(answer_episode(method, e).score for e in drawn) for name, drawn in episodes.items()}
 
     return validate
 

@@ -39,7 +39,7 @@ from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
 from metaicl.training.trackers import check_trackers
-from metaicl.training.trainer import Trained, Trainer
+from metaicl.training.trainer import Trained, Trainer, Validate
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.core.flat import flat
@@ -50,7 +50,7 @@ from task_suites.task import Task, TaskSuite
 PACKAGES = ("metaicl", "torch", "transformers", "accelerate", "peft", "datasets", "evaluate", "numpy")
 
 
-MakeValidate = Callable[[list[Task], ValidationConfig], Callable[[Method], float]]
+MakeValidate = Callable[[list[Task], ValidationConfig], Validate]
 
 
 @one_process

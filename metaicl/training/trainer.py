@@ -13,10 +13,10 @@ import logging
 import math
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ from metaicl.training.guards import Interrupted, Signals, check_space, not_finit
 from metaicl.training.identity import RunRecord
 from metaicl.training.launch import make_accelerator
 from metaicl.training.optimizer import make_optimizer
+from metaicl.training.pace import Pace, brief
 from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
 from metaicl.training.progress_bars import no_bar
@@ -44,7 +45,7 @@ from task_suites.episodes import Episode
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
-Validate = Callable[[Method], float]
+Validate = Callable[[Method], Mapping[str, float]]
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Trainer:
     """Trains one method; `run_dir` gets checkpoints/, best/ and metrics.jsonl.
 
     Args:
-        validate: a value of the method on held-out tasks, higher is better; called on the main process's method in
+        validate: the method's value on each held-out task, higher is better; called on the main process's method in
             every process, so that all decide alike.
         progress: whether to draw a progress bar.
         record: which run this is and on which data; saved with the weights.
@@ -105,6 +106,7 @@ class Trainer:
         self.task_weights = GroupDRO([t.name for t in self.tasks], config.mixing_step_size) if learns_weights else None
         self.average: dict[str, torch.Tensor] = {}  # the mean of the last steps' weights so far
         self.step = 0
+        self.queries = 0  # of this process so far
         self.best: tuple[float, int] | None = None
         self.stale = 0  # validations since the best one
         self.seconds = 0.0
@@ -143,6 +145,7 @@ class Trainer:
         the weight, whether one is to stop, and loss sum and weight of each episode where weights are learned."""
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine, dro = episodes[rank::world], self.task_weights
+        self.queries += sum(len(episode.queries) for episode in mine)
         sums = torch.zeros(3, device=self.accelerator.device, dtype=torch.float64)
         sums[2] = self.signals.number  # a process that is to stop informs the others
         if dro:
@@ -202,7 +205,7 @@ class Trainer:
 
     def _take_steps(self, bar: Any) -> None:
         """Take the steps that are left, with what is due after each; a signal ends them after a whole one."""
-        started, before, tokens = time.monotonic(), self.seconds, self.method.backbone.tokens_run
+        before, queries, pace = self.seconds, self.queries, Pace(self.method)
         while self.step < self.config.max_steps and not self._out_of_patience():
             try:
                 values = self.take_step()
@@ -211,13 +214,13 @@ class Trainer:
                 raise
             number = self.step - math.ceil(self.config.max_steps * (1 - self.config.weight_averaging))
             add_to_average(self.average, number, self.method.learned())
-            self.seconds = before + time.monotonic() - started
-            speed = (self.method.backbone.tokens_run - tokens) / max(1e-9, time.monotonic() - started)
+            self.seconds = before + pace.seconds
+            values |= pace.values(self.queries - queries)
             bar.update()
-            bar.set_postfix(loss=f"{values['loss']:.3f}", tok_s=f"{speed:.0f}")
+            bar.set_postfix(brief(values))
             if self.step % self.config.logging_steps == 0 or self.step == self.config.max_steps:
                 learned = self.task_weights.metrics() if self.task_weights else {}
-                self._log({**values, "tokens_per_second": speed, "seconds": self.seconds, **learned})
+                self._log({**values, "seconds": self.seconds, **learned})
             if self._due(self.config.eval_steps) and self.validate:
                 self.stale = 0 if self._validate() else self.stale + 1
             if self._due(self.config.save_steps) or self.to_stop:
@@ -240,8 +243,12 @@ class Trainer:
 
     def _validate(self) -> bool:
         assert self.validate is not None
-        value = self.validate(self.method)
-        self._log({"validation": value})
+        scores = self.validate(self.method)
+        value = fmean(scores.values())
+        worst = min(scores, key=lambda task: (scores[task], task))
+        self._log({"validation": value, "worst_task_validation": scores[worst]})
+        if self.accelerator.is_main_process:
+            log.info("validation at step %d: %.3f, worst task %s: %.3f", self.step, value, worst, scores[worst])
         better = self.best is None or value > self.best[0]
         if better:
             self.best = (value, self.step)

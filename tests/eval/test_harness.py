@@ -88,8 +88,9 @@ def test_a_part_of_the_cells_is_spread_over_tasks_and_seeds_and_said(tmp_path):
 
 def test_validation_is_the_mean_score_on_support_sets_of_its_own():
     tasks = [toy_task(), toy_task("other")]
-    assert make_validate(tasks, ValidationConfig(k=4, seeds=2, queries=5))(Scripted()) == 1.0
-    assert make_validate(tasks, ValidationConfig(k=4, seeds=2, queries=5))(Scripted(False)) == 0.0
+    validate = make_validate(tasks, ValidationConfig(k=4, seeds=2, queries=5))
+    assert validate(Scripted()) == {"toy": 1.0, "other": 1.0}
+    assert validate(Scripted(False)) == {"toy": 0.0, "other": 0.0}
 
 
 def test_free_text_and_tags_are_scored_by_their_metrics(tmp_path):

@@ -23,7 +23,7 @@ from metaicl.training.trainer import Trained, Trainer
 from task_suites.formats.prompt_format import PromptFormat
 
 TASKS = toy_suite().split("meta_train")
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "queries_per_second", "peak_memory", "matmul_share")
 CONFIG = TrainerConfig(
     max_steps=4, k=2, queries=2, learning_rate=5e-3, warmup_steps=1, logging_steps=1, save_steps=2, eval_steps=2
 )
@@ -71,7 +71,7 @@ def by_weights(trainer: Trainer) -> float:
 def train(folder: Path, config: TrainerConfig = CONFIG, value: Callable[[Trainer], float] = by_weights) -> Trained:
     method_config = MethodConfig("metaicl", {}, tiny_config(), PromptFormat())
     trainer = Trainer(method_config.build(), method_config, TASKS, config, folder, None, progress=False)
-    trainer.validate = lambda method: value(trainer)
+    trainer.validate = lambda method: {"one": value(trainer)}
     return trainer.run()
 
 

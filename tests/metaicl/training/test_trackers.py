@@ -24,7 +24,14 @@ def reporting(folder: Path, *names: str, steps: int | None = None, config: Train
     """Train in a folder; `steps` ends the training as a kill would, after as many."""
     made = make(folder, config=config)
     trainer = Trainer(
-        made.method, made.method_config, TASKS, config, folder, lambda method: 0.25, progress=False, report_to=names
+        made.method,
+        made.method_config,
+        TASKS,
+        config,
+        folder,
+        lambda method: {"one": 0.25},
+        progress=False,
+        report_to=names,
     )
     take = trainer.take_step
 

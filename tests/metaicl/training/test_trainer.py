@@ -89,12 +89,16 @@ def test_validation_keeps_the_best_weights_and_stops_early(tmp_path):
 
     def validate(method):
         seen.append({n: p.detach().clone() for n, p in method.learned().items()})
-        return next(values)
+        value = next(values)
+        return {"one": value - 0.1, "two": value + 0.1}
 
     config = replace(CONFIG, max_steps=6, episodes_per_step=1, eval_steps=1, early_stopping_patience=2)
     trainer = make(tmp_path, config=config, validate=validate)
     trained = trainer.run()
-    assert (trained.steps, trained.best_step, trained.best_value) == (4, 2, 0.5)
+    assert (trained.steps, trained.best_step, trained.best_value) == (4, 2, pytest.approx(0.5))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    validations = [row["validation"] - row["worst_task_validation"] for row in rows if "validation" in row]
+    assert validations == pytest.approx([0.1] * 4)
     assert equal(weights(trainer), seen[1])
     assert equal(load_method(tmp_path / "best").learned(), seen[1])
 
