@@ -25,6 +25,10 @@ def results(tmp_path):
     )
 
 
+def test_results_are_one_line_where_they_are_not_printed(results):
+    assert repr(results) == "<Results of x: 2 methods on 2 tasks, k [2, 4]>"
+
+
 def test_results_come_back_from_json_as_they_were(results):
     assert results.refusals and results.cells
     assert Results.from_json(json.loads(json.dumps(results.to_json()))) == results
