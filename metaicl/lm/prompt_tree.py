@@ -48,12 +48,10 @@ class PromptTree:
         """Append `ids` below node `after` (-1: at the root) and return their nodes; existing nodes are used again."""
         nodes = []
         for token in ids:
-            node = self._child.get((after, token))
-            if node is None:
-                node = len(self.tokens)
+            node = self._child.setdefault((after, token), len(self.tokens))
+            if node == len(self.tokens):
                 self.tokens.append(token)
                 self.parent.append(after)
-                self._child[(after, token)] = node
             nodes.append(node)
             after = node
         return nodes
@@ -132,32 +130,30 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
     """
     ids: list[int] = []
     positions: list[int] = []
-    subtree_end: list[int] = []
+    parents: list[int] = []  # place in the row of the token before, -1 for a first token
     rows: list[list[int]] = []
     for tree in forest:
-        children: dict[int, list[int]] = {}
+        children: list[list[int]] = [[] for _ in range(len(tree) + 1)]  # the last are those of the root, -1
         for node, above in enumerate(tree.parent):
-            children.setdefault(above, []).append(node)
-        row = [-1] * len(tree)
-        depth = {-1: start - 1}
-        stack = children.get(-1, [])[::-1]
-        opened: list[int] = []
+            children[above].append(node)
+        row = [-1] * (len(tree) + 1)
+        stack = children[-1][::-1]
         while stack:
             node = stack.pop()
-            if node < 0:  # everything below the node opened last has been laid out
-                subtree_end[opened.pop()] = len(ids)
-                continue
-            if node not in children and not leaves:
-                continue
-            row[node] = len(ids)
-            depth[node] = depth[tree.parent[node]] + 1
-            ids.append(tree.tokens[node])
-            positions.append(depth[node])
-            subtree_end.append(0)
-            opened.append(row[node])
-            stack.append(-1)
-            stack.extend(reversed(children.get(node, ())))
-        rows.append(row)
+            below = children[node]
+            if below or leaves:
+                above = row[tree.parent[node]]
+                row[node] = len(ids)
+                ids.append(tree.tokens[node])
+                positions.append(positions[above] + 1 if above >= 0 else start)
+                parents.append(above)
+                stack += below[::-1]
+        rows.append(row[:-1])
+    subtree_end = list(range(1, len(ids) + 1))
+    for place in range(len(ids) - 1, -1, -1):  # what lies below a token comes before it here
+        above = parents[place]
+        if above >= 0 and subtree_end[above] < subtree_end[place]:
+            subtree_end[above] = subtree_end[place]
     return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(subtree_end), tuple(rows))
 
 
