@@ -37,7 +37,7 @@ class TrainingPlan:
         devices: the number of devices, each of which holds the whole model.
         parameters, learned: numbers of weights.
         weights, gradients, optimizer: bytes on each device.
-        activations: the most bytes that other tensors of a forward and backward pass take at one time.
+        activations: the most bytes that a forward and backward pass takes beside these.
         step_tokens: tokens of a mean step, over all devices.
         row_tokens: tokens of the largest row, to which the activations belong.
         step_flops: floating-point operations of a mean step, over all devices.

@@ -77,16 +77,19 @@ def shapes(config: BackboneConfig) -> Shapes:
 
 
 def most_memory(model: torch.nn.Module, loss: Callable[[], Tensor], again: bool = False) -> int:
-    """Return the most bytes that live at one time of a forward and backward pass, without weights and their gradients.
+    """Return the most bytes that live at one time of a forward and backward pass, beside the weights, less the bytes of
+    all gradients of weights.
 
     Args:
-        again: whether gradients of an earlier pass are there, to which those of this one are added.
+        again: whether gradients of an earlier pass are there, to which those of this one are added. Without, they come
+            into being as activations go, so that the two are never whole at the same time.
     """
     if again:
         loss().backward()
     with Living(model.parameters()) as living:
         loss().backward()
-    most = living.most([p.grad for p in model.parameters() if p.grad is not None])
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    most = living.most(gradients) if again else living.most([]) - sum(g.nbytes for g in gradients)
     model.zero_grad()
     return most
 

@@ -41,10 +41,11 @@ def most_of_a_real_step(run: TrainRun, folder: Path) -> int:
     return max(accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())))
 
 
+@pytest.mark.parametrize("row_tokens", [1, 8192], ids=["two rows", "one row"])
 @pytest.mark.parametrize("options", [{}, {"weights": "full"}, {"gradient_checkpointing": True}], ids=str)
-def test_planned_memory_is_that_of_the_tensors_of_a_real_step(options, tmp_path):
-    """Two episodes in a row each. What the second step makes are its activations and its gradients."""
-    trainer = TrainerConfig(max_steps=2, k=16, queries=16, episodes_per_step=2, row_tokens=1)
+def test_planned_memory_is_that_of_the_tensors_of_a_real_step(options, row_tokens, tmp_path):
+    """What the second step of two episodes makes are its activations and its gradients."""
+    trainer = TrainerConfig(max_steps=2, k=16, queries=16, episodes_per_step=2, row_tokens=row_tokens)
     run = TrainRun(backbone=tiny_config(**options), trainer=trainer)
     planned = training_plan(run, toy_suite(), 1, 1.0)
     assert most_of_a_real_step(run, tmp_path) == pytest.approx(planned.activations + planned.gradients, rel=0.15)
