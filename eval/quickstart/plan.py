@@ -28,6 +28,7 @@ from task_suites.task import Task
 
 Cell = tuple[Task, int, int]  # task, support set and k
 FILE = "plan.json"
+LASTING = 3600.0  # seconds for which what was timed counts: other work on the machine may have ended since
 TIMING = 0.25  # share of the budget that timing may take; what is not timed by then is guessed
 RESERVE = 3 * REPORT_SECONDS  # seconds that are kept for the end of the run
 
@@ -87,7 +88,7 @@ class Kept:
 def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kept:
     """Return the plan of this configuration for a start that begins at the wall clock `now`.
 
-    What was timed is taken from an earlier start of any minutes and size on this machine.
+    What was timed within the last hour is taken from a start of any minutes and size on this machine.
 
     A start that was killed could not write how long it took: it lasted from its beginning to the last change of a file
     in the folder. A run that has ended has all its minutes again.
@@ -100,7 +101,7 @@ def kept_plan(run: QuickstartRun, folder: Path, now: float | None = None) -> Kep
     if not path.is_file():
         return fresh
     last = Kept(**read_json(path))
-    if last.machine != timed_on:
+    if last.machine != timed_on or fresh.began - last.began > LASTING:
         last = replace(last, machine=timed_on, rates={})
     fresh.rates = last.rates
     if last.command != fresh.command or last.size not in SIZES:
