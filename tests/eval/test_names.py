@@ -117,7 +117,8 @@ def test_an_unknown_provenance_is_refused_and_where_allowed_marked(runs, tmp_pat
     assert note in results["notes"][0] and note in (tmp_path / "x" / "report.html").read_text()
     with pytest.raises(SystemExit):
         main(words)  # it was allowed once, not for ever
-    main([*words, "--split", "meta_train"])  # nothing is claimed to be new there
+    elsewhere = [word.replace(str(tmp_path / "x"), str(tmp_path / "y")) for word in words]
+    main([*elsewhere, "--split", "meta_train"])  # nothing is claimed to be new there
 
 
 def test_a_trained_base_model_is_guarded_too(tmp_path):
