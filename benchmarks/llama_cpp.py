@@ -52,8 +52,8 @@ class LlamaCpp:
 
     def likeliest(self, prompt: list[int]) -> dict[int, float]:
         """Return the log-probabilities of the likeliest next tokens."""
-        asked = {"prompt": prompt, "n_predict": 1, "temperature": 0, "logprobs": LIKELIEST, "cache_prompt": True}
-        found = self.server.handle_completions(asked)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        request = {"prompt": prompt, "n_predict": 1, "temperature": 0, "logprobs": LIKELIEST, "cache_prompt": True}
+        found = self.server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         return {token["id"]: token["logprob"] for token in found}
 
     def all_likeliest(self, prompts: Sequence[list[int]]) -> list[dict[int, float]]:

@@ -56,8 +56,8 @@ def _cells(then: Results, comparison: Comparison, contenders: Sequence[Contender
     if set(before) <= set(now):
         return {}
     found: dict[str, tuple[Any, Any]] = {}
-    for place, name in enumerate(("methods", "tasks", "seeds", "k")):
-        was, has = ([*dict.fromkeys(cell[place] for cell in cells)] for cells in (before, now))
+    for index, name in enumerate(("methods", "tasks", "seeds", "k")):
+        was, has = ([*dict.fromkeys(cell[index] for cell in cells)] for cells in (before, now))
         if set(was) - set(has):
             found[name] = (len(was), len(has)) if name == "seeds" else (_listed(was), _listed(has))
     return found or {"curve_seeds": (then.protocol.get("curve_seeds"), comparison.protocol.curve_seeds)}

@@ -130,7 +130,7 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
     """
     ids: list[int] = []
     positions: list[int] = []
-    parents: list[int] = []  # place in the row of the token before, -1 for a first token
+    parents: list[int] = []  # index of the token before, -1 for a first token
     rows: list[list[int]] = []
     for tree in forest:
         children: list[list[int]] = [[] for _ in range(len(tree) + 1)]  # the last are those of the root, -1
@@ -150,10 +150,10 @@ def pack(forest: Sequence[PromptTree], start: int = 0, leaves: bool = False) -> 
                 stack += below[::-1]
         rows.append(row[:-1])
     subtree_end = list(range(1, len(ids) + 1))
-    for place in range(len(ids) - 1, -1, -1):  # what lies below a token comes before it here
-        above = parents[place]
-        if above >= 0 and subtree_end[above] < subtree_end[place]:
-            subtree_end[above] = subtree_end[place]
+    for index in range(len(ids) - 1, -1, -1):  # what lies below a token comes before it here
+        above = parents[index]
+        if above >= 0 and subtree_end[above] < subtree_end[index]:
+            subtree_end[above] = subtree_end[index]
     return Packed(torch.tensor(ids), torch.tensor(positions), torch.tensor(subtree_end), tuple(rows))
 
 
