@@ -131,7 +131,7 @@ def evaluate_run(
     tasks = suite.split(run.split)
     data = data_record(tasks)
     contenders, unknown = _contenders(run, data)
-    comparison = _comparison(run, tasks, data, contenders, say)
+    comparison = _comparison(run, tasks, data, contenders, processes, say)
     if processes.is_main:
         write_config(run.folder / "config.yaml", flat(run), data)
     _announce(run, comparison, contenders, suite.name, note, say)
@@ -159,14 +159,18 @@ def evaluate_run(
 
 
 def _comparison(
-    run: EvaluateRun, tasks: list[Task], data: Record, contenders: Sequence[Contender], say: Callable[[str], None]
+    run: EvaluateRun,
+    tasks: list[Task],
+    data: Record,
+    contenders: Sequence[Contender],
+    processes: Processes,
+    say: Callable[[str], None],
 ) -> Comparison:
     """Return the comparison in the run's folder: the one that was begun there, or a new one.
 
     Raises:
         UserError: the tasks there had other data, or the results there are of another comparison.
     """
-    processes = Processes.of_launch()
     if not run.resume:
         if processes.is_main and (line := begin_again(run.folder)):
             say(line)
