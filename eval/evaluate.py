@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from eval.processes import Processes
 from eval.prompts import write_prompts
 from eval.report.page import write_report
 from eval.report.texts import table
-from eval.results import RESULTS, Results, Roles
+from eval.results import Results, Roles
 from metaicl.lm.devices import with_precision
 from metaicl.lm.released import method_folder
 from metaicl.methods import method_class
@@ -37,7 +36,6 @@ from metaicl.training.run import (
     unknown_training,
     write_config,
 )
-from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.flat import flat
 from task_suites.core.idle import refuse_idle
@@ -71,7 +69,7 @@ def finish(
     results = replace(ran.results(contenders, **header), folder=ran.folder)
     if pool_runs:
         results = trainings_pooled(results)
-    write_text(ran.folder / RESULTS, json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
+    results.write(ran.folder)
     write_prompts(ran, contenders, form, results)
     write_lineage(ran.folder, contenders, ran.tasks)
     write_report(ran.folder)

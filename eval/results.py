@@ -6,11 +6,13 @@ back. A cell of a comparison is either scored (`Cell`) or refused (`Refusal`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.core.json_files import read_json, read_json_lines
 
@@ -253,6 +255,10 @@ class Results:
         own |= {name: [item.to_json() for item in own[name]] for name in ("cells", "refusals")}
         own["comparison"] = {role: name for role, name in asdict(self.comparison).items() if name is not None}
         return {"schema": SCHEMA, **own}
+
+    def write(self, folder: Path) -> None:
+        """Write `results.json` into a folder, whole or not at all."""
+        write_text(folder / RESULTS, json.dumps(self.to_json(), ensure_ascii=False, indent=1) + "\n")
 
     def __repr__(self) -> str:
         """One line; `print` shows the headline table."""

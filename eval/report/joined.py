@@ -39,7 +39,7 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
     names = method_names(runs)
     results = joined(runs, names, f"metaicl report {shlex.join(map(str, folders))}")
     learned = {names[i, name]: one for i, folder in enumerate(folders) for name, one in read_trainings(folder).items()}
-    write_text(output / "results.json", json.dumps(results.to_json(), ensure_ascii=False, indent=1) + "\n")
+    results.write(output)
     write_trainings(output, learned)
     if (prompt := folders[0] / "prompt.json").is_file():
         write_text(output / "prompt.json", prompt.read_text("utf-8"))
