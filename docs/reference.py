@@ -19,10 +19,10 @@ from metaicl.methods import METHODS
 FOLDER = Path(__file__).parent / "reference"
 PYTHON = {
     "Commands as functions": (
-        "metaicl.api.train",
-        "metaicl.api.evaluate",
-        "metaicl.api.predict",
-        "metaicl.api.load_suite",
+        "metaicl.cli.functions.train",
+        "metaicl.cli.functions.evaluate",
+        "metaicl.cli.functions.predict",
+        "metaicl.cli.functions.load_suite",
     ),
     "Runs": ("metaicl.training.finished.Run",),
     "Tasks": ("task_suites.example.Example", "task_suites.task.Task", "task_suites.task.TaskSuite"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eval.results import Results
-    from metaicl.api import evaluate, load_suite, predict, train
+    from metaicl.cli.functions import evaluate, load_suite, predict, train
     from metaicl.inference.classifier import FewShotClassifier
     from metaicl.inference.sequences import FewShotGenerator, FewShotTagger
     from metaicl.methods.base import Method
@@ -43,7 +43,7 @@ __all__ = [
     "train",
 ]
 _PLACES = {
-    **dict.fromkeys(("evaluate", "load_suite", "predict", "train"), "metaicl.api"),
+    **dict.fromkeys(("evaluate", "load_suite", "predict", "train"), "metaicl.cli.functions"),
     "FewShotClassifier": "metaicl.inference.classifier",
     **dict.fromkeys(("FewShotGenerator", "FewShotTagger"), "metaicl.inference.sequences"),
     "Method": "metaicl.methods.base",

@@ -12,8 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (  # from the ground up; what is in one package may import from its own floor and those below
     *("task_suites.core", "task_suites"),
     *("metaicl.lm", "metaicl.methods", "metaicl.training", "metaicl.inference", "metaicl.testing"),
-    # metaicl.api is the one module of metaicl that names eval: the commands as functions, imported when first used
-    *("eval", "metaicl.api", "metaicl.cli"),
+    *("eval", "metaicl.cli"),
 )
 DOORS = ("metaicl.__init__", "metaicl.__main__")  # what a user enters by
 MODULES = [path for top in ("task_suites", "metaicl", "eval") for path in sorted((ROOT / top).rglob("*.py"))]

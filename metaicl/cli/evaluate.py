@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from eval.config import EvaluateRun
-from metaicl.api import run_evaluation
+from metaicl.cli.functions import run_evaluation
 from metaicl.cli.parser import Command
 
 

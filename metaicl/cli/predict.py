@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from metaicl.api import run_prediction
+from metaicl.cli.functions import run_prediction
 from metaicl.cli.parser import Command
 from metaicl.inference.config import PredictRun
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metaicl.api import run_training
+from metaicl.cli.functions import run_training
 from metaicl.cli.parser import Command
 from metaicl.training.config import TrainRun
 

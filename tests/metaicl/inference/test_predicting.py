@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pyarrow import Table, parquet
 
-from metaicl.api import run_prediction
+from metaicl.cli.functions import run_prediction
 from metaicl.cli.main import main
 from metaicl.inference import files, predicting
 from metaicl.inference.config import PredictRun

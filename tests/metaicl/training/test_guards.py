@@ -80,7 +80,7 @@ def test_the_command_leaves_with_the_signals_own_status(tmp_path, monkeypatch, c
     def stopped(config):
         raise Interrupted(signal.SIGTERM, 7)
 
-    monkeypatch.setattr("metaicl.api.run_training", stopped)
+    monkeypatch.setattr("metaicl.cli.functions.run_training", stopped)
     monkeypatch.setattr("metaicl.cli.train.run_training", stopped)
     words = ["train", "--suite", "toys:toy_suite", "--model", "tiny-random", "--output_dir", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as status:

@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eval.config import EvaluateRun
 from metaicl.inference.config import PredictRun
 from metaicl.training.config import TrainRun, suite_section
 from task_suites.core.errors import UserError
@@ -24,7 +25,6 @@ from task_suites.sources import OpenedSuite, SuiteConfig
 from task_suites.task import TaskSuite
 
 if TYPE_CHECKING:
-    from eval.config import EvaluateRun
     from eval.results import Results
     from metaicl.training.finished import Run
 
@@ -32,7 +32,7 @@ Config = TypeVar("Config")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _with_options_of(config: Callable[[], type]) -> Callable[[Function], Function]:
+def _with_options_of(config: type) -> Callable[[Function], Function]:
     """Show a configuration's options in a function's signature; they are its keyword arguments."""
 
     def shown(function: Function) -> Function:
@@ -40,7 +40,7 @@ def _with_options_of(config: Callable[[], type]) -> Callable[[Function], Functio
         named = {p.name for p in own}
         more = [
             inspect.Parameter(o.name, inspect.Parameter.KEYWORD_ONLY, default=o.default, annotation=o.hint)
-            for o in options_of(config()).values()
+            for o in options_of(config).values()
             if o.name not in named
         ]
         function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ class _Tasks:
     suite: SuiteConfig = suite_section()
 
 
-@_with_options_of(lambda: _Tasks)
+@_with_options_of(_Tasks)
 def load_suite(suite: str | Sequence[str] = "embedded", **options: Any) -> TaskSuite:
     """Return a suite of tasks, or several joined, checked for leaks across its sides.
 
@@ -78,7 +78,7 @@ def load_suite(suite: str | Sequence[str] = "embedded", **options: Any) -> TaskS
     return OpenedSuite(opened.name, opened.tasks, opened.splits, opened.description, config)
 
 
-@_with_options_of(lambda: TrainRun)
+@_with_options_of(TrainRun)
 def train(
     suite: str | Sequence[str] | TaskSuite = "embedded",
     *,
@@ -122,13 +122,7 @@ def run_training(config: TrainRun, suite: TaskSuite | None = None) -> Run:
     return Run(config.folder)
 
 
-def _evaluation() -> type:
-    from eval.config import EvaluateRun
-
-    return EvaluateRun
-
-
-@_with_options_of(_evaluation)
+@_with_options_of(EvaluateRun)
 def evaluate(
     suite: str | Sequence[str] | TaskSuite = "embedded",
     *,
@@ -146,7 +140,7 @@ def evaluate(
         UserError: an option is unknown or wrong, or a method was trained on the tasks.
     """
     given = {"methods": [os.fspath(method) for method in methods], **options}
-    return run_evaluation(*_configured(_evaluation(), suite, given))
+    return run_evaluation(*_configured(EvaluateRun, suite, given))
 
 
 def run_evaluation(config: EvaluateRun, suite: TaskSuite | None = None, command: str = "") -> Results:
@@ -161,7 +155,7 @@ def run_evaluation(config: EvaluateRun, suite: TaskSuite | None = None, command:
     return evaluate_run(config, suite=suite, command=command)
 
 
-@_with_options_of(lambda: PredictRun)
+@_with_options_of(PredictRun)
 def predict(demos: str | os.PathLike[str], inputs: str | os.PathLike[str], **options: Any) -> Iterator[dict[str, Any]]:
     """Answer a file of inputs from a file of demonstrations: yield each input with its `answer` and `scores`.
 
