@@ -34,11 +34,14 @@ class Answers(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, ids: Tensor, rows: Tensor, places: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        """ids `[rows, length]`; the requested tokens, after `places` of `rows`, have these shares of the mean."""
+    def forward(self, ids: Tensor, rows: Tensor, positions: Tensor, targets: Tensor, share: Tensor) -> Tensor:
+        """Return the loss of `targets`, each the token after a position of a row, summed with `share` as weights.
+
+        Shapes: ids `[rows, length]`, the others `[targets]`.
+        """
         inner = self.model.get_base_model()
         hidden = inner.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        logits = inner.get_output_embeddings()(hidden[rows, places]).float()
+        logits = inner.get_output_embeddings()(hidden[rows, positions]).float()
         return -(logits.log_softmax(-1).gather(1, targets[:, None])[:, 0] * share).sum()
 
     def learned(self) -> dict[str, Tensor]:
@@ -70,12 +73,12 @@ def batch_of(backbone: Backbone, task: Task, examples: Sequence[Example], width:
     asked = []
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
-        asked += [(i, place - 1, row.ids[place]) for place in range(row.answer, len(row.ids))]
+        asked += [(i, at - 1, row.ids[at]) for at in range(row.answer, len(row.ids))]
     share = torch.zeros(max(tokens, len(asked)))
     share[: len(asked)] = 1 / len(asked)
     asked += [(0, 0, 0)] * (len(share) - len(asked))
-    where, places, targets = torch.tensor(asked).T
-    return {"ids": ids, "rows": where, "places": places, "targets": targets, "share": share}
+    where, positions, targets = torch.tensor(asked).T
+    return {"ids": ids, "rows": where, "positions": positions, "targets": targets, "share": share}
 
 
 def own_loss(answers: Answers, batch: Batch) -> Tensor:
@@ -87,9 +90,9 @@ def labelled(batch: Batch) -> Batch:
     """Return the same for transformers' own loss."""
     ids, asked = batch["ids"], batch["share"] > 0
     labels = torch.full_like(ids, IGNORED)
-    rows, places = batch["rows"][asked], batch["places"][asked] + 1
-    labels[rows, places] = batch["targets"][asked]
-    last = torch.zeros(len(ids), dtype=torch.long).scatter_reduce(0, rows, places, "amax")
+    rows, positions = batch["rows"][asked], batch["positions"][asked] + 1
+    labels[rows, positions] = batch["targets"][asked]
+    last = torch.zeros(len(ids), dtype=torch.long).scatter_reduce(0, rows, positions, "amax")
     mask = (torch.arange(ids.shape[1]) <= last[:, None]).long()  # an answer's last token is its row's
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
@@ -127,7 +130,7 @@ class Comparison:
         plain: the backbone's model with PyTorch's own attention, on the same storage of weights.
         upper: the same from the first adapted layer.
         batches, padded: the support sets as the plain sides read them; `padded` are all of one shape.
-        asked: the queries, likewise.
+        queries: the queries, read in the same way.
     """
 
     method: MAML
@@ -136,7 +139,7 @@ class Comparison:
     upper: UpperAnswers
     batches: Sequence[Batch]
     padded: Sequence[Batch]
-    asked: Sequence[Batch]
+    queries: Sequence[Batch]
 
     @classmethod
     def of(cls, backbone: Backbone, episodes: Sequence[Episode], steps: int, rate: float) -> Comparison:
@@ -214,14 +217,14 @@ class Comparison:
 
     def adapted_clone(self, batch: Batch, steps: int, order: int = 1) -> tuple[nn.Module, dict[str, Tensor]]:
         mine = clone_module(self.plain, {})
-        places = {n: place for n, place in cloned_weights(mine).items() if n in self.plain.learned()}
+        owners = {n: owner for n, owner in cloned_weights(mine).items() if n in self.plain.learned()}
         current: dict[str, Tensor] = {}
         for _ in range(steps):
-            current = {n: cast(Tensor, module._parameters[name]) for n, (module, name) in places.items()}
+            current = {n: cast(Tensor, module._parameters[name]) for n, (module, name) in owners.items()}
             grads = torch.autograd.grad(mine(**batch), list(current.values()), create_graph=order == 2)
-            for (n, (module, name)), g in zip(places.items(), grads, strict=True):
+            for (n, (module, name)), g in zip(owners.items(), grads, strict=True):
                 module._parameters[name] = cast(Any, current[n] - self.rate * g)
-        return mine, {n: cast(Tensor, module._parameters[name]) for n, (module, name) in places.items()}
+        return mine, {n: cast(Tensor, module._parameters[name]) for n, (module, name) in owners.items()}
 
     def func(self) -> Adapted:
         slope = grad(lambda params, batch: functional_call(self.plain, params, (), batch))
@@ -292,7 +295,7 @@ class Comparison:
         with sdpa_kernel(SDPBackend.MATH):
             mine, _ = self.adapted_clone(self.batches[0], steps, order=2)
             start = self.plain.learned()
-            grads = torch.autograd.grad(mine(**self.asked[0]), list(start.values()))
+            grads = torch.autograd.grad(mine(**self.queries[0]), list(start.values()))
         return dict(zip(start, grads, strict=True))
 
 

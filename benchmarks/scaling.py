@@ -239,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=256, help="of the random model")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--model", help="of the plans, by its name, in place of the random one")
+    parser.add_argument("--model", help="the model that is planned, by its name; the random one by default")
     parser.add_argument("--steps", type=int, default=6, help="that are timed")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="that are measured")
     parser.add_argument("--quick", action="store_true", help="little of everything")

@@ -34,7 +34,7 @@ from metaicl.lm import tiny
 CLIENTS, SHOTS = 16, 16
 KINDS = ("create", "extend", "complete", "show", "try", *("predict",) * 15)
 TRIES = 20  # of one request, where the service says when to come again
-WARM_UP = 10  # one request of so many goes before
+WARM_UP = 10  # this fraction of the requests is sent before the measurement
 
 
 def started(model: str, folder: Path) -> tuple[subprocess.Popen[str], str]:

@@ -75,7 +75,7 @@ class Rates:
         return Rate(times * slowest.fixed, times * slowest.per_token)
 
 
-Timing = Callable[[str], bool]  # called before a part is timed, with its name; False: there is no time to
+Timing = Callable[[str], bool]  # called with a part's name before it is timed; False where no time is left for it
 
 
 def measured(setting: Setting, known: Rates, may_time: Timing = lambda part: True) -> Rates:

@@ -8,13 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 Point = tuple[float, float]
-Place = tuple[float, float, str]
+Position = tuple[float, float, str]
 WIDE = 0.58  # of a letter, in its height
-PLACES: Sequence[Place] = (  # beside a dot: to the right and up of it in points, and which end of the name is there
+POSITIONS: Sequence[Position] = (  # beside a dot: points to the right, points up, and which end of the name is there
     (5, 5, "left"), (-5, 5, "right"), (5, -11, "left"), (-5, -11, "right"), (8, -3, "left"), (-8, -3, "right"),
     (0, 9, "center"), (0, -15, "center"), (5, -21, "left"), (-5, -21, "right"), (5, 16, "left"), (-5, 16, "right"),
 )  # fmt: skip
-ON_NAME, OUTSIDE, ON_DOT, ON_LINE = 100.0, 50.0, 20.0, 1.0  # how bad a place is
+ON_NAME, OUTSIDE, ON_DOT, ON_LINE = 100.0, 50.0, 20.0, 1.0  # how bad a position is
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Box:
         )
 
 
-def boxed(point: Point, place: Place, text: str, size: float) -> Box:
+def boxed(point: Point, position: Position, text: str, size: float) -> Box:
     """Return the rectangle that a name takes."""
     wide = WIDE * size * len(text)
-    left = point[0] + place[0] - {"left": 0.0, "center": wide / 2, "right": wide}[place[2]]
-    low = point[1] + place[1]
+    left = point[0] + position[0] - {"left": 0.0, "center": wide / 2, "right": wide}[position[2]]
+    low = point[1] + position[1]
     return Box(left, low - 0.25 * size, left + wide, low + 0.8 * size)
 
 
 def placed(
     dots: Sequence[Point], names: Sequence[str], lines: Sequence[Point], within: Box, size: float
-) -> list[Place]:
-    """Return for each name the first of `PLACES` that is free, or the least bad one.
+) -> list[Position]:
+    """Return for each name the first of `POSITIONS` that is free, or the least bad one.
 
     Args:
         dots: of each name, in points; further dots without a name may follow.
@@ -65,14 +65,14 @@ def placed(
     found = []
     for dot, name in zip(dots, names, strict=False):
 
-        def badness(place: Place, dot: Point = dot, name: str = name) -> float:
-            box = boxed(dot, place, name, size)
+        def badness(position: Position, dot: Point = dot, name: str = name) -> float:
+            box = boxed(dot, position, name, size)
             names_hit = sum(box.meets(other) for other in taken)
             outside = not box.lies_in(within)
             on_dots, on_lines = sum(map(box.holds, dots)), sum(map(box.holds, lines))
             return ON_NAME * names_hit + OUTSIDE * outside + ON_DOT * on_dots + ON_LINE * on_lines
 
-        best = min(PLACES, key=badness)
+        best = min(POSITIONS, key=badness)
         taken.append(boxed(dot, best, name, size))
         found.append(best)
     return found
@@ -100,6 +100,6 @@ def name_dots(
     wide, high = (float(72 * inches) for inches in figure.get_size_inches())
     room = axes.get_position()
     within = Box(room.x0 * wide, room.y0 * high, wide, high)
-    places = placed(in_points(dots), names, on_line, within, size)
-    for dot, name, paint, (right, up, end) in zip(dots, names, colours, places, strict=False):
+    positions = placed(in_points(dots), names, on_line, within, size)
+    for dot, name, paint, (right, up, end) in zip(dots, names, colours, positions, strict=False):
         axes.annotate(name, dot, xytext=(right, up), textcoords="offset points", ha=end, fontsize=size, color=paint)

@@ -1,4 +1,4 @@
-"""Methods in context whose model runs elsewhere, behind a server of completions such as vLLM's."""
+"""Methods in context whose model runs on a server of completions, such as vLLM's."""
 
 from __future__ import annotations
 

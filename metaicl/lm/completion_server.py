@@ -7,8 +7,8 @@ There are two ways to the log-probability of a token given those before it:
 - `logprob_token_ids` gives those of named tokens at the first new position. The cache of prefixes is read, so a request
   costs what its prompt has of its own. Older releases of vLLM and other servers do not know it (`names_tokens`).
 
-Requests run at the same time, up to a limit. A server that is busy (429, 503) is asked again after the seconds that it
-names (`Retry-After`), or after longer and longer pauses.
+Requests run at the same time, up to a limit. A server that is busy (429, 503) gets the request again after the seconds
+that it names (`Retry-After`), or after longer and longer pauses.
 """
 
 from __future__ import annotations

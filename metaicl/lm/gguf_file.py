@@ -2,7 +2,7 @@
 
 Written with the `gguf` package, then read back: each tensor and token must be what was meant. llama.cpp rotates
 neighbouring components of a query or key, transformers those half a head apart, so the rows of these two projections
-change places, as in llama.cpp's own converter.
+are permuted, as in llama.cpp's own converter.
 """
 
 from __future__ import annotations

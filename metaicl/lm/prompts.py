@@ -118,19 +118,20 @@ class EpisodeTree:
 
     Attributes:
         tree: all tokens.
-        shown: the nodes of each supervised demonstration's answer.
-        asked: for each query the tokens of its answer, or of each of its options.
+        demonstration_spans: for each supervised demonstration, the nodes of its answer.
+        answer_spans: for each query, the nodes of its answer, or of each of its options.
         dropped: demonstrations that did not fit.
     """
 
     tree: PromptTree
-    shown: list[list[int]]
-    asked: list[list[list[int]]]
+    demonstration_spans: list[list[int]]
+    answer_spans: list[list[list[int]]]
     dropped: int
 
     def scored(self) -> list[int]:
         """Return all nodes whose log-probability is requested, in order, each once."""
-        return sorted({node for spans in (self.shown, *self.asked) for span in spans for node in span})
+        every = (self.demonstration_spans, *self.answer_spans)
+        return sorted({node for spans in every for span in spans for node in span})
 
 
 @dataclass(frozen=True)

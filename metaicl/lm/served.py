@@ -1,4 +1,4 @@
-"""`ServedModel`: a causal language model whose weights are elsewhere, behind a server of completions.
+"""`ServedModel`: a causal language model whose weights a server of completions holds.
 
 It stands where a `Backbone` stands that shares no states: prompts are made here, as tokens, from the tokenizer and the
 configuration of the model, and `logprobs` has the same arguments. So whatever is made of log-probabilities, calibration
@@ -28,7 +28,7 @@ NAMED_COST = 64  # tokens that a request for named tokens is taken to cost, of w
 
 
 class ServedModel:
-    """A model behind a server.
+    """A model that a server runs.
 
     Args:
         config: which model the server serves; its tokenizer and configuration are read here.
@@ -94,7 +94,7 @@ class ServedModel:
             UserError: weights are given, a wanted node has no parent, or the server does not answer.
         """
         if params:
-            raise UserError("a model behind a server has the server's weights only", fix="Use icl.")
+            raise UserError("this method has weights of its own, which the server's model lacks", fix="Use icl.")
         values = [self._tree_logprobs(tree, nodes) for tree, nodes in zip(forest, wanted, strict=True)]
         return torch.tensor(list(chain(*values)), dtype=torch.float64)
 

@@ -77,7 +77,7 @@ def refusal(method: Method) -> str | None:
 
 
 def shard(method: Method) -> None:
-    """Shard the model of a method over all processes, in place.
+    """Shard the model of a method over all processes; the method itself is changed.
 
     Raises:
         UserError: the method cannot be trained so.

@@ -118,7 +118,7 @@ class Living(TorchDispatchMode):
         super().__init__()
         self.changes: list[tuple[int, int]] = []  # (number of the memory, bytes; less than 0 where it ends)
         self.known = {t.untyped_storage()._cdata: t for t in known}  # kept, so that no other gets the address
-        self.living: dict[int, tuple[int, Any]] = {}  # address -> (number, a reference that is told of the end)
+        self.living: dict[int, tuple[int, Any]] = {}  # address -> (number, a reference whose callback runs at its end)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -1,7 +1,7 @@
 """Experiment trackers that a training reports to, by those of Accelerate: each line of metrics.jsonl goes there too.
 
-A continued training reports to the same place. `PLACES` in the run's folder says which that is: the id of a W&B or
-MLflow run, the name of a trackio run.
+A continued training reports to the same run of the tracker. `RUNS` in the training's folder holds which one that is:
+the id of a W&B or MLflow run, the name of a trackio run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.tracking import GeneralTracker
 
-PLACES = "trackers.json"
+RUNS = "trackers.json"
 PROJECT = "metaicl"  # the project or experiment at W&B, MLflow and trackio; their environment variables may change it
 
 
@@ -57,7 +57,7 @@ class Trackers:
 
     @contextmanager
     def reporting(self, step: int, config: Mapping[str, Any]) -> Iterator[None]:
-        """Open each tracker where the training was reported before, or at a new place, which gets the configuration.
+        """Open each tracker where the training was reported before, or as a new run, which gets the configuration.
         They are closed when the block ends, however it ends.
 
         Args:
@@ -77,7 +77,7 @@ class Trackers:
             self.accelerator.trackers = []
 
     def _start(self, step: int, config: Mapping[str, Any]) -> None:
-        path = self.run_dir / PLACES
+        path = self.run_dir / RUNS
         known: dict[str, str] = read_json(path) if path.is_file() else {}
         self.accelerator.log_with = [self._made(name, known.get(name), step) for name in self.names]
         try:
@@ -88,14 +88,14 @@ class Trackers:
         for tracker in self.accelerator.trackers:
             if tracker.name not in known:
                 tracker.store_init_configuration(_flat(config))
-        places = {tracker.name: _place(tracker) for tracker in self.accelerator.trackers}
-        write_text(path, json.dumps({**known, **places}, indent=1) + "\n")
+        runs = {tracker.name: _run_of(tracker) for tracker in self.accelerator.trackers}
+        write_text(path, json.dumps({**known, **runs}, indent=1) + "\n")
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Report a line of metrics."""
         self.accelerator.log(dict(values), step=step)
 
-    def _made(self, name: str, place: str | None, step: int) -> GeneralTracker:
+    def _made(self, name: str, run: str | None, step: int) -> GeneralTracker:
         """Return a tracker that is not started yet."""
         from accelerate import tracking
 
@@ -103,14 +103,14 @@ class Trackers:
         if name == "tensorboard":
             return tracking.TensorBoardTracker(name, self.run_dir, purge_step=step + 1)
         if name == "wandb":
-            settings = {"name": run_name, "id": place or new, "resume": "allow", "dir": str(self.run_dir)}
+            settings = {"name": run_name, "id": run or new, "resume": "allow", "dir": str(self.run_dir)}
             return tracking.WandBTracker(PROJECT, **settings)
         if name == "mlflow":
-            return tracking.MLflowTracker(PROJECT, run_id=place, run_name=None if place else run_name)
-        return tracking.TrackioTracker(PROJECT, name=place or f"{run_name}-{new}", resume="allow")
+            return tracking.MLflowTracker(PROJECT, run_id=run, run_name=None if run else run_name)
+        return tracking.TrackioTracker(PROJECT, name=run or f"{run_name}-{new}", resume="allow")
 
 
-def _place(tracker: GeneralTracker) -> str:
+def _run_of(tracker: GeneralTracker) -> str:
     """Return where a tracker that has started reports to."""
     if tracker.name == "mlflow":
         return str(tracker.tracker.info.run_id)

@@ -46,7 +46,7 @@ def service_of(served: TestClient) -> Service:
 
 @contextmanager
 def opened_in_float32() -> Iterator[None]:
-    """Models are opened anew, in float32: one that is still open from before may have another precision."""
+    """Models are opened again, in float32: one that is still open from before may have another precision."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "precision_for", lambda device: "float32")
         close_methods()

@@ -133,7 +133,7 @@ def test_stratified_queries_have_the_class_shares_of_what_is_left(sizes, seed, n
     assert len(set(episode.queries)) == len(episode.queries) == min(n, left.total())
     if n < len(sizes):  # no room for one of each
         return
-    for label, size in left.items():  # the exact share, rounded; a class that has less than one takes another's place
+    for label, size in left.items():  # the exact share, rounded; a class that has less than one replaces another's
         exact, lifted = size * min(n, left.total()) / left.total(), len(sizes) - 1
         assert max(1, int(exact) - lifted) <= counts[label] <= max(1, exact + 1)
 

@@ -118,10 +118,10 @@ class InContext(Method):
             place = {node: start + i for i, node in enumerate(wanted)}
             start += len(wanted)
             self.dropped += each.dropped
-            spans = [*each.shown, *(span for options in each.asked for span in options)]
+            spans = [*each.demonstration_spans, *(span for options in each.answer_spans for span in options)]
             found = iter(values[[place[n] for span in spans for n in span]].split([len(span) for span in spans]))
-            shown = [next(found) for _ in each.shown]
-            asked = [[next(found) for _ in options] for options in each.asked]
+            shown = [next(found) for _ in each.demonstration_spans]
+            asked = [[next(found) for _ in options] for options in each.answer_spans]
             for answer in shown:
                 total.append(-answer.sum() if self.config.objective == "tokens" else -answer.mean())
                 weight += len(answer) if self.config.objective == "tokens" else 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.report.figures import Panel, pareto_panel
-from eval.report.labels import PLACES, Box, boxed, placed
+from eval.report.labels import POSITIONS, Box, boxed, placed
 from examples import examples
 
 ROOM = Box(0, 0, 300, 200)
@@ -16,12 +16,12 @@ SIZE = 8.0
 
 
 def boxes(dots, names, lines=()):
-    places = placed(dots, names, lines, ROOM, SIZE)
-    return [boxed(dot, place, name, SIZE) for dot, place, name in zip(dots, places, names, strict=True)]
+    positions = placed(dots, names, lines, ROOM, SIZE)
+    return [boxed(dot, position, name, SIZE) for dot, position, name in zip(dots, positions, names, strict=True)]
 
 
 def test_a_name_alone_stands_to_the_right_of_its_dot():
-    assert placed([(100, 100)], ["name"], [], ROOM, SIZE) == [PLACES[0]]
+    assert placed([(100, 100)], ["name"], [], ROOM, SIZE) == [POSITIONS[0]]
 
 
 def test_names_of_dots_close_to_each_other_stand_apart():
@@ -36,7 +36,7 @@ def test_a_name_leaves_a_line_and_a_dot_free():
     line = [(100 + i, 100 + i) for i in range(60)]
     (box,) = boxes([(100, 100)], ["a long name"], line)
     assert not any(map(box.holds, line))
-    assert placed([(100, 100), (120, 108)], ["name"], [], ROOM, SIZE) != [PLACES[0]]
+    assert placed([(100, 100), (120, 108)], ["name"], [], ROOM, SIZE) != [POSITIONS[0]]
 
 
 @examples(60)

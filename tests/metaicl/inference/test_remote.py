@@ -1,9 +1,9 @@
-"""A model behind `/v1/completions` gives the answers and scores that it gives in this process, for each calibration.
+"""A model on a server gives the answers and scores that it gives in this process, for each calibration.
 
 Both sides run in float32, and scores are printed with five decimals. They may differ by one unit of the last decimal,
 and by float32's rounding in sums of some dozen log-probabilities: 5e-5 in all. The options lie further apart than that,
 which is tested, so answers are equal. In bfloat16 scores differ by some 1e-3, and answers that are that close to each
-other may change places."""
+other may swap ranks."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_an_interrupted_run_goes_on_with_another_server(tmp_path, model, server,
 
 
 def test_the_service_stands_in_as_well(tmp_path, model):
-    """Our own service speaks the same protocol, but tells no token ids and takes no named tokens."""
+    """Our own service speaks the same protocol, but returns no token ids and takes no named tokens."""
     given = {"model": model, "method": "icl", "method_options": {"calibration": "cross_fit"}}
     here, texts = rows(tmp_path, DEMOS, **given), rows(tmp_path, PAIRS, model=model)
     with served_on_loopback(tmp_path, model=model) as address:

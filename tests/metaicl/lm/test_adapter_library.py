@@ -32,7 +32,7 @@ folder = Path(sys.argv[1])
 save_backbone(adapted, folder)
 (folder / "adapters").mkdir(exist_ok=True)
 merge(tiny_model(), folder)
-assert "bitsandbytes" not in sys.modules, "imported where nobody asked for weights in fewer bits"
+assert "bitsandbytes" not in sys.modules, "imported where no weights in fewer bits were requested"
 print("without")
 if len(sys.argv) > 2:
     adapted = Backbone.load(BackboneConfig(sys.argv[2], weights="lora", quantization="4bit", **settings))

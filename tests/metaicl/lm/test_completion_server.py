@@ -1,4 +1,4 @@
-"""Requests to a server of completions: their order, what is asked again, and what is said where it fails."""
+"""Requests to a server of completions: their order, what is sent again, and the errors."""
 
 from __future__ import annotations
 

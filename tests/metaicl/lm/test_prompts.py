@@ -84,7 +84,8 @@ def test_an_episodes_tree_holds_the_demonstrations_once_and_scores_each_node_onc
     prompt = Prompt(backbone, FORM, TASK, SUPPORT)
     branches = {prompt.branch(segments).ids for segments in BRANCHES[0]}
     assert len(episode.tree) <= len(prompt.stable) + sum(map(len, branches))  # the same query twice adds nothing
-    assert [text_of(backbone, [episode.tree.tokens[n] for n in nodes]).strip() for nodes in episode.shown] == [
+    spans = episode.demonstration_spans
+    assert [text_of(backbone, [episode.tree.tokens[n] for n in nodes]).strip() for nodes in spans] == [
         example.output for example in SUPPORT
     ]
     assert EpisodeTree(episode.tree, [[3, 1]], [[[1, 2], [5]], [[2]]], 0).scored() == [1, 2, 3, 5]

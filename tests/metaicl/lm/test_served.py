@@ -78,7 +78,7 @@ def test_a_token_that_has_nothing_before_it_and_weights_of_ones_own_are_refused(
     tree = PromptTree.of_path([1, 2])
     with pytest.raises(UserError, match="has nothing before it"):
         there.logprobs([tree], [[0, 1]])
-    with pytest.raises(UserError, match="the server's weights only"):
+    with pytest.raises(UserError, match="weights of its own"):
         there.logprobs([tree], [[1]], {"weight": torch.zeros(1)})
 
 
@@ -90,7 +90,7 @@ def with_other_letters(folder, model):
     return folder
 
 
-@pytest.mark.parametrize("plain", [False, True], ids=["tells ids", "tells texts"])
+@pytest.mark.parametrize("plain", [False, True], ids=["returns ids", "returns texts"])
 def test_a_server_with_other_tokens_is_refused(sharp_folder, tmp_path, plain):
     refused = pytest.raises(UserError, match=r"has other tokens than .*metaicl export")
     with standing_in(with_other_letters(tmp_path / "other", sharp_folder), plain=plain) as other, refused:

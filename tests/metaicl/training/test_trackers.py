@@ -1,4 +1,4 @@
-"""A training reports its configuration and each line of its metrics to trackers; continued, to the same place."""
+"""A training reports its configuration and metrics to trackers; a continued one reports to the same run of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training import CONFIG, TASKS, make
 
 from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.run import train_run
-from metaicl.training.trackers import PLACES, check_trackers
+from metaicl.training.trackers import RUNS, check_trackers
 from metaicl.training.trainer import Trainer
 from task_suites.core.errors import UserError
 
@@ -74,7 +74,7 @@ def test_tensorboard_gets_what_metrics_jsonl_gets_also_after_a_resume(tmp_path):
     [stored] = (tmp_path / "tensorboard").glob("*/hparams.yml")
     options = yaml.safe_load(stored.read_text())
     assert options["max_steps"] == 3 and options["mixing_weights"] == "{}"
-    assert json.loads((tmp_path / PLACES).read_text()) == {"tensorboard": "tensorboard"}
+    assert json.loads((tmp_path / RUNS).read_text()) == {"tensorboard": "tensorboard"}
 
 
 def test_nothing_is_reported_where_no_tracker_is_named(tmp_path):
@@ -102,35 +102,35 @@ def test_wandb_continues_the_run_that_it_has(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="wandb is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    place = continued(tmp_path, "wandb")
+    reported = continued(tmp_path, "wandb")
     files = list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(files) == 2 and all(file.stem == f"run-{place}" for file in files)
+    assert len(files) == 2 and all(file.stem == f"run-{reported}" for file in files)
 
 
 def test_mlflow_continues_the_run_that_it_has(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
-    place = continued(tmp_path, "mlflow")
+    reported = continued(tmp_path, "mlflow")
     [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    assert run.info.run_id == place and run.data.params["max_steps"] == "3"
-    history = mlflow.MlflowClient().get_metric_history(place, "loss")
+    assert run.info.run_id == reported and run.data.params["max_steps"] == "3"
+    history = mlflow.MlflowClient().get_metric_history(reported, "loss")
     assert dict.fromkeys((point.step, point.value) for point in history) == dict.fromkeys(written(tmp_path)["loss"])
 
 
 def test_trackio_continues_the_run_that_it_has(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio", reason="trackio is not installed")
-    place = continued(tmp_path, "trackio")
+    reported = continued(tmp_path, "trackio")
     [run] = trackio.Api().runs("metaicl")
-    assert run.name == place
+    assert run.name == reported
 
 
 def continued(folder: Path, name: str) -> str:
-    """Return the place of a tracker to which both parts of an interrupted training were reported."""
+    """Return the tracker's run to which both parts of an interrupted training were reported."""
     with pytest.raises(KeyboardInterrupt):
         reporting(folder, name, steps=2)
-    before = json.loads((folder / PLACES).read_text())
+    before = json.loads((folder / RUNS).read_text())
     reporting(folder, name)
-    assert json.loads((folder / PLACES).read_text()) == before
+    assert json.loads((folder / RUNS).read_text()) == before
     return str(before[name])

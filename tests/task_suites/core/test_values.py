@@ -114,12 +114,12 @@ class Whole:
     """A configuration.
 
     Attributes:
-        place: where.
+        folder: where it is.
         first: a section.
         second: another
     """
 
-    place: Path = Path("here")
+    folder: Path = Path("here")
     first: Part = section(Part)
     second: Part = section(lambda: Part(k=5), k="second_k", steps="second_steps")
 
@@ -127,7 +127,7 @@ class Whole:
 def test_each_option_has_one_flat_name_with_its_default_and_its_meaning():
     found = options_of(Whole)
     assert {name: option.default for name, option in found.items()} == {
-        "place": Path("here"), "k": 1, "steps": 0, "second_k": 5, "second_steps": 0,
+        "folder": Path("here"), "k": 1, "steps": 0, "second_k": 5, "second_steps": 0,
     }  # fmt: skip
     assert found["second_k"].about == "how many." and found["second_k"].group == "another"
 

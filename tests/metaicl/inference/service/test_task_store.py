@@ -39,7 +39,7 @@ def test_a_full_disk_stores_all_of_a_task_or_nothing(tmp_path):
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
-    (tmp_path / "text").write_text("This is no database. " * 100)
+    (tmp_path / "text").write_text("This is not a database. " * 100)
     with pytest.raises(UserError, match="cannot be opened"):
         TaskStore(tmp_path / "text")
     other = sqlite3.connect(tmp_path / "other")
