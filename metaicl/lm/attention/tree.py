@@ -10,8 +10,8 @@ Backward, what rows see falls into parts that a fused kernel computes at full sp
 (causal), the trunk as seen by everything below it (no mask), and the small subtrees below (many side by side in one
 call, each with a mask of its own few tokens). Each part's backward pass is exact for the merged result when it is
 given the merged output and log-sum-exp, whatever the parts of the forward pass were; gradients of the parts add up.
-The kernels are PyTorch's own CPU flash attention, called directly because they return the log-sum-exp. They have first
-derivatives only; a plan made for second ones (`smooth`) runs its blocks as plain products.
+The kernels (metaicl/lm/attention/kernel.py) have first derivatives only; a plan made for second ones (`smooth`) runs
+its blocks as plain products.
 
 Registered with transformers as the attention implementation "prompt_tree", so no model is forked; a call without a
 `TreePlan` runs as "sdpa".
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaicl.lm.attention.kernel import fused_attention, fused_attention_backward
 from metaicl.lm.attention.plan import Bundles, Span, TreePlan
 from metaicl.lm.refused import Refused
 
@@ -92,9 +93,8 @@ def _attend(
         start, first, last = alike[0].start, alike[0].first, alike[0].last
         q = by_key[:, start : alike[-1].stop].to(wide, memory_format=torch.contiguous_format).flatten(1, 2)
         if first < last:
-            seen = (states[None, :, first:last] for states in (keys, values))
-            out, lse = _kernel(q[None], *seen, 0.0, False, scale=scale)
-            out, lse = out[0], _checked(lse, out)[0]
+            out, lse = fused_attention(q[None], keys[None, :, first:last], values[None, :, first:last], scale)
+            out, lse = out[0], lse[0]
         else:
             out, lse = torch.zeros_like(q), q.new_full(q.shape[:2], float("-inf"))
         for block in alike:
@@ -216,7 +216,7 @@ def _fused_backward(
     """Gradients as query, key and value."""
     q, k, v = _views(query, key, value, causal)
     g, o, s = (_view(t, key.shape[1], causal) for t in (grad, out, lse[..., None]))
-    gq, gk, gv = _kernel_backward(g, q, k, v, o, s[..., 0], 0.0, causal, scale=scale)
+    gq, gk, gv = fused_attention_backward(g, q, k, v, o, s[..., 0], 0.0, causal, scale=scale)
     if causal:
         gk, gv = gk.sum(1)[None], gv.sum(1)[None]
     return _rows_first(gq, len(query), causal), gk[0].transpose(0, 1), gv[0].transpose(0, 1)
@@ -258,24 +258,9 @@ def _fused_bundles_backward(
     key_heads: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     views = (t.transpose(1, 2) for t in (grad, query, key, value, out, lse))
-    gq, gk, gv = _kernel_backward(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
+    gq, gk, gv = fused_attention_backward(*views, 0.0, False, attn_mask=mask.to(query.dtype), scale=scale)
     gk, gv = (g.transpose(1, 2).unflatten(2, (key_heads, -1)).sum(3) for g in (gk, gv))
     return gq.transpose(1, 2), gk, gv
-
-
-def _checked(lse: Tensor, out: Tensor) -> Tensor:
-    """Return the log-sum-exp, if it is laid out as this PyTorch's should be (it has been rows first, too).
-
-    Raises:
-        Refused: it is not.
-    """
-    if lse.shape != out.shape[:3]:
-        raise Refused(f"the fused kernel's log-sum-exp is {tuple(lse.shape)} for {tuple(out.shape)}")
-    return lse
-
-
-_kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_kernel_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def register() -> None:

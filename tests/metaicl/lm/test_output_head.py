@@ -8,6 +8,7 @@ from backbones import make_learnable, tiny_config
 from torch import Tensor, nn
 
 from metaicl.lm import output_head
+from metaicl.lm.attention.kernel import serves_bf16
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.output_head import Tap, log_softmax_at, logits
 
@@ -67,9 +68,7 @@ def test_in_float64_values_and_both_derivatives_are_exact(monkeypatch, biased):
     assert torch.autograd.gradgradcheck(ours, given)
 
 
-@pytest.mark.skipif(
-    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="the fused kernel is not taken here"
-)
+@pytest.mark.skipif(not serves_bf16(), reason="the fused kernel is not taken here")
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("rows", [1, 4, output_head.FEW])
 def test_a_bf16_log_sum_exp_is_that_of_the_widened_states(rows, threads):

@@ -227,8 +227,3 @@ def test_what_tree_attention_does_not_compute_is_refused(asked):
         tree_attention.tree_attention(
             torch.nn.Module(), q, k, v, None, tree=plan(row.subtree_end), **{asked: REFUSED[asked]}
         )
-
-
-def test_a_log_sum_exp_of_another_layout_is_refused():
-    with pytest.raises(Refused, match="log-sum-exp"):
-        tree_attention._checked(torch.zeros(1, 5, 2), torch.zeros(1, 2, 5, 8))
