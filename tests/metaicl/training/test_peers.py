@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def test_what_came_before_the_watch_does_not_count(clock):
 
 def test_a_process_by_itself_watches_nobody():
     with Peers(0, 1, 1.0).watched():
-        pass
+        assert "peers" not in [thread.name for thread in threading.enumerate()]
 
 
 def end_of(folder: Path, how: str) -> tuple[int, str]:

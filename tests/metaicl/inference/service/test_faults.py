@@ -214,6 +214,7 @@ class Clients(RuleBasedStateMachine):
 
     tasks = Bundle("tasks")
     served = None
+    compared = 0  # answers, over all runs of a machine
 
     @initialize()
     def begin(self) -> None:
@@ -248,6 +249,7 @@ class Clients(RuleBasedStateMachine):
             again = self.served.post("/try", json={"demonstrations": demos, "method": method, **body}).json()["answers"]
             for a, b in zip(answers, again, strict=True):
                 assert list(a["probabilities"].values()) == pytest.approx(list(b["probabilities"].values()), abs=1e-5)
+                type(self).compared += 1
 
     @rule(task=consumes(tasks))
     def delete(self, task: str) -> None:
@@ -268,3 +270,4 @@ def test_two_clients_tasks_never_mix(served):
 
     machine = type("Served", (Clients,), {"served": served})
     run_state_machine_as_test(machine, settings=settings(examples(30), stateful_step_count=8))
+    assert machine.compared > 0
