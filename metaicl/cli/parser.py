@@ -13,6 +13,8 @@ from metaicl.cli.unknown_options import meant
 from task_suites.core.errors import UserError
 from task_suites.core.flat import Option, options_of
 
+WORDS: dict[str, Any] = {"nargs": "*", "action": "extend"}  # of a list: a second mention adds to the first
+
 
 @dataclass(frozen=True)
 class Command:
@@ -47,24 +49,12 @@ def _in_our_words(message: str) -> str:
     text = " ".join(message.split())
     if found := re.match(r"argument (\S+?)(?:/\S+|, \S+)?: expected (one|at least one) argument", text):
         return f"{found[1]} needs a value"
+    if found := re.match(r"argument (?:--)?(\S+): not allowed with argument", text):
+        return f"{found[1].lower()} is given by its position and by its name. Give it once."
     if found := re.match(r"argument (\S+?)(?:/\S+|, \S+)?: ignored explicit argument (.*)", text):
         name = found[1].rstrip(",")
         return f"{name} takes no value, but is given {found[2]}. Write {name} or --no-{name.removeprefix('--')}."
     return text
-
-
-class Once(argparse.Action):
-    """Take the words of a list, or of what is given by its position or its name: once, for a second one would replace
-    the first in silence."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        if hasattr(namespace, self.dest):
-            many = isinstance(values, list)
-            fix = f"Write its values one after the other: --{self.dest} A B" if many else "Give it once."
-            raise UserError(f"--{self.dest} is given twice", fix=fix)
-        setattr(namespace, self.dest, values)
 
 
 def fill(parser: argparse.ArgumentParser, command: Command) -> None:
@@ -72,10 +62,10 @@ def fill(parser: argparse.ArgumentParser, command: Command) -> None:
     options = options_of(command.config)
     for name in command.positional:
         option = options[name]
-        nargs = "*" if takes_words(option.hint) else "?"
-        settings: dict[str, Any] = {"nargs": nargs, "default": argparse.SUPPRESS, "action": Once}
-        parser.add_argument(name, metavar=name.upper(), help=_help(option), **settings)
-        parser.add_argument(f"--{name}", help=argparse.SUPPRESS, **settings)  # its name is that of other commands
+        settings = WORDS if takes_words(option.hint) else {"nargs": "?"}
+        either = parser.add_mutually_exclusive_group()
+        for known_as, about in ((name, _help(option)), (f"--{name}", argparse.SUPPRESS)):  # other commands' options
+            either.add_argument(known_as, default=argparse.SUPPRESS, help=about, metavar=name.upper(), **settings)
     groups: dict[str, Any] = {}
     for option in options.values():
         if option.name not in command.positional:
@@ -95,7 +85,7 @@ def add_option(group: Any, option: Option) -> None:
     if option.hint is bool:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, **settings)
     elif takes_words(option.hint):
-        group.add_argument(flag, nargs="*", action=Once, metavar=metavar(option.hint), **settings)
+        group.add_argument(flag, metavar=metavar(option.hint), **WORDS, **settings)
     else:
         group.add_argument(flag, metavar=metavar(option.hint), **settings)
 
