@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from metaicl.inference.estimator import FewShotEstimator
 from metaicl.inference.reliability import Reliability
+from metaicl.inference.saved import Saved
 from metaicl.inference.validation import as_labels, as_texts, label_texts
 from metaicl.methods.baselines.auto import AutoChoice
 from task_suites.core.errors import UserError, counted
@@ -130,6 +131,14 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     def _scores(self, X: Iterable[str]) -> np.ndarray:
         check_is_fitted(self, "predictor_")
         return self.predictor_.scores(as_texts(X))
+
+    def _more_classes(self) -> list[Any] | None:
+        known: list[Any] = self.classes_.tolist()
+        return known if set(known) > set(self.demonstrations_[1].tolist()) else None
+
+    def _fit_again(self, saved: Saved) -> None:
+        texts, labels = saved.demonstrations
+        self._fit(as_texts(texts), as_labels(labels), None if saved.classes is None else as_labels(saved.classes))
 
     def _reliability_text(self) -> str:
         return str(self.reliability_)

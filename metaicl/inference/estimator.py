@@ -18,7 +18,7 @@ from metaicl.inference.explanation import Explanation, explained
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.hub import add_model, card, fetch, push
 from metaicl.inference.opening import MethodSource
-from metaicl.inference.saved import read_saved, write_saved
+from metaicl.inference.saved import Saved, read_saved, write_saved
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.example import Example
 
@@ -89,7 +89,8 @@ class FewShotEstimator(BaseEstimator, ABC):
             UserError: it is not fitted, the folder is not empty, or a parameter is not a plain value.
         """
         check_is_fitted(self, "predictor_")
-        write_saved(Path(folder), type(self).__name__, self.get_params(), self.demonstrations_, self.predictor_.source)
+        kind, source = type(self).__name__, self.predictor_.source
+        write_saved(Path(folder), kind, self.get_params(), self.demonstrations_, source, self._more_classes())
 
     @classmethod
     def load(cls: type[Estimator], folder: str | os.PathLike[str]) -> Estimator:
@@ -98,9 +99,9 @@ class FewShotEstimator(BaseEstimator, ABC):
         Raises:
             UserError: there is nothing of the kind, or the model's folder holds other files by now.
         """
-        saved = read_saved(Path(folder), cls.__name__)
+        saved = read_saved(Path(folder), cls.__name__, cls._get_param_names())
         estimator = cls(**saved.parameters)
-        estimator.fit(*saved.demonstrations)
+        estimator._fit_again(saved)
         if estimator.predictor_.source.fingerprint != saved.fingerprint:
             raise UserError(
                 "the model changed after save",
@@ -124,10 +125,19 @@ class FewShotEstimator(BaseEstimator, ABC):
         kind, fitted = type(self).__name__, self.predictor_
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "estimator"
-            write_saved(folder, kind, self.get_params(), self.demonstrations_, fitted.source, inside=True)
+            classes = self._more_classes()
+            write_saved(folder, kind, self.get_params(), self.demonstrations_, fitted.source, classes, inside=True)
             add_model(folder, fitted)
             (folder / "README.md").write_text(card(kind, fitted, repo, self._reliability_text()), encoding="utf-8")
             return push(folder, repo, private, token)
+
+    def _more_classes(self) -> list[Any] | None:
+        """Return the classes of a classifier that knows more of them than its demonstrations show; else None."""
+        return None
+
+    def _fit_again(self, saved: Saved) -> None:
+        """Learn from what a folder holds."""
+        self.fit(*saved.demonstrations)
 
     def _reliability_text(self) -> str:
         """Return what is known of how far its probabilities can be believed."""

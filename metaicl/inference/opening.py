@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone
@@ -20,7 +22,7 @@ from metaicl.lm.released import METAICL, RELEASED, method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method
 from metaicl.training.checkpoint import MethodConfig, load_method, trained_folder
-from task_suites.core.errors import UserError, refuse_half_characters
+from task_suites.core.errors import UserError, UserTypeError, refuse_half_characters
 from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import DEFAULT_METRICS, Task, default_type
@@ -122,7 +124,7 @@ class MethodSource:
         cls, model: str, method: str | None = None, instructed: bool = False, options: Mapping[str, Any] = EMPTY
     ) -> MethodSource:
         """Return the source of a method now."""
-        given = json.dumps(dict(options), sort_keys=True)
+        given = _as_json(options)
         named = model in (*tiny.NAMES, *MODELS)
         folder = None if named else trained_folder(model) or (Path(model) if Path(model).is_dir() else None)
         if folder is None:
@@ -192,6 +194,30 @@ def user_task(support: Sequence[Example], labels: tuple[str, ...], instruction: 
     refuse_half_characters(instruction, "the instruction")
     form, name = support[0].form, "of the demonstrations"  # errors say "task of the demonstrations: ..."
     return Task(name, default_type(form, True), lambda split: support, instruction, labels, DEFAULT_METRICS[form])
+
+
+def plain_number(value: Any) -> Any:
+    """Return a number of NumPy as Python's own, which JSON can hold (`default` of `json.dumps`).
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r:.60} is a {type(value).__name__}")
+
+
+def _as_json(options: Mapping[str, Any]) -> str:
+    """Return the options of a method as JSON, those of NumPy's types as Python's.
+
+    Raises:
+        UserTypeError: one is not a plain value.
+    """
+    try:
+        return json.dumps(dict(options), sort_keys=True, default=plain_number)
+    except TypeError as error:
+        expected = "texts, numbers, booleans, lists and mappings"
+        raise UserTypeError(f"method_options holds what is not a plain value: {error}", expected=expected) from None
 
 
 def _fingerprint(folder: Path) -> str:

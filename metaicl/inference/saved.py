@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metaicl.inference.opening import MethodSource
+from metaicl.inference.opening import MethodSource, plain_number
 from metaicl.lm.released import RELEASED
 from task_suites.core.atomic import check_free, new_folder
 from task_suites.core.errors import UserError
@@ -31,11 +31,13 @@ class Saved:
         parameters: the estimator's.
         demonstrations: (inputs, answers), as `fit` takes them.
         fingerprint: of the model's folder; empty for a model that has a name.
+        classes: of a classifier that knows more of them than its demonstrations show; else None.
     """
 
     parameters: dict[str, Any]
     demonstrations: tuple[Any, Any]
     fingerprint: str
+    classes: list[Any] | None = None
 
 
 def lies_in_a_folder(source: MethodSource) -> bool:
@@ -49,11 +51,13 @@ def write_saved(
     parameters: Mapping[str, Any],
     demonstrations: tuple[Any, Any],
     source: MethodSource,
+    classes: list[Any] | None,
     inside: bool = False,
 ) -> None:
     """Write an estimator into a new folder.
 
     Args:
+        classes: as in `Saved`.
         inside: whether a model without a name is to be looked for in this folder.
 
     Raises:
@@ -73,9 +77,10 @@ def write_saved(
         "dtype": answers.dtype.str if isinstance(answers, np.ndarray) else None,
         "inputs": inputs,
         "answers": answers.tolist() if isinstance(answers, np.ndarray) else answers,
+        "classes": classes,
     }
     try:
-        text = json.dumps(content, ensure_ascii=False, indent=1)
+        text = json.dumps(content, ensure_ascii=False, indent=1, default=plain_number)
     except TypeError as error:
         fix = "Give random_state a number, and method_options plain values."
         raise UserError(f"a parameter cannot be saved ({error})", where=folder, fix=fix) from None
@@ -84,8 +89,11 @@ def write_saved(
         (scratch / FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def read_saved(folder: Path, kind: str) -> Saved:
+def read_saved(folder: Path, kind: str, known: Collection[str]) -> Saved:
     """Return what `write_saved` wrote.
+
+    Args:
+        known: the names of the estimator's parameters.
 
     Raises:
         UserError: there is nothing of this kind.
@@ -101,10 +109,17 @@ def read_saved(folder: Path, kind: str) -> Saved:
         if dtype is not None:
             if np.dtype(dtype).kind not in KINDS:
                 raise ValueError(f"labels of the type {dtype}")
-            answers = np.array(answers, dtype=dtype)
+            given, answers = answers, np.array(answers, dtype=dtype)
+            if (
+                answers.ndim != 1 or answers.tolist() != given
+            ):  # NumPy cuts a text off, and makes a number of another kind
+                raise ValueError(f"answers that are not of the type {dtype}")
         parameters = dict(content["parameters"])
+        if unknown := sorted(parameters.keys() - known):
+            raise ValueError(f"unknown parameters {unknown}")
         if content.get("inside") is True:
             parameters["model"] = str(folder / INSIDE)
-        return Saved(parameters, (content["inputs"], answers), str(content["fingerprint"]))
+        classes = content.get("classes")
+        return Saved(parameters, (content["inputs"], answers), str(content["fingerprint"]), classes)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"not a saved estimator: {error}", where=path, fix="Save it again.") from None
