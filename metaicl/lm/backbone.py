@@ -31,6 +31,7 @@ from metaicl.lm.last_network import LastNetwork
 from metaicl.lm.layer_states import states_at
 from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
+from metaicl.lm.model_inputs import ModelInputs
 from metaicl.lm.models import Kind
 from metaicl.lm.prompt_tree import Packed, PromptTree, best_fit, pack, parents_of
 from metaicl.lm.quantized import keep_derivatives, quantized
@@ -39,6 +40,7 @@ from metaicl.lm.text_encoder import TextEncoder
 
 Params = Mapping[str, Tensor]
 HIDDEN_ROW = 2048  # most tokens of a packed row of plain sequences
+NONE = torch.empty(0, dtype=torch.long)  # the positions whose logits are wanted where only states are
 
 
 class Backbone(nn.Module):
@@ -191,9 +193,7 @@ class Backbone(nn.Module):
         if not parents:
             return torch.empty(0, device=self.device)
         places, which = torch.unique(torch.tensor(parents), return_inverse=True)
-        before = past.get_seq_length() if past is not None else 0
-        seen = self._attention_inputs(row, before) if mask is None else {"attention_mask": mask.to(self.device)}
-        return self._log_softmax_at({**self._row(row, past), **seen}, params, places, which, targets)
+        return self._log_softmax_at(self._packed(row, past, mask), params, places, which, targets)
 
     def hidden(self, sequences: Sequence[Sequence[int]], layer: int = -1, params: Params | None = None) -> list[Tensor]:
         """Hidden states `[length, width]` (float32) of plain sequences at a layer (0: embeddings, -1: the last).
@@ -206,22 +206,20 @@ class Backbone(nn.Module):
         found: dict[int, Tensor] = {}
         for group in groups:
             if len(group) > 1:
-                row = pack([PromptTree.of_path(sequences[i]) for i in group], leaves=True)
-                kwargs = {**self._row(row, None), **self._attention_inputs(row, 0)}
+                inputs = self._packed(pack([PromptTree.of_path(sequences[i]) for i in group], leaves=True))
             else:
-                kwargs = self._single_sequence_inputs(sequences[group[0]])
-            parts = self._states(kwargs, layer, params).split([len(sequences[i]) for i in group])
+                inputs = self._plain(sequences[group[0]])
+            parts = self._states(inputs, layer, params).split([len(sequences[i]) for i in group])
             found.update(zip(group, parts, strict=True))
         return [found[i] for i in range(len(sequences))]
 
-    def _states(self, kwargs: dict[str, Any], layer: int, params: Params | None) -> Tensor:
+    def _states(self, inputs: ModelInputs, layer: int, params: Params | None) -> Tensor:
         """Hidden states `[length, width]` (float32) of one row at a layer."""
-        kwargs = kwargs | self._kept(torch.empty(0, dtype=torch.long))
         layers = self.lower.layers
         if not 0 <= layer < len(layers):
-            found = self._call(params, {**kwargs, "output_hidden_states": True}).hidden_states[layer]
+            found = self._call(inputs, params, NONE, states=True).hidden_states[layer]
             return output_head.wide(found[0])
-        run = partial(self._call, params, kwargs, share=layer > self.lower.count)
+        run = partial(self._call, inputs, params, NONE, share=layer > self.lower.count)
         return output_head.wide(states_at(layers, layer, run)[0])
 
     def prefix(
@@ -240,18 +238,16 @@ class Backbone(nn.Module):
             cache.crop(same - len(known))
         if same < len(ids):
             row = pack([PromptTree.of_path(ids[same:])], start=same, leaves=True)
-            no_logits = self._kept(torch.empty(0, dtype=torch.long))
-            self._call(params, {**self._row(row, cache), **self._attention_inputs(row, same), **no_logits})
+            self._call(self._packed(row, cache), params, NONE)
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, at: Sequence[int], params: Params | None) -> Tensor:
         """Return logits `[len(at), vocabulary]` (float32) after the tokens `at` of a row with a given additive mask."""
-        kwargs = {**self._row(row, past), "attention_mask": mask.to(self.device)}
-        return self._logits(kwargs, params, torch.tensor(at))
+        return self._logits(self._packed(row, past, mask), params, torch.tensor(at))
 
     def plain_logits(self, ids: Sequence[int], params: Params | None = None, keep: Tensor | None = None) -> Tensor:
         """Logits `[length, vocabulary]` (float32) of one plain sequence, or those at the positions `keep`."""
-        return self._logits(self._single_sequence_inputs(ids), params, keep)
+        return self._logits(self._plain(ids), params, keep)
 
     def _plain_logprobs(self, tree: PromptTree, wanted: Sequence[int], params: Params | None) -> Tensor:
         """Run one forward pass for each leaf's path: the slow way."""
@@ -261,27 +257,23 @@ class Backbone(nn.Module):
                 continue
             path = tree.path(node)
             ids = [tree.tokens[n] for n in path]
-            lp = self._log_softmax_at(
-                self._single_sequence_inputs(ids[:-1]), params, None, torch.arange(len(ids) - 1), torch.tensor(ids[1:])
-            )
+            rows, targets = torch.arange(len(ids) - 1), torch.tensor(ids[1:])
+            lp = self._log_softmax_at(self._plain(ids[:-1]), params, None, rows, targets)
             found.update({n: lp[i - 1] for i, n in enumerate(path) if i})
         return torch.stack([found[node] for node in wanted]) if found else torch.empty(0, device=self.device)
 
-    def _single_sequence_inputs(self, ids: Sequence[int]) -> dict[str, Any]:
-        """Return the model's arguments for a plain sequence."""
+    def _plain(self, ids: Sequence[int]) -> ModelInputs:
+        """Return a plain sequence as the model takes it."""
         check_length(len(ids), self.context)
-        return {"input_ids": torch.tensor([list(ids)], device=self.device), "use_cache": False}
+        return ModelInputs(torch.tensor([list(ids)], device=self.device))
 
-    def _row(self, row: Packed, past: Any) -> dict[str, Any]:
-        """Return the model's arguments for a packed row, all but its attention mask."""
+    def _packed(self, row: Packed, past: Any = None, mask: Tensor | None = None) -> ModelInputs:
+        """Return a packed row as the model takes it; `mask` is as in `row_logprobs`."""
         check_length(int(row.positions.max()) + 1 if len(row.positions) else 0, self.context)
-        return {
-            "subtree_end": row.subtree_end,
-            "input_ids": row.ids[None].to(self.device),
-            "position_ids": row.positions[None].to(self.device),
-            "use_cache": past is not None,
-            "cache": past,
-        }
+        before = past.get_seq_length() if past is not None else 0
+        seen = self._attention_inputs(row, before) if mask is None else {"attention_mask": mask.to(self.device)}
+        ids, positions = row.ids[None].to(self.device), row.positions[None].to(self.device)
+        return ModelInputs(ids, positions, row.subtree_end, seen, past)
 
     def _attention_inputs(self, row: Packed, prefix: int) -> dict[str, Any]:
         """Return the arguments that say which tokens each token of a row sees, as this attention reads them."""
@@ -293,34 +285,29 @@ class Backbone(nn.Module):
         return {"attention_mask": row.mask(self.mask_dtype, prefix).to(self.device)}
 
     def _log_softmax_at(
-        self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
+        self, inputs: ModelInputs, params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
     ) -> Tensor:
         """Return the log softmax at `targets` after `rows` of the kept positions of one forward pass."""
         rows, targets = rows.to(self.device), targets.to(self.device)
         if self.head is None:
-            lp = self._logits(kwargs, params, keep).log_softmax(-1)
+            lp = self._logits(inputs, params, keep).log_softmax(-1)
             return lp[rows, targets]
-        tap = self._tapped(self.head, kwargs, params, keep)
+        tap = self._tapped(self.head, inputs, params, keep)
         return output_head.log_softmax_at(tap.states[0], tap.weight, tap.bias, rows, targets)
 
-    def _logits(self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None) -> Tensor:
+    def _logits(self, inputs: ModelInputs, params: Params | None, keep: Tensor | None) -> Tensor:
         """Return logits `[kept, vocabulary]` in float32; `keep` None keeps all positions."""
         if self.head is None:
-            return output_head.wide(self._call(params, {**kwargs, **self._kept(keep)}).logits[0])
-        tap = self._tapped(self.head, kwargs, params, keep)
+            return output_head.wide(self._call(inputs, params, keep).logits[0])
+        tap = self._tapped(self.head, inputs, params, keep)
         return output_head.logits(tap.states[0], tap.weight, tap.bias)
 
     def _tapped(
-        self, head: nn.Linear, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None
+        self, head: nn.Linear, inputs: ModelInputs, params: Params | None, keep: Tensor | None
     ) -> output_head.Tap:
         with output_head.Tap(head) as tap:
-            self._call(params, {**kwargs, **self._kept(keep)})
+            self._call(inputs, params, keep)
         return tap
-
-    def _kept(self, keep: Tensor | None) -> dict[str, Tensor]:
-        if keep is None or not self._accepts_logits_to_keep:
-            return {}
-        return {"logits_to_keep": keep.to(self.device)}
 
     @cached_property
     def _accepts_logits_to_keep(self) -> bool:
@@ -332,13 +319,28 @@ class Backbone(nn.Module):
         """Why the model takes no dense mask; None where it takes one."""
         return selection.refusal(self, "dense")
 
-    def _call(self, params: Params | None, kwargs: dict[str, Any], share: bool = True) -> Any:
-        """Run one forward pass; without `share` also the lower layers of a row that is kept."""
-        kwargs = dict(kwargs)
-        self.tokens_run += kwargs["input_ids"].numel()
-        subtree_end = kwargs.pop("subtree_end", None)
-        share = share and kwargs.get("cache") is None
-        row = (kwargs["input_ids"], kwargs.get("position_ids"), subtree_end) if share else None
-        asked = None if kwargs.get("output_hidden_states") else kwargs.get("logits_to_keep")
-        with self.precision(), self.lower.of(row), self.last.at(asked):
+    def _call(
+        self,
+        inputs: ModelInputs,
+        params: Params | None,
+        keep: Tensor | None,
+        states: bool = False,
+        share: bool = True,
+    ) -> Any:
+        """Run one forward pass.
+
+        Args:
+            keep: the positions whose logits are wanted; None: all.
+            states: whether the output has the hidden states of all layers, at all positions.
+            share: without it, lower layers that have run on this row run again.
+        """
+        self.tokens_run += inputs.ids.numel()
+        row = (inputs.ids, inputs.positions, inputs.subtree_end) if share and inputs.cache is None else None
+        kept = keep.to(self.device) if keep is not None and self._accepts_logits_to_keep else None
+        kwargs = inputs.arguments()
+        if kept is not None:
+            kwargs["logits_to_keep"] = kept
+        if states:
+            kwargs["output_hidden_states"] = True
+        with self.precision(), self.lower.of(row), self.last.at(None if states else kept):
             return functional_call(self.model, dict(params), (), kwargs) if params else self.model(**kwargs)

@@ -25,6 +25,7 @@ from metaicl.lm.attention.selection import Choice
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.loading import open_tokenizer
+from metaicl.lm.model_inputs import ModelInputs
 from metaicl.lm.prompt_tree import Packed
 
 ATTENTION = "metaicl_plan"
@@ -51,10 +52,10 @@ class Shapes(Backbone):
         return {"attention_mask": torch.zeros(1, 1, 1, 1, device="meta")}  # so that transformers makes none
 
     def _log_softmax_at(
-        self, kwargs: dict[str, Any], params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
+        self, inputs: ModelInputs, params: Params | None, keep: Tensor | None, rows: Tensor, targets: Tensor
     ) -> Tensor:
         assert self.head is not None
-        tap = self._tapped(self.head, kwargs, params, keep)
+        tap = self._tapped(self.head, inputs, params, keep)
         states = output_head.wide(tap.states[0])
         chosen = (states[rows] * output_head.wide(tap.weight[targets])).sum(-1)
         total: Tensor = output_head.LogSumExp.apply(states, tap.weight, tap.bias)
