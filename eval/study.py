@@ -10,7 +10,7 @@ from typing import Any
 from eval.config import TuneRun
 from eval.hyperparameters import FILE
 from metaicl.training.config import TrainRun
-from metaicl.training.identity import differences, identity_of, table
+from metaicl.training.identity import Identity, differences, identity_of, table
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json
@@ -46,12 +46,13 @@ def claim_study(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[A
         write_text(path, json.dumps(now, ensure_ascii=False, indent=1) + "\n")
 
 
-def study_identity(
-    run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[Any]], suite: TaskSuite
-) -> dict[str, Any]:
+def study_identity(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[Any]], suite: TaskSuite) -> Identity:
     """Return every option that decides what a trial is worth and which trial comes next, by its name on the command
     line."""
-    found = identity_of(training, suite, data_record(suite.tasks.values()))
-    found |= {f"validation_{name}": value for name, value in asdict(run.validation).items()}
-    found |= {f"space.{name}": list(limits) for name, limits in space.items()}
-    return found | {"sampler_seed": run.sampler_seed, "budget_seconds": run.budget_seconds}
+    return {
+        **identity_of(training, suite, data_record(suite.tasks.values())),
+        **{f"validation_{name}": value for name, value in asdict(run.validation).items()},
+        **{f"space.{name}": list(limits) for name, limits in space.items()},
+        "sampler_seed": run.sampler_seed,
+        "budget_seconds": run.budget_seconds,
+    }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,12 +24,11 @@ from metaicl.lm.weights import AGAIN, load_adapters, load_own
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
 from metaicl.training.folders import interrupted, whole_folder
-from metaicl.training.identity import model_identity
+from metaicl.training.identity import Training, model_identity
 from metaicl.training.seals import check_files, hashes
 from metaicl.training.sharding import put_state
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
-from task_suites.provenance import Record
 
 CARD, OWN, ADAPTERS = merged.CARD, merged.OWN, merged.ADAPTERS
 FREE = (CARD, "README.md")  # what people may edit: the hashes lie in the one, the other is a text for people
@@ -47,7 +46,7 @@ class MethodConfig:
     """
 
     name: str
-    options: dict[str, Any]
+    options: Mapping[str, Any]
     backbone: BackboneConfig
     format: PromptFormat
 
@@ -70,17 +69,32 @@ class MethodConfig:
         return cls.build(backbone, config.format, config.options).to(backbone.device)
 
 
+@dataclass(frozen=True)
+class BaseShape:
+    """What a base model must have for a method's weights to fit onto it; None is what its configuration leaves out."""
+
+    model_type: str | None
+    hidden_size: int | None
+    num_hidden_layers: int | None
+    vocab_size: int | None
+
+    @classmethod
+    def of(cls, backbone: AnyBackbone) -> BaseShape:
+        """Return that of a backbone's model."""
+        return cls(**{field.name: getattr(backbone.model_config, field.name, None) for field in fields(cls)})
+
+
 def save_method(
     method: Method,
     config: MethodConfig,
     folder: Path,
-    training: Mapping[str, Any] | None = None,
+    training: Training | None = None,
     whole: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Save a method's learned weights with what is needed to build it again.
 
     Args:
-        training: what is known of the training (`RunRecord.card`); None where nothing is.
+        training: what is known of the training (`RunRecord.training`); None where nothing is.
         whole: the model's weights, where this process holds only a share of them.
     """
     from safetensors.torch import save_file
@@ -93,9 +107,9 @@ def save_method(
         "options": config.options,
         "format": asdict(config.format),
         "backbone": asdict(replace(backbone, model=name)),
-        "base": _base_shape(method.backbone),
+        "base": asdict(BaseShape.of(method.backbone)),
         "base_from_here": _relative(name, folder),
-        "training": training,
+        "training": asdict(training) if training else None,
     }
     with whole_folder(folder) as scratch:
         save_backbone(method.backbone, scratch, whole)
@@ -130,7 +144,7 @@ def trained_folder(model: str | Path) -> Path | None:
     return next((folder for folder in (Path(model), Path(model) / "best") if holds_method(folder)), None)
 
 
-def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
+def read_card(folder: Path) -> tuple[MethodConfig, BaseShape]:
     """Return (config, shape of the base model) of a saved method.
 
     Raises:
@@ -152,7 +166,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, dict[str, Any]]:
         else:
             base = merged.base_place(folder, backbone.model, card.get("base_from_here"))
         backbone = replace(backbone, model=base)
-        return MethodConfig(card["name"], card["options"], backbone, form), card["base"]
+        return MethodConfig(card["name"], card["options"], backbone, form), BaseShape(**card["base"])
     except (KeyError, TypeError) as error:
         raise UserError(f"not a saved method: {error}", where=path) from None
 
@@ -166,21 +180,6 @@ def _relative(name: str, folder: Path) -> str | None:
         return os.path.relpath(name, os.path.abspath(folder))
     except ValueError:  # another drive of Windows
         return None
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a trained method's folder says of its training.
-
-    Attributes:
-        run: the run's identity (`metaicl.training.identity`).
-        data: every task of its suite.
-        trained_on: the tasks that it learned from, and those that its base model had been meta-trained on.
-    """
-
-    run: Mapping[str, Any]
-    data: Record
-    trained_on: Record
 
 
 def read_training(folder: Path) -> Training | None:
@@ -217,13 +216,14 @@ def load_method(
     """
     config, base = read_card(folder)
     method = replace(config, options={**config.options, **options}).build(backbone)
-    found = _base_shape(method.backbone)
+    found = BaseShape.of(method.backbone)
     if found != base:
-        differing = {key: (base[key], found.get(key)) for key in base if base[key] != found.get(key)}
+        then, now = asdict(base), asdict(found)
+        differing = [name for name in then if then[name] != now[name]]
         raise UserError(
             f"the checkpoint in {folder} was trained on another model than {config.backbone.model}",
-            found=", ".join(f"{key} {now}" for key, (_, now) in differing.items()),
-            expected=", ".join(f"{key} {then}" for key, (then, _) in differing.items()),
+            found=", ".join(f"{name} {now[name]}" for name in differing),
+            expected=", ".join(f"{name} {then[name]}" for name in differing),
             fix="Give the base model that it was trained on.",
         )
     if config.backbone.weights == "full":
@@ -280,8 +280,3 @@ def load_weights(method: Method, folder: Path) -> None:
         saved, _ = open_model(str(folder), next(model.parameters()).dtype)
         put_state(model, saved.state_dict())
     load_own(method.own_state(), folder / OWN)
-
-
-def _base_shape(backbone: AnyBackbone) -> dict[str, Any]:
-    names = ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")
-    return {name: getattr(backbone.model_config, name, None) for name in names}

@@ -54,6 +54,21 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What a trained method's folder says of its training.
+
+    Attributes:
+        run: the run's identity.
+        data: every task of its suite.
+        trained_on: the tasks that it learned from, and those that its base model had been meta-trained on.
+    """
+
+    run: Identity
+    data: Record
+    trained_on: Record
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What `run.json` holds.
 
@@ -71,16 +86,16 @@ class RunRecord:
     inherited: Record | None
     finished: Finished | None = None
 
-    def card(self, trained_on: Iterable[str]) -> dict[str, Any] | None:
-        """Return what the trained method's own folder says of its training, which learned from the tasks `trained_on`;
-        None where nobody knows what its base model was trained on, so that its own provenance is unknown too."""
+    def training(self, trained_on: Iterable[str]) -> Training | None:
+        """Return what the folder of a method says that learned from the tasks `trained_on`; None where nobody knows
+        what its base model was trained on, so that its own provenance is unknown too."""
         if self.inherited is None:
             return None
         learned = {name: self.data[name] for name in trained_on}
         earlier = {name if name not in learned else f"{name} (base model)": of for name, of in self.inherited.items()}
-        return {"run": dict(self.identity), "data": self.data, "trained_on": {**earlier, **learned}}
+        return Training(self.identity, self.data, {**earlier, **learned})
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Identity:
         """Return the run's options by name, without the fingerprints of its tasks."""
         return {name: value for name, value in self.identity.items() if not name.startswith("task.")}
 
@@ -111,24 +126,24 @@ def read_record(folder: Path) -> RunRecord | None:
         raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None
 
 
-def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> dict[str, Any]:
+def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> Identity:
     """Return every option that decides a run's result, resolved, by its name on the command line."""
     run, base = resolved(run), models.lasting_name(run.backbone.model)
     backbone = settled(run.backbone, device_for(run.backbone))
-    parts: dict[str, Mapping[str, Any]] = {
+    parts: dict[str, Identity] = {
         "method_options.": run.method_options,
         "format.": asdict(run.format),
-        "": asdict(replace(backbone, model=base)) | _outer_loop(run.trainer, suite),
+        "": {**asdict(replace(backbone, model=base)), **_outer_loop(run.trainer, suite)},
         "model.": model_identity(run.backbone),
         "validation_": asdict(run.validation) if run.trainer.eval_steps else {},
         "task.": _tasks(suite, data),
     }
-    flat: dict[str, Any] = {"method": run.method, "encoding": ENCODING, "max_words": run.suite.max_words}
-    flat |= {f"{before}{name}": v for before, of in parts.items() for name, v in of.items()}
+    own = {"method": run.method, "encoding": ENCODING, "max_words": run.suite.max_words}
+    flat = own | {f"{before}{name}": v for before, of in parts.items() for name, v in of.items()}
     return json.loads(json.dumps(flat, default=_name_of))  # type: ignore[no-any-return]
 
 
-def _outer_loop(trainer: TrainerConfig, suite: TaskSuite) -> dict[str, Any]:
+def _outer_loop(trainer: TrainerConfig, suite: TaskSuite) -> Identity:
     """Return the options of the outer loop; weights of families or suites as those of their tasks, wherever the suites
     lie."""
     values = asdict(trainer)

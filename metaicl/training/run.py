@@ -25,7 +25,6 @@ from metaicl.methods.base import Method
 from metaicl.training.checkpoint import (
     CARD,
     MethodConfig,
-    Training,
     check_base,
     load_method,
     read_card,
@@ -35,7 +34,7 @@ from metaicl.training.checkpoints import sound_checkpoint
 from metaicl.training.config import TrainRun, ValidationConfig
 from metaicl.training.estimate import training_seconds
 from metaicl.training.folders import one_process, set_aside
-from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, differences, earlier_run, identity_of
+from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, Training, differences, earlier_run, identity_of
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
 from metaicl.training.trackers import check_trackers

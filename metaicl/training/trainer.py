@@ -258,8 +258,8 @@ class Trainer:
     def _save_best(self) -> None:
         whole = sharding.whole_weights(self.method) if self.sharded else None
         if self.accelerator.is_main_process:
-            about = self.record.card([task.name for task in self.tasks]) if self.record else None
-            save_method(self.method, self.method_config, self.run_dir / "best", about, whole)
+            training = self.record.training([task.name for task in self.tasks]) if self.record else None
+            save_method(self.method, self.method_config, self.run_dir / "best", training, whole)
         self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:

@@ -18,6 +18,7 @@ from eval.harness import Comparison
 from eval.quickstart.run import quickstart
 from metaicl.training.checkpoint import CARD, MethodConfig, read_training, save_method
 from metaicl.training.config import TrainerConfig, TrainRun
+from metaicl.training.identity import Training
 from metaicl.training.run import inherited_tasks
 from task_suites.core.errors import UserError
 from task_suites.example import Example
@@ -100,7 +101,7 @@ def test_a_base_model_that_learned_from_a_held_out_task_or_from_nobody_knows_wha
     config = MethodConfig("metaicl", {}, tiny_config(weights="full"), PromptFormat())
     suite = suite_of(folder).open()[0]
     one = {"source": "", "licence": "", "fingerprint": suite["topic"].fingerprint()}
-    known = {"run": {}, "data": {}, "trained_on": {"renamed": one}}
+    known = Training({}, {}, {"renamed": one})
     quick = QuickstartRun(
         quick_suite(folder), output_dir=str(tmp_path / "quick"), backbone=tiny_config(model=str(base)), progress=False
     )

@@ -83,7 +83,7 @@ def test_a_method_meta_trained_on_an_encoder_stands_on_that_encoder(tmp_path):
             p.sub_(0.1 * p.grad)
     save_method(method, config, tmp_path / "best")
     card, base = read_card(tmp_path / "best")
-    assert (card.backbone.model, card.backbone.weights, base["model_type"]) == ("tiny-encoder", "frozen", "bert")
+    assert (card.backbone.model, card.backbone.weights, base.model_type) == ("tiny-encoder", "frozen", "bert")
     again = load_method(tmp_path / "best")
     assert np.allclose(scores(again, EPISODE), scores(method, EPISODE), rtol=0, atol=1e-5)
     assert not np.allclose(scores(again, EPISODE), scores(config.build(), EPISODE), rtol=0, atol=1e-3)

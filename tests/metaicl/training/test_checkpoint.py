@@ -14,8 +14,8 @@ from backbones import tiny_config
 
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.training.checkpoint import (
+    BaseShape,
     MethodConfig,
-    Training,
     holds_method,
     load_method,
     load_weights,
@@ -23,7 +23,7 @@ from metaicl.training.checkpoint import (
     read_training,
     save_method,
 )
-from metaicl.training.identity import model_identity
+from metaicl.training.identity import Training, model_identity
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
@@ -31,7 +31,7 @@ CONFIG = MethodConfig("metaicl", {"prior_share": 0.25}, tiny_config(), PromptFor
 AGAIN = "Copy the folder again from where it was trained, or train again."
 
 
-def save(folder: Path, config: MethodConfig = CONFIG, training: dict[str, Any] | None = None) -> Path:
+def save(folder: Path, config: MethodConfig = CONFIG, training: Training | None = None) -> Path:
     save_method(config.build(), config, folder, training)
     return folder
 
@@ -60,7 +60,7 @@ def test_the_card_holds_what_every_option_was(best):
     assert text.startswith('{\n "name"') and text.endswith("}\n")
     assert set(card) == {"name", "options", "format", "backbone", "base", "base_from_here", "training", "files"}
     resolved = CONFIG.resolved()
-    assert read_card(best) == (resolved, card["base"])
+    assert read_card(best) == (resolved, BaseShape(**card["base"]))
     assert card["name"] == "metaicl" and card["options"] == resolved.options and card["training"] is None
     assert card["options"]["prior_share"] == 0.25 and card["options"]["objective"] == "options"
     assert card["format"]["answer"] == " =>" and card["backbone"]["lora_r"] == 4
@@ -168,8 +168,8 @@ def test_a_record_of_the_training_that_cannot_be_read_is_refused(tmp_path, card,
 
 def test_what_a_method_was_trained_on_is_read_back_and_may_be_unknown(best, tmp_path):
     assert read_training(best) is None
-    training = {"run": {"method": "metaicl"}, "data": {"a": {}, "b": {}}, "trained_on": {"a": {}}}
-    assert read_training(save(tmp_path / "best", training=training)) == Training(**training)
+    training = Training({"method": "metaicl"}, {"a": {}, "b": {}}, {"a": {}})
+    assert read_training(save(tmp_path / "best", training=training)) == training
 
 
 def test_a_card_that_is_no_text_or_is_gone_is_refused(tmp_path):
@@ -234,7 +234,7 @@ def test_adapters_over_a_base_model_whose_weights_changed_are_refused_until_they
     tiny_tokenizer().save_pretrained(base)
     config = MethodConfig("metaicl", {}, tiny_config(model=str(base)), PromptFormat())
     known = {f"model.{kind}": value for kind, value in model_identity(config.backbone).items()}
-    save_method(config.build(), config, tmp_path / "best", {"run": known, "data": {}, "trained_on": {}})
+    save_method(config.build(), config, tmp_path / "best", Training(known, {}, {}))
     load_method(tmp_path / "best")
     tiny_model(seed=1).save_pretrained(base)
     with pytest.raises(UserError, match=r"is not the one that the method in .* Put the base model's files back"):

@@ -11,8 +11,9 @@ import yaml
 from toys import toy_suite, toy_task
 
 from metaicl.lm.config import BackboneConfig
-from metaicl.training.checkpoint import CARD, Training
+from metaicl.training.checkpoint import CARD
 from metaicl.training.config import TrainRun
+from metaicl.training.identity import Training
 from metaicl.training.run import (
     PACKAGES,
     check_base_model,
