@@ -56,6 +56,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("serving", ["--quick"], ["throughput_ratio", "p99_over_p50", "wrong", "lost", "rss_growth_mb"]),
         ("harness", ["--quick"], ["speedup_vs_cells", "overhead_pct", "resumes_identical", "coverage_pct"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
+        ("tasks_and_steps", ["--quick", "--tasks", "3", "--steps", "2", "--seeds", "0"], ["rows", "validation_tasks"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (
             "scaling",  # its other parts are those of tests/metaicl/training/test_{world_size,sharding}.py
