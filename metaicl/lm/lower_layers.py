@@ -42,7 +42,7 @@ class LowerLayers:
         if not self.count or self._kept is None or row is None:
             yield
             return
-        key = tuple(None if part is None else part.cpu().numpy().tobytes() for part in row)
+        key = tuple(None if part is None else _content(part) for part in row)
         kept = self._kept.get(key)
         with ExitStack() as stack:
             if kept is None:
@@ -62,6 +62,11 @@ class LowerLayers:
         nothing."""
         if not isinstance(output, Tensor):
             self.count, self._kept = 0, None
+
+
+def _content(part: Tensor) -> Any:
+    """Return what a tensor is known by: its values, or its shape where it has no data."""
+    return tuple(part.shape) if part.is_meta else part.cpu().numpy().tobytes()
 
 
 def _pass_through(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from metaicl.lm.devices import matmul_rate, with_precision
 from metaicl.lm.prompt_tree import best_fit
 from metaicl.lm.quantized import BYTES
-from metaicl.methods import method_class
-from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.base import Method
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainRun
 from metaicl.training.run import duration
 from metaicl.training.step_episodes import training_episodes
 from metaicl.training.traced import most_memory, operations, shapes
 from task_suites.core.errors import UserError
+from task_suites.episodes import Episode
 from task_suites.task import TaskSuite
 
 STEPS = 16  # steps whose episodes are looked at
@@ -111,10 +111,10 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         tflops: the operations of one device in a second, in 10^12; 0 times a matrix product on this CPU.
 
     Raises:
-        UserError: the method's step is more than one pass over its prompts, or the devices cannot share its episodes.
+        UserError: the devices cannot share a step's episodes.
     """
     trainer = run.trainer.resolved()
-    _check_planned(run.method, trainer.episodes_per_step, devices)
+    _check_shares(trainer.episodes_per_step, devices)
     config = MethodConfig(run.method, run.method_options, with_precision(run.backbone), run.format).resolved()
     method = config.build(shapes(config.backbone))
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
@@ -125,13 +125,12 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
     shares = [range(i, i + per_device) for i in range(0, len(sizes), per_device)]
     rows = [[[share[i] for i in one] for one in best_fit([sizes[i] for i in share], most)] for share in shares]
     largest = max((row for share in rows for row in share), key=lambda row: sum(sizes[i] for i in row))
-    backbone: Any = method.backbone.model
     several = max(map(len, rows)) > 1
-    activations = most_memory(backbone, lambda: method([episodes[i] for i in largest])[0], several)
+    activations = most_memory(method, lambda: _loss(method, [episodes[i] for i in largest]), several)
     mean = fmean(sizes)
     usual = min(range(len(sizes)), key=lambda i: abs(sizes[i] - mean))
-    flops = operations(backbone, lambda: method([episodes[usual]])[0])  # attention stays within an episode
-    weights = list(backbone.parameters())
+    flops = operations(method, lambda: _loss(method, [episodes[usual]]))  # attention stays within an episode
+    weights = list(method.parameters())
     learned = sum(p.numel() for p in weights if p.requires_grad)
     wide = 4 if config.backbone.dtype == "float32" or config.backbone.weights == "full" else 2
     if wide == 4 and config.backbone.dtype == "bfloat16":
@@ -140,7 +139,7 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
         devices,
         parameters=sum(p.numel() for p in weights),
         learned=learned,
-        weights=weight_bytes(backbone, wide, BYTES.get(config.backbone.quantization, wide)),
+        weights=weight_bytes(method, wide, BYTES.get(config.backbone.quantization, wide)),
         gradients=4 * learned,
         optimizer=8 * learned,
         activations=activations,
@@ -153,20 +152,24 @@ def training_plan(run: TrainRun, suite: TaskSuite, devices: int, tflops: float =
     )
 
 
-def _check_planned(method: str, episodes: int, devices: int) -> None:
+def _loss(method: Method, episodes: list[Episode]) -> Tensor:
+    """Return the loss of a row; nothing is taken from an earlier pass, which had other episodes."""
+    method.backbone.shared.clear()
+    return method(episodes)[0]
+
+
+def _check_shares(episodes: int, devices: int) -> None:
     if episodes % devices:
         found = f"{episodes} episodes, {devices} devices"
         fix = f"Set --episodes_per_step {devices}, or a multiple of it."
         raise UserError("episodes_per_step is not a multiple of the number of devices", found=found, fix=fix)
-    if not issubclass(method_class(method), InContext):
-        fix = "Train it for some steps: it measures and reports how long it takes."
-        raise UserError(f"a step of {method} is more than one pass, which is not planned", fix=fix)
 
 
-def weight_bytes(model: Any, wide: int, linear: float) -> int:
+def weight_bytes(method: Method, wide: int, linear: float) -> int:
     """Return the bytes of all weights: four for one that learns, `linear` for one of the base model's linear layers,
     `wide` for another."""
+    model: Any = method.backbone.model
     head = model.get_output_embeddings()
     inner = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) and m is not head}
-    sizes = ((p, linear if id(p) in inner else wide) for p in model.parameters())
+    sizes = ((p, linear if id(p) in inner else wide) for p in method.parameters())
     return round(sum(p.numel() * (4 if p.requires_grad else size) for p, size in sizes))

@@ -2,8 +2,8 @@
 
 A model on PyTorch's meta device has shapes and no data. A method's loss and its backward pass run there as they would
 on a real device, and each tensor is followed from its first use to its release. Attention is taken to be causal over
-its row, its queries' and keys' products never stored; keys and values that several heads share are counted for each
-head. Both make the counts a few percent too large.
+its row. Its queries' and keys' products are never stored, but where second derivatives need them. Keys and values that
+several heads share are counted for each head. All this makes the counts a few percent too large.
 """
 
 from __future__ import annotations
@@ -85,10 +85,11 @@ def most_memory(model: torch.nn.Module, loss: Callable[[], Tensor], again: bool 
         again: whether gradients of an earlier pass are there, to which those of this one are added. Without, they come
             into being as activations go, so that the two are never whole at the same time.
     """
-    if again:
-        loss().backward()
-    with Living(model.parameters()) as living:
-        loss().backward()
+    with _all_chosen():
+        if again:
+            loss().backward()
+        with Living(model.parameters()) as living:
+            loss().backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     most = living.most(gradients) if again else living.most([]) - sum(g.nbytes for g in gradients)
     model.zero_grad()
@@ -102,10 +103,17 @@ def operations(model: torch.nn.Module, loss: Callable[[], Tensor]) -> int:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    with _all_chosen(), FlopCounterMode(display=False) as counter:
         loss().backward()
     model.zero_grad()
     return counter.get_total_flops()
+
+
+def _all_chosen() -> AbstractContextManager[Any]:
+    """Return a context in which a mask without data chooses every row: the most that it may."""
+    from torch.fx.experimental import _config
+
+    return _config.patch(meta_nonzero_assume_all_nonzero=True)  # type: ignore[attr-defined]
 
 
 class Living(TorchDispatchMode):
@@ -166,5 +174,8 @@ def _attention(
 ) -> tuple[Tensor, None]:
     groups = query.shape[1] // key.shape[1]
     key, value = (t.repeat_interleave(groups, 1) if groups > 1 else t for t in (key, value))
+    if not torch.backends.cuda.flash_sdp_enabled():  # so it is wherever second derivatives are wanted
+        products = (query @ key.transpose(2, 3)) * (scaling or query.shape[-1] ** -0.5)
+        return (products.softmax(-1) @ value).transpose(1, 2), None
     flash = torch.ops.aten._scaled_dot_product_flash_attention
     return flash(query, key, value, 0.0, True, False, scale=scaling)[0].transpose(1, 2), None

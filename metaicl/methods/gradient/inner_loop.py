@@ -43,6 +43,8 @@ def descend(
     losses: list[float] = []
 
     def seen(loss: Tensor) -> None:
+        if loss.is_meta:  # no data, so no value to look at
+            return
         losses.append(value := float(loss.detach()))
         if not value < max(DIVERGED * losses[0], losses[0] + 1.0):
             raise UserError(
