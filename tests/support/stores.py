@@ -14,8 +14,10 @@ from metaicl.inference.service.store import TaskRecord, TaskStore
 WRITER = """
 import sys, threading
 from pathlib import Path
+from metaicl.inference.service.schemas import Demonstration
 from metaicl.inference.service.store import TaskRecord, TaskStore
-store, rows = TaskStore(Path(sys.argv[1])), tuple({"input": f"{i} " + "x" * 3000, "output": "y"} for i in range(4))
+store = TaskStore(Path(sys.argv[1]))
+rows = tuple(Demonstration(input=f"{i} " + "x" * 3000, output="y") for i in range(4))
 say = threading.Lock()
 
 def write(writer):

@@ -120,7 +120,7 @@ class Routes:
         """List the model, as OpenAI's clients ask for it."""
         return {"object": "list", "data": [{"id": self.service.config.model, "object": "model", "owned_by": "metaicl"}]}
 
-    async def complete(self, body: schemas.CompletionRequest) -> dict[str, Any]:
+    async def complete(self, body: schemas.CompletionRequest) -> schemas.Completion:
         """Continue prompts, with log-probabilities, as OpenAI's completions do."""
         return await self.service.complete(body)
 
@@ -222,5 +222,5 @@ def _body(record: TaskRecord) -> schemas.TaskBody:
         options=record.options,
         labels=list(record.labels),
         created=record.created,
-        demonstrations=[schemas.Demonstration(**row) for row in record.demonstrations],
+        demonstrations=list(record.demonstrations),
     )

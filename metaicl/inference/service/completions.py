@@ -10,12 +10,18 @@ import secrets
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from metaicl.inference.service.schemas import CompletionRequest
+from metaicl.inference.service.schemas import (
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    CompletionRequest,
+    CompletionUsage,
+)
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompt_tree import PromptTree, pack
 from task_suites.core.errors import UserError, refuse_half_characters
@@ -64,7 +70,7 @@ def prompts_of(backbone: Backbone, request: CompletionRequest) -> list[list[int]
 
 def complete(
     backbone: Backbone, request: CompletionRequest, model: str, most: int = 256
-) -> Generator[None, None, dict[str, Any]]:
+) -> Generator[None, None, Completion]:
     """Return the answer to a request, as OpenAI's. It stops after each part, so that others have their turn.
 
     Args:
@@ -78,25 +84,24 @@ def complete(
         raise UserError("too many prompts", found=len(prompts), expected=f"at most {most} in a request")
     choices, new = [], 0
     for index, ids in enumerate(prompts):
-        choice, count = yield from _choice(backbone, request, ids)
-        choices.append({"index": index, **choice})
+        choice, count = yield from _choice(backbone, request, ids, index)
+        choices.append(choice)
         new += count
     asked = sum(map(len, prompts))
-    return {
-        "id": f"cmpl-{secrets.token_hex(12)}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": choices,
-        "usage": {"prompt_tokens": asked, "completion_tokens": new, "total_tokens": asked + new},
-    }
+    return Completion(
+        id=f"cmpl-{secrets.token_hex(12)}",
+        created=int(time.time()),
+        model=model,
+        choices=choices,
+        usage=CompletionUsage(prompt_tokens=asked, completion_tokens=new, total_tokens=asked + new),
+    )
 
 
 @torch.no_grad()
 def _choice(
-    backbone: Backbone, request: CompletionRequest, ids: Sequence[int]
-) -> Generator[None, None, tuple[dict[str, Any], int]]:
-    """Return (one choice, the number of its new tokens)."""
+    backbone: Backbone, request: CompletionRequest, ids: Sequence[int], index: int
+) -> Generator[None, None, tuple[CompletionChoice, int]]:
+    """Return (the choice of one prompt, the number of its new tokens)."""
     tokenizer, top = backbone.tokenizer, request.logprobs
     stops = [request.stop] if isinstance(request.stop, str) else [stop for stop in request.stop or () if stop]
     source = _Source(backbone, ids)
@@ -116,7 +121,8 @@ def _choice(
         yield
     generator = torch.Generator().manual_seed((request.seed or 0) % (1 << 63))
     new: list[int] = []
-    text, reason = "", "length"
+    text = ""
+    reason: Literal["length", "stop"] = "length"
     while last is not None and len(new) < request.max_tokens:
         token = _next(last, request.temperature, generator)
         if log:
@@ -132,7 +138,8 @@ def _choice(
             if not len(new) % TURN:
                 yield
     shown = (tokenizer.decode(list(ids)) if request.echo else "") + text
-    return {"text": shown, "logprobs": _shown(logged, tokenizer) if log else None, "finish_reason": reason}, len(new)
+    logprobs = _shown(logged, tokenizer) if log else None
+    return CompletionChoice(index=index, text=shown, logprobs=logprobs, finish_reason=reason), len(new)
 
 
 class _Source:
@@ -185,15 +192,12 @@ def _append(logged: Logged, logits: Tensor, targets: Sequence[int], top: int | N
         logged.tops.append(tops)
 
 
-def _shown(logged: Logged, tokenizer: Any) -> dict[str, Any]:
+def _shown(logged: Logged, tokenizer: Any) -> CompletionLogprobs:
     texts = [tokenizer.decode([token]) for token in logged.ids]
     offsets, at = [], 0
     for text in texts:
         offsets.append(at)
         at += len(text)
-    return {
-        "tokens": texts,
-        "token_logprobs": logged.logprobs,
-        "top_logprobs": logged.tops,
-        "text_offset": offsets,
-    }
+    return CompletionLogprobs(
+        tokens=texts, token_logprobs=logged.logprobs, top_logprobs=logged.tops, text_offset=offsets
+    )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(min_length=1)]
+Options = dict[str, bool | int | float | str | None]  # of a method
 
 
 class Strict(BaseModel):
@@ -23,6 +24,10 @@ class Demonstration(Strict):
     options: list[str] | None = None
     tokens: list[str] | None = None
     tags: list[str] | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return it as the JSON object of a line in a file of demonstrations."""
+        return self.model_dump(exclude_none=True)
 
 
 class Query(Strict):
@@ -41,7 +46,7 @@ class NewTask(Strict):
     instruction: str = ""
     labels: list[str] | None = None
     method: str | None = None
-    options: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
 
 
 class MoreDemonstrations(Strict):
@@ -87,7 +92,7 @@ class TaskBody(BaseModel):
     name: str
     instruction: str
     method: str | None
-    options: dict[str, Any]
+    options: Options
     labels: list[str]
     created: float
     demonstrations: list[Demonstration]
@@ -165,3 +170,41 @@ class CompletionRequest(BaseModel):
     seed: int | None = None
     n: Literal[1] = 1
     stream: Literal[False] = False
+
+
+class CompletionLogprobs(BaseModel):
+    """The tokens of a choice, with their log-probabilities and the most likely ones at each position. The first token
+    of a prompt has none."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(BaseModel):
+    """What follows one prompt."""
+
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: Literal["length", "stop"]
+
+
+class CompletionUsage(BaseModel):
+    """Numbers of tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(BaseModel):
+    """An answer as OpenAI's."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: CompletionUsage

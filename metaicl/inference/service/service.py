@@ -121,7 +121,7 @@ class Service:
         explanation = await self._explained(record, queries[0]) if body.explain else None
         return schemas.Tried(**found.model_dump(), explanation=explanation)
 
-    async def complete(self, request: schemas.CompletionRequest) -> dict[str, Any]:
+    async def complete(self, request: schemas.CompletionRequest) -> schemas.Completion:
         """Continue prompts.
 
         Raises:
@@ -131,7 +131,7 @@ class Service:
         if not isinstance(backbone, Backbone):
             raise UserError("the model is a sentence encoder, which completes no text")
         name, most = self.config.model, self.config.max_inputs
-        found: dict[str, Any] = await self._on_model(lambda _: complete(backbone, request, name, most))
+        found: schemas.Completion = await self._on_model(lambda _: complete(backbone, request, name, most))
         return found
 
     async def _answered(self, record: TaskRecord, queries: list[Example]) -> schemas.Answers:
@@ -157,7 +157,8 @@ class Service:
 
     def _key(self, record: TaskRecord) -> tuple[tuple[str, str], Any]:
         """Return (the key of its works, what makes it fitted)."""
-        content = json.dumps([record.instruction, record.method, record.options, record.labels, record.demonstrations])
+        rows = [one.row() for one in record.demonstrations]
+        content = json.dumps([record.instruction, record.method, record.options, record.labels, rows])
         return (record.id, hashlib.sha256(content.encode()).hexdigest()), fitting(record, self.config)
 
 

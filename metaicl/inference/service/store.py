@@ -7,12 +7,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
+from metaicl.inference.service.schemas import Demonstration, Options
 from task_suites.core.errors import UserError
 
 log = logging.getLogger("metaicl.service")
@@ -64,10 +64,10 @@ class TaskRecord:
     name: str = ""
     instruction: str = ""
     method: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     created: float = 0.0
-    demonstrations: tuple[dict[str, Any], ...] = ()
+    demonstrations: tuple[Demonstration, ...] = ()
     revision: int = 0
 
 
@@ -124,7 +124,7 @@ class TaskStore:
             _append(db, record.id, 0, record.demonstrations)
         return record
 
-    def extend(self, record: TaskRecord, more: tuple[dict[str, Any], ...]) -> bool:
+    def extend(self, record: TaskRecord, more: Sequence[Demonstration]) -> bool:
         """Store `record`, which has the demonstrations `more` at its end, over its last revision; false where
         somebody else changed the task in between.
 
@@ -151,7 +151,7 @@ class TaskStore:
             if row is None:
                 raise NoTask(task)
             found = db.execute("SELECT content FROM demonstrations WHERE task = ? ORDER BY position", (task,))
-            demonstrations = tuple(json.loads(content) for (content,) in found)
+            demonstrations = tuple(Demonstration(**json.loads(content)) for (content,) in found)
         return _record(task, row[0], row[1], demonstrations)
 
     def list(self, after: str, limit: int) -> list[tuple[TaskRecord, int]]:
@@ -184,16 +184,16 @@ class TaskStore:
 
 
 def _head(record: TaskRecord) -> str:
-    head = {k: v for k, v in asdict(record).items() if k not in ("id", "demonstrations", "revision")}
-    return json.dumps(head)
+    columns = ("id", "demonstrations", "revision")
+    return json.dumps({f.name: getattr(record, f.name) for f in fields(record) if f.name not in columns})
 
 
-def _record(task: str, head: str, revision: int, demonstrations: tuple[dict[str, Any], ...]) -> TaskRecord:
-    fields = json.loads(head)
-    fields["labels"] = tuple(fields["labels"])
-    return TaskRecord(task, **fields, demonstrations=demonstrations, revision=revision)
+def _record(task: str, head: str, revision: int, demonstrations: tuple[Demonstration, ...]) -> TaskRecord:
+    values = json.loads(head)
+    values["labels"] = tuple(values["labels"])
+    return TaskRecord(task, **values, demonstrations=demonstrations, revision=revision)
 
 
-def _append(db: sqlite3.Connection, task: str, start: int, rows: tuple[dict[str, Any], ...]) -> None:
-    content = [(task, start + i, json.dumps(row)) for i, row in enumerate(rows)]
+def _append(db: sqlite3.Connection, task: str, start: int, more: Sequence[Demonstration]) -> None:
+    content = [(task, start + i, json.dumps(one.row())) for i, one in enumerate(more)]
     db.executemany("INSERT INTO demonstrations VALUES (?, ?, ?)", content)

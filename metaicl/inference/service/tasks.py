@@ -43,7 +43,7 @@ def new_task(body: NewTask, config: ServeRun, methods: Sequence[str]) -> TaskRec
         refuse_half_characters(text, f"the {what}")
         check_length(text, config, what)
     _check_method(body.method, body.options, methods)
-    rows = rows_of(body.demonstrations, config)
+    check_demonstrations(body.demonstrations, config)
     labels = tuple(body.labels or ())
     if len(labels) > MOST_LABELS:
         raise UserError("too many labels", found=len(labels), expected=f"at most {MOST_LABELS}")
@@ -52,11 +52,17 @@ def new_task(body: NewTask, config: ServeRun, methods: Sequence[str]) -> TaskRec
         check_length(label, config, "label")
     if wrong := labels_problem(labels) if len(labels) != 1 else ("there is one label", list(labels), "several"):
         raise UserError(f"labels: {wrong[0]}", found=wrong[1], expected=wrong[2])
-    support = support_of(located(rows), "demonstrations", labels)
+    support = _support(body.demonstrations, labels)
     if not labels:
         labels, _ = labels_of(support, "demonstrations")
     return TaskRecord(
-        secrets.token_hex(12), body.name, body.instruction, body.method, dict(body.options), labels, 0.0, tuple(rows)
+        secrets.token_hex(12),
+        body.name,
+        body.instruction,
+        body.method,
+        dict(body.options),
+        labels,
+        demonstrations=tuple(body.demonstrations),
     )
 
 
@@ -66,9 +72,9 @@ def extended(record: TaskRecord, more: Sequence[Demonstration], config: ServeRun
     Raises:
         UserError: they are too many, unsound, or of another kind.
     """
-    rows = rows_of(more, config, len(record.demonstrations))
-    whole = replace(record, demonstrations=(*record.demonstrations, *rows), revision=record.revision + 1)
-    support_of(located(whole.demonstrations), "demonstrations", record.labels)
+    check_demonstrations(more, config, len(record.demonstrations))
+    whole = replace(record, demonstrations=(*record.demonstrations, *more), revision=record.revision + 1)
+    _support(whole.demonstrations, record.labels)
     return whole
 
 
@@ -76,9 +82,7 @@ def fitting(record: TaskRecord, config: ServeRun) -> Callable[[FittedMethod | No
     """Return what makes the fitted task, given an earlier revision of it."""
 
     def make(before: FittedMethod | None) -> FittedMethod:
-        support = with_labels(
-            support_of(located(record.demonstrations), "demonstrations", record.labels), record.labels
-        )
+        support = with_labels(_support(record.demonstrations, record.labels), record.labels)
         method = record.method or config.method
         source = MethodSource.find(config.model, method, bool(record.instruction), record.options)
         return FittedMethod(source, support, record.labels, record.instruction, before)
@@ -94,7 +98,7 @@ def queries_of(record: TaskRecord, inputs: Sequence[str | Query], config: ServeR
     """
     if len(inputs) > config.max_inputs:
         raise UserError("too many inputs", found=len(inputs), expected=f"at most {config.max_inputs} in a request")
-    (first,) = support_of(located(record.demonstrations[:1]), "demonstrations", record.labels)
+    (first,) = _support(record.demonstrations[:1], record.labels)
     found = []
     for index, one in enumerate(inputs):
         row = {"input": one} if isinstance(one, str) else one.model_dump(exclude_none=True)
@@ -104,8 +108,8 @@ def queries_of(record: TaskRecord, inputs: Sequence[str | Query], config: ServeR
     return found
 
 
-def rows_of(given: Sequence[Demonstration], config: ServeRun, before: int = 0) -> list[dict[str, Any]]:
-    """Return demonstrations as JSON objects, of bounded size.
+def check_demonstrations(given: Sequence[Demonstration], config: ServeRun, before: int = 0) -> None:
+    """Raise where demonstrations are more, or longer, than a task may have; `before` are there already.
 
     Raises:
         UserError: they are too many, or one is too long.
@@ -113,15 +117,14 @@ def rows_of(given: Sequence[Demonstration], config: ServeRun, before: int = 0) -
     if before + len(given) > config.max_demonstrations:
         found = counted(before + len(given), "demonstration")
         raise UserError("too many demonstrations", found=found, expected=f"at most {config.max_demonstrations}")
-    rows = [one.model_dump(exclude_none=True) for one in given]
-    for index, row in enumerate(rows, before):
-        _check_row(row, config, f"demonstrations[{index}]")
-    return rows
+    for index, one in enumerate(given, before):
+        _check_row(one.row(), config, f"demonstrations[{index}]")
 
 
-def located(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Any]]:
-    """Return JSON objects with where each stands, for errors."""
-    return [(f"demonstrations[{index}]", dict(row)) for index, row in enumerate(rows)]
+def _support(demonstrations: Sequence[Demonstration], labels: tuple[str, ...]) -> list[Example]:
+    """Return demonstrations as examples; an error names the one that is unsound."""
+    located = ((f"demonstrations[{index}]", one.row()) for index, one in enumerate(demonstrations))
+    return support_of(located, "demonstrations", labels)
 
 
 def check_length(text: str, config: ServeRun, where: str) -> None:

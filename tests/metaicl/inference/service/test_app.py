@@ -14,10 +14,11 @@ from metaicl.inference.service.app import SafeJson, create_app
 from metaicl.inference.service.config import ServeRun
 from metaicl.inference.service.engine import Busy, Closing
 from metaicl.inference.service.observe import Metrics
+from metaicl.inference.service.schemas import Demonstration
 from metaicl.inference.service.store import NoTask, StoreFull, TaskRecord
 from task_suites.core.errors import UserError
 
-RECORD = TaskRecord("t1", "name", labels=("fruit", "tool"), demonstrations=tuple(DEMOS))
+RECORD = TaskRecord("t1", "name", labels=("fruit", "tool"), demonstrations=tuple(Demonstration(**row) for row in DEMOS))
 
 
 class Scripted:

@@ -39,13 +39,13 @@ def test_echoed_log_probabilities_are_those_of_the_plain_forward(frozen, monkeyp
     monkeypatch.setattr(completions, "PART", part)
     ids = list(frozen.encode("The soup was cold."))
     request = CompletionRequest(prompt=ids, max_tokens=1, logprobs=2, echo=True)
-    (choice,) = complete(frozen, request, "tiny")["choices"]
-    shares, logged = plain(frozen, ids), choice["logprobs"]
-    found = logged["token_logprobs"]
+    (choice,) = complete(frozen, request, "tiny").choices
+    shares, logged = plain(frozen, ids), choice.logprobs
+    found = logged.token_logprobs
     assert found[0] is None and len(found) == len(ids) + 1
     assert found[1:-1] == pytest.approx([float(shares[i, t]) for i, t in enumerate(ids[1:])], abs=1e-4)
-    assert max(logged["top_logprobs"][3].values()) == pytest.approx(float(shares[2].max()), abs=1e-4)
-    assert choice["text"].startswith("The soup was cold.") and choice["finish_reason"] == "length"
+    assert max(logged.top_logprobs[3].values()) == pytest.approx(float(shares[2].max()), abs=1e-4)
+    assert choice.text.startswith("The soup was cold.") and choice.finish_reason == "length"
 
 
 def test_greedy_continuations_are_those_of_the_plain_model_and_end_at_a_stop(frozen):
@@ -54,26 +54,26 @@ def test_greedy_continuations_are_those_of_the_plain_model_and_end_at_a_stop(fro
     for _ in range(5):
         wanted.append(int(plain(frozen, wanted)[-1].argmax()))
     text = frozen.tokenizer.decode(wanted[len(ids) :])
-    (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5), "tiny")["choices"]
-    assert choice["text"] == text and choice["logprobs"] is None
-    (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5, stop=[text[1]]), "tiny")["choices"]
-    assert choice["text"] == text[: text.index(text[1])] and choice["finish_reason"] == "stop"
+    (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5), "tiny").choices
+    assert choice.text == text and choice.logprobs is None
+    (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5, stop=[text[1]]), "tiny").choices
+    assert choice.text == text[: text.index(text[1])] and choice.finish_reason == "stop"
 
 
 def test_a_model_without_shared_prefixes_gives_the_same(frozen, monkeypatch):
     request = CompletionRequest(prompt=["hello", "good day"], max_tokens=3, logprobs=1, echo=True)
-    before = complete(frozen, request, "tiny")["choices"]
+    before = complete(frozen, request, "tiny").choices
     monkeypatch.setattr(frozen, "attention", "plain")
-    for one, other in zip(before, complete(frozen, request, "tiny")["choices"], strict=True):
-        assert one["text"] == other["text"]
-        pairs = zip(one["logprobs"]["token_logprobs"][1:], other["logprobs"]["token_logprobs"][1:], strict=True)
+    for one, other in zip(before, complete(frozen, request, "tiny").choices, strict=True):
+        assert one.text == other.text
+        pairs = zip(one.logprobs.token_logprobs[1:], other.logprobs.token_logprobs[1:], strict=True)
         assert all(math.isclose(a, b, abs_tol=1e-4) for a, b in pairs)
 
 
 def test_samples_are_a_function_of_the_seed(frozen):
     def text(seed: int) -> str:
         request = CompletionRequest(prompt="hello", max_tokens=12, temperature=1.0, seed=seed)
-        return complete(frozen, request, "tiny")["choices"][0]["text"]
+        return complete(frozen, request, "tiny").choices[0].text
 
     assert text(1) == text(1) and len({text(seed) for seed in range(4)}) > 1
 

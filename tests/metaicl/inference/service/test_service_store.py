@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from metaicl.inference.service.schemas import Demonstration
 from metaicl.inference.service.store import NoTask, TaskRecord, TaskStore
 from task_suites.core.errors import UserError
 
-DEMOS = tuple({"input": f"caffè {i}", "output": "ab"[i % 2]} for i in range(3))
+DEMOS = tuple(Demonstration(input=f"caffè {i}", output="ab"[i % 2]) for i in range(3))
 TASK = TaskRecord("t1", "name", "Say it.", "knn", {"neighbours": 3}, ("a", "b"), demonstrations=DEMOS)
 
 
@@ -34,7 +35,7 @@ def test_a_task_comes_back_as_it_was_also_after_a_restart(store):
 
 def test_more_demonstrations_stand_at_the_end_in_their_order(store):
     first = store.add(TASK)
-    more = tuple({"input": f"more {i}", "output": "a"} for i in range(12))  # positions of two digits too
+    more = tuple(Demonstration(input=f"more {i}", output="a") for i in range(12))  # positions of two digits too
     second = replace(first, demonstrations=(*DEMOS, *more), revision=1)
     assert store.extend(second, more)
     assert store.get("t1") == second
@@ -43,9 +44,9 @@ def test_more_demonstrations_stand_at_the_end_in_their_order(store):
 def test_a_change_of_a_revision_that_somebody_else_changed_is_none(store):
     first = store.add(TASK)
     for i in range(2):  # both read the first revision
-        more = ({"input": f"more {i}", "output": "a"},)
+        more = (Demonstration(input=f"more {i}", output="a"),)
         assert store.extend(replace(first, demonstrations=(*DEMOS, *more), revision=1), more) is (i == 0)
-    assert store.get("t1").demonstrations[-1]["input"] == "more 0"
+    assert store.get("t1").demonstrations[-1].input == "more 0"
     assert not store.extend(replace(first, id="none", revision=1), ())
 
 

@@ -9,7 +9,7 @@ from services import DEMOS
 
 from metaicl.inference.service.config import ServeRun
 from metaicl.inference.service.schemas import Demonstration, NewTask, Query
-from metaicl.inference.service.tasks import extended, new_task, queries_of, rows_of, served_methods
+from metaicl.inference.service.tasks import check_demonstrations, extended, new_task, queries_of, served_methods
 from metaicl.methods import METHODS, method_class
 from task_suites.core.errors import UserError
 
@@ -70,7 +70,7 @@ def test_more_demonstrations_count_on_and_have_the_tasks_labels():
     with pytest.raises(UserError, match="found 7 demonstrations"):
         extended(record, [Demonstration(input=f"{i}", output="fruit") for i in range(3)], CONFIG)
     with pytest.raises(UserError, match=r"demonstrations\[9\]: a text is too long"):
-        rows_of([Demonstration(input="x" * 41, output="a")], replace(CONFIG, max_demonstrations=99), 9)
+        check_demonstrations([Demonstration(input="x" * 41, output="a")], replace(CONFIG, max_demonstrations=99), 9)
 
 
 def test_inputs_become_queries_with_the_tasks_labels():

@@ -9,10 +9,11 @@ import sqlite3
 import pytest
 from stores import check_tasks, writing
 
+from metaicl.inference.service.schemas import Demonstration
 from metaicl.inference.service.store import NoTask, StoreFull, TaskRecord, TaskStore
 from task_suites.core.errors import UserError
 
-ROWS = tuple({"input": f"{i} " + "x" * 3000, "output": "y"} for i in range(4))
+DEMOS = tuple(Demonstration(input=f"{i} " + "x" * 3000, output="y") for i in range(4))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -27,11 +28,11 @@ def test_a_kill_during_writes_loses_no_acknowledged_task(tmp_path, seed):
 
 def test_a_full_disk_stores_all_of_a_task_or_nothing(tmp_path):
     store = TaskStore(tmp_path / "tasks.sqlite")
-    store.add(TaskRecord("first", demonstrations=ROWS))
+    store.add(TaskRecord("first", demonstrations=DEMOS))
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreFull):
-        store.add(TaskRecord("second", demonstrations=ROWS))
+        store.add(TaskRecord("second", demonstrations=DEMOS))
     with pytest.raises(NoTask):
         store.get("second")
     assert len(store.get("first").demonstrations) == 4
