@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import yaml
 
 from task_suites.core.errors import UserError, nearest
+from task_suites.core.yaml_files import refuse_repeated
 
 
 class Word(str):
@@ -27,12 +28,27 @@ class Word(str):
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as in YAML 1.2."""
+    """YAML whose numbers are decimal: 1e-3 is one, while 010, 0x10 and 1:30 (8, 16 and 90 in YAML 1.1) are texts, and
+    so are dates. A key twice in one mapping is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        refuse_repeated(node)
+        return super().construct_mapping(node, deep)
 
 
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+_EXPONENT = "[eE][-+]?[0-9]+"
+_NUMBERS = {
+    "int": "[-+]?(0|[1-9][0-9_]*)",
+    "float": rf"[-+]?(([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)({_EXPONENT})?|[0-9][0-9_]*{_EXPONENT}|\.(inf|Inf|INF))"
+    r"|\.(nan|NaN|NAN)",
+}
+_TYPED = ("int", "float", "timestamp")
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in patterns if tag.rpartition(":")[2] not in _TYPED]
+    for first, patterns in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _pattern in _NUMBERS.items():
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
 
 PLAIN: Mapping[type, str] = {  # types in words
     bool: "true or false",
@@ -74,7 +90,7 @@ def value_of(given: Any, hint: Any, name: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type):
         return _of_dataclass(given, hint, name)
     if hint is Any:
-        return _from_yaml(given, name) if isinstance(given, Word) else given
+        return _of_any_type(given, name)
     return _plain(given, hint, name)
 
 
@@ -107,6 +123,15 @@ def _of_union(given: Any, parts: tuple[Any, ...], name: str) -> Any:
     return value_of(given, kinds[-1], name)
 
 
+def _of_any_type(given: Any, name: str) -> Any:
+    """Return a value whose words are read as YAML, also those in its lists and mappings."""
+    if isinstance(given, Word):
+        return _from_yaml(given, name)
+    if isinstance(given, list):
+        return [_of_any_type(item, name) for item in given]
+    return {key: _of_any_type(item, name) for key, item in given.items()} if isinstance(given, dict) else given
+
+
 def _plain(given: Any, kind: type, name: str) -> Any:
     value = str(given) if isinstance(given, Word | Path) else given
     if isinstance(given, Word) and kind not in (str, Path):
@@ -116,15 +141,30 @@ def _plain(given: Any, kind: type, name: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise UserError(f"{name} must be {PLAIN.get(kind, kind.__name__)}, but is {value!r}")
+        what = f"{name} must be {PLAIN.get(kind, kind.__name__)}, but is {value!r}"
+        raise UserError(what, fix=_otherwise(given, value, kind))
     return value
+
+
+def _otherwise(given: Any, value: Any, kind: type) -> str | None:
+    """Return how a value of another type would be written, where that can be told."""
+    if not isinstance(value, str) or kind not in (int, float):
+        return None
+    if isinstance(given, Word):
+        return "Numbers are written in decimal, such as 10." if re.match(r"[-+]?[0-9]", value) else None
+    try:
+        kind(value)
+    except ValueError:
+        return None
+    return "Write it without quotes."
 
 
 def _from_yaml(text: str, name: str) -> Any:
     try:
         return yaml.load(text, Loader)
-    except yaml.YAMLError:
-        raise UserError(f"{name} cannot be read as YAML", found=repr(str(text))) from None
+    except yaml.YAMLError as error:
+        what = f"{name} cannot be read as YAML ({getattr(error, 'problem', None) or type(error).__name__})"
+        raise UserError(what, found=repr(str(text))) from None
 
 
 def _items(given: Any, name: str) -> list[Any]:
@@ -152,22 +192,28 @@ def _pairs(given: Any, name: str, nested: bool = False) -> Mapping[str, Any]:
             pairs = [str(word).partition("=") for word in words]
             if wrong := next((key for key, equals, _ in pairs if not equals), None):
                 raise UserError(f"{name} must be NAME=VALUE words or a mapping, but one word is {wrong!r}")
-            given = _grouped(pairs) if nested else {key: Word(value) for key, _, value in pairs}
+            names = [key for key, _, _ in pairs]
+            if twice := next((key for key in names if names.count(key) > 1), None):
+                raise UserError(f"{name} has {twice} twice", found=" ".join(map(str, words))[:80], fix="Give it once.")
+            given = _grouped(pairs, name) if nested else {key: Word(value) for key, _, value in pairs}
     if not isinstance(given, Mapping):
         raise UserError(f"{name} must be a mapping, but is {given!r}")
     return given
 
 
-def _grouped(pairs: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+def _grouped(pairs: Sequence[tuple[str, str, str]], option: str) -> dict[str, Any]:
     """Return (NAME.KEY, "=", VALUE) by NAME, as words KEY=VALUE; a NAME whose value is a mapping keeps it."""
-    found: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for key, _, value in pairs:
         name, _, inner = key.rpartition(".")
         if not name or value.lstrip().startswith("{"):
-            found[key] = Word(value)
+            whole[key] = Word(value)
         else:
-            found.setdefault(name, []).append(Word(f"{inner}={value}"))
-    return found
+            parts.setdefault(name, []).append(Word(f"{inner}={value}"))
+    for name in whole.keys() & parts.keys():
+        raise UserError(f"{option} has {name} as a mapping and by its keys", fix="Give it in one of the two ways.")
+    return whole | parts
 
 
 def _of_dataclass(given: Any, cls: type, name: str) -> Any:

@@ -48,8 +48,8 @@ def _read(path: Path, made: Callable[[Any, yaml.Node | None], Any]) -> Any:
     loader = _yaml_loader()(io.StringIO(text))
     try:
         node = loader.get_single_node()
-        if node is not None and _size(node, {}, ()) > MAX_NODES:
-            raise UserError("the aliases make the file too large", where=path, expected=f"at most {MAX_NODES} values")
+        if node is not None:
+            check_node(node, path)
         return made(loader, node)
     except UserError:
         raise
@@ -61,6 +61,28 @@ def _read(path: Path, made: Callable[[Any, yaml.Node | None], Any]) -> Any:
         ) from None
     finally:
         loader.dispose()
+
+
+def check_node(node: yaml.Node, where: object) -> None:
+    """Raise where a node cannot be taken as it is.
+
+    Raises:
+        UserError: aliases that grow beyond `MAX_NODES` or into a circle.
+        yaml.constructor.ConstructorError: a key twice in one mapping.
+    """
+    if _size(node, {}, ()) > MAX_NODES:
+        raise UserError("the aliases make the file too large", where=where, expected=f"at most {MAX_NODES} values")
+
+
+def refuse_repeated(node: yaml.MappingNode) -> None:
+    """Raise a `yaml.constructor.ConstructorError` where a key occurs twice in one mapping."""
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                problem = f"key {key.value!r} occurs twice in one mapping"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add((key.tag, key.value))
 
 
 @cache
@@ -81,17 +103,8 @@ def _size(node: Any, known: dict[int, float], above: tuple[int, ...]) -> float:
     if id(node) not in known:
         below = node.value
         if isinstance(node, yaml.MappingNode):
-            _refuse_repeated([key for key, _ in below if isinstance(key, yaml.ScalarNode)])
+            refuse_repeated(node)
             below = [child for pair in below for child in pair]
         above = (*above, id(node))
         known[id(node)] = 1.0 + sum(_size(child, known, above) for child in below)
     return known[id(node)]
-
-
-def _refuse_repeated(keys: list[yaml.ScalarNode]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for key in keys:
-        if (key.tag, key.value) in seen:
-            problem = f"key {key.value!r} occurs twice in one mapping"
-            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-        seen.add((key.tag, key.value))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from commands import fails
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metaicl.cli.config_files import read_config
 from metaicl.cli.main import main, parse
@@ -72,12 +74,28 @@ def test_values_have_the_types_of_their_options_and_a_quoted_one_is_a_text(tmp_p
         ("run_name: a\nmax_steps: many\n", r"c.yaml:2: max_steps"),
         ('run_name: "\\ud83d"\n', r"c.yaml:1"),
         ('method_options:\n  steps: 1\n  lr: [1, "\\ud83d"]\n', r"c.yaml:1"),
+        ("k: 3\nseed: 010\n", r"c.yaml:2: seed must be a whole number, but is '010'"),
+        ("k: 3\nmixing_weights: {a: 1, a: 2}\n", r"c.yaml:2: mixing_weights .*'a' occurs twice"),
+        ("method_options:\n  deep: {a: 1, a: 2}\n", r"c.yaml:1: method_options .*'a' occurs twice"),
+        ("method_options: &x {a: *x}\n", r"c.yaml:1: the aliases make the file too large"),
+        ("method_options: {[1]: 2}\n", r"c.yaml:1: method_options .*a key must be text"),
+        ("k: 3\n---\nseed: 4\n", r"c.yaml:3: a second YAML document"),
+        ("k: 3\n---\n", r"c.yaml:3: a second YAML document"),
         ("max_stepz: 3\n", r"c.yaml:1: unknown key 'max_stepz'. Did you mean max_steps"),
     ],
 )
 def test_each_mistake_has_its_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read_config(written(tmp_path, text), options_of(TrainRun))
+
+
+@given(st.lists(st.sampled_from(["no", "2024", "1e3", "010", "2024-01-01", "a"]), min_size=1))
+def test_words_of_a_list_are_what_they_are_on_the_command_line(tmp_path_factory, words):
+    path = written(
+        tmp_path_factory.mktemp("c"), f"tasks: [{', '.join(words)}]\nmethod_options: {{on: [no, 1e3, 0x1]}}\n"
+    )
+    values, _ = read_config(path, options_of(TrainRun))
+    assert values == {"tasks": words, "method_options": {"on": [False, 1000.0, "0x1"]}}
 
 
 def test_a_value_outside_its_range_is_placed_where_the_file_gave_it_and_not_where_a_flag_did(tmp_path):

@@ -31,7 +31,7 @@ TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
             ["train", "--max_steps", "0"],
             "max_steps must be at least 1, but is 0. It means: optimiser steps",
         ),
-        (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot read the config"),
+        (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["evaluate", "--methods", "[icl, metaicI]", *TOYS], "no method 'metaicI'. Did you mean metaicl"),
         (["evaluate", "--split", "test"], "split"),
         (["models", "pul"], "Did you mean pull"),

@@ -55,9 +55,34 @@ def test_every_way_to_write_a_number_is_one(value):
         assert yaml.load(f"a: {text}", Loader)["a"] == float(text)
 
 
+@given(
+    st.integers(0, 10**6), st.sampled_from(["0{}", "0x{}", "0b{}", "0o{}", "{}:30", "+0{}", "{}:30.5"]), st.booleans()
+)
+def test_what_is_not_a_decimal_number_is_refused_and_never_read_as_another_number(value, form, whole):
+    text = form.format(value)
+    with pytest.raises(UserError, match="Numbers are written in decimal"):
+        value_of(Word(text), int if whole else float, "x")
+    assert value_of([Word(f"a={text}")], dict[str, Any], "x") == {"a": text}  # of any type: a text
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(0, 9), min_size=1), st.data())
+def test_a_name_given_twice_is_refused_however_a_mapping_is_written(mapping, data):
+    pairs = [*mapping.items(), (data.draw(st.sampled_from(list(mapping))), 3)]
+    for given_ in (
+        [Word(f"{key}={value}") for key, value in pairs],
+        [Word("{" + ", ".join(f"{k}: {v}" for k, v in pairs) + "}")],
+    ):
+        for hint in (dict[str, int], dict[str, Any]):
+            with pytest.raises(UserError, match="twice"):
+                value_of(given_, hint, "x")
+    assert value_of([Word(f"{key}={value}") for key, value in mapping.items()], dict[str, int], "x") == mapping
+
+
 @pytest.mark.parametrize(
     ("given", "hint", "message"),
     [
+        ("1e-3", float, "x must be a number, but is '1e-3'. Write it without quotes."),
+        ([Word("icl={shown: 2}"), Word("icl.length=sum")], dict[str, dict[str, Any]], "x has icl as a mapping and by"),
         (Word("many"), int, "x must be a whole number, but is 'many'"),
         (Word("2.5"), int, "x must be a whole number, but is 2.5"),
         (True, int, "x must be a whole number, but is True"),
@@ -84,6 +109,7 @@ def test_words_make_lists_and_mappings_also_in_one_word():
     assert value_of(pairs, dict[str, Any], "o") == {"lr": 1e-3, "name": "x=y", "deep": [1, 2]}
     assert value_of([Word("{a: 1}")], dict[str, Any], "o") == {"a": 1}
     assert value_of({"a": "1"}, dict[str, Any], "o") == {"a": "1"}
+    assert value_of({"a": [Word("1"), "1"]}, dict[str, Any], "o") == {"a": [1, "1"]}
 
 
 @pytest.mark.parametrize("name", PRESETS)
