@@ -24,7 +24,15 @@ from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
 from metaicl.lm.search import TreeDecoder, plain_search, search
 from metaicl.lm.shared_work import are_rows_shared, row_key
-from metaicl.methods.predictor import Predictor, log_mean_share
+from metaicl.methods.label_prior import (
+    Calibration,
+    blank_prior,
+    blank_queries,
+    check_calibration,
+    cross_fitted_prior,
+    crosses,
+)
+from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
@@ -34,33 +42,12 @@ from task_suites.task import Task
 log = logging.getLogger("metaicl")
 Asked = Sequence[Sequence[Sequence[Segment]]]  # of each query, the segments of each option
 Length = Literal["sum", "token_mean", "character_mean"]
-Calibration = Literal["none", "contextual", "pmi", "cross_fit"]
-BLANKS: dict[Calibration, tuple[str, ...]] = {
-    "none": (),
-    "contextual": ("N/A", "[MASK]", ""),
-    "pmi": ("",),
-    "cross_fit": ("",),
-}
-FOLDS = 4  # the folds in which demonstrations are scored given the others: docs/experiments.md
 
 
 def length_rule(form: PromptFormat, length: Length | None) -> Length:
     """Return how an option's score is reduced over its tokens: as requested, else the mean (direct) or the sum
     (channel)."""
     return length or ("sum" if form.channel else "token_mean")
-
-
-def check_calibration(form: PromptFormat, calibration: Calibration) -> None:
-    """Raise where the format does not allow a calibration.
-
-    Raises:
-        UserError: calibration by empty queries of a channel prompt, which scores the query itself.
-    """
-    if form.channel and calibration in ("contextual", "pmi"):
-        raise UserError(
-            f"calibration {calibration!r} of a channel prompt, which scores the query: an empty one has no score",
-            fix="Take calibration cross_fit or none, or the direct format.",
-        )
 
 
 class PromptScorer(Predictor):
@@ -70,14 +57,8 @@ class PromptScorer(Predictor):
         length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);
             "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
         overflow: what happens to a prompt beyond the context (`prompt_prefix`).
-        calibration: the label prior that is subtracted from an option's score. "contextual": the log of the mean share
-            that the option has given the content-free queries N/A, [MASK] and nothing (Zhao et al. 2021, arXiv
-            2102.09690). "pmi": the score that it has given an empty query (domain-conditional PMI, Holtzman et al.
-            2021, arXiv 2104.08315). "cross_fit": the log of the mean share that it has where the demonstrations are the
-            queries (each quarter of them given the other three, a single one given itself), less the log of its share
-            of their answers (each option counted once more than it is there). Options that not all demonstrations
-            have, as in multiple choice, are calibrated by "pmi"; in a channel prompt they are not calibrated. The
-            prior of a list of options is computed once; empty queries are further branches of the same tree.
+        calibration: the label prior that is subtracted from an option's score (metaicl/methods/label_prior.py). That of
+            a list of options is computed once; queries without content are further branches of the same tree.
         prior_share: the share of the prior of empty queries that is subtracted; that of demonstrations is subtracted
             whole.
         row_tokens: most tokens of one packed row; a query with more is processed by itself. None: what suits the
@@ -150,9 +131,8 @@ class PromptScorer(Predictor):
     def _scores_and_priors(self, queries: Sequence[Example], lists: Sequence[tuple[str, ...]]) -> list[np.ndarray]:
         """Return the queries' scores, after the priors of those lists of options that have none yet are known."""
         new = [o for o in dict.fromkeys(lists) if o not in self._priors]
-        crossed = [o for o in new if self._crosses(o)]
-        texts = () if self.form.channel else BLANKS[self.calibration]  # a channel prompt scores the query
-        blanks = {o: [Example(t, None, o) for t in texts] for o in new if texts and o not in crossed}
+        crossed = [o for o in new if crosses(self.calibration, o, self.support)]
+        blanks = {o: blank_queries(self.form, self.calibration, o) for o in new if o not in crossed}
         before = self.dropped
         found = self._scores([*queries, *chain(*blanks.values())], len(queries))
         if self._priors and self.dropped != before:  # given other demonstrations than these queries
@@ -160,29 +140,17 @@ class PromptScorer(Predictor):
             return self._scores_and_priors(queries, lists)
         rest = iter(found[len(queries) :])
         for options, asked in blanks.items():
-            prior = list(islice(rest, len(asked)))
-            self._priors[options] = self.prior_share * (prior[0] if len(prior) == 1 else log_mean_share(prior))
-        self._priors |= {options: self._crossed_prior() for options in crossed}
+            if asked:
+                self._priors[options] = self.prior_share * blank_prior(list(islice(rest, len(asked))))
+        shown = self.support[: len(self.support) - self.dropped] or self.support
+        self._priors |= {options: cross_fitted_prior(shown, self._scores_given) for options in crossed}
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
-    def _crosses(self, options: tuple[str, ...]) -> bool:
-        """Return whether demonstrations are scored for the prior of these options."""
-        return self.calibration == "cross_fit" and {e.options for e in self.support} == {options}
-
-    def _crossed_prior(self) -> np.ndarray:
-        """Return the prior of the demonstrations' options by cross-fitting: their mean share where each
-        demonstration is a query given others, over their share of the answers, as a log."""
-        shown = self.support[: len(self.support) - self.dropped] or self.support
-        folds = min(FOLDS, len(shown))
-        found: list[np.ndarray] = []
-        for fold in range(folds):
-            start, stop = fold * len(shown) // folds, (fold + 1) * len(shown) // folds
-            given_others = copy(self)
-            given_others.support = shown[:start] + shown[stop:] or shown  # a single one is scored given itself
-            given_others._whole = None
-            found += given_others._scores([e.hidden() for e in shown[start:stop]])
-        counted = np.array([1 + sum(e.output == option for e in shown) for option in shown[0].options or ()])
-        return log_mean_share(found) - np.log(counted / counted.sum())
+    def _scores_given(self, support: Sequence[Example], queries: Sequence[Example]) -> list[np.ndarray]:
+        """Return the uncalibrated scores of queries given another support set."""
+        other = copy(self)
+        other.support, other._whole = tuple(support), None
+        return other._scores(queries)
 
     def _scores(self, queries: Sequence[Example], apart: int = 0, segments: Asked | None = None) -> list[np.ndarray]:
         """Return the uncalibrated scores of each query's options, or of its branches `segments`.

@@ -19,9 +19,10 @@ from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
 from metaicl.methods.base import EVERY_FORM, Method, Weights
 from metaicl.methods.in_context.selection import SelectedPredictor, Selection, Selector
+from metaicl.methods.label_prior import Calibration, check_calibration
 from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import Predictor
-from metaicl.methods.scoring import Calibration, Length, PromptScorer, check_calibration, length_rule
+from metaicl.methods.scoring import Length, PromptScorer, length_rule
 from task_suites.core.ranges import Natural, Share
 from task_suites.episodes import Episode
 from task_suites.example import Example, Form
@@ -67,8 +68,8 @@ class InContext(Method):
                 out whole demonstrations.
             calibration: how the label prior is estimated that is subtracted from the options' scores in answers, not
                 in training: by empty queries ("contextual", "pmi"), or by the demonstrations, each scored given others
-                ("cross_fit"); see `PromptScorer`. With "contextual" and "pmi" only options are served; "cross_fit"
-                leaves texts and tags as they are.
+                ("cross_fit"). With "contextual" and "pmi" only options are served; "cross_fit" leaves texts and tags as
+                they are.
             prior_share: how much of the label prior of empty queries is subtracted, from 0 (nothing) to 1 (all of it).
             supervise: the answers with a loss. "queries" is the papers' choice; "all" adds the same loss, token by
                 token, on the demonstrations' answers, each given those before it: the same cost, another objective.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from metaicl.methods.in_context.icl import InContext, Objective
-from metaicl.methods.scoring import Calibration
+from metaicl.methods.label_prior import Calibration
 from task_suites.core.ranges import Share
 from task_suites.example import Form
 

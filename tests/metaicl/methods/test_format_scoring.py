@@ -18,7 +18,8 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompts import Prompt
 from metaicl.methods import method_class
 from metaicl.methods.in_context.icl import InContext
-from metaicl.methods.scoring import BLANKS, PromptScorer
+from metaicl.methods.label_prior import BLANKS
+from metaicl.methods.scoring import PromptScorer
 from metaicl.training.checkpoint import MethodConfig, read_card, save_method
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler

@@ -23,7 +23,8 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.prompts import Prompt, fit
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
-from metaicl.methods.scoring import BLANKS, PromptScorer
+from metaicl.methods.label_prior import BLANKS
+from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat

@@ -17,7 +17,7 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import TooLong
 from metaicl.lm.prompts import joined
 from metaicl.methods.in_context.icl import InContext
-from metaicl.methods.scoring import PromptScorer, _fitting, check_calibration, length_rule
+from metaicl.methods.scoring import PromptScorer, _fitting, length_rule
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 
@@ -42,16 +42,6 @@ def test_a_share_of_the_prior_lies_between_nothing_and_all():
             InContext.Config(calibration="pmi", prior_share=share)
     for share in (0, 1):
         assert InContext.Config(calibration="pmi", prior_share=share).prior_share == share
-
-
-def test_calibration_of_a_channel_prompt_by_empty_queries_is_refused_with_both_ways_out():
-    with pytest.raises(UserError) as error:
-        check_calibration(CHANNEL, "pmi")
-    assert str(error.value) == (
-        "calibration 'pmi' of a channel prompt, which scores the query: an empty one has no score. "
-        "Take calibration cross_fit or none, or the direct format."
-    )
-    check_calibration(CHANNEL, "cross_fit")
 
 
 def test_a_row_has_so_many_tokens_as_are_given_or_as_suit_the_device(frozen):
