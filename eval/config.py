@@ -21,23 +21,23 @@ class Protocol:
     """What every method has to answer.
 
     Attributes:
-        k: numbers of demonstrations; each smaller support set is the start of the larger.
-        seeds: support sets a task.
-        queries: queries a support set (all methods get the same).
+        k: numbers of demonstrations. The smaller support set is the start of the larger.
+        seeds: support sets for each task.
+        queries: queries for each support set, the same for all methods.
         per_class: k counts the demonstrations of each class.
-        stratified: queries have their task's class shares, and at least one of each class, where there are that many:
-            with few queries, macro-F1 hangs on whether a rare class came up.
-        curve_seeds: support sets a task at each k but the largest, where the score is drawn against k; 0 takes all.
-        retrieval: show each query the train examples nearest to it: "bm25", or `package.module:function` from texts to
-            an array; empty draws one support set for all queries. Methods that learn do so for each query again.
-        diversity: of what is retrieved: 0 takes the nearest, towards 1 it takes fewer that are alike.
-        demonstrations: fixed ones, by task: positions in its train examples (from 0), or inputs (one that is a number:
-            by its position); the first k are taken. For tasks that are not named they are drawn.
-        demonstration_labels: "gold" shows the right ones; "random" shows any option instead of each, "flipped" the
-            next one of the options; "arbitrary" writes words that say nothing for the labels, also in queries
-            (docs/probes.md).
-        demonstration_inputs: "own", or those of an "other" task that is compared, with the answers of the own ones.
-        demonstration_order: another number shows the same demonstrations in another order; 0 keeps the draw's.
+        stratified: queries have the class shares of their task, with at least one of each class if there are enough
+            queries. Few queries then estimate macro-F1 better.
+        curve_seeds: support sets for each task at every k but the largest; 0 takes as many as seeds.
+        retrieval: show each query the train examples nearest to it: "bm25", or `package.module:function` that turns
+            texts into an array. Methods then adapt to each query. Unset: one support set for all queries.
+        diversity: for retrieval: 0 takes the nearest examples, larger values (below 1) avoid similar ones.
+        demonstrations: fixed demonstrations of a task: their positions in its train examples (from 0), or their inputs.
+            The first k are shown. Other tasks get drawn ones.
+        demonstration_labels: the labels shown: "gold" (the right ones), "random" (any option), "flipped" (the option
+            after the right one) or "arbitrary" (meaningless words, in queries too; docs/probes.md).
+        demonstration_inputs: "own" shows the demonstrations' inputs, "other" those of another task, with the labels of
+            the own ones.
+        demonstration_order: each number is another order of the demonstrations; 0 is the order of the draw.
     """
 
     k: list[Count] = field(default_factory=lambda: [16])
@@ -73,31 +73,30 @@ class Protocol:
 
 @dataclass(frozen=True)
 class EvaluateRun:
-    """Compare methods on the tasks of one meta-split.
+    """Compare methods on the tasks of one side of the split.
 
     Attributes:
-        run_name: the run's name. Unset: the last part of output_dir, else "comparison".
-        output_dir: the run's folder. Unset: runs/NAME.
+        run_name: the name of the comparison. Unset: the last part of output_dir, else "comparison".
+        output_dir: the folder of the comparison. Unset: runs/NAME.
         suite: tasks
-        split: the meta-split that is evaluated on.
-        methods: registry names, `package.module:Name`, each with a model of its own where that is wanted
-            (`knn@minilm-l6`), or folders of runs (runs/NAME).
-        method_options: for each method, as it stands in `methods`, arguments of its class.
+        split: the side of the split whose tasks are answered.
+        methods: names of methods (`metaicl methods list`), folders of runs (runs/NAME) or `package.module:Name`.
+            NAME@MODEL gives a method its own model (`knn@minilm-l6`).
+        method_options: options of a method, by its name in `methods`: finetune.steps=40.
         backbone: model, for methods that are not loaded from a folder
-        encoder: the sentence encoder, for methods that run on encoders only where `model` is none.
+        encoder: the sentence encoder, for methods that run on encoders only.
         format: how examples become prompts, for methods that are not loaded from a folder: a name (docs/formats.md),
             then fields such as chat=true.
         protocol: evaluation: demonstrations, support sets and queries
-        highlight: the method that the report compares with the baseline: its name, or that of a run.
-        baseline: the method that it is compared with.
-        unknown_provenance: a method whose folder does not say what it was trained on: "refuse" it, or "allow" it, which
-            marks the results.
-        check_with: "lm-eval" scores each task with options by lm-evaluation-harness too, on the same model and prompts
-            (those of the plain format), and compares both item by item.
-        pool_runs: put the trainings of one method together as one row, whose interval includes what differs between
-            trainings.
-        resume: add to the comparison that the run's folder holds; another one's results there are an error. Without,
-            the comparison begins again, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
+        highlight: the method that the report compares with the baseline: its name, or that of its run.
+        baseline: the method that all others are compared with.
+        unknown_provenance: what to do with a method whose folder does not record its training tasks: "refuse" it, or
+            "allow" it, which marks the results.
+        check_with: "lm-eval" also scores each task with options by lm-evaluation-harness, on the same model and the
+            plain prompt format, and compares every score.
+        pool_runs: show the trainings of one method as one row, whose interval includes the variance between trainings.
+        resume: add to the comparison in the folder; results of another one there are an error. --no-resume begins again
+            and moves the folder aside, to NAME.earlier-1 and so on.
         progress: draw a progress bar.
     """
 
@@ -126,25 +125,24 @@ class EvaluateRun:
 
 @dataclass(frozen=True)
 class QuickstartRun:
-    """The whole story in minutes: meta-train a language model and compare it on tasks that it has never seen.
+    """Meta-train a language model and compare it on unseen tasks, in minutes.
 
     Attributes:
         suite: tasks, of which only those with options are taken
-        full: meta-train six methods and compare eleven (much longer; it says how long).
-        json: print one JSON line last.
-        output_dir: the run's folder. Unset: runs/NAME.
-        run_name: the run's name. Unset: quickstart and the suite's name.
+        full: meta-train six methods and compare eleven. It takes much longer, and first prints how long.
+        json: print the result as a last line of JSON.
+        output_dir: the folder of the run. Unset: runs/NAME.
+        run_name: the name of the run. Unset: quickstart and the name of the suite.
         backbone: model
         k: demonstrations.
-        minutes: end within this time, without the installation and the pull of the model: a few steps are timed, and
-            the largest size that fits is chosen. Unset: 10, or no limit where `size` or `full` is given.
-        size: how much is done: mini, tiny, small, medium or large. Unset: what fits into the minutes. A run of one size
-            has the same numbers on any machine.
-        max_steps: steps of meta-training, one episode each. Unset: what the size says, and so for the next four.
-        seeds: support sets a task.
-        queries: queries a support set.
-        max_tasks: the most held-out tasks to compare on, spread over the suite; 0 takes all.
-        finetune_cells: pairs of a task and a support set on which fine-tuning runs; 0 leaves it out.
+        minutes: the time to end within, without installation and download. A few steps are timed, and the largest size
+            that fits is chosen. Unset: 10, or no limit with `size` or `full`.
+        size: how much is done. The same size gives the same numbers on any machine. Unset: what fits into the minutes.
+        max_steps: steps of meta-training, one episode each. Unset, here and for the next four: as the size says.
+        seeds: support sets for each task.
+        queries: queries for each support set.
+        max_tasks: the largest number of held-out tasks to compare on; 0 takes all.
+        finetune_cells: how many pairs of a task and a support set fine-tuning answers; 0 leaves it out.
         progress: draw progress bars.
     """
 
@@ -185,23 +183,23 @@ class QuickstartRun:
 
 @dataclass(frozen=True)
 class TuneRun:
-    """Find a method's hyperparameters on the meta-validation tasks, by Optuna, every trial recorded.
+    """Search the hyperparameters of a method on the meta-validation tasks, by Optuna.
 
     Attributes:
-        run_name: the study's name. Unset: the last part of output_dir, else "tune".
-        output_dir: the study's folder. Unset: runs/NAME.
+        run_name: the name of the study. Unset: the last part of output_dir, else "tune".
+        output_dir: the folder of the study. Unset: runs/NAME.
         suite: tasks
-        method: a registry name or `package.module:Name`.
-        method_options: arguments of its class that stay as they are.
+        method: the name of a method (`metaicl methods list`) or `package.module:Name`.
+        method_options: options of the method that stay fixed.
         backbone: model
         format: how examples become prompts: a name (docs/formats.md), then fields such as chat=true.
         trainer: training, but for what is tuned
-        validation: validation, by which a trial is valued
-        trials: trials in all; a study that was stopped continues.
-        budget_seconds: of meta-training in a trial, as measured on this machine before the first; 0 takes
+        validation: validation, which scores a trial
+        trials: the number of trials. A study that was stopped continues.
+        budget_seconds: seconds of meta-training in each trial, as measured on this machine before the first; 0 takes
             max_steps.
-        space: what is tuned and how far: `learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`,
-            `options.NAME: [choice, a, b]`; empty takes the method's own.
+        space: what is searched: `learning_rate: [log, 1e-4, 3e-3]`, `options.NAME: [int, 1, 9]`, `options.NAME:
+            [choice, a, b]`. Unset: the ranges of the method.
         sampler_seed: seeds the proposals of Optuna's sampler.
         progress: draw progress bars.
     """
@@ -233,23 +231,22 @@ class TuneRun:
 
 @dataclass(frozen=True)
 class BenchmarkRun:
-    """All methods on held-out tasks of each application, the same budget for each; finished cells are never done again.
+    """Compare all methods on held-out tasks of each application, each with the same budget.
 
     Attributes:
-        run_name: the benchmark's name. Unset: the last part of output_dir, else "benchmark".
-        output_dir: the benchmark's folder. Unset: runs/NAME.
+        run_name: the name of the benchmark. Unset: the last part of output_dir, else "benchmark".
+        output_dir: the folder of the benchmark. Unset: runs/NAME. The same command continues in it.
         suite: tasks to meta-train on, and the applications' tasks
-        applications: application -> its tasks, of the meta-test split.
-        methods: registry names; empty takes all.
-        hyperparameters: a folder of studies (`metaicl tune --output_dir FOLDER/METHOD` writes
-            FOLDER/METHOD/hyperparameters.yaml). Methods without such a file have their defaults, and so have all
-            methods where it is unset.
+        applications: the meta-test tasks of each application.
+        methods: names of methods. Unset: all.
+        hyperparameters: a folder of studies: `metaicl tune --output_dir FOLDER/METHOD` writes
+            FOLDER/METHOD/hyperparameters.yaml. Methods without such a file have their defaults.
         backbone: model
-        encoder: the sentence encoder, for methods that run on encoders only where `model` is none.
+        encoder: the sentence encoder, for methods that run on encoders only.
         protocol: evaluation: demonstrations, support sets and queries
         trainer: training; its steps come from the budget
-        budget_seconds: of meta-training, for each method, on this machine as measured on its first episodes.
-        max_minutes: begin no new method after this many minutes; 0 continues to the end.
+        budget_seconds: seconds of meta-training for each method, as measured on its first episodes.
+        max_minutes: begin no new method after this many minutes; 0 has no limit.
         progress: draw progress bars.
     """
 
@@ -280,21 +277,21 @@ class BenchmarkRun:
 
 @dataclass(frozen=True)
 class ReproduceRun:
-    """Run a paper's whole protocol, with its published settings, and print its numbers beside ours.
+    """Repeat the experiments of a paper with its settings, and print its numbers beside ours.
 
     Attributes:
         paper: metaicl (Min et al. 2022, arXiv 2110.15943) or ict (Chen et al. 2022, arXiv 2110.07814).
-        setting: which of the paper's splits, such as hr_to_lr.
+        setting: the paper's split of its tasks, such as hr_to_lr.
         data: the folder of the paper's data, in its own layout (docs/reproducing.md).
-        rows: rows of the paper's table, by their names; empty takes all.
-        weights_of: row -> the file of its published weights (model.pt), which answers instead of a training here.
-        output_dir: the folder of what is trained and measured. Unset: runs/NAME.
-        run_name: its name. Unset: the paper's and the setting's.
+        rows: rows of the paper's table, by their names. Unset: all.
+        weights_of: the file of published weights (model.pt) of a row, used instead of training: MetaICL=model.pt.
+        output_dir: the folder of the run. Unset: runs/NAME.
+        run_name: the name of the run. Unset: the paper and the setting.
         backbone: model. Where none is named, it is the paper's.
         max_steps: steps of each meta-training. Unset: the paper's.
         optim: the optimiser, as in `metaicl train`. Unset: the paper's.
-        seeds: take at most this number of the paper's seeds, the first ones; 0 takes all.
-        queries: the most test examples of a task; 0 takes all.
+        seeds: use only this many of the paper's seeds, from the first; 0 takes all.
+        queries: the largest number of test examples of a task; 0 takes all.
         progress: draw progress bars.
     """
 

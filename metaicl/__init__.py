@@ -1,4 +1,4 @@
-"""Meta-train causal language models to learn new tasks from a few examples, and compare fairly.
+"""Meta-train causal language models to learn new tasks from a few examples, and compare them with other methods.
 
 This is the public interface. Each name is imported when it is first used, so `import metaicl` does not import torch.
 """

@@ -11,13 +11,13 @@ from metaicl.cli.parser import Command
 
 @dataclass(frozen=True)
 class Export:
-    """Write a model, its adapters merged, as one folder that transformers, vLLM, SGLang and others load.
+    """Write a model, its adapters merged, as a folder that transformers, vLLM, SGLang and others load.
 
     Attributes:
-        model: a run's folder or a copy of its best weights, or a name of `metaicl models list`.
-        output_dir: the new folder.
-        dtype: the type of the weights.
-        gguf: write the one file model.gguf instead, for llama.cpp and Ollama; of Llama models only.
+        model: the folder of a run, a copy of its best weights, or a name of `metaicl models list`.
+        output_dir: the folder to write; it must be new.
+        dtype: the precision of the weights.
+        gguf: write one file, model.gguf, for llama.cpp and Ollama. Only for Llama models.
     """
 
     model: str

@@ -54,7 +54,10 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     from metaicl import __version__
 
     parser = Parser(
-        prog="metaicl", description=(sys.modules["metaicl"].__doc__ or "").split("\n\n")[0], allow_abbrev=False
+        prog="metaicl",
+        description=(sys.modules["metaicl"].__doc__ or "").split("\n\n")[0],
+        epilog="Begin with `metaicl quickstart`. `metaicl COMMAND --help` lists a command's options, with examples.",
+        allow_abbrev=False,
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--version", action="version", version=__version__)
@@ -65,13 +68,19 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
             name,
             help=command.about,
             description=command.about,
-            epilog=f"example: {command.example}",
+            epilog=_examples(command.example),
             allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32, width=110),
+            formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=32, width=110),
             usage=" ".join([f"metaicl {name}", *(f"[{p.upper()}]" for p in command.positional), "[options]"]),
         )
         fill(sub, command)
     return parser
+
+
+def _examples(lines: str) -> str:
+    """Return the end of a help text: one or more command lines."""
+    first, *others = lines.splitlines()
+    return "\n  ".join(["examples:", first, *others]) if others else f"example: {first}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,11 +15,12 @@ from task_suites.core.errors import UserError
 
 @dataclass(frozen=True)
 class Methods:
-    """Ways of learning from a few examples: list them, show NAME with its options and its paper, check NAME.
+    """Show the methods, and check one of your own: list, show NAME, check NAME.
 
     Attributes:
-        action: list, show, or check: try on a small random model whether a method of your own keeps its promises.
-        name: of the method, or package.module:Name.
+        action: list: all methods. show: options and paper of one. check: test a method of your own on a small random
+            model.
+        name: the name of a method, or package.module:Name.
     """
 
     action: str
@@ -110,4 +111,9 @@ LEARNED = {
     None: "whatever --weights says of the model's weights: adapters (LoRA), all, or none",
 }
 
-COMMAND = Command(Methods, run, "metaicl methods show fomaml", ("action", "name"))
+COMMAND = Command(
+    Methods,
+    run,
+    "metaicl methods list\nmetaicl methods show fomaml\nmetaicl methods check my_module:MyMethod",
+    ("action", "name"),
+)

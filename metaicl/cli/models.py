@@ -11,10 +11,10 @@ from metaicl.cli.parser import Command
 
 @dataclass(frozen=True)
 class Models:
-    """Base models that need no hub: list, pull NAME, show NAME.
+    """List and download base models that need no hub: list, pull NAME, show NAME.
 
     Attributes:
-        action: list, pull or show.
+        action: list: all models. pull: download one. show: where it comes from and where it lies.
         name: the model's name.
     """
 
@@ -40,4 +40,4 @@ def run(config: Models) -> None:
         print(models.describe(config.name))
 
 
-COMMAND = Command(Models, run, "metaicl models pull smollm2-135m", ("action", "name"))
+COMMAND = Command(Models, run, "metaicl models list\nmetaicl models pull smollm2-135m", ("action", "name"))

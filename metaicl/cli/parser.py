@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
@@ -23,14 +23,16 @@ class Command:
     Attributes:
         config: the class of its configuration, whose docstring is its help text.
         run: what it does with one.
-        example: a command line.
+        example: a command line, or several, one a line.
         positional: options that are given by their position, in this order.
+        groups: option -> the title under which the help text lists it, where its configuration does not say that.
     """
 
     config: type
     run: Callable[[Any], None]
     example: str
     positional: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def about(self) -> str:
@@ -69,14 +71,14 @@ def fill(parser: argparse.ArgumentParser, command: Command) -> None:
     groups: dict[str, Any] = {}
     for option in options.values():
         if option.name not in command.positional:
-            title = option.group.rstrip(".") or "options of the command"
+            title = command.groups.get(option.name) or option.group.rstrip(".") or "options of the command"
             group = groups.get(title) or groups.setdefault(title, parser.add_argument_group(title))
             add_option(group, option)
     general = parser.add_argument_group("configuration")
     general.add_argument(
-        "--config", action="append", type=Path, metavar="FILE", help="a YAML file of options; flags go over it"
+        "--config", action="append", type=Path, metavar="FILE", help="a YAML file of options; flags override it"
     )
-    general.add_argument("--print_config", action="store_true", help="print all options as YAML and do nothing else")
+    general.add_argument("--print_config", action="store_true", help="print all options as YAML, and stop")
 
 
 def add_option(group: Any, option: Option) -> None:

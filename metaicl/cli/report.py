@@ -12,12 +12,12 @@ from task_suites.core.errors import UserError
 
 @dataclass(frozen=True)
 class Report:
-    """Write a finished run's report (or a benchmark's page) again, or that of several runs side by side.
+    """Write the report of a finished run or benchmark again, or one report on several runs.
 
     Attributes:
-        runs: the runs' folders. Of several, the methods stand side by side on the tasks that all runs have.
-        formats: what is written: the page, and its table as Markdown, as CSV or for LaTeX (with booktabs).
-        output_dir: the folder of a report on several runs. Unset: a new one beside the first run.
+        runs: the folders of the runs. A report on several compares their methods on the tasks that all of them have.
+        formats: what is written: the page, and its table as Markdown, CSV or LaTeX (with booktabs).
+        output_dir: the folder for a report on several runs. Unset: a new one beside the first run.
     """
 
     runs: list[Path] = field(default_factory=list)
@@ -50,4 +50,5 @@ def run(config: Report) -> None:
         print(path)
 
 
-COMMAND = Command(Report, run, "metaicl report runs/comparison", ("runs",))
+EXAMPLES = "metaicl report runs/comparison\nmetaicl report runs/first runs/second --formats html latex"
+COMMAND = Command(Report, run, EXAMPLES, ("runs",))

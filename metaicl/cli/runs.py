@@ -14,13 +14,14 @@ ACTIONS = {"list": 0, "show": 1, "compare": 2}  # how many runs each names
 
 @dataclass(frozen=True)
 class Runs:
-    """What was trained and compared: list, show RUN, compare RUN OTHER.
+    """List and compare what was trained and evaluated: list, show RUN, compare RUN OTHER.
 
     Attributes:
-        action: list the runs of a folder; show what one was and how it ended; compare the options of two trainings.
-        run: a run's name in --folder, or its path.
-        other: the second one, to compare.
-        folder: where the runs lie.
+        action: list: the runs of a folder. show: one run and how it ended. compare: how the options of two trainings
+            differ, and how each ended.
+        run: the name of a run in --folder, or its path.
+        other: the second run, to compare.
+        folder: the folder of the runs.
     """
 
     action: str
@@ -49,4 +50,9 @@ def run(config: Runs) -> None:
     print("\n".join(lines))
 
 
-COMMAND = Command(Runs, run, "metaicl runs compare first second", ("action", "run", "other"))
+COMMAND = Command(
+    Runs,
+    run,
+    "metaicl runs list\nmetaicl runs show mine\nmetaicl runs compare first second",
+    ("action", "run", "other"),
+)

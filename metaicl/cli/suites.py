@@ -23,41 +23,40 @@ from task_suites.task import TaskSuite
 
 @dataclass(frozen=True)
 class Suites:
-    """What tasks there are, how a prompt looks, what leaks: list, show TASK or SUITE, audit, split, export.
+    """Show, check, split and export tasks: list, show TASK or SUITE, audit, split, export.
 
     Attributes:
-        action: list tasks; show a task's prompt, or a suite's lineage with fingerprints as a tree; audit for leaks
-            (exit status 1 where there are any); split the tasks into three sides, or into folds; export the suite.
-        task: the task to show, or a suite, instead of --suite.
+        action: list: the tasks of a suite. show: a prompt of a task, or sources and fingerprints of a suite. audit:
+            search for leaks (exit status 1 if there are any). split: divide the tasks into three sides, or into folds.
+            export: write the suite in another layout.
+        task: the name of a task or suite.
         suite: tasks
-        kind: of the catalogue of tasksource, tasks of these kinds: classification, multiple_choice, tagging.
-        language: of the catalogue of tasksource, tasks in these languages: en, de, mul for several at once.
-        licence: of the catalogue of tasksource, tasks whose licences allow this use: commercial, non-commercial,
-            unspecified; or a licence's name.
-        k: demonstrations in the prompt shown.
-        seed: of the episode shown.
-        format: how the prompt is made: a name (docs/formats.md), then fields such as chat=true.
-        model: the model whose tokenizer is meant, for --tokens and for a chat format.
-        to: the layout to export to: metaicl, lm-eval, datasets, local or arrow.
-        output: the new folder to export into; the file (or folder, for folds) to write a split to.
+        k: demonstrations in the prompt.
+        seed: seeds the draw of the episode or of the split.
+        format: how examples become a prompt: a name (docs/formats.md), then fields such as chat=true.
+        model: the model whose tokenizer is used, for --tokens and for a chat format.
+        to: the layout to write: metaicl, lm-eval, datasets, local or arrow.
+        output: the new folder for an export or for folds; the file for a split.
         json: print the audit as JSON.
-        html: write the audit as a page to this file.
+        html: also write the audit as a page to this file.
         fix: write the suite without its leaks into this new folder.
-        near: whether the audit looks for near duplicates and contained inputs too.
-        context: a context size that the audit compares lengths with, in words; 0 for none.
-        tokens: show the prompt token by token, as the model reads it; for an audit, measure lengths in tokens.
-        setting: audit the names of a split file or of a setting of MetaICL instead of a suite.
-        by: what a split keeps together: task, source, family or domain.
-        shares: of the tasks, for each side of a split.
-        folds: nested cross-validation instead of one split: [outer folds, inner folds].
+        near: also search near duplicates, and inputs that contain another.
+        context: count examples that are longer than this many words (or tokens, with --tokens), and demonstrations that
+            fit; 0 counts none.
+        tokens: show the prompt token by token; in an audit, count lengths in tokens.
+        setting: audit only the names of tasks in a split file or a setting of MetaICL.
+        by: what a split keeps on one side.
+        shares: the fraction of tasks on each side.
+        folds: write nested cross-validation instead of one split: OUTER INNER folds, such as 5 4.
+        kind: choose tasks of tasksource by kind: classification, multiple_choice, tagging.
+        language: choose tasks of tasksource by language: en, de, ...; mul is several at once.
+        licence: choose tasks of tasksource by licence: commercial, non-commercial, unspecified, or the name of a
+            licence.
     """
 
     action: str
     task: str = ""
     suite: SuiteConfig = suite_section()
-    kind: list[str] = field(default_factory=list)
-    language: list[str] = field(default_factory=list)
-    licence: list[str] = field(default_factory=list)
     k: Natural = 4
     seed: Whole = 0
     format: PromptFormat = section(PromptFormat, whole=True)
@@ -76,6 +75,9 @@ class Suites:
         default_factory=lambda: {"meta_train": 0.7, "meta_validation": 0.1, "meta_test": 0.2}
     )
     folds: list[Natural] = field(default_factory=list)
+    kind: list[str] = field(default_factory=list)
+    language: list[str] = field(default_factory=list)
+    licence: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -300,4 +302,14 @@ def _tokenizer(model: str) -> Any:
         raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
 
 
-COMMAND = Command(Suites, run, "metaicl suites show kitchen_taste --k 4 --format letters", ("action", "task"))
+EXAMPLES = """\
+metaicl suites list my-suite
+metaicl suites show kitchen_taste --k 4 --format letters
+metaicl suites audit my-suite --html audit.html
+metaicl suites split my-suite --by domain --output split.json
+metaicl suites export my-suite --to lm-eval --output exported"""
+GROUPS = {
+    **{name: f"for {' and '.join(actions)}" for name, actions in READ_BY.items()},
+    **dict.fromkeys(FILTERS, "for suites of tasksource"),
+}
+COMMAND = Command(Suites, run, EXAMPLES, ("action", "task"), GROUPS)

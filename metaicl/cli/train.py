@@ -12,4 +12,6 @@ def run(config: TrainRun) -> None:
     run_training(config)
 
 
-COMMAND = Command(TrainRun, run, "metaicl train --method metaicl --max_steps 100 --output_dir runs/mine")
+COMMAND = Command(
+    TrainRun, run, "metaicl train --suite embedded my-suite --method metaicl --max_steps 100 --output_dir runs/mine"
+)

@@ -14,29 +14,29 @@ SERVER = "http://127.0.0.1:8000/v1"  # where `vllm serve` listens
 
 @dataclass(frozen=True)
 class PredictRun:
-    """Answer new inputs from a file of demonstrations; one JSON object a line on standard output.
+    """Answer new inputs from a file of demonstrations, one JSON object a line on standard output.
 
     Attributes:
-        demos: JSON lines with answers: {"input", "output"}, with "options" for multiple choice, {"tokens", "tags"};
-            or a CSV, TSV, Parquet or Arrow file with these columns.
-        inputs: the same without answers; - reads JSON lines from standard input.
-        model: a run's folder, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl for answers among
-            options, and smollm2-135m for others, with a method or with an instruction.
-        method: for a base model: a method that needs no meta-training (default icl; on a sentence
-            encoder prototypes_names).
-        instruction: what to do; it heads the prompts.
-        method_options: options of the method, such as shown=16 selection=nearest calibration=cross_fit.
+        demos: demonstrations, a JSON object a line: {"input", "output"}, with "options" for multiple choice, or
+            {"tokens", "tags"}. A CSV, TSV, Parquet or Arrow file has these as columns.
+        inputs: the inputs, in the same form without answers; - reads JSON lines from standard input.
+        model: the folder of a run, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl if the answers are
+            options, else smollm2-135m. With a method or an instruction it is smollm2-135m too.
+        method: a method that needs no meta-training, for a base model. Unset: icl; on a sentence encoder
+            prototypes_names.
+        instruction: a line that says what to do; it begins the prompts.
+        method_options: options of the method, such as calibration=cross_fit.
         input_column: the column, or the key of JSON lines, that holds the input. Unset: input or text.
-        output_column: that of the demonstrations' answers. Unset: output, label or answer.
+        output_column: the column or key that holds the answer of a demonstration. Unset: output, label or answer.
         output: a file for the answers: JSON lines, CSV or Parquet by its ending. The same command continues one that
             was interrupted. A table has one column for each label's score.
-        probabilities: also write the softmax of the scores.
-        at_least: the least probability of an answer; where the best option has less, the answer is null.
-        explain: also write how each demonstration changes the answer's log-probability.
-        engine: where the model runs: in this process, or on a server with /v1/completions ("vllm"), for methods that
-            read prompts.
-        server: the server's address. Unset: http://127.0.0.1:8000/v1.
-        server_model: the name under which the server serves the model. Unset: its only model.
+        probabilities: add the probability of each option, the softmax of the scores.
+        at_least: answer null if the best option has a lower probability.
+        explain: add how each demonstration changes the answer's log-probability.
+        engine: where the model runs: in this process ("local"), or on a server with /v1/completions ("vllm"), which
+            only methods that read prompts can use.
+        server: the address of the server. Unset: http://127.0.0.1:8000/v1.
+        server_model: the model's name on the server. Unset: its only model.
     """
 
     demos: Path
@@ -67,10 +67,11 @@ class TryRun:
     """Try a task in the terminal: type demonstrations, then queries.
 
     Attributes:
-        model: a run's folder, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl for answers among
-            options, and smollm2-135m for others, with a method or with an instruction.
-        method: for a base model: a method that needs no meta-training.
-        instruction: what to do; it heads the prompts.
+        model: the folder of a run, or a name of `metaicl models list`. Unset: smollm2-135m-metaicl if the answers are
+            options, else smollm2-135m. With a method or an instruction it is smollm2-135m too.
+        method: a method that needs no meta-training, for a base model. Unset: icl; on a sentence encoder
+            prototypes_names.
+        instruction: a line that says what to do; it begins the prompts.
     """
 
     model: str = ""

@@ -22,27 +22,27 @@ class BackboneConfig:
     the user gives is never replaced (`metaicl.methods.resolved`).
 
     Attributes:
-        model: a registry model (`metaicl models list`), a local folder or a hub name: a causal language model, or a
+        model: a name of `metaicl models list`, a local folder or a hub name. It is a causal language model, or a
             sentence encoder for the methods that run on one.
-        weights: "lora" learns low-rank adapters, "full" all weights, "frozen" none. Unset: what the method learns.
-        lora_r: rank of the adapters. Unset: the method's, else 16.
-        lora_alpha: their scale is lora_alpha / lora_r. Unset: twice lora_r.
-        target_modules: names of the modules that get adapters, "all-linear", or "query-value" (the attention's two
-            projections). Unset: the method's, else "all-linear".
-        lora_layers: how many of the uppermost layers get adapters; 0 means all. Unset: the method's, else 0.
+        weights: the weights that are learned: "lora" (low-rank adapters), "full" (all weights) or "frozen" (none).
+            Unset: what the method learns.
+        lora_r: the rank of the adapters. Unset: that of the method, else 16.
+        lora_alpha: adapters are scaled by lora_alpha / lora_r. Unset: twice lora_r.
+        target_modules: the names of the modules that get adapters, "all-linear", or "query-value" (these two
+            projections of the attention). Unset: those of the method, else "all-linear".
+        lora_layers: the number of uppermost layers that get adapters; 0 means all. Unset: that of the method, else 0.
         use_rslora: scale adapters by lora_alpha / sqrt(lora_r) (Kalajdzievski 2023, arXiv 2312.03732).
-        use_dora: learn the length of each weight's columns beside the adapters (Liu et al. 2024, arXiv 2402.09353).
-        dtype: "bfloat16" (base weights and matrix products; adapters and loss stay float32), "float32", or "auto": the
-            one whose matrix products are measured to be quicker (`metaicl.lm.devices.precision_for`). A checkpoint
-            keeps the precision that it was trained in.
-        attn_implementation: "tree" (CPU), "flex" (CUDA), "dense" or "plain"; "auto" takes the quickest here that is
-            right for the model.
-        gradient_checkpointing: compute layers again in the backward pass rather than keep them: less memory, slower.
-        device: "auto" takes a GPU where there is one.
+        use_dora: also learn the length of each column of the weights (Liu et al. 2024, arXiv 2402.09353).
+        dtype: the precision. "bfloat16" holds for base weights and matrix products; adapters and loss stay float32.
+            "auto" takes the quicker one on this machine. A checkpoint keeps its precision.
+        attn_implementation: how attention runs: "tree" (CPU), "flex" (CUDA), "dense" or "plain". "auto" takes the
+            quickest one that is right for the model.
+        gradient_checkpointing: save memory: compute layers again in the backward pass, which is slower.
+        device: "auto", "cpu", "cuda" or another of this machine. "auto" takes a GPU if there is one.
         revision: branch, tag or commit of a hub model.
         trust_remote_code: run the Python code that is stored with a hub model.
-        quantization: "4bit" (NF4, as in QLoRA, Dettmers et al. 2023, arXiv 2305.14314) or "8bit" keeps the base weights
-            in fewer bits while adapters learn in float32 (the extra `bitsandbytes`).
+        quantization: store the base weights in fewer bits, while adapters learn in float32: "4bit" (NF4, as in QLoRA,
+            Dettmers et al. 2023, arXiv 2305.14314) or "8bit" (the extra `bitsandbytes`).
     """
 
     model: str = "smollm2-135m"

@@ -48,44 +48,45 @@ class TrainerConfig:
     """The outer loop's settings.
 
     Attributes:
-        max_steps: optimiser steps. Unset: 100, or as many as a budget of seconds allows.
-        episodes_per_step: episodes in one step, over all processes and rows.
-        row_tokens: most tokens of a packed row of episodes, or one forward pass; a larger episode is a row by itself.
+        max_steps: steps of the optimiser. Unset: 100, or as many as a budget of seconds allows.
+        episodes_per_step: episodes in one step, over all processes.
+        row_tokens: the largest number of tokens in a forward pass, which may hold several episodes. A larger episode
+            has a pass of its own.
         k: demonstrations of a training episode.
-        k_min: draw k again for each episode from k_min to k; 0 keeps k.
-        curriculum_steps: the most demonstrations grow from k_min (or 1) to k over this many steps; 0 begins with k.
-        mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its train examples,
-            "temperature" (to their number ^ (1 / mixing_temperature)) or "weights". "group_dro" draws as "uniform"
-            does, and learns a weight for each task's loss: the higher the loss, the faster it grows.
-        mixing_temperature: the temperature of mixing "temperature"; higher draws small tasks more often.
-        mixing_weights: for mixing "weights", the weight of each task, family, suite or type of task by its name; what
+        k_min: the number of demonstrations is drawn for each episode, from k_min to k; 0 always takes k.
+        curriculum_steps: the largest number of demonstrations grows from k_min (or 1) to k over this many steps; 0
+            begins with k.
+        mixing: how often a task is drawn: "uniform" (each once a round), "proportional" to its number of train
+            examples, "temperature" (to that number ^ (1 / mixing_temperature)) or "weights". "group_dro" draws as
+            "uniform" does, and learns a weight for each task's loss, which grows faster for a higher loss.
+        mixing_temperature: for mixing "temperature": a higher value draws small tasks more often.
+        mixing_weights: for mixing "weights": the weight of each task, family, suite or type of task by its name. What
             is not named is never drawn.
-        mixing_weights_by: what the weights name: "task", "family", "suite" or "type" (classification, ...). The tasks
-            of a family, suite or type share its weight evenly.
-        mixing_step_size: for mixing "group_dro", how fast the weights are learned: a task's weight is multiplied by
-            exp(mixing_step_size * its loss) at each of its steps; 0 keeps them equal.
-        queries: queries of each support set, in one row.
-        max_classes: at most this many classes in a training episode; 0 takes all.
-        arbitrary_labels: share of episodes with arbitrary label words.
+        mixing_weights_by: what mixing_weights names: "task", "family", "suite" or "type" (classification, ...). The
+            tasks of a family, suite or type share its weight evenly.
+        mixing_step_size: for mixing "group_dro": each step multiplies the weights of its tasks by exp(mixing_step_size
+            * loss); 0 keeps them equal.
+        queries: queries of each episode.
+        max_classes: the largest number of classes in a training episode; 0 takes all.
+        arbitrary_labels: the fraction of episodes whose label words are replaced by arbitrary ones.
         per_class: k counts the demonstrations of each class.
         optim: the optimiser: "adamw", or "adamw_8bit", whose states take a quarter of the memory (the extra
             `bitsandbytes`).
         adam_beta2: AdamW's decay of squared gradients.
         learning_rate: AdamW's peak learning rate.
-        lr_scheduler_type: "linear" or "cosine" lower the rate to zero after the warm-up, "constant" keeps it.
-        warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows where that is
+        lr_scheduler_type: "linear" and "cosine" lower the rate to zero after the warm-up, "constant" keeps it.
+        warmup_steps: steps of linear warm-up. Unset: 10, or a quarter of the steps that a budget allows if that is
             less.
-        weight_decay: AdamW's decoupled decay.
-        max_grad_norm: gradients with a larger norm are scaled down to it.
+        weight_decay: AdamW's decoupled weight decay.
+        max_grad_norm: gradients with a larger norm are scaled down to this norm.
         weight_averaging: the fraction of the last steps whose weights are averaged into the final ones; 0 takes the
             weights of the last step.
         seed: seeds every draw.
-        eval_steps: steps between validations; 0 never validates, and the last weights are the best.
-        early_stopping_patience: validations without a better value before training stops; 0 never stops early.
+        eval_steps: steps between validations. With 0 there is none, and the last weights count as the best.
+        early_stopping_patience: training stops after this many validations without a better score; 0 never stops early.
         save_steps: steps between checkpoints; 0 writes none.
         logging_steps: steps between lines of metrics.jsonl.
-        peer_timeout: seconds that processes of one training wait for another one; then they end and name it. One that
-            has died is named within a minute.
+        peer_timeout: seconds after which processes of one training end if another one does not answer. They name it.
     """
 
     max_steps: Count | None = None
@@ -170,8 +171,8 @@ class ValidationConfig:
 
     Attributes:
         k: demonstrations.
-        seeds: support sets a task (seeds 0, 1, ... of a range apart from evaluation's).
-        queries: queries a support set.
+        seeds: support sets for each task.
+        queries: queries for each support set.
     """
 
     k: Count = 16
@@ -189,26 +190,26 @@ def suite_section(default: Callable[[], SuiteConfig] = SuiteConfig) -> Any:
 
 @dataclass(frozen=True)
 class TrainRun:
-    """Meta-train one method on a suite's meta-training tasks.
+    """Meta-train a method on the meta-training tasks of one or more suites.
 
     Attributes:
-        run_name: the run's name. Unset: the last part of output_dir, else the method's name.
-        output_dir: the run's folder. Unset: runs/NAME.
+        run_name: the name of the run. Unset: the last part of output_dir, else the name of the method.
+        output_dir: the folder of the run. Unset: runs/NAME.
         suite: tasks
-        method: a registry name (see docs/methods.md) or `package.module:Name`.
+        method: the name of a method (`metaicl methods list`) or `package.module:Name`.
         method_options: options of the method (`metaicl methods show NAME`).
         backbone: model
         format: how examples become prompts: a name (docs/formats.md), then fields such as chat=true.
         trainer: training
         validation: validation during training (with eval_steps)
-        resume: continue from the newest checkpoint of the run's folder; another run in it is an error. Without, the run
-            begins at the first step, and what lies in the folder is moved aside (to NAME.earlier-1 and so on).
+        resume: continue from the newest checkpoint in the folder; another run there is an error. --no-resume begins at
+            the first step and moves the folder aside, to NAME.earlier-1 and so on.
         progress: draw a progress bar.
-        report_to: experiment trackers that get each line of metrics.jsonl too: "tensorboard", "wandb", "mlflow" or
-            "trackio", each an extra of its name.
-        plan: train nothing, but report the memory, operations and traffic of the training on this many devices, worked
-            out without the model's weights; 0 trains.
-        plan_tflops: for plan, the operations that a device does in a second, in 10^12; 0 times a matrix product on this
+        report_to: also send each line of metrics.jsonl to experiment trackers: "tensorboard", "wandb", "mlflow" or
+            "trackio". Each is an extra of its name.
+        plan: train nothing, and report memory, operations and traffic of the training on this many devices, without
+            loading the weights; 0 trains.
+        plan_tflops: for plan: how many operations a device does in a second, in 10^12; 0 times a matrix product on this
             CPU.
     """
 

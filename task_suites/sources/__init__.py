@@ -104,18 +104,16 @@ class SuiteConfig:
     """Which tasks a run uses: those of a suite, or of several together.
 
     Attributes:
-        names: the suites: `--suite NAME NAME`. A name is a built-in suite ("embedded"), a folder (docs/data.md),
-            SOURCE:LOCATION or `package.module:function`. The tasks of several suites are joined (docs/mixtures.md).
+        names: one or more suites, whose tasks are joined (docs/mixtures.md). A name is the built-in suite ("embedded"),
+            a folder (docs/data.md), SOURCE:LOCATION or `package.module:function`.
         max_words: leave out examples whose input has more words; 0 keeps all. No text is ever cut.
-        min_train: where max_words is set, leave out tasks of which fewer train examples are left. Unset: 40, for tasks
-            that lost examples to max_words.
-        min_test: where max_words is set, leave out tasks of which fewer test examples are left. Unset: 8, for tasks
-            that lost examples to max_words.
+        min_train: with max_words: leave out tasks with fewer train examples. Unset: 40, for tasks that lost some.
+        min_test: with max_words: leave out tasks with fewer test examples. Unset: 8, for tasks that lost some.
         forms: keep tasks whose examples have one of these forms: options, text, tags.
-        tasks: keep these tasks only, by name or as SUITE/TASK; empty keeps all.
-        exclude: leave these tasks out, by name or as SUITE/TASK.
-        split: a split file (`metaicl suites split`) or a setting of MetaICL, instead of the suites' own sides.
-        allow: sources, families or tasks that may be on two sides, of that split or of several suites.
+        tasks: keep only these tasks, by name or as SUITE/TASK. Unset: all.
+        exclude: leave out these tasks, by name or as SUITE/TASK.
+        split: a file of `metaicl suites split`, or a setting of MetaICL, whose sides replace those of the suites.
+        allow: sources, families or tasks that may be on two sides of the split.
     """
 
     names: list[str] = field(default_factory=lambda: ["embedded"])

@@ -18,21 +18,21 @@ class ServeRun:
     """Serve few-shot answers over HTTP, with a page to try them on.
 
     Attributes:
-        model: a run's folder, or the name of a base model.
-        method: of tasks that name none; for a base model a method that needs no meta-training.
-        host: the address to listen on; anything but loopback needs tokens.
+        model: the folder of a run, or the name of a base model.
+        method: the method of tasks that name none. A base model needs one without meta-training.
+        host: the address to listen on. Any but that of this machine needs tokens.
         port: the port to listen on; 0 takes a free one.
-        database: the SQLite file that keeps the tasks.
-        token_file: a file of bearer tokens, one a line; the environment variable METAICL_TOKENS holds them too.
+        database: the SQLite file that stores the tasks.
+        token_file: a file of bearer tokens, one a line. The environment variable METAICL_TOKENS may hold them too.
         max_demonstrations: the largest number of demonstrations of a task.
         max_inputs: the largest number of inputs in one request.
         max_characters: the longest text, in characters.
         max_body: the largest body of a request, in bytes.
-        max_waiting: the number of inputs that may wait; more are refused with 429.
+        max_waiting: the largest number of inputs that wait; further ones get status 429.
         max_tasks: the largest number of tasks.
-        memory: megabytes of prompt states that are kept; those used longest ago make room.
-        timeout: seconds after which a request is given up.
-        batch: the largest number of inputs of one task that are answered together.
+        memory: megabytes for the cached states of prompts; those used longest ago are dropped first.
+        timeout: seconds after which a request gets status 503.
+        batch: the largest number of inputs of one task that are answered in one pass.
     """
 
     model: str = "smollm2-135m"

@@ -29,7 +29,7 @@ TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
         (["train", "--learning_rate", "fast"], "learning_rate"),
         (
             ["train", "--max_steps", "0"],
-            "max_steps must be at least 1, but is 0. It means: optimiser steps",
+            "max_steps must be at least 1, but is 0. It means: steps of the optimiser",
         ),
         (["train", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["evaluate", "--methods", "[icl, metaicI]", *TOYS], "no method 'metaicI'. Did you mean metaicl"),
