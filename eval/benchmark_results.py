@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from eval.results import as_object, read_object
+from eval.results import as_object
 from eval.store import Store
 from task_suites.core.errors import UserError
+from task_suites.core.field_types import read_object
 from task_suites.core.json_files import read_json
 from task_suites.core.line_store import LOST
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
+from task_suites.core.field_types import read_object
 from task_suites.core.json_files import read_json, read_json_lines
 
 if TYPE_CHECKING:
@@ -217,6 +218,8 @@ class Results:
             UserError: another schema, or a missing field, method, task or cell (at the headline k). The message names
                 `where` and what is missing.
         """
+        if isinstance(value, dict):  # null is an absent optional field
+            value = {name: item for name, item in value.items() if item is not None or name not in _OPTIONAL}
         whole = read_object(cls, value, where, "the top level", "schema")
         if value["schema"] != SCHEMA:
             raise UserError("unknown schema", where=where, found=value["schema"], expected=SCHEMA)
@@ -300,6 +303,9 @@ class Results:
         return [cell for cell in self.cells if cell.method == method and (k is None or cell.k == k)]
 
 
+_OPTIONAL = {f.name for f in fields(Results) if f.default is not MISSING or f.default_factory is not MISSING}
+
+
 def predictions_at(folder: Path, method: str, k: int) -> Iterator[tuple[tuple[Any, ...], Prediction]]:
     """Yield ((task, seed, index), prediction) of one method at one k from a run's folder; nothing where it keeps none.
 
@@ -323,20 +329,6 @@ def as_object(item: Any, *without: str) -> dict[str, Any]:
     """Return the fields of a dataclass as a JSON object, but for those `without` and those that are None."""
     values = {f.name: getattr(item, f.name) for f in fields(item) if f.name not in without}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def read_object(cls: type, value: Any, where: Path | str, place: str, *more: str) -> dict[str, Any]:
-    """Return the fields of a dataclass that a JSON object has; what else it has is passed over.
-
-    Raises:
-        UserError: it is not an object, or it lacks a field that has no default, or one of `more`.
-    """
-    if not isinstance(value, dict):
-        raise UserError(f"{place} is not an object", where=where, found=repr(value)[:80])
-    needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
-    if missing := [name for name in (*more, *needed) if name not in value]:
-        raise UserError(f"{place} lacks {', '.join(missing)}", where=where, found=f"only {', '.join(sorted(value))}")
-    return {f.name: value[f.name] for f in fields(cls) if f.name in value}
 
 
 def _items(cls: type[Read], whole: Mapping[str, Any], name: str, where: Path | str) -> tuple[Read, ...]:

@@ -6,13 +6,14 @@ its entries too (`eval/benchmark_results.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from eval.results import Cell, Refusal, prediction
+from eval.results import Cell, Prediction, Refusal
 from task_suites.core.errors import UserError
+from task_suites.core.field_types import fits, read_object
 from task_suites.core.line_store import LOST, LineStore
 
 
@@ -83,11 +84,14 @@ def _line(cell: Cell | Refusal) -> dict[str, Any]:
 
 def _cell(line: Mapping[str, Any], where: str) -> Cell | Refusal:
     """Return the finished cell that a line holds."""
-    own = {f.name: line[f.name] for f in fields(Cell) if f.name in line and f.name != "predictions"}
-    head: dict[str, Any] = {name: own.get(name) for name in ("method", "task", "seed", "k", "key")}
-    refused = "refused" in line
-    if None in head.values() or not (refused or "score" in own):
-        raise UserError("not a finished cell", where=where, found=f"keys {sorted(line)[:8]}", fix=LOST)
-    if refused:
-        return Refusal(**head, reason=line["refused"], by_design=line.get("by_design", False))
-    return Cell(**own, predictions=tuple(prediction(answer) for answer in line.get("answers", ())))
+    try:
+        if "refused" in line:
+            refused = {"by_design": False, **line, "reason": line["refused"]}
+            return Refusal(**read_object(Refusal, refused, None, "it", "key"))
+        own = read_object(Cell, {**line, "predictions": ()}, None, "it", "key")
+        if not fits(answers := line.get("answers", ()), Sequence[Any]):
+            raise UserError("answers has a wrong type", found=repr(answers)[:60], expected="a list")
+        made = [read_object(Prediction, answer, None, f"answers[{i}]", "answer") for i, answer in enumerate(answers)]
+    except UserError as error:
+        raise UserError(f"not a finished cell: {error}", where=where, fix=LOST) from None
+    return Cell(**{**own, "predictions": tuple(Prediction(**answer) for answer in made)})

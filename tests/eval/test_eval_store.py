@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,3 +79,28 @@ def test_a_line_that_is_not_a_finished_cell_is_named_with_file_and_line(tmp_path
     (tmp_path / "cells.jsonl").write_text(line + "\n")
     with pytest.raises(UserError, match=r"cells\.jsonl:1: not a finished cell.*Delete the line"):
         cell_store(tmp_path / "cells.jsonl")
+
+
+WRONG = {
+    "score": ["high", None, True, [0.5]],
+    "k": ["4", 0.5, None, True],
+    "task": [None, 3],
+    "n": ["3", None],
+    "seconds": ["1", None],
+    "ece": ["0.1", False],
+    "scores": [3, {"macro_f1": "high"}],
+    "answers": [None, 3, "x", [1], [{"input": "a"}], [{"answer": 3}], [{"answer": "a", "scores": ["high"]}]],
+    "refused": [5, None, ["why"]],
+    "key": [None, 3],
+}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in WRONG.items() for value in values])
+def test_a_field_of_another_type_is_named_before_anything_is_made_of_it(tmp_path, field, value):
+    path = tmp_path / "cells.jsonl"
+    answers = (Prediction("a", ["x", "y"], None, "x", "x"),)
+    cell_store(path).add(Cell("icl", "mood", 0, 4, 0.5, "accuracy", 1, 1.0, predictions=answers, key="one"))
+    assert cell_store(path)["one"].score == 0.5
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}) + "\n")
+    with pytest.raises(UserError, match=r"cells\.jsonl:1: not a finished cell: .*Delete the line"):
+        cell_store(path)

@@ -63,3 +63,10 @@ def test_predictions_are_read_by_method_and_k(results, tmp_path):
     (tmp_path / "predictions" / "odd.jsonl").write_text("[]\n")
     with pytest.raises(UserError, match=r"odd\.jsonl:1: not a JSON object; found list"):
         list(predictions_at(tmp_path, "odd", 4))
+
+
+@pytest.mark.parametrize("field", ["name", "created", "command", "manifest", "headline_k", "seeds", "seconds", "notes"])
+def test_a_field_of_another_type_is_named(results, field):
+    for value in (True, [{}] if field not in ("seeds", "notes") else "x"):
+        with pytest.raises(UserError, match=f"{field} in the top level has a wrong type"):
+            Results.from_json({**results.to_json(), field: value})
