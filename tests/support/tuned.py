@@ -9,7 +9,9 @@ from on_toys import TASKS
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.prompts import Prompt
 from metaicl.methods import method_class
-from metaicl.methods.in_context.tuned_context import Rehearsal, TunedContext
+from metaicl.methods.in_context.learned_prefix import LearnedPrefix
+from metaicl.methods.in_context.rehearsal import Rehearsal
+from metaicl.methods.in_context.tuned_context import TunedContext
 from metaicl.testing import draw
 from task_suites.formats.prompt_format import PromptFormat
 
@@ -27,12 +29,11 @@ def prefix_of(method: TunedContext, e=EPISODE) -> tuple[int, ...]:
 
 
 def rehearsal(method: TunedContext, e=EPISODE) -> Rehearsal:
-    return Rehearsal(method, e.task, e.support, prefix_of(method, e))
+    return method.rehearsal(e.task, e.support, prefix_of(method, e))
 
 
-def start(method: TunedContext, e=EPISODE):
-    prefix = prefix_of(method, e)
-    return method._start((method.virtual(e.task) or prefix)[: len(prefix)], prefix, None)
+def start(method: TunedContext, e=EPISODE) -> LearnedPrefix:
+    return method.learned_prefix(e.task, prefix_of(method, e), None)
 
 
 def plain_losses(method: TunedContext, e=EPISODE) -> torch.Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import EVERY_FORM, Method, Space, support_keys
 from metaicl.methods.gradient.adapted import AdaptedModel
-from metaicl.methods.in_context.icl import Objective
+from metaicl.methods.in_context.answer_loss import Objective
 from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError

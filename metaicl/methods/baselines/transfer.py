@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metaicl.methods.base import RATE, Space
 from metaicl.methods.baselines.finetune import FineTune
-from metaicl.methods.in_context.icl import Objective
+from metaicl.methods.in_context.answer_loss import Objective
 from task_suites.episodes import Episode
 
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.in_context.icl import InContext, Objective
+from metaicl.methods.in_context.answer_loss import Objective
+from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.items import item_labels
 from metaicl.methods.metric.embedding import ABSENT, EmbeddingMethod, EmbeddingPredictor
 from metaicl.methods.metric.protonet import class_means, euclidean

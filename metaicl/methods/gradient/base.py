@@ -29,7 +29,7 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import EVERY_FORM, RATE, Method, Space
 from metaicl.methods.gradient.adapted import AdaptedModel
 from metaicl.methods.gradient.inner_loop import Update, clipped, descend, gradient_step, leaves
-from metaicl.methods.in_context.icl import Objective
+from metaicl.methods.in_context.answer_loss import Objective
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Order

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from metaicl.lm.prompts import Prompt
-from metaicl.methods.in_context.tuned_context import TunedContext, drop_tokens
+from metaicl.methods.base import seeded, support_keys
+from metaicl.methods.in_context.tuned_context import TunedContext
 from task_suites.core.ranges import Share
 from task_suites.example import Example
 
@@ -59,3 +60,9 @@ class PromptContextTuning(ContextTuning):
     note = "context tuning: the demonstrations' embeddings are trained on them, weights frozen"
     paper = "Lu et al. 2025, arXiv 2507.04221"
     learned_as = "embeddings"
+
+
+def drop_tokens(share: float, support: Sequence[Example], prefix: int, step: int) -> Tensor:
+    """Return `[demonstrations, prefix]`: false at a share of the tokens, drawn by support set and step."""
+    generator = seeded("token dropout", support_keys(support), step)
+    return torch.rand(len(support), prefix, generator=generator) >= share

@@ -18,6 +18,7 @@ from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.prompts import EpisodeTree, Overflow, episode_tree, fit, prompt_length
 from metaicl.methods.base import EVERY_FORM, Method, Weights
+from metaicl.methods.in_context.answer_loss import AnswerLoss, Objective
 from metaicl.methods.in_context.selection import SelectedPredictor, Selection, Selector
 from metaicl.methods.label_prior import Calibration, check_calibration
 from metaicl.methods.options import ReadUnless
@@ -29,8 +30,6 @@ from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.segments import Segment
 from task_suites.task import Task
-
-Objective = Literal["tokens", "answer_mean", "options", "both"]
 
 
 class Scoring(TypedDict):
@@ -95,7 +94,7 @@ class InContext(Method):
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
         check_calibration(form, config.calibration)
-        self.length = length_rule(form, config.length)
+        self.answer_loss = AnswerLoss(config.objective, length_rule(form, config.length))
         if form.channel or config.calibration in ("contextual", "pmi"):
             self.serves = frozenset[Form]({"options"})
 
@@ -109,8 +108,7 @@ class InContext(Method):
         params: Params | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return (loss sum, weight) of answering queries given demonstrations, for (task, demonstrations, queries)."""
-        total: list[Tensor] = []
-        weight = 0
+        losses: list[tuple[Tensor, int]] = []
         built = [self._tree(*prompt) for prompt in prompts]
         nodes = [each.scored() for each in built]
         values = self.backbone.logprobs([each.tree for each in built], nodes, params)
@@ -123,13 +121,10 @@ class InContext(Method):
             found = iter(values[[place[n] for span in spans for n in span]].split([len(span) for span in spans]))
             shown = [next(found) for _ in each.demonstration_spans]
             asked = [[next(found) for _ in options] for options in each.answer_spans]
-            for answer in shown:
-                total.append(-answer.sum() if self.config.objective == "tokens" else -answer.mean())
-                weight += len(answer) if self.config.objective == "tokens" else 1
-            for query, scored in zip(queries, asked, strict=True):
-                total.append(self.query_loss(scored, query))
-                weight += len(scored[0]) if self.config.objective == "tokens" else 1
-        return torch.stack(total).sum(), torch.tensor(float(weight), device=values.device)
+            losses += map(self.answer_loss.of_answer, shown)
+            losses += map(self.answer_loss.of_query, asked, queries)
+        total, weights = zip(*losses, strict=True)
+        return torch.stack(total).sum(), torch.tensor(float(sum(weights)), device=values.device)
 
     def tokens(self, episode: Episode) -> int:
         """Return the size of an episode's tree: the tokens that training on it runs."""
@@ -158,18 +153,6 @@ class InContext(Method):
         groups = self.selector(task, support).groups(queries)
         return [(task, shown, [queries[i] for i in places]) for shown, places in groups]
 
-    def query_loss(self, scored: Sequence[Tensor], query: Example) -> Tensor:
-        """Return the loss of one query from the log-probabilities of its right answer's tokens, or of each option's."""
-        if self.config.objective == "tokens":
-            return -scored[0].sum()
-        if self.config.objective == "answer_mean" or len(scored) == 1:
-            return -scored[0].mean()
-        assert query.options is not None and query.output is not None
-        right = query.options.index(query.output)
-        scores = torch.stack([s.sum() if self.length == "sum" else s.mean() for s in scored])
-        loss = -torch.log_softmax(scores, 0)[right]
-        return loss - scored[right].mean() if self.config.objective == "both" else loss
-
     def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """Return the tree of one episode: a branch for each query's right answer, or for each of its options."""
         branches = self.branches(task, queries)
@@ -178,9 +161,7 @@ class InContext(Method):
 
     def branches(self, task: Task, queries: Sequence[Example]) -> list[list[list[Segment]]]:
         """For each answered query, the branches that its loss needs."""
-        among, form = self.config.objective in ("options", "both") and task.form == "options", self.form_of(task)
-        answers = [form.targets(q) if among or q.options is None else [q.output or ""] for q in queries]
-        return [[form.branch(q, a) for a in given] for q, given in zip(queries, answers, strict=True)]
+        return self.answer_loss.branches(self.form_of(task), queries)
 
     def longest(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> int:
         if not queries:  # whatever is scored, these may be shown
@@ -211,7 +192,7 @@ class InContext(Method):
     def scoring(self) -> Scoring:
         """Return the arguments of a `PromptScorer` that the options set."""
         return {
-            "length": self.length,
+            "length": self.answer_loss.length,
             "overflow": self.config.overflow,
             "calibration": self.config.calibration,
             "prior_share": self.config.prior_share,

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from metaicl.methods.in_context.icl import InContext, Objective
+from metaicl.methods.in_context.answer_loss import Objective
+from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.label_prior import Calibration
 from task_suites.core.ranges import Share
 from task_suites.example import Form

@@ -1,6 +1,5 @@
 """What context tuning, prefix tuning and prompt tuning share: the weights are frozen, and what is learned from a
-support set stands before each query: the states (keys and values) of a prompt's first tokens in every layer, or their
-embeddings.
+support set stands before each query (`LearnedPrefix`).
 
 A step asks all demonstrations at once, after the same prefix, in one row in which none sees another (`Rehearsal`). The
 states of the last step are then the cached prefix of an ordinary `PromptScorer`, so that scoring, generation and every
@@ -11,10 +10,10 @@ learning. Cross-fitting trains on each part of the demonstrations again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -22,13 +21,12 @@ from torch import Tensor
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.memory import cache_bytes
-from metaicl.lm.output_head import wide
-from metaicl.lm.prompt_tree import PromptTree, additive_mask, pack
 from metaicl.lm.prompts import Fitted, Prompt, fit
-from metaicl.lm.soft_tokens import soft_tokens
 from metaicl.methods import name_of
-from metaicl.methods.base import Space, seeded, support_keys
+from metaicl.methods.base import Space
 from metaicl.methods.in_context.icl import InContext
+from metaicl.methods.in_context.learned_prefix import LearnedPrefix
+from metaicl.methods.in_context.rehearsal import Rehearsal
 from metaicl.methods.in_context.selection import Selector
 from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError, counted
@@ -36,8 +34,6 @@ from task_suites.core.ranges import Natural, NonNegative
 from task_suites.example import Example
 from task_suites.formats.segments import Segment
 from task_suites.task import Task
-
-Caches = Callable[[], Any]  # gives the cache that some learned tensors make
 
 
 class TunedContext(InContext):
@@ -96,21 +92,32 @@ class TunedContext(InContext):
         Raises:
             UserError: the loss is no longer finite.
         """
-        head = (self.virtual(task) or prefix)[: len(prefix)]
-        leaves, cache_of = self._start(head, prefix, params)
-        if support and leaves and self.config.steps:
-            rehearsal = Rehearsal(self, task, support, prefix)
-            for step in self._descend(leaves):
+        learned = self.learned_prefix(task, prefix, params)
+        if support and learned.leaves and self.config.steps:
+            rehearsal = self.rehearsal(task, support, prefix)
+            for step in self._descend(learned.leaves):
                 with torch.enable_grad():
-                    loss = rehearsal.loss(cache_of(), step, params)
+                    loss = rehearsal.loss(learned.cache(), step, params)
                     if not torch.isfinite(loss):
                         name, done = name_of(type(self)), counted(step, "step")
                         raise UserError(f"{name}: the loss is not finite after {done} on {task.name}", fix="Lower lr.")
-                    grads = torch.autograd.grad(loss, leaves)
-                for leaf, grad in zip(leaves, grads, strict=True):
+                    grads = torch.autograd.grad(loss, learned.leaves)
+                for leaf, grad in zip(learned.leaves, grads, strict=True):
                     leaf.grad = grad
         with torch.no_grad():
-            return cache_of()
+            return learned.cache()
+
+    def learned_prefix(self, task: Task, prefix: Sequence[int], params: Params | None) -> LearnedPrefix:
+        """Return what is trained of a prefix: its virtual tokens, or all of it where there are none."""
+        first = (self.virtual(task) or prefix)[: len(prefix)]
+        return LearnedPrefix.of(self.backbone, first, prefix, self.learned_as, params)
+
+    def rehearsal(self, task: Task, support: Sequence[Example], prefix: Sequence[int]) -> Rehearsal:
+        """Return what a prefix is trained on: the demonstrations as queries after it."""
+        prompt, branches = self.prompt(task, support), self.branches(task, support)
+        between = (*self.virtual(task), *prompt.stable)[len(prefix) :]
+        seen = partial(self.seen, prompt, support, len(prefix))
+        return Rehearsal(self.backbone, self.answer_loss, prompt, support, branches, len(prefix), between, seen)
 
     def _descend(self, leaves: Sequence[Tensor]) -> Iterator[int]:
         """Yield the number of each step; the step is taken when the next one is requested, by the gradients found
@@ -122,85 +129,6 @@ class TunedContext(InContext):
             for group in optimizer.param_groups:
                 group["lr"] = self.config.lr * (1 + math.cos(math.pi * step / self.config.steps)) / 2
             optimizer.step()
-
-    def _start(self, head: Sequence[int], prefix: Sequence[int], params: Params | None) -> tuple[list[Tensor], Caches]:
-        """Return what is learned, as the model reads these tokens, and what makes a cache of it."""
-        backbone, leaves = self.backbone, list[Tensor]()
-
-        def whole(cache: Any) -> Any:
-            return backbone.prefix(prefix, params, head, cache) if len(prefix) > len(head) else cache
-
-        if not head:
-            return [], lambda: whole(backbone.prefix(()))
-        if self.learned_as == "embeddings":
-            embedding = backbone.base_model.get_input_embeddings()
-            with torch.no_grad():
-                leaves.append(wide(embedding(torch.tensor(head, device=backbone.device))).clone().requires_grad_())
-
-            def embedded() -> Any:
-                with soft_tokens(embedding, leaves[0]):
-                    cache = backbone.prefix(head, params)
-                return whole(cache)
-
-            return leaves, embedded
-        with torch.no_grad():
-            read = backbone.prefix(head, params)
-        types = []
-        for layer in read.layers:
-            for states in (layer.keys, layer.values):
-                types.append(states.dtype)
-                leaves.append(wide(states).clone().requires_grad_())
-
-        def cached() -> Any:
-            states = iter([leaf.to(kind) for leaf, kind in zip(leaves, types, strict=True)])
-            cache = copied(read)
-            for layer in cache.layers:
-                layer.keys, layer.values = next(states), next(states)
-            return whole(cache)
-
-        return leaves, cached
-
-
-class Rehearsal:
-    """The demonstrations as queries after a prefix, in one row.
-
-    Args:
-        prefix: the tokens before all of them, whose states are given with each call.
-    """
-
-    def __init__(self, method: TunedContext, task: Task, support: Sequence[Example], prefix: Sequence[int]):
-        self.method, self.support, self.prefix = method, tuple(support), len(prefix)
-        self.prompt = method.prompt(task, support)
-        between = (*method.virtual(task), *self.prompt.stable)[len(prefix) :]
-        self.forest: list[PromptTree] = []
-        self.spans: list[list[list[int]]] = []  # of each demonstration, the nodes of each answer that is scored
-        for options in method.branches(task, support):
-            tree = PromptTree()
-            after = [-1, *tree.insert(-1, between)][-1]
-            self.spans.append([self.prompt.branch(segments).insert(tree, after) for segments in options])
-            self.forest.append(tree)
-        self.wanted = [sorted({node for span in spans for node in span}) for spans in self.spans]
-        self.row = pack(self.forest, start=len(prefix))
-        rows = [(r, i) for i, places in enumerate(self.row.row) for r in places if r >= 0]
-        self.owner = torch.tensor([i for _, i in sorted(rows)])  # of each row, its demonstration
-
-    def loss(self, cache: Any, step: int, params: Params | None = None) -> Tensor:
-        """Return the mean loss of the demonstrations' answers after a prefix with these states."""
-        backbone, method = self.method.backbone, self.method
-        seen = method.seen(self.prompt, self.support, self.prefix, step)
-        mask = None
-        if seen is not None:
-            own = self.row.mask(backbone.mask_dtype)
-            mask = torch.cat([additive_mask(seen[self.owner], backbone.mask_dtype)[None, None], own], -1)
-        values = backbone.row_logprobs(self.row, self.forest, self.wanted, past=cache, params=params, mask=mask)
-        losses, weight = [], 0
-        parts = values.split([len(nodes) for nodes in self.wanted])
-        for query, spans, nodes, part in zip(self.support, self.spans, self.wanted, parts, strict=True):
-            place = {node: i for i, node in enumerate(nodes)}
-            scored = [part[[place[node] for node in span]] for span in spans]
-            losses.append(method.query_loss(scored, query))
-            weight += len(scored[0]) if method.config.objective == "tokens" else 1
-        return torch.stack(losses).sum() / weight
 
 
 class TunedScorer(PromptScorer):
@@ -239,22 +167,7 @@ class TunedScorer(PromptScorer):
         key = (tuple(prefix), learned_from)
         if key not in self._tuned:
             self._tuned[key] = self.method.tuned(self.task, learned_from, prefix, self.params)
-        yield copied(self._tuned[key])
-
-
-def copied(cache: Any) -> Any:
-    """Return a cache that may grow; the one it begins with stays as it is."""
-    from transformers import DynamicCache
-
-    grown = DynamicCache()
-    grown.layers = [copy(layer) for layer in cache.layers]  # new tokens make new tensors
-    return grown
-
-
-def drop_tokens(share: float, support: Sequence[Example], prefix: int, step: int) -> Tensor:
-    """Return `[demonstrations, prefix]`: false at a share of the tokens, drawn by support set and step."""
-    generator = seeded("token dropout", support_keys(support), step)
-    return torch.rand(len(support), prefix, generator=generator) >= share
+        yield self.backbone.prefix(prefix, self.params, prefix, self._tuned[key])  # a copy, which may grow
 
 
 def _check_kept(backbone: Backbone, method: TunedContext, length: int) -> None:

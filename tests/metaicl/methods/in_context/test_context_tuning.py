@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from backbones import double_backbone, make_frozen, tiny_config
 from on_toys import TASKS, answers, scores
-from tuned import CONTEXT, EPISODE, made, plain_losses, rehearsal, start
+from tuned import CONTEXT, EPISODE, made, rehearsal, start
 
 from metaicl.lm.backbone import Backbone
+from metaicl.methods.in_context.context_tuning import drop_tokens
 from metaicl.methods.in_context.icl import InContext
 from metaicl.testing import draw
 from task_suites.formats.prompt_format import PromptFormat
@@ -49,28 +51,27 @@ def test_a_single_demonstration_is_hidden_from_itself_and_teaches_nothing_withou
     assert np.abs(scores(open_, one) - scores(plain, one)).max() > 1e-4
 
 
-@pytest.mark.parametrize("leave_one_out", [True, False])
-@pytest.mark.parametrize("name", CONTEXT)
-def test_the_loss_is_that_of_plain_sequences_in_which_a_demonstration_is_hidden_from_its_query(name, leave_one_out):
-    method = made(name, leave_one_out=leave_one_out, token_dropout=0.0)
-    with torch.no_grad():
-        found = rehearsal(method).loss(start(method)[1](), 0)
-        assert float(found) == pytest.approx(float(plain_losses(method)), rel=1e-12)
-
-
 def test_a_demonstrations_own_states_get_no_gradient_from_its_answer_and_those_of_all_others_do():
     method = made("ct_kv", token_dropout=0.0)
-    leaves, cache_of = start(method)
+    learned = start(method)
     spans = method.prompt(EPISODE.task, EPISODE.support).demonstration_spans()
     whole = rehearsal(method)
     for i, span in enumerate(spans):
         alone = copy.copy(whole)
         losses: list[torch.Tensor] = []
-        method.query_loss = lambda scored, query, own=losses: own.append(-scored[0].sum()) or own[-1]
-        alone.loss(cache_of(), 0)
-        del method.query_loss
-        grads = torch.autograd.grad(losses[i], leaves)
+        alone.answer_loss = SimpleNamespace(
+            of_query=lambda scored, query, own=losses: (own.append(-scored[0].sum()) or own[-1], 1)
+        )
+        alone.loss(learned.cache(), 0)
+        grads = torch.autograd.grad(losses[i], learned.leaves)
         for grad in grads:
             touched = grad[0].abs().amax((0, 2)) > 0
             assert not touched[span.start : span.stop].any()
             assert touched[: span.start].all() and touched[span.stop :].all()
+
+
+def test_dropped_tokens_are_a_function_of_support_set_and_step_and_as_many_as_asked_for():
+    one, again, other = (drop_tokens(0.3, EPISODE.support, 4000, step) for step in (1, 1, 2))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert float(one.double().mean()) == pytest.approx(0.7, abs=0.02)
+    assert drop_tokens(0.0, EPISODE.support, 50, 1).all() and not drop_tokens(1.0, EPISODE.support, 50, 1).any()
