@@ -72,7 +72,7 @@ class SetFitLM(EmbeddingMethod):
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
         self.check_serves(task)
-        return EmbeddingPredictor(self, support, self.tuned(support))
+        return EmbeddingPredictor(self, support, self.classes(support), self.tuned(support))
 
     def tuned(self, support: Sequence[Example]) -> dict[str, Tensor]:
         """The adapters after all steps (as they were, where no two items make a pair)."""

@@ -66,13 +66,13 @@ class AdaptedModel:
         """Return (loss sum, weight) of the queries' answers by these weights; the backbone's own where there are
         none."""
         if self.words and queries[0].form == "tags":
-            return self.words.query_loss(support, queries, params)
+            return self.words.query_loss(task, support, queries, params)
         return self.prompts.loss([(task, support if self.in_context else (), queries)], params)
 
     def predictor(self, task: Task, support: Sequence[Example], params: Params) -> Predictor:
         """Return what answers with these weights."""
         if self.words and task.form == "tags":
-            return EmbeddingPredictor(self.words, support, params)
+            return EmbeddingPredictor(self.words, support, self.words.classes(support), params)
         return self.prompts.predictor(task, support, params)
 
 
@@ -110,17 +110,3 @@ class WordClasses(EmbeddingMethod):
             losses.append(nn.functional.cross_entropy(logits[known], labels[mine][known], reduction="sum"))
             weight += int(known.sum())
         return torch.stack(losses).sum(), torch.tensor(float(max(1, weight)), device=vectors.device)
-
-    def query_loss(
-        self, support: Sequence[Example], queries: Sequence[Example], params: Params | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return (cross-entropy sum, words) of the queries' words whose class a demonstration has."""
-        names, answers = self.classes(support), item_labels(queries)
-        kept = [i for i, answer in enumerate(answers) if answer in names]
-        vectors = self.embed(queries, params)
-        if not kept:
-            return 0.0 * vectors.sum(), torch.zeros((), device=vectors.device)
-        targets = torch.tensor([names.index(answers[i]) for i in kept], device=vectors.device)
-        logits = self.classify(support, vectors[kept], names, self.embed(support, params))
-        loss = nn.functional.cross_entropy(logits, targets, reduction="sum")
-        return loss, torch.tensor(float(len(kept)), device=vectors.device)

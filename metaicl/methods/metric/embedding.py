@@ -8,9 +8,9 @@ An algorithm is a map of (shots, their classes, queries) to logits (`logits`), a
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.methods.base import EVERY_KIND, RATE, Method, Space, Weights, seeded
+from metaicl.methods.base import EVERY_KIND, RATE, Method, Space, Weights
 from metaicl.methods.in_context.items import class_balanced_subset, item_labels
 from metaicl.methods.metric.encoder_items import item_vectors
 from metaicl.methods.predictor import Predictor
@@ -95,17 +95,24 @@ class EmbeddingMethod(Method):
         if not self.meta_trained:
             return super().forward(episodes)
         total = self.zero_loss()
-        weight = 0
+        weight = torch.zeros((), device=total.device)
         for episode in episodes:
-            names = self.answerable(episode.task, episode.support)
-            answers = item_labels(episode.queries)
-            kept = [i for i, answer in enumerate(answers) if answer in names]
-            if kept:
-                targets = torch.tensor([names.index(answers[i]) for i in kept], device=total.device)
-                queries = self.embed(episode.queries)[kept]
-                total = total + self.loss(self.classify(episode.support, queries, names), targets)
-                weight += len(kept)
-        return total, torch.tensor(float(weight), device=total.device)
+            loss, items = self.query_loss(episode.task, episode.support, episode.queries)
+            total, weight = total + loss, weight + items
+        return total, weight
+
+    def query_loss(
+        self, task: Task, support: Sequence[Example], queries: Sequence[Example], params: Params | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (loss sum, items) of the queries' items whose class has a demonstration."""
+        names, answers = self.answerable(task, support), item_labels(queries)
+        kept = [i for i, answer in enumerate(answers) if answer in names]
+        vectors = self.embed(queries, params)
+        if not kept:
+            return 0.0 * vectors.sum(), torch.zeros((), device=vectors.device)
+        targets = torch.tensor([names.index(answers[i]) for i in kept], device=vectors.device)
+        logits = self.classify(support, self.embed(support, params), vectors[kept], names)
+        return self.loss(logits, targets), torch.tensor(float(len(kept)), device=vectors.device)
 
     def tokens(self, episode: Episode) -> int:
         """Return the number of tokens of the inputs only."""
@@ -123,24 +130,21 @@ class EmbeddingMethod(Method):
         """Return the classes that queries can get, sorted: those that have a demonstration."""
         return self.classes(support)
 
-    def classify(
-        self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
-    ) -> Tensor:
-        """`[queries, classes]`: the logits of embedded queries over the classes `names`; `shots` is the support set
-        embedded, where that is done."""
-        vectors, classes = self.shots(support, names, shots)
+    def classify(self, support: Sequence[Example], shots: Tensor, queries: Tensor, names: Sequence[str]) -> Tensor:
+        """Return `[queries, classes]`: the logits over the classes `names`.
+
+        Args:
+            shots: the support set's vectors.
+            queries: the queries' vectors.
+        """
+        vectors, classes = self.shots(support, shots, names)
         labels = torch.tensor([names.index(label) for label in classes], device=queries.device)
         return self.logits(vectors, labels, queries, len(names))
 
-    def shots(
-        self, support: Sequence[Example], names: Sequence[str], embedded: Tensor | None
-    ) -> tuple[Tensor, list[str]]:
-        """Return (`[n, width]`, the class of each): what the classes `names` are read off.
-
-        Args:
-            embedded: the support set embedded, where that is done.
-        """
-        vectors, labels = self.embed(support) if embedded is None else embedded, item_labels(support)
+    def shots(self, support: Sequence[Example], vectors: Tensor, names: Sequence[str]) -> tuple[Tensor, list[str]]:
+        """Return (`[n, width]`, the class of each): what the classes `names` are read off, from the support set and its
+        vectors."""
+        labels = item_labels(support)
         if not self.most or len(labels) <= self.most:
             return vectors, labels
         kept = class_balanced_subset(support, self.most)
@@ -148,7 +152,7 @@ class EmbeddingMethod(Method):
 
     def adapt(self, task: Task, support: Sequence[Example]) -> EmbeddingPredictor:
         self.check_serves(task)
-        return EmbeddingPredictor(self, support, names=self.answerable(task, support))
+        return EmbeddingPredictor(self, support, self.answerable(task, support))
 
 
 class EmbeddingPredictor(Predictor):
@@ -158,28 +162,29 @@ class EmbeddingPredictor(Predictor):
         self,
         method: EmbeddingMethod,
         support: Sequence[Example],
+        names: Sequence[str],
         params: Params | None = None,
-        names: Sequence[str] | None = None,
     ):
-        """`names` are the classes that a query can get, sorted; None: those that have a demonstration."""
-        self.method, self.support, self.params = method, tuple(support), params
-        self.names = method.classes(support) if names is None else list(names)
-        self.shots: Tensor | None = None
+        """`names` are the classes that a query can get, sorted."""
+        self.method, self.support, self.params, self.names = method, tuple(support), params, list(names)
+
+    @cached_property
+    def shots(self) -> Tensor:
+        """The support set's vectors."""
+        return self.method.embed(self.support, self.params)
 
     @torch.no_grad()
     def prepare(self) -> None:
         """Embed the support set."""
-        if self.shots is None:
-            self.shots = self.method.embed(self.support, self.params)
+        _ = self.shots
 
     @torch.no_grad()
     def logits(self, queries: Sequence[Example]) -> np.ndarray:
         """Return `[items, classes]` in float64; without columns where demonstrations are missing."""
         if not self.names:
             return np.empty((sum(len(q.tokens or "1") for q in queries), 0))
-        self.prepare()
-        embedded = self.method.embed(queries, self.params)
-        return self.method.classify(self.support, embedded, self.names, self.shots).double().cpu().numpy()
+        shots, embedded = self.shots, self.method.embed(queries, self.params)
+        return self.method.classify(self.support, shots, embedded, self.names).double().cpu().numpy()
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         column = {name: i for i, name in enumerate(self.names)}
@@ -190,19 +195,3 @@ class EmbeddingPredictor(Predictor):
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray]:
         return self.names, self.logits(queries)
-
-
-@contextmanager
-def initial_weights(name: str) -> Iterator[None]:
-    """Return a context in which new modules get weights that are a function of the name, whatever was drawn before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeded("initial weights", name).initial_seed())
-        yield
-
-
-def identity_map(width: int) -> nn.Linear:
-    """Return a linear map to be learned that starts at the identity: untrained, a method works on the vectors as
-    they are."""
-    linear = nn.Linear(width, width, bias=False)
-    nn.init.eye_(linear.weight)  # type: ignore[arg-type]
-    return linear

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod, identity_map, initial_weights
+from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod
+from metaicl.methods.metric.learned_maps import identity_map, initial_weights
 from metaicl.methods.options import ReadUnless
 from task_suites.core.ranges import Count, Positive
 from task_suites.formats.prompt_format import PromptFormat

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod, identity_map
+from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod
+from metaicl.methods.metric.learned_maps import identity_map
 from task_suites.core.ranges import Positive
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
@@ -66,10 +67,8 @@ class ProtoNet(EmbeddingMethod):
     def answerable(self, task: Task, support: Sequence[Example]) -> list[str]:
         return sorted(task.labels) if self.config.label_names else super().answerable(task, support)
 
-    def shots(
-        self, support: Sequence[Example], names: Sequence[str], embedded: Tensor | None
-    ) -> tuple[Tensor, list[str]]:
-        vectors, labels = super().shots(support, names, embedded)
+    def shots(self, support: Sequence[Example], vectors: Tensor, names: Sequence[str]) -> tuple[Tensor, list[str]]:
+        vectors, labels = super().shots(support, vectors, names)
         if not self.config.label_names:
             return vectors, labels
         return torch.cat([vectors, self.embed([Example(name) for name in names])]), [*labels, *names]

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
-from metaicl.methods.metric.embedding import EmbeddingMethod, initial_weights
+from metaicl.methods.metric.embedding import EmbeddingMethod
+from metaicl.methods.metric.learned_maps import initial_weights
 from metaicl.methods.metric.protonet import class_means
 from task_suites.core.ranges import Count
 from task_suites.formats.prompt_format import PromptFormat

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import RATE, Space
-from metaicl.methods.metric.embedding import EmbeddingMethod, identity_map
+from metaicl.methods.metric.embedding import EmbeddingMethod
+from metaicl.methods.metric.learned_maps import identity_map
 from task_suites.core.ranges import Count, Positive
 from task_suites.formats.prompt_format import PromptFormat
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
 from metaicl.methods.base import seeded, support_keys
-from metaicl.methods.metric.embedding import EmbeddingMethod, initial_weights
+from metaicl.methods.metric.embedding import EmbeddingMethod
+from metaicl.methods.metric.learned_maps import initial_weights
 from task_suites.core.ranges import Count, Range
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
@@ -78,12 +79,10 @@ class SNAIL(EmbeddingMethod):
         count = len(task.labels or tags)
         return f"{count} classes; slots is {self.config.slots}" if count > self.config.slots else None
 
-    def classify(
-        self, support: Sequence[Example], queries: Tensor, names: Sequence[str], shots: Tensor | None = None
-    ) -> Tensor:
+    def classify(self, support: Sequence[Example], shots: Tensor, queries: Tensor, names: Sequence[str]) -> Tensor:
         generator = seeded(support_keys(support), "slots")
         self._order = torch.randperm(self.config.slots, generator=generator).to(queries.device)
-        return super().classify(support, queries, names, shots)
+        return super().classify(support, shots, queries, names)
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         slots = self._order[:classes]

@@ -56,7 +56,7 @@ def test_prototypes_equal_a_linear_softmax_over_embeddings():
         shots, asked = method.embed(e.support), method.embed(e.queries)
         centres = torch.stack([shots[[d.output == c for d in e.support]].mean(0) for c in ("fruit", "tool")])
         linear = (2 * asked @ centres.T - centres.square().sum(1)) / asked.shape[1]
-        found = method.classify(e.support, asked, ("fruit", "tool"))
+        found = method.classify(e.support, shots, asked, ("fruit", "tool"))
     assert torch.allclose(found.softmax(1), linear.softmax(1), rtol=0, atol=1e-12)
 
 

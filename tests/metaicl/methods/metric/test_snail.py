@@ -74,7 +74,7 @@ def test_slots_are_drawn_by_the_support_sets_name_and_are_the_same_every_time(fr
     orders = []
     for index in (0, 1, 0):
         e = EpisodeSampler(0, 4, 2).draw(toy_task(), "train", index)
-        method.classify(e.support, method.embed(e.queries), method.classes(e.support))
+        method.classify(e.support, method.embed(e.support), method.embed(e.queries), method.classes(e.support))
         orders.append(method._order.tolist())
     assert orders[0] == orders[2] != orders[1] and sorted(orders[0]) == list(range(8))
 
