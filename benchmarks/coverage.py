@@ -26,7 +26,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import mean_interval
 
 TASKS = (6, 10, 30)

@@ -35,11 +35,11 @@ from coverage import DRAWS, covered, ours
 from resume import ended, forked, killed
 
 from eval.answering import protocol_episode
+from eval.cells import Cell
 from eval.config import EvaluateRun, Protocol
 from eval.contenders import Backbones, Contender, contender
 from eval.evaluate import evaluate_run, finish, run_all
 from eval.harness import Comparison
-from eval.results import Cell
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.shared_work import nothing_shared, saved_seconds
 from metaicl.methods.base import Method

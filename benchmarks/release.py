@@ -23,12 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eval.cells import Cell
 from eval.config import Protocol
 from eval.contenders import Backbones, Contender, contender
 from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.quickstart.work import CALIBRATED, CALIBRATION
-from eval.results import Cell
 from eval.statistics import gain_interval, mean_interval
 from metaicl.lm.config import ENCODER, BackboneConfig
 from metaicl.lm.devices import with_precision

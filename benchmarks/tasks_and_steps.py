@@ -29,12 +29,12 @@ from typing import Any
 import yaml
 
 import metaicl
+from eval.cells import Cell
 from eval.config import Protocol
 from eval.contenders import DONE, Backbones, Contender, contender, trained_contender
 from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.quickstart.work import CALIBRATED, CALIBRATION
-from eval.results import Cell
 from eval.statistics import gain_interval, generator
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import with_precision

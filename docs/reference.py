@@ -30,7 +30,7 @@ PYTHON = {
     "Prompts": ("task_suites.formats.prompt_format.PromptFormat",),
     "Methods": ("metaicl.methods.base.Method", "metaicl.methods.predictor.Predictor"),
     "Inference": ("metaicl.inference.classifier.FewShotClassifier",),
-    "Results": ("eval.results.Results", "eval.results.MethodResult", "eval.results.Cell", "eval.results.Refusal"),
+    "Results": ("eval.results.Results", "eval.results.MethodResult", "eval.cells.Cell", "eval.cells.Refusal"),
     "Testing": ("metaicl.testing.check_method", "metaicl.testing.check_source", "metaicl.testing.ScriptedMethod"),
     "Errors": ("task_suites.core.errors.UserError",),
 }

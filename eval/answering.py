@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
+from eval.cells import Cell, Prediction, Refusal
 from eval.config import Protocol
 from eval.fingerprints import hashed
 from eval.metrics import closest, score
 from eval.probes import probed
-from eval.results import Cell, Prediction, Refusal
 from eval.store import Store
 from metaicl.lm.shared_work import saved_seconds
 from metaicl.methods.base import Method

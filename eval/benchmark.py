@@ -24,6 +24,7 @@ import numpy as np
 
 from eval.benchmark_results import ENTRIES, RESULTS, BenchmarkResults, Entry, RefusedEntry, entry_store
 from eval.calibration import calibration
+from eval.cells import Cell, Refusal
 from eval.config import BenchmarkRun
 from eval.contenders import DONE, Backbones, Contender, contender, finished_training, train_once
 from eval.fingerprints import hashed, model_print, source_prints, training_print, training_tasks
@@ -32,7 +33,6 @@ from eval.hyperparameters import FILE, Hyperparameters
 from eval.method_on_model import MethodOnModel
 from eval.metrics import score
 from eval.quickstart.budget import within_budget
-from eval.results import Cell, Refusal
 from eval.statistics import Interval, generator, mean_interval
 from eval.store import Store
 from metaicl.methods import METHODS, method_class

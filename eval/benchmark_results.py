@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from eval.results import as_object
+from eval.cells import as_object
 from eval.store import Store
 from task_suites.core.errors import UserError
 from task_suites.core.field_types import read_object

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from eval.results import Prediction
+from eval.cells import Prediction
 
 BINS = 15
 

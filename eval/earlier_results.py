@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from eval.cells import Cell, Refusal
 from eval.contenders import Contender
 from eval.harness import CELLS, Comparison
-from eval.results import RESULTS, Cell, Refusal, Results
+from eval.results import RESULTS, Results
 from metaicl.training.folders import set_aside
 from metaicl.training.identity import FREE, table
 from task_suites.core.errors import UserError

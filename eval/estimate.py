@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from eval.cells import Cell
 from eval.contenders import Contender
 from eval.harness import Comparison
-from eval.results import Cell
 from metaicl.methods.base import Method
 from metaicl.training.estimate import SAMPLES, Rate, spread, timed
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
+from eval.cells import Prediction
 from eval.metrics import accuracy, exact_match, macro_f1, normalise, rouge_l, span_f1
-from eval.results import Prediction
 
 Texts = Sequence[str]
 

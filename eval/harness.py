@@ -20,12 +20,13 @@ from typing import Any
 
 from eval.answering import Answered, answer_episodes, answered_cell, protocol_episodes
 from eval.calibration import calibration
+from eval.cells import Cell, Refusal
 from eval.config import Protocol
 from eval.contenders import Contender
 from eval.further_scores import further_scores
 from eval.processes import ALONE, Processes, check_each_once, take_over
 from eval.refusals import reasons
-from eval.results import Cell, MethodResult, Refusal, Results, TaskResult
+from eval.results import MethodResult, Results, TaskResult
 from metaicl.lm.shared_work import nothing_shared, rows_shared
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest

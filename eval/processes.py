@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from eval.results import Cell, Refusal, Results
+from eval.cells import Cell, Refusal
+from eval.results import Results
 from eval.store import Store, cell_store
 from task_suites.core.errors import UserError, counted
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eval.results import Refusal, Results
+from eval.cells import Refusal
+from eval.results import Results
 from task_suites.core.errors import counted
 
 GAPS = 3  # exit status of an evaluation that finished with refused cells

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from eval.results import Cell, Prediction, Refusal
+from eval.cells import Cell, Prediction, Refusal
 from task_suites.core.errors import UserError
 from task_suites.core.field_types import fits, read_object
 from task_suites.core.line_store import LOST, LineStore

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.cells import predictions_at
 from eval.report.summary import Row
-from eval.results import Results, predictions_at
+from eval.results import Results
 
 MOST = 12  # labels; a larger table is not read
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eval.cells import Cell
 from eval.report.summary import Row, count, p_text, signed
-from eval.results import Cell
 from eval.statistics import Pair, Ranks, compared, needed, ranks, variance
 
 HEAD = ("Compared with", "Gain", "p (Holm)", "Better", "Equivalent", "Worse")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from eval.calibration import Calibration, calibration
+from eval.cells import Prediction, predictions_at
 from eval.metrics import right
 from eval.report.summary import Row
-from eval.results import Prediction, Results, predictions_at
+from eval.results import Results
 from eval.statistics import Interval, mean_interval
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from eval.cells import Cell
 from eval.report.summary import Row
-from eval.results import Cell
 
 
 @dataclass(frozen=True)

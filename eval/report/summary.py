@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from eval.cells import Cell
 from eval.refusals import gap_reasons, gap_sentence
-from eval.results import Cell, MethodResult, Results
+from eval.results import MethodResult, Results
 from eval.statistics import Gain, Interval, gain_interval, mean_interval, worst_seed
 
 

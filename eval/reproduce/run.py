@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from eval.answering import make_validate
+from eval.cells import Cell, Refusal
 from eval.config import ReproduceRun
 from eval.contenders import Backbones, Contender, contender, trained_contender
 from eval.harness import Comparison
 from eval.reproduce.data import held_out_tasks, protocol_of, seen_sources, training_suite
 from eval.reproduce.protocol import Published, Row
 from eval.reproduce.table import Reproduced, markdown, row_of, scored_cells
-from eval.results import Cell, Refusal
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import with_precision
 from metaicl.lm.state_dict import model_folder

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+from eval.cells import Cell, Prediction
 from eval.further_scores import macro_f1_metaicl
 from eval.metrics import accuracy, exact_match
 from eval.reproduce.protocol import Published, Row
-from eval.results import Cell, Prediction
 from task_suites.core.errors import UserError
 from task_suites.task import Task
 

@@ -22,7 +22,7 @@ Table = dict[str, dict[Any, float]]  # task -> seed -> points, the mean over run
 
 
 class Cell(Protocol):
-    """What is needed of a cell (`eval.results.Cell` has it)."""
+    """What is needed of a cell (`eval.cells.Cell` has it)."""
 
     @property
     def task(self) -> str: ...

@@ -13,9 +13,9 @@ from backbones import tiny_config
 
 from eval import benchmark as benchmark_module
 from eval.benchmark import benchmark_run, query_interval
+from eval.cells import Cell, Prediction
 from eval.config import BenchmarkRun, Protocol
 from eval.report.benchmark import write_benchmark
-from eval.results import Cell, Prediction
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
 from metaicl.training import trainer

@@ -16,10 +16,10 @@ from sklearn.metrics import brier_score_loss
 from toys import tag_task, toy_task
 
 from eval.calibration import calibration, expected_calibration_error, reliability
+from eval.cells import Prediction
 from eval.evaluate import run_all
 from eval.harness import Comparison
 from eval.report.page import write_report
-from eval.results import Prediction
 
 
 def answer(scores, truth) -> Prediction:

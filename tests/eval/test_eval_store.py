@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.benchmark_results import Entry, RefusedEntry, entry_store
-from eval.results import Cell, Prediction, Refusal
+from eval.cells import Cell, Prediction, Refusal
 from eval.store import cell_store
 from task_suites.core.errors import UserError
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import make
 
+from eval.cells import Prediction
 from eval.further_scores import OPTIONS, TEXT, chrf, further_scores, macro_f1_metaicl, mcc, token_f1
 from eval.metrics import macro_f1, score
-from eval.results import Prediction, Results
+from eval.results import Results
 
 labels = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abc")), min_size=1, max_size=20)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from eval.cells import Refusal
 from eval.processes import Processes, check_each_once, take_over
-from eval.results import Refusal
 from eval.store import cell_store
 from task_suites.core.errors import UserError
 

@@ -12,6 +12,7 @@ from toys import toy_task
 
 from eval.benchmark import summary
 from eval.benchmark_results import RefusedEntry
+from eval.cells import Cell, Prediction, Refusal
 from eval.config import EvaluateRun, Protocol
 from eval.contenders import Contender
 from eval.evaluate import evaluate_run, run_all
@@ -20,7 +21,7 @@ from eval.refusals import EVERY, GAPS, gap_sentence, gaps, grouped
 from eval.report.summary import headline
 from eval.report.summary import rows as table_rows
 from eval.report.texts import markdown, table
-from eval.results import Cell, Prediction, Refusal, Roles
+from eval.results import Roles
 from metaicl.cli.main import main
 from task_suites.core.errors import UserError
 from task_suites.example import Example

@@ -11,7 +11,7 @@ from toys import choice_task, toy_task
 
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.results import Results, Roles, predictions_at
+from eval.results import Results, Roles
 from task_suites.core.errors import UserError
 
 
@@ -53,16 +53,6 @@ def test_a_table_has_a_row_for_each_cell_and_each_refusal(results):
         "label",
         "task",
     ]
-
-
-def test_predictions_are_read_by_method_and_k(results, tmp_path):
-    found = dict(predictions_at(tmp_path, "wrong", 4))
-    assert {query[:2] for query in found} == {("toy", 0), ("toy", 1)} and len(found) == 2 * PROTOCOL.queries
-    assert all(one.answer != one.truth for one in found.values())
-    assert not list(predictions_at(tmp_path, "absent", 4))
-    (tmp_path / "predictions" / "odd.jsonl").write_text("[]\n")
-    with pytest.raises(UserError, match=r"odd\.jsonl:1: not a JSON object; found list"):
-        list(predictions_at(tmp_path, "odd", 4))
 
 
 @pytest.mark.parametrize("field", ["name", "created", "command", "manifest", "headline_k", "seeds", "seconds", "notes"])

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from pages import Page, make
 
+from eval.cells import Cell
 from eval.report.differences import found_differences
 from eval.report.page import write_report
 from eval.report.summary import Row, rows
 from eval.report.texts import markdown
-from eval.results import Cell, MethodResult, Results
+from eval.results import MethodResult, Results
 from eval.statistics import compared, ranks
 
 

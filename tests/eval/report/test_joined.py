@@ -7,8 +7,9 @@ import json
 import pytest
 from pages import SCRIPT, Page, make
 
+from eval.cells import predictions_at
 from eval.report.joined import joined, method_names
-from eval.results import Results, predictions_at
+from eval.results import Results
 from metaicl.cli.main import main
 from task_suites.core.errors import UserError
 

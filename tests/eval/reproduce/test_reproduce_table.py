@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from eval.cells import Prediction
 from eval.reproduce.protocol import Published
 from eval.reproduce.table import auc_roc, markdown, metaicl, row_of
-from eval.results import Prediction
 from task_suites.core.errors import UserError
 from task_suites.task import Task
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import compared, gain_interval, holm, mean_interval, ranks, signed_rank
 from task_suites.core.errors import UserError
 

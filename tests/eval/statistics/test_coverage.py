@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import gain_interval, mean_interval
 
 ROUNDS = 1200  # a standard error of 0.6 %

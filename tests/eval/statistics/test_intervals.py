@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import Interval, gain_interval, mean_interval, task_means, worst_seed
 from task_suites.core.errors import UserError
 

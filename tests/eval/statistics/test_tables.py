@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import generator, mean_interval, worst_seed
 from task_suites.core.errors import UserError
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.results import Cell
+from eval.cells import Cell
 from eval.statistics import needed, variance
 from task_suites.core.errors import UserError
 
