@@ -13,7 +13,7 @@ from eval.fingerprints import answers_print
 from eval.method_on_model import MethodOnModel
 from metaicl.lm.config import ENCODER, BackboneConfig
 from metaicl.lm.kinds import AnyBackbone, load_backbone
-from metaicl.lm.models import pull
+from metaicl.lm.pulling import pull
 from metaicl.lm.released import RELEASED
 from metaicl.methods import method_class
 from metaicl.methods.base import Method

@@ -27,6 +27,7 @@ from eval.quickstart.sizes import SAFETY
 from eval.quickstart.work import Setting, Work
 from metaicl.lm import models
 from metaicl.lm.devices import with_precision
+from metaicl.lm.pulling import pull
 from metaicl.methods import method_class
 from metaicl.training.config import TrainRun
 from metaicl.training.folders import held
@@ -46,7 +47,7 @@ def quickstart(run: QuickstartRun, began: float | None = None) -> Summary:
     clock = Clock(run.seconds, time.monotonic() if began is None else began)
     if run.backbone.model in models.MODELS:
         before = time.monotonic()
-        models.pull(run.backbone.model, say=print)
+        pull(run.backbone.model, say=print)
         clock.started += time.monotonic() - before
     suite, note = run.suite.open()
     check_base_model(run.backbone.model, data_record(suite.split("meta_test")))

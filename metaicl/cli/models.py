@@ -25,6 +25,7 @@ class Models:
 def run(config: Models) -> None:
     """Print the list, or fetch a model."""
     from metaicl.lm import models
+    from metaicl.lm.pulling import pull
     from metaicl.lm.released import RELEASED
 
     check_action(config.action, ("list", "pull", "show"))
@@ -35,7 +36,7 @@ def run(config: Models) -> None:
         for released in RELEASED.values():
             print(f"{released.name}  shipped  {released.licence}  {released.description}")
     elif config.action == "pull":
-        print(models.pull(config.name, say=lambda message: print(message, file=sys.stderr)))
+        print(pull(config.name, say=lambda message: print(message, file=sys.stderr)))
     else:
         print(models.describe(config.name))
 

@@ -17,7 +17,8 @@ import numpy as np
 from metaicl.lm import tiny
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone
-from metaicl.lm.models import MODELS, kind_of, pull
+from metaicl.lm.models import MODELS, kind_of
+from metaicl.lm.pulling import pull
 from metaicl.lm.released import METAICL, RELEASED, method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import EMPTY, Method

@@ -22,9 +22,10 @@ from metaicl.lm import machine, tiny
 from metaicl.lm.attention.selection import Attention, Choice, Fallback
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.configuration import commit_of
-from metaicl.lm.models import cache_folder, resolve
+from metaicl.lm.models import resolve
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
+from task_suites.core.files import user_cache
 
 log = logging.getLogger("metaicl")
 HEADER = 8  # bytes that say how long a safetensors header is
@@ -77,7 +78,7 @@ def entry(config: BackboneConfig, model: Any, device: str) -> Entry:
     }
     key = json.loads(json.dumps(key))  # as it is read back
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    return Entry(cache_folder().parent / "checks" / f"{digest}.json", key)
+    return Entry(user_cache() / "checks" / f"{digest}.json", key)
 
 
 def _weights(config: BackboneConfig) -> Any:

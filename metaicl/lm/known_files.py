@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from metaicl.lm.models import cache_folder
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
+from task_suites.core.files import user_cache
 
 log = logging.getLogger("metaicl")
 WEIGHTS = (".safetensors", ".bin")
@@ -49,7 +49,7 @@ def _note(folder: Path, dtype: str) -> Path | None:
         return None
     content = [dtype, [[str(p.resolve()), *_marks(p)] for p in files]]
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
-    return cache_folder().parent / "finite" / f"{digest}.json"
+    return user_cache() / "finite" / f"{digest}.json"
 
 
 def _marks(path: Path) -> list[int]:

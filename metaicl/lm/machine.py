@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from metaicl.lm.models import cache_folder
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
+from task_suites.core.files import user_cache
 
 log = logging.getLogger("metaicl")
 _known: dict[tuple[Path, str, str], str] = {}  # what this process has read or measured, by file, machine and question
@@ -41,7 +41,7 @@ def measured_once(question: str, answers: Sequence[str], measure: Callable[[], s
         answers: the possible answers; a kept one that is none of them is measured again.
         measure: measures and returns one of the answers.
     """
-    path, name = cache_folder().parent / "machine.json", identity()
+    path, name = user_cache() / "machine.json", identity()
     if (path, name, question) not in _known:
         _known[path, name, question] = _kept_or_measured(path, name, question, answers, measure)
     return _known[path, name, question]

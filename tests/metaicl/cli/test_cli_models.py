@@ -6,7 +6,7 @@ import pytest
 from commands import fails
 
 from metaicl.cli.main import main
-from metaicl.lm import models
+from metaicl.lm import models, pulling
 from metaicl.lm.released import RELEASED
 
 
@@ -25,7 +25,7 @@ def test_pulling_prints_the_folder_alone_on_standard_output(capsys, monkeypatch)
         say(f"fetching {name}")
         return "/there"
 
-    monkeypatch.setattr(models, "pull", pull)
+    monkeypatch.setattr(pulling, "pull", pull)
     main(["models", "pull", "minilm-l6"])
     said = capsys.readouterr()
     assert (said.out, said.err) == ("/there\n", "fetching minilm-l6\n")

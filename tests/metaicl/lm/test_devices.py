@@ -21,7 +21,7 @@ def become(monkeypatch, tmp_path):
         )
         monkeypatch.setattr(machine, "identity", lambda: f"machine {bf16} {fp32}")
 
-    monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(machine, "user_cache", lambda: tmp_path)
     return make
 
 

@@ -27,7 +27,7 @@ def measured(monkeypatch, tmp_path):
         monkeypatch.setattr(machine, "identity", lambda: name)
         return measured_once(question, ANSWERS, measure)
 
-    monkeypatch.setattr(machine, "cache_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr(machine, "user_cache", lambda: tmp_path)
     yield ask, asked, tmp_path / "machine.json"
     machine.forget()
 
@@ -53,7 +53,7 @@ def test_a_damaged_file_is_measured_again(measured, damage):
 def test_a_cache_that_cannot_be_written_does_no_harm(measured, monkeypatch):
     ask, asked, path = measured
     path.write_text("a file")
-    monkeypatch.setattr(machine, "cache_folder", lambda: path / "below a file" / "models")
+    monkeypatch.setattr(machine, "user_cache", lambda: path / "below a file")
     assert ask("old", "left") == "left" and ask("old", "left") == "left"
     assert len(asked) == 2
 

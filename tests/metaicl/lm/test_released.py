@@ -13,7 +13,7 @@ import yaml
 from metaicl import FewShotClassifier
 from metaicl.cli.main import main
 from metaicl.inference import opening
-from metaicl.lm import models
+from metaicl.lm import models, pulling
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.merged import ADAPTERS
 from metaicl.lm.released import METAICL as NAME
@@ -117,8 +117,8 @@ def test_its_base_model_is_pulled_when_it_is_opened(monkeypatch):
 
 def test_pulling_it_pulls_its_base_model(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(models, "local_folder", lambda name: asked.append(name) or tmp_path)
-    assert models.pull(NAME) == FOLDER
+    monkeypatch.setattr(pulling, "local_folder", lambda name: asked.append(name) or tmp_path)
+    assert pulling.pull(NAME) == FOLDER
     assert asked == [RELEASED[NAME].base]
 
 
