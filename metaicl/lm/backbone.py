@@ -23,7 +23,7 @@ from metaicl.lm import choice_cache, output_head
 from metaicl.lm.attention import flex as flex_attention
 from metaicl.lm.attention import selection
 from metaicl.lm.attention.plan import plan
-from metaicl.lm.attention.selection import Attention, Choice, Fallback
+from metaicl.lm.choice import Attention, Choice, Fallback
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.context_length import check_length
 from metaicl.lm.devices import device_for, settled

@@ -19,7 +19,7 @@ from typing import Any, get_args
 import torch
 
 from metaicl.lm import machine, tiny
-from metaicl.lm.attention.selection import Attention, Choice, Fallback
+from metaicl.lm.choice import Attention, Choice, Fallback
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.configuration import commit_of
 from metaicl.lm.models import resolve

@@ -21,8 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from metaicl.lm import output_head
-from metaicl.lm.attention.selection import Choice
 from metaicl.lm.backbone import Backbone, Params
+from metaicl.lm.choice import Choice
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.loading import open_tokenizer
 from metaicl.lm.model_inputs import ModelInputs

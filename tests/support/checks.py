@@ -8,7 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from metaicl.lm import choice_cache, tiny
-from metaicl.lm.attention.selection import Choice
+from metaicl.lm.choice import Choice
 from metaicl.lm.config import BackboneConfig
 
 _entry = choice_cache.entry

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +28,7 @@ from metaicl.lm import output_head
 from metaicl.lm.attention import flex as flex_attention
 from metaicl.lm.attention import speed as attention_speed
 from metaicl.lm.attention import tree as tree_attention
+from metaicl.lm.choice import Attention, Choice, Fallback
 from metaicl.lm.prompt_tree import PromptTree, pack
 from metaicl.lm.refused import Refused
 from task_suites.core.errors import UserError
@@ -37,40 +37,9 @@ if TYPE_CHECKING:
     from metaicl.lm.backbone import Backbone
 
 log = logging.getLogger("metaicl")
-Attention = Literal["tree", "flex", "dense", "plain"]
 OURS: dict[str, Any] = {"tree": tree_attention, "flex": flex_attention}
 NEEDED = ("attention_mask", "position_ids", "cache", "logits_to_keep")  # the arguments by which a model gets a tree
 HEAD, LAST_NETWORK = "output head", "last network"
-
-
-@dataclass(frozen=True)
-class Fallback:
-    """A way that was not taken.
-
-    Attributes:
-        way: an attention, "output head" or "last network".
-        reason: a clause about the model ("it keeps a running state").
-    """
-
-    way: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How a model is run.
-
-    Attributes:
-        attention: see the module's docstring.
-        output_head: whether we multiply the output embedding.
-        last_network: whether the last layer's network runs at the wanted positions only.
-        fallbacks: the quicker ways that were refused, each with its reason.
-    """
-
-    attention: Attention
-    output_head: bool
-    last_network: bool
-    fallbacks: tuple[Fallback, ...] = ()
 
 
 def choose(backbone: Backbone) -> Choice:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from examples import examples
 from metaicl.lm import choice_cache
 from metaicl.lm.attention import selection
-from metaicl.lm.attention.selection import Choice, Fallback
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.choice import Choice, Fallback
 from metaicl.lm.choice_cache import Entry, entry
 from metaicl.lm.tiny import tiny_model
 

@@ -13,8 +13,9 @@ from metaicl.lm import backbone as backbone_module
 from metaicl.lm import output_head
 from metaicl.lm.attention import selection
 from metaicl.lm.attention import tree as tree_attention
-from metaicl.lm.attention.selection import HEAD, LAST_NETWORK, Choice, Fallback
+from metaicl.lm.attention.selection import HEAD, LAST_NETWORK
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.choice import Choice, Fallback
 from metaicl.lm.last_network import LastNetwork
 from metaicl.lm.refused import Refused
 from metaicl.lm.tiny import tiny_tokenizer
