@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from eval.benchmark_results import ENTRIES, RESULTS, BenchmarkResults, Entry, RefusedEntry, entry_store
+from eval.budget import within_budget
 from eval.calibration import calibration
 from eval.cells import Cell, Refusal
 from eval.config import BenchmarkRun
@@ -32,7 +33,6 @@ from eval.harness import Comparison
 from eval.hyperparameters import FILE, Hyperparameters
 from eval.method_on_model import MethodOnModel
 from eval.metrics import score
-from eval.quickstart.budget import within_budget
 from eval.statistics import Interval, generator, mean_interval
 from eval.store import Store
 from metaicl.methods import METHODS, method_class

@@ -22,10 +22,10 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from eval.answering import make_validate, validation_cells
+from eval.budget import within_budget
 from eval.config import TuneRun
 from eval.fingerprints import training_print
 from eval.hyperparameters import FILE, Hyperparameters
-from eval.quickstart.budget import within_budget
 from eval.search_space import SearchSpace
 from eval.store import cell_store
 from eval.study import claim_study

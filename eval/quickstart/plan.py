@@ -13,9 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval.config import QuickstartRun
 from eval.contenders import Contender
 from eval.fingerprints import hashed
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.rates import REPORT_SECONDS, Rates, Timing, measure_finetune, measured, need, parts
 from eval.quickstart.sizes import SAFETY, SIZES, Need, SizeName, fitting
 from eval.quickstart.work import FREE, Setting, Work

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from eval.config import QuickstartRun
 from eval.contenders import Contender
 from eval.evaluate import finish
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.plan import Choice, Clock
 from eval.quickstart.sizes import SizeName
 from eval.quickstart.work import CALIBRATED, Work

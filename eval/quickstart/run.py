@@ -17,10 +17,10 @@ from functools import cache
 
 from tqdm import tqdm
 
-from eval.config import QuickstartRun
 from eval.contenders import Contender, train_once
 from eval.evaluate import run_all
 from eval.fingerprints import training_print
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.plan import RESERVE, Choice, Clock, chosen, kept_plan
 from eval.quickstart.report import Summary, concluded, finished
 from eval.quickstart.sizes import SAFETY

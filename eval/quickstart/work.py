@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from eval.config import Protocol, QuickstartRun
+from eval.config import Protocol
 from eval.contenders import Backbones, Contender, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.sizes import FIELDS, LARGEST, OPTIONS, SIZES, Size, SizeName
 from metaicl.lm.released import METAICL, RELEASED
 from metaicl.methods import method_class

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eval.config import QuickstartRun
+from eval.quickstart.config import QuickstartRun
 from metaicl.cli.parser import Command
 from metaicl.cli.process import begun
 

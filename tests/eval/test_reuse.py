@@ -12,9 +12,10 @@ from scripted import PROTOCOL, Scripted
 from sides import EXCHANGED, SIDES, four_tasks, suite_of, write_sides
 
 from eval.benchmark import benchmark_run
-from eval.config import BenchmarkRun, Protocol, QuickstartRun
+from eval.config import BenchmarkRun, Protocol
 from eval.contenders import Contender
 from eval.harness import Comparison
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.run import quickstart
 from metaicl.training.checkpoint import CARD, MethodConfig, read_training, save_method
 from metaicl.training.config import TrainerConfig, TrainRun

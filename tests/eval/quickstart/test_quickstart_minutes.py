@@ -13,8 +13,8 @@ import eval.quickstart.plan
 import eval.quickstart.rates
 import eval.quickstart.run
 import metaicl.training.estimate
-from eval.config import QuickstartRun
 from eval.harness import Comparison
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.plan import FILE, kept_plan
 from eval.quickstart.run import quickstart
 from eval.quickstart.sizes import SIZES, Size

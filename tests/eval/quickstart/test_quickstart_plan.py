@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from eval.config import QuickstartRun
 from eval.quickstart import plan
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.plan import FILE, Choice, Clock, Kept, Pace, Timings, kept_plan
 from eval.quickstart.rates import Rates
 from metaicl.training.estimate import Rate

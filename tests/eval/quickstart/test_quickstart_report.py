@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from backbones import tiny_config
 
-from eval.config import QuickstartRun
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.report import repeating
 from metaicl.cli.main import parse
 from task_suites.sources import SuiteConfig

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from backbones import tiny_config
 
-from eval.config import QuickstartRun
+from eval.quickstart.config import QuickstartRun
 from eval.quickstart.report import Summary
 from eval.quickstart.run import quickstart
 from eval.quickstart.work import FULL, UNTRAINED

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from eval.quickstart import budget
-from eval.quickstart.budget import within_budget
+from eval import budget
+from eval.budget import within_budget
 from metaicl.training.config import TrainerConfig
 from task_suites.core.errors import UserError
 
