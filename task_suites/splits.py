@@ -11,23 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from task_suites.core.errors import UserError
-from task_suites.sources.metaicl_folder import source_of
+from task_suites.metaicl_names import data_set
 from task_suites.task import META_SPLITS, Task, TaskSuite
-
-# Data sets of MetaICL's settings that have two names there.
-OTHER_NAMES = {
-    "superglue-rte": "glue-rte",
-    "winogrande_xl": "wino_grande",
-    "social_iqa": "social_i_qa",
-    "physical_iqa": "piqa",
-    "commonsenseqa": "commonsense_qa",
-    "squad1_1": "squad",
-    "squad2": "squad",
-    "race_string": "race",
-    "kilt_hotpotqa": "hotpot_qa",
-    "openbookqa_with_ir": "openbookqa",
-    "qasc_with_ir": "qasc",
-}
 
 
 @dataclass(frozen=True)
@@ -91,12 +76,6 @@ def overlaps(split: Split, source: Callable[[str], Sequence[str]] | None = None)
             if len(sides) > 1:
                 found.append(Overlap(what, key, {side: tuple(names) for side, names in sides.items()}))  # type: ignore[arg-type]
     return found
-
-
-def data_set(name: str) -> str:
-    """Return the data set that a task's name in MetaICL's settings stands for, also where it has another name there."""
-    name = name.removeprefix("unifiedqa:")
-    return OTHER_NAMES.get(name, source_of(OTHER_NAMES.get(source_of(name), name)))
 
 
 def own_names(suite: TaskSuite) -> set[str]:

@@ -12,8 +12,9 @@ from eval.config import Protocol, ReproduceRun
 from eval.reproduce.protocol import Published
 from task_suites.core.errors import UserError
 from task_suites.example import Example
+from task_suites.metaicl_names import source_of
 from task_suites.sources import open_suite
-from task_suites.sources.metaicl_folder import setting_names, source_of
+from task_suites.sources.metaicl_folder import setting_names
 from task_suites.task import Task, TaskSuite
 
 SPECIAL = 2  # tokens that MetaICL's code leaves free in each example

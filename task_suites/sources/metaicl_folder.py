@@ -23,6 +23,7 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing, read_lines
 from task_suites.core.json_files import read_json, read_json_lines
 from task_suites.example import Example
+from task_suites.metaicl_names import source_of
 from task_suites.sources.layouts import (
     COMMON,
     OVERLAP,
@@ -39,11 +40,11 @@ from task_suites.sources.layouts import (
     texts_field,
 )
 from task_suites.sources.options import number, one_of, split_options
+from task_suites.split_files import load_split
 from task_suites.task import Task, TaskSuite
 
 METAICL = {"setting": "", "k": "16", "seed": "100", "train_k": "16384", "train_seed": "100", "overlap": "refuse"}
 CROSSFIT = {"setting": "", "k": "", "seed": "100", "overlap": "refuse"}
-COLLECTIONS = ("glue", "superglue", "tweet_eval")  # what follows in a name is a data set of its own
 MEASURED = (  # MetaICL's settings, which `setting_names` knows also where the folder has no config/
     *("hr_to_lr", "class_to_class", "non_class_to_class", "qa_to_qa", "non_qa_to_qa", "non_nli_to_nli"),
     "non_para_to_para",
@@ -141,18 +142,8 @@ def setting_names(root: Path, setting: str) -> tuple[list[str], list[str]]:
     if path.is_file():
         row = object_of(read_json(path), path)
         return texts_field(row, "train", path), texts_field(row, "test", path)
-    from task_suites.split_files import load_split  # which is made with this module's `source_of`
-
     split = load_split(setting)
     return list(split.meta_train), list(split.meta_test)
-
-
-def source_of(name: str) -> str:
-    """Return the data set of a task: race for ``race-high``, drop for ``unifiedqa:drop``, ``glue-sst2`` itself."""
-    parts = name.split(":")
-    name = parts[1] if len(parts) > 1 and parts[0] in ("inst", "unifiedqa") else name
-    collection = name.split("-")[0]
-    return name if collection in COLLECTIONS else collection or name
 
 
 def _family(name: str, options: Mapping[str, str]) -> str:

@@ -8,8 +8,9 @@ import pytest
 from made_tasks import TASKS, suite, task
 
 from task_suites.core.errors import UserError
+from task_suites.metaicl_names import data_set
 from task_suites.split_files import SETTINGS, load_split
-from task_suites.splits import Split, apply, data_set, overlaps
+from task_suites.splits import Split, apply, overlaps
 
 # --- MetaICL's settings -----------------------------------------------------------------------------------------------
 
@@ -24,22 +25,6 @@ def test_one_setting_has_a_task_on_both_sides_and_two_have_a_data_set():
         "class_to_class": [("source", "ethos")],
         "qa_to_qa": [("source", "wino_grande")],
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("unifiedqa:winogrande_xl", "wino_grande"),
-        ("wino_grande", "wino_grande"),
-        ("superglue-rte", "glue-rte"),
-        ("race-high", "race"),
-        ("unifiedqa:race_string", "race"),
-        ("ethos-race", "ethos"),
-        ("unifiedqa:qasc_with_ir", "qasc"),
-    ],
-)
-def test_the_data_set_behind_a_name(name, source):
-    assert data_set(name) == source
 
 
 def test_a_setting_is_applied_to_a_suite_that_has_its_tasks_and_its_overlap_must_be_allowed():

@@ -11,7 +11,6 @@ from foreign import error_of, examples, formats, write
 from task_suites import open_suite
 from task_suites.episodes import EpisodeSampler
 from task_suites.example import Example
-from task_suites.sources.metaicl_folder import source_of
 
 LABELS = ["praise", "complaint"]
 
@@ -171,17 +170,6 @@ def test_tasks_of_one_source_on_two_sides_need_a_word_of_the_user(tmp_path):
     assert "family race is on two sides" in error and "overlap=allow" in error
     suite = open_suite(f"metaicl:{tmp_path}?setting=x&overlap=allow")
     assert {t.source for t in suite.tasks.values()} == {"race"} and len(suite.splits["meta_train"]) == 1
-
-
-def test_the_source_is_read_off_the_name():
-    names = {
-        "race-high": "race",
-        "glue-sst2": "glue-sst2",
-        "unifiedqa:drop": "drop",
-        "inst:ag_news:recommend": "ag_news",
-        "tweet_eval-hate": "tweet_eval-hate",
-    }
-    assert {name: source_of(name) for name in names} == names
 
 
 def test_a_folder_without_tasks_is_refused(tmp_path):
