@@ -67,7 +67,8 @@ class Protocol:
         if len(set(self.k)) < len(self.k):
             raise UserError("k names a number twice", found=self.k, expected="different numbers")
         if self.curve_seeds > self.seeds:
-            raise UserError(f"curve_seeds must be at most seeds, {self.seeds}, but is {self.curve_seeds}")
+            what = f"curve_seeds must be at most seeds, {self.seeds}, but is {self.curve_seeds}"
+            raise UserError(what, fix="Lower it, or leave it out.")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def pooled(results: Results, runs: Sequence[str], label: str = "") -> Results:
     found = [methods[name] for name in runs]
     kinds = sorted({method.method if method.trained else f"{method.name}, not trained" for method in found})
     if len(kinds) > 1 or not found[0].trained:
-        raise UserError("only trainings of one method can be put together", found=", ".join(kinds))
+        fix = "Name trainings of one method."
+        raise UserError("only trainings of one method can be put together", found=", ".join(kinds), fix=fix)
     one = _together(found, label or f"{found[0].label.split(' (')[0]} ({counted(len(runs), 'training')})")
     swapped = dict.fromkeys(runs, one.name)
     roles, others = results.comparison, set(runs) - {one.name}

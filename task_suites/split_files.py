@@ -29,7 +29,8 @@ def load_split(name: str | Path) -> Split:
         raise UserError(f"no split {str(name)!r}", fix=f"{nearest(str(name), known)} Or give a JSON file.")
     row = read_json(path)
     if not isinstance(row, dict):
-        raise UserError("not an object", where=path, found=type(row).__name__)
+        expected = "an object of meta_train, meta_validation and meta_test"
+        raise UserError("not an object", where=path, found=type(row).__name__, expected=expected)
     keys = set(Split.__dataclass_fields__)
     values: dict[str, Any] = {}
     for key, value in row.items():

@@ -44,7 +44,8 @@ def training_suite(published: Published, run: ReproduceRun, tokenizer: Any) -> T
     name = published.training_suite or published.suite
     suite = open_suite(_filled(name, published, run, published.seeds[0]))
     if not suite.split("meta_train"):
-        raise UserError(f"no meta-training task for the setting {run.setting}", where=run.data)
+        fix = "Write the data of this setting with the paper's own scripts."
+        raise UserError(f"no meta-training task for the setting {run.setting}", where=run.data, fix=fix)
     return suite.replace_tasks(lambda task: cut(task, tokenizer, published.example_tokens))
 
 

@@ -33,10 +33,12 @@ def auc_roc(task: Task, predictions: Sequence[Prediction]) -> float:
 
     pairs = [(one.options, one.scores, one.truth) for one in predictions]
     if any(options is None or scores is None or len(options) != 2 for options, scores, _ in pairs):
-        raise UserError(f"task {task.name}: AUC-ROC needs answers that are scores of two options")
+        fix = "Choose rows whose method scores options."
+        raise UserError(f"task {task.name}: AUC-ROC needs scores of two options for each query", fix=fix)
     second = [int(truth == options[1]) for options, _, truth in pairs if options]
     if len(set(second)) < 2:
-        raise UserError(f"task {task.name}: all queries have the same answer, so that AUC-ROC has no value")
+        fix = "Answer more queries (--queries)."
+        raise UserError(f"task {task.name}: all queries have the same right answer, so AUC-ROC has no value", fix=fix)
     return float(roc_auc_score(second, [scores[1] - scores[0] for _, scores, _ in pairs if scores]))
 
 

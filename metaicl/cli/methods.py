@@ -99,9 +99,10 @@ def checked(name: str) -> str:
     try:
         forms = check_method(name)
     except AssertionError as error:
-        raise UserError(f"{name} breaks a promise: {error}") from error
+        fix = "metaicl/methods/base.py describes the rules."
+        raise UserError(f"{name} breaks a rule of methods: {error}", fix=fix) from error
     trained = "; loss, gradients and saved weights are right" if method_class(name).meta_trained else ""
-    return f"{name} keeps its promises: it serves {', '.join(forms)}; answers are repeatable and read no truth{trained}"
+    return f"{name} keeps the rules of methods: it serves {', '.join(forms)}; answers repeat and see no truth{trained}"
 
 
 LEARNED = {

@@ -41,7 +41,8 @@ def run(config: Report) -> None:
         raise UserError("output_dir is for a report on several runs", fix=fix)
     if not several and (first / "benchmark.json").is_file():
         if set(config.formats) - {"html", "markdown"}:
-            raise UserError("a benchmark is written as html and markdown only", found=" ".join(config.formats))
+            fix = "Leave the other formats out."
+            raise UserError("a benchmark is written as html and markdown only", found=" ".join(config.formats), fix=fix)
         print(write_benchmark(first))
         return
     together = "+".join(folder.resolve().name for folder in config.runs)

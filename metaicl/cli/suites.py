@@ -299,7 +299,8 @@ def _tokenizer(model: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(foundation(resolve(model))[0])
     except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}") from None
+        fix = "Give --model a name of `metaicl models list`, a folder or a hub name."
+        raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}", fix=fix) from None
 
 
 EXAMPLES = """\

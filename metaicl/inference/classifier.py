@@ -82,11 +82,12 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         self._check_parameters()
         if not texts or len(texts) != len(labels):
             found = f"{counted(len(texts), 'text')} and {counted(len(labels), 'label')}"
-            raise UserError("fit needs texts and as many labels", found=found)
+            raise UserError("fit needs texts and as many labels", found=found, expected="one label for each text")
         every = labels if more is None else as_labels([*labels.tolist(), *more.tolist()])
         classes = np.unique(every)
         if len(classes) < 2:
-            raise UserError("fit needs at least two classes", found=f"1 class, {classes.tolist()[0]!r}")
+            fix = "Add an example of another class."
+            raise UserError("fit needs at least two classes", found=f"1 class, {classes.tolist()[0]!r}", fix=fix)
         names = label_texts(classes)
         pairs = zip(texts, np.searchsorted(classes, labels), strict=True)
         self._learn([Example(text, names[number], names) for text, number in pairs], names)

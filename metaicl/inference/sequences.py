@@ -128,11 +128,14 @@ def _sentences(values: Any, name: str) -> list[list[str]]:
         found.append(list(words))
         for word in found[-1]:
             if not isinstance(word, str):
-                raise UserTypeError(f"{name}[{index}] holds what is not a word", found=f"{word!r:.60}")
+                found_word = f"{word!r:.60}"
+                raise UserTypeError(
+                    f"{name}[{index}] holds something else than words", found=found_word, expected="strings"
+                )
     return found
 
 
 def _check_lengths(inputs: int, answers: int, one: str, other: str, others: str) -> None:
     if not inputs or inputs != answers:
         found = f"{counted(inputs, one)} and {answers} {other if answers == 1 else others}"
-        raise UserError(f"fit needs {one}s and as many {others}", found=found)
+        raise UserError(f"fit needs {one}s and as many {others}", found=found, expected=f"one {other} for each {one}")

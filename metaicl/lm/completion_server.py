@@ -133,7 +133,8 @@ class CompletionServer:
                 fix="Serve the model with vLLM, or with metaicl serve.",
             )
         if theirs is not None and theirs != list(ids):
-            raise UserError("the server changed the tokens of a prompt", where=self.address)
+            fix = "Serve the model with its own tokenizer."
+            raise UserError("the server changed the tokens of a prompt", where=self.address, fix=fix)
         return [float(value) for value in values[1:]]
 
     def next_logprobs(self, prompts: Sequence[Sequence[int]], named: Sequence[Sequence[int]]) -> list[dict[int, float]]:

@@ -106,7 +106,9 @@ def merge(model: Any, folder: str | Path) -> Any:
             adapted = PeftModel.from_pretrained(model, str(folder))
     except (ValueError, RuntimeError) as error:
         raise UserError(
-            f"the adapters do not fit their base model: {str(error).splitlines()[0]}", where=folder
+            f"the adapters do not fit their base model: {str(error).splitlines()[0]}",
+            where=folder,
+            fix="Put back the base model that its method.json names, or train again.",
         ) from None
     load_adapters(adapted, Path(folder) / ADAPTERS)  # peft takes a file that lacks some of them
     if names := adapted_tied_layers(adapted):

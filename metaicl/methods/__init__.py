@@ -80,7 +80,7 @@ def method_class(name: str) -> type[Method]:
         raise UserError(f"no method {name!r}", fix=f"{nearest(name, METHODS)} Or name your own as package.module:Name.")
     cls = load_named(METHODS.get(name, name))
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise UserError(f"{name} is not a metaicl.methods.base.Method")
+        raise UserError(f"{name} is not a method", expected="a subclass of metaicl.methods.base.Method")
     return cls
 
 

@@ -233,7 +233,8 @@ class Method(nn.Module, ABC):
     def check_serves(self, task: Task) -> None:
         """Raise a `UserError` when the method cannot answer this task."""
         if reason := self.refusal(task):
-            raise UserError(f"{type(self).__name__} does not serve task {task.name}", found=reason)
+            fix = "Leave the task out, or use another method."
+            raise UserError(f"{type(self).__name__} does not serve task {task.name}", found=reason, fix=fix)
 
 
 def seeded(*names: object) -> torch.Generator:

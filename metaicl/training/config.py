@@ -122,7 +122,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.k_min > self.k:
-            raise UserError("k_min exceeds k", found=f"{self.k_min} > {self.k}")
+            raise UserError(f"k_min must be at most k, {self.k}, but is {self.k_min}", fix="Lower k_min, or raise k.")
         self.task_mixing()  # its settings are checked now, not at the first step
 
     def task_mixing(self) -> Mixing:

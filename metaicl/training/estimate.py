@@ -128,7 +128,8 @@ def steps_within(seconds: float, method: Method, suite: TaskSuite, trainer: Trai
     """
     tasks = [task for task in suite.split("meta_train") if method.refusal(task) is None]
     if not tasks:
-        raise UserError(f"no meta-training task that {type(method).__name__} serves")
+        fix = "Give a suite with such tasks under meta_train, or another method."
+        raise UserError(f"no meta-training task that {type(method).__name__} serves", fix=fix)
     episodes = [e for step in range(STEPS) for e in training_episodes(tasks, trainer, step)]
     rate = training_rate(method, episodes)
     per_step = steps_seconds(rate, [method.tokens(e) for e in episodes], trainer, 1)

@@ -70,9 +70,11 @@ def cleaned(suite: TaskSuite, report: AuditReport, **settings: Any) -> Fixed:
         previous, touched = suite, {task for task, _, _ in gone}
         suite = previous.replace_tasks(lambda task: _without(task, gone, dropped) if task.name in touched else task)  # noqa: B023
         if not suite.tasks:
-            raise UserError(f"suite {suite.name}: no task is left without its leaks")
+            fix = "Its tasks are copies of each other: leave some out (--exclude), then audit again."
+            raise UserError(f"suite {suite.name}: no task has enough examples without its leaks", fix=fix)
         report = audit_suite(suite, **settings)
-    raise UserError(f"suite {suite.name}: leaks are left after {ROUNDS} rounds")
+    fix = "Audit it without --fix, and remove the rest by hand."
+    raise UserError(f"suite {suite.name}: leaks are left after {ROUNDS} rounds", fix=fix)
 
 
 def _without(task: Task, gone: set[tuple[str, str, int]], dropped: list[str]) -> Task | None:

@@ -50,7 +50,9 @@ def export(suite: TaskSuite, to: str, output: Path) -> str:
         raise UserError(f"unknown layout {to!r}", fix=nearest(to, WRITERS))
     check_free(output)
     if not suite.tasks:
-        raise UserError(f"suite {suite.name}: no task is left to export")
+        raise UserError(
+            f"suite {suite.name}: no task is left to export", fix="Choose more with --tasks, --forms or --exclude."
+        )
     check(suite, to)
     with new_folder(output) as draft:
         opened = WRITERS[to].write(suite, draft)
@@ -73,7 +75,8 @@ def check(suite: TaskSuite, to: str) -> None:
                 f"{name!r} is not a name of a file", expected="letters, digits, blanks and - _ . , : + @ ( )"
             )
     if writer.folders and len({folder_name(name).casefold() for name in suite.tasks}) < len(suite.tasks):
-        raise UserError("names of tasks differ only in case or punctuation", found=sorted(suite.tasks)[:20])
+        fix = "Leave one of them out (--exclude), or rename it."
+        raise UserError("names of tasks differ only in case or punctuation", found=sorted(suite.tasks)[:20], fix=fix)
 
 
 def export_suite(suite: TaskSuite, to: str, output: Path | None) -> str:

@@ -115,7 +115,8 @@ class PromptFormat:
             if both:
                 raise UserError(f"format.{first} and format.{second} do not go together", fix="Take one of the two.")
         if self.template and not self.templates:
-            raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates")
+            fix = "Define it under format.templates, or leave format.template out."
+            raise UserError(f"no template {self.template!r}", where="format.templates", found="no templates", fix=fix)
 
     def resolved(self) -> PromptFormat:
         """Return the format with a value for each field that is unset."""

@@ -83,7 +83,7 @@ def open_suite(name: str) -> TaskSuite:
         if not isinstance(suite, TaskSuite):
             raise UserError(f"{name} gave a {type(suite).__name__}", expected="a TaskSuite")
         if not suite.tasks:
-            raise UserError(f"suite {suite.name} from {name} has no task")
+            raise UserError(f"suite {suite.name} from {name} has no task", expected="at least one")
         return suite
     from task_suites.sources.local import open_folder
 

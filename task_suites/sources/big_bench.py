@@ -151,7 +151,7 @@ def _big_bench_tasks(name: str, folder: Path, options: Mapping[str, str]) -> Ite
         lower = inside(folder, f"{below}/task.json")
         parsed = _read(lower)
         if parsed[0].get("subtasks"):
-            raise UserError("a subtask has subtasks of its own", where=lower)
+            raise UserError("a subtask has subtasks of its own", where=lower, fix="Name the subtask's folder itself.")
         yield _big_bench_task(f"{name}:{below}", name, lower, parsed, options)
 
 

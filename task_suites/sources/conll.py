@@ -79,7 +79,8 @@ def _task(name: str, folder: Path, options: Mapping[str, str]) -> Task:
     train = _file(folder, "train", options["train"])
     test = _file(folder, "test", options["test"]) or _file(folder, "dev", "")
     if train is None:
-        raise UserError("no train file", where=folder)
+        fix = "Put 'train' into the name of one, or name it: ?train=FILE."
+        raise UserError("no train file", where=folder, fix=fix)
 
     def load(split: str) -> list[Example]:
         path = test if test and split == "test" else train
@@ -225,7 +226,9 @@ def to_bio(sentence: Sentence, scheme: str, path: Path) -> tuple[str, ...]:
         prefix, kind = tag[0], tag[2:]
         continues = prefix in "IEL" and kind == opened
         if prefix != "O" and prefix not in letters:
-            raise UserError(f"the scheme {scheme} does not have this tag", where=f"{path}:{line}", found=repr(tag[:60]))
+            fix = "Name another scheme, or leave it out to have it recognised."
+            where = f"{path}:{line}"
+            raise UserError(f"the scheme {scheme} does not have this tag", where=where, found=repr(tag[:60]), fix=fix)
         if prefix in "IEL" and not continues and scheme != "iob1":
             raise UserError(
                 f"{tag[:60]} continues nothing", where=f"{path}:{line}", expected=f"B-{kind[:60]} before it"

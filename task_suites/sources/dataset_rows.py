@@ -159,7 +159,10 @@ def _hub(keys: Mapping[str, Any], where: object) -> Found:
     name, config, revision = keys["path"], keys.get("config"), keys.get("revision", "")
     if not _NAME.fullmatch(name):
         raise UserError(
-            "this is neither a file nor the name of a data set of the hub", where=where, found=repr(name[:80])
+            "this is neither a file nor the name of a data set of the hub",
+            where=where,
+            found=repr(name[:80]),
+            expected="a path that exists, or a name such as SetFit/sst2",
         )
     commit, licence = (revision, "") if _COMMIT.fullmatch(revision) else _resolved(name, revision, where)
     import datasets

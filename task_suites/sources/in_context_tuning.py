@@ -86,7 +86,9 @@ def read_plain(path: Path) -> Any:
     try:
         return _Plain(io.BytesIO(path.read_bytes())).load()
     except FileNotFoundError:
-        raise UserError("no such file", where=path) from None
+        raise UserError(
+            "no such file", where=path, fix="Name the folder that holds the pickles of In-context Tuning."
+        ) from None
     except DAMAGE as error:
         expected = "a pickle of numbers, texts, lists and mappings"
         raise UserError("the pickle is not read", where=path, found=str(error)[:120], expected=expected) from None

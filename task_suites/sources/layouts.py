@@ -179,7 +179,7 @@ def make_suite(
     """
     by_name = {task.name: task for task in tasks}
     if not by_name:
-        raise UserError("no task", where=where)
+        raise UserError("no task", where=where, fix="Name the folder of the layout; docs/data.md shows its files.")
     sides = {"meta_test": list(by_name)} if splits is None else splits
     side_of: dict[str, str] = {}
     for side, names in sides.items():

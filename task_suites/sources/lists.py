@@ -82,7 +82,7 @@ def _test_items(
 ) -> list[Item]:
     """Return the items for testing; empty where none are given."""
     if (texts is None) != (labels is None) or (options is not None and texts is None):
-        raise UserError(f"task {name}: test_texts and test_labels belong together")
+        raise UserError(f"task {name}: only one of test_texts and test_labels is given", fix="Give both, or neither.")
     if texts is None or labels is None:
         return []
     if with_options and options is None:

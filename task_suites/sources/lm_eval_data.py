@@ -30,7 +30,7 @@ def parts_of(config: Mapping[Any, Any], root: Path, path: Path) -> dict[str, Row
     test = splits["test_split"] or splits["validation_split"]
     train = splits["fewshot_split"] or splits["training_split"] or splits["validation_split"]
     if not test:
-        raise UserError("neither test_split nor validation_split is named", where=path)
+        raise UserError("neither test_split nor validation_split is named", where=path, expected="one of them")
     few = config.get("fewshot_config")
     samples = few.get("samples") if isinstance(few, dict) else None
     names = {"test": test} if train in ("", test) or samples is not None else {"test": test, "train": train}

@@ -48,7 +48,12 @@ class Documents:
         text = _field_or_text(self.text, row, where)
         written = isinstance(text, int) or (self.text not in row and text.isdecimal())
         if self.choices is not None and written:  # the harness then takes doc_to_choice for inputs
-            raise UserError("a choice among inputs is not read", where=where, found=f"doc_to_text gives {text}")
+            raise UserError(
+                "a choice among inputs is not supported",
+                where=where,
+                found=f"doc_to_text gives {text}",
+                fix="Leave this task out.",
+            )
         text = as_text(text, where)
         target = self._target(row, where)
         if not self.multiple_choice:
@@ -136,7 +141,10 @@ def documents_of(config: Mapping[Any, Any], ours: Mapping[str, Any], choice: boo
     few = config.get("fewshot_config") or {}
     for key in few if isinstance(few, dict) else ():
         if str(key).startswith("doc_to_"):
-            raise UserError(f"fewshot_config.{key}: demonstrations of another form are not read", where=path)
+            fix = "Remove the key, or leave this task out."
+            raise UserError(
+                f"fewshot_config.{key}: demonstrations of another form are not supported", where=path, fix=fix
+            )
     tags = tuple(ours["tags"]) if "tags" in ours else None
     return Documents(
         ours.get("input", config["doc_to_text"]),

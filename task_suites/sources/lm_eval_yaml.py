@@ -71,7 +71,9 @@ def open_lm_eval(rest: str) -> TaskSuite:
         for single in files.members(config):
             task = _open_task(single, root, options)
             if task.name in tasks and os.path.isdir(path) and not isinstance(config.get("task"), list):
-                raise UserError(f"there are two tasks named {task.name!r}", where=single[WHERE])
+                raise UserError(
+                    f"there are two tasks named {task.name!r}", where=single[WHERE], fix="Rename one of them."
+                )
             tasks.setdefault(task.name, task)
     header = files.header() if os.path.isdir(path) else {}
     name = header.get("name") or (path.stem if os.path.isfile(path) else folder_name(path))

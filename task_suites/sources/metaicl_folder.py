@@ -96,7 +96,8 @@ def open_metaicl(rest: str) -> TaskSuite:
         wanted = [training] if side_of.get(name) == "meta_train" else [target] if side_of else [target, training]
         parts = _chosen(found[name], wanted, data / name)
         if side_of.get(name) == "meta_test" and "test" not in parts.splits:
-            raise UserError("the test file of a target task is missing", where=parts.path("test"))
+            fix = "Write it with MetaICL's own scripts."
+            raise UserError("the test file of a target task is missing", where=parts.path("test"), fix=fix)
         tasks.append(_metaicl_task(root, name, parts, options))
     return make_suite(folder_name(root), tasks, sides, root, fix=OVERLAP)
 

@@ -43,7 +43,7 @@ def parse_options(query: str, known: Mapping[str, str], where: object) -> dict[s
         if name not in known:
             raise UserError(f"unknown option {name!r}", where=where, fix=nearest(name, known))
         if name in given:
-            raise UserError(f"option {name} is given twice", where=where)
+            raise UserError(f"option {name} is given twice", where=where, fix="Give it once.")
         given[name] = unquote(value)
     return {**known, **given}
 

@@ -150,7 +150,8 @@ def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Ite
         if not header:
             header = [cell.strip() for cell in cells]
             if len(set(header)) != len(header) or not all(header):
-                raise UserError("column names repeat or are empty", where=where, found=repr(cells)[:80])
+                fix = "Rename them, or name the columns with `columns` if the file has no header."
+                raise UserError("column names repeat or are empty", where=where, found=repr(cells)[:80], fix=fix)
         elif not cells:
             raise UserError("empty line", where=where, expected=f"{len(header)} cells")
         elif len(cells) != len(header):
@@ -185,7 +186,7 @@ def _read_columnar(path: Path, table: FileRows, columns: Collection[str] | None)
     with _columnar(path) as (schema, batches):
         there = [c for c in schema.names if c in columns] if columns is not None else schema.names
         if len(set(schema.names)) != len(schema.names):
-            raise UserError("column names repeat", where=path, found=schema.names[:20])
+            raise UserError("column names repeat", where=path, found=schema.names[:20], fix="Rename them.")
         number = 0
         for batch in batches(there):
             batch.validate(full=True)
@@ -271,5 +272,6 @@ def data_files(folder: Path, names: Sequence[str]) -> dict[str, tuple[str, ...]]
             found.setdefault(match[1], []).append(name)
     for split, files in found.items():
         if len({Path(name).suffix.lower() for name in files}) > 1:
-            raise UserError(f"the split {split} has files of several formats", where=folder, found=sorted(files))
+            what = f"the split {split} has files of several formats"
+            raise UserError(what, where=folder, found=sorted(files), expected="files with the same ending")
     return {split: tuple(sorted(files)) for split, files in found.items()}

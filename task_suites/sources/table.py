@@ -142,7 +142,9 @@ def open_task(config: Mapping[Any, Any], name: str, path: Path, where: object = 
         raise UserError(f"type {kind} without labels or options", where=where, found="neither", fix=fix)
     metric: Any = keys.get("metric") or DEFAULT_METRICS[form]
     if (metric == "span_f1") != (form == "tags"):
-        raise UserError("the metric does not fit the columns", where=where, found=f"{metric} for the form {form}")
+        found = f"{metric} for the form {form}"
+        expected = "span_f1 for tags, another metric otherwise"
+        raise UserError("the metric does not fit the columns", where=where, found=found, expected=expected)
     head.setdefault("family", head.get("source", ""))
     head.update(shown)
     try:

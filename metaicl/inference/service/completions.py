@@ -64,7 +64,7 @@ def prompts_of(backbone: Backbone, request: CompletionRequest) -> list[list[int]
             raise UserError(f"prompt {index} is too long", found=found, expected=f"at most {backbone.context} tokens")
         prompts.append(ids)
     if not prompts:
-        raise UserError("the request has no prompt")
+        raise UserError("the request has no prompt", expected='"prompt": a text, token ids, or a list of either')
     return prompts
 
 

@@ -129,7 +129,8 @@ class Service:
         """
         backbone = self.method.backbone
         if not isinstance(backbone, Backbone):
-            raise UserError("the model is a sentence encoder, which completes no text")
+            fix = "Serve a causal language model (--model)."
+            raise UserError("the model is a sentence encoder, which completes no text", fix=fix)
         name, most = self.config.model, self.config.max_inputs
         found: schemas.Completion = await self._on_model(lambda _: complete(backbone, request, name, most))
         return found

@@ -158,7 +158,8 @@ def _check_method(method: str | None, options: Mapping[str, Any], methods: Seque
     for name, value in options.items():
         hints = option_types(method_class(method).Config) if method else {}
         if isinstance(value, str) and not (name in hints and _is_choice(hints[name])):
-            raise UserError(f"option {name[:80]!r} cannot be given here", found=f"{value[:80]!r}")
+            fix = "Over HTTP, options of a task are numbers, true or false, or one of the listed values (GET /methods)."
+            raise UserError(f"option {name[:80]!r} cannot be a text here", found=f"{value[:80]!r}", fix=fix)
         if isinstance(value, int | float) and abs(value) > LARGEST:
             raise UserError(f"option {name[:80]!r} is too large", found=value, expected=f"at most {LARGEST}")
     if options and method is None:

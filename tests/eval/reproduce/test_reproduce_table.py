@@ -19,7 +19,7 @@ def test_scores_are_the_papers():
     assert metaicl(Task("t", "multiple_choice", lambda split: []), answers) == pytest.approx(2 / 3)
     scores = [Prediction("q", options, [0.0, s], "a", t) for s, t in ((0.1, "a"), (0.4, "a"), (0.35, "b"), (0.8, "b"))]
     assert auc_roc(labelled, scores) == pytest.approx(0.75)  # scikit-learn's own example
-    with pytest.raises(UserError, match="all queries have the same answer"):
+    with pytest.raises(UserError, match="all queries have the same right answer"):
         auc_roc(labelled, scores[:2])
 
 

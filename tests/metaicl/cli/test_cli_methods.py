@@ -48,7 +48,7 @@ def test_an_unknown_method_is_answered_with_the_nearest():
 
 def test_a_method_is_checked_and_the_result_printed(capsys, tmp_path, monkeypatch):
     main(["methods", "check", "random"])
-    assert capsys.readouterr().out.startswith("random keeps its promises: it serves options")
+    assert capsys.readouterr().out.startswith("random keeps the rules of methods: it serves options")
     main(["methods", "check", "protonet"])
     assert "loss, gradients and saved weights are right" in capsys.readouterr().out
     lines = (
@@ -59,4 +59,4 @@ def test_a_method_is_checked_and_the_result_printed(capsys, tmp_path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SystemExit):
         main(["methods", "check", "broken_method:Empty"])
-    assert "broken_method:Empty breaks a promise: it serves none of the four forms" in capsys.readouterr().err
+    assert "broken_method:Empty breaks a rule of methods: it serves none of the four forms" in capsys.readouterr().err

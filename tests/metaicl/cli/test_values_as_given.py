@@ -35,7 +35,7 @@ TRAIN = [
         (["--seed", "99999999999999999999"], "seed must be between"),
         (["--method", "icl"], "method icl is not meta-trained"),
         (["--method", "knn"], "method knn is not meta-trained"),
-        (["--method", "os.path:join"], "os.path:join is not a metaicl.methods.base.Method"),
+        (["--method", "os.path:join"], "os.path:join is not a method; expected a subclass"),
     ],
 )
 def test_a_value_that_cannot_run_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys, options, message):

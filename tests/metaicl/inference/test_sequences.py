@@ -44,7 +44,7 @@ def test_what_gives_no_probabilities_of_texts_says_so(method):
     [
         ("in Rome", [["O"]], UserTypeError, "X is not a list of sentences"),
         (["in Rome"], [["O", "O"]], UserTypeError, r"X\[0\] is not a list of words.*Split it"),
-        ([["in", 3]], [["O", "O"]], UserTypeError, r"X\[0\] holds what is not a word"),
+        ([["in", 3]], [["O", "O"]], UserTypeError, r"X\[0\] holds something else than words"),
         ([["in"]], [["O"], ["O"]], UserError, "1 sentence and 2 lists of tags"),
         ([], [], UserError, "0 sentences and 0 lists of tags"),
         ([["in", "Rome"]], [["O"]], UserError, r"X\[0\], y\[0\]: "),

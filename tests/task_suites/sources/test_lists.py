@@ -58,7 +58,7 @@ def test_free_text_and_tags():
         (([], []), {}, "the train lists are empty"),
         ((["a", "b"], ["x", "x"]), {}, "the labels must be at least two different words; found ['x']"),
         ((["a", " "], ["x", "y"]), {}, "train example 2: the input is empty"),
-        ((["a", "b"], ["x", "y"], ["c"]), {}, "test_texts and test_labels belong together"),
+        ((["a", "b"], ["x", "y"], ["c"]), {}, "only one of test_texts and test_labels is given"),
         (
             (["a", "b"], ["x", "y"], ["c"], ["z"]),
             {"label_names": ["x", "y"]},

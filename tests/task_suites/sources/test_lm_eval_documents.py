@@ -57,5 +57,5 @@ def test_keys_that_make_no_document_are_refused(config, said):
 
 
 def test_a_choice_among_inputs_is_refused():
-    with pytest.raises(UserError, match="a choice among inputs is not read"):
+    with pytest.raises(UserError, match="a choice among inputs is not supported"):
         Documents("{{ n }}", "a", True, choices=["x", "y"]).example({"n": 1, "a": 0}, "x")

@@ -166,7 +166,7 @@ def test_functions_are_refused_and_not_run(tmp_path, line, where):
         ({"doc_to_text": None}, "doc_to_text is missing"),
         ({"doc_to_text": "{{txt}}"}, "docs.jsonl:1: the template fails: 'txt' is undefined"),
         ({"doc_to_text": "{{text.__class__}}"}, "the template fails"),
-        ({"doc_to_text": "{{label}}"}, "a choice among inputs is not read"),
+        ({"doc_to_text": "{{label}}"}, "a choice among inputs is not supported"),
         ({"doc_to_target": "7"}, "the target is not the number of a choice; found 7; expected 0 to 1"),
         ({"doc_to_choice": "text"}, "doc_to_choice must give a list"),
         ({"doc_to_choice": None}, "doc_to_choice is missing"),
