@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,44 +11,50 @@ from eval.answering import protocol_episode
 from eval.config import Protocol
 from eval.contenders import Contender
 from eval.harness import Comparison
-from eval.report.mistakes import PROMPTS, Query, mistakes
+from eval.report.mistakes import Query, mistakes
+from eval.report.prompts import (
+    EXAMPLE,
+    MISTAKES,
+    ExamplePrompt,
+    MistakePrompt,
+    MistakePrompts,
+    ShownSegment,
+    write_prompt,
+)
 from eval.report.summary import rows
 from eval.results import Results
 from metaicl.methods import method_class
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.selection import Selector
-from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Task
 
-Segments = list[dict[str, Any]]  # each with its role, its text and whether it is scored
-
 
 def write_prompts(ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, results: Results) -> None:
     """Write `prompt.json`, a short prompt, and `mistakes.json`, the prompts of the mistakes that the report shows."""
-    if prompt := rendered_prompt(ran.tasks, ran.protocol, form):
-        write_text(ran.folder / "prompt.json", json.dumps(prompt, ensure_ascii=False) + "\n")
+    if prompt := example_prompt(ran.tasks, ran.protocol, form):
+        write_prompt(ran.folder / EXAMPLE, prompt)
     if found := mistake_prompts(ran, contenders, form, results):
-        write_text(ran.folder / PROMPTS, json.dumps(found, ensure_ascii=False) + "\n")
+        write_prompt(ran.folder / MISTAKES, found)
 
 
-def rendered_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> dict[str, Any] | None:
-    """Return the segments of one short prompt, for the report; None where the format suits none of the tasks."""
+def example_prompt(tasks: Sequence[Task], protocol: Protocol, form: PromptFormat, k: int = 4) -> ExamplePrompt | None:
+    """Return one short prompt, for the report; None where the format suits none of the tasks."""
     for task in sorted(tasks, key=lambda t: (t.form != "options", len(t.examples("train")[0].text))):
         try:
             episode = protocol_episode(protocol, task, 0, min(k, max(protocol.k)), tasks)
             segments = _segments(form, task, episode.support, episode.queries[0])
         except UserError:  # the reason why this task's cells were refused, which the report shows
             continue
-        return {"task": task.name, "k": len(episode.support), "segments": segments}
+        return ExamplePrompt(task.name, len(episode.support), segments)
     return None
 
 
 def mistake_prompts(
     ran: Comparison, contenders: Sequence[Contender], form: PromptFormat, results: Results
-) -> dict[str, Any] | None:
+) -> MistakePrompts | None:
     """Return the prompts of the mistakes that the report shows; None where the method of interest is several
     trainings, or made no mistake that can be shown.
 
@@ -67,13 +72,13 @@ def mistake_prompts(
     for mistake in (*found.worst, *found.regressions):
         task, seed, index = mistake.query
         segments = _of_query(ran, contender, form, mistake.query, k, dropped.get((task, seed), 0))
-        prompts.append({"task": task, "seed": seed, "index": index, "segments": segments})
-    return {"method": contender.name, "k": k, "prompts": prompts} if prompts else None
+        prompts.append(MistakePrompt(task, seed, index, segments))
+    return MistakePrompts(contender.name, k, prompts) if prompts else None
 
 
 def _of_query(
     ran: Comparison, contender: Contender, ran_with: PromptFormat, query: Query, k: int, dropped: int
-) -> Segments:
+) -> list[ShownSegment]:
     """Return the prompt of one query of a comparison."""
     name, seed, index = query
     task = next(task for task in ran.tasks if task.name == name)
@@ -89,7 +94,7 @@ def _of_query(
     return _segments(form, episode.task, support, wanted)
 
 
-def _segments(form: PromptFormat, task: Task, support: Sequence[Example], query: Example) -> Segments:
+def _segments(form: PromptFormat, task: Task, support: Sequence[Example], query: Example) -> list[ShownSegment]:
     """Return a query's prompt with its first target.
 
     Raises:
@@ -98,4 +103,4 @@ def _segments(form: PromptFormat, task: Task, support: Sequence[Example], query:
     bound = replace(form.subclassed(), chat=False).of(task)  # contents only: no tokenizer is at hand here
     branch = bound.branch(query, bound.targets(query)[0])
     segments = [*bound.opening(task), *(s for e in support for s in bound.demonstration(e))]
-    return [{"role": s.role, "text": s.text, "scored": s in branch and s.scored} for s in (*segments, *branch)]
+    return [ShownSegment(s.role, s.text, s in branch and s.scored) for s in (*segments, *branch)]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.lineage import read_trainings, write_trainings
-from eval.report.mistakes import PROMPTS
+from eval.report.prompts import EXAMPLE, MISTAKES, read_example, read_mistakes, write_prompt
 from eval.results import MethodResult, Results, Roles
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
-from task_suites.core.json_files import read_json, read_json_lines
+from task_suites.core.json_files import read_json_lines
 
 Names = Mapping[tuple[int, str], str]  # (number of the run, name of the method in it) -> its name beside the others
 SAME = (
@@ -41,12 +41,10 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
     learned = {names[i, name]: one for i, folder in enumerate(folders) for name, one in read_trainings(folder).items()}
     results.write(output)
     write_trainings(output, learned)
-    if (prompt := folders[0] / "prompt.json").is_file():
-        write_text(output / "prompt.json", prompt.read_text("utf-8"))
-    if (shown := folders[0] / PROMPTS).is_file():  # the method of interest is the first run's
-        found = read_json(shown)
-        found["method"] = names.get((0, found.get("method", "")), "")
-        write_text(output / PROMPTS, json.dumps(found, ensure_ascii=False) + "\n")
+    if prompt := read_example(folders[0]):
+        write_prompt(output / EXAMPLE, prompt)
+    if shown := read_mistakes(folders[0]):  # the method of interest is the first run's
+        write_prompt(output / MISTAKES, replace(shown, method=names.get((0, shown.method), "")))
     for (i, name), new in names.items():
         _copy_predictions(folders[i] / "predictions" / f"{name}.jsonl", output, new, results)
     return output

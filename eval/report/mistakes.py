@@ -12,15 +12,13 @@ from typing import Any
 from eval.calibration import Calibration, calibration
 from eval.cells import Prediction, predictions_at
 from eval.metrics import right
+from eval.report.prompts import ShownSegment, read_mistakes
 from eval.report.summary import Row
 from eval.results import Results
 from eval.statistics import Interval, mean_interval
-from task_suites.core.errors import UserError
-from task_suites.core.json_files import read_json
 
 SHOWN = 8  # mistakes in each of the two lists
 PER_TASK = 3  # of one task in a list, so that a single task does not fill it
-PROMPTS = "mistakes.json"  # in a run's folder: the prompts of the mistakes that are shown
 CLIP = 700  # characters of an input that are shown
 Query = tuple[Any, ...]  # (task, seed, index)
 
@@ -35,8 +33,7 @@ class Mistake:
         margin: the score of the answer less that of the truth; None without scores.
         input, answer, truth: as texts, clipped.
         baseline_right: whether the baseline's answer to the same query is right; None where it has none.
-        prompt: the segments of its prompt, each with its role, its text and whether it is scored; empty where the run
-            has none.
+        prompt: the pieces of its prompt; empty where the run has none.
     """
 
     query: Query
@@ -46,7 +43,7 @@ class Mistake:
     answer: str
     truth: str
     baseline_right: bool | None
-    prompt: Sequence[Mapping[str, Any]] = ()
+    prompt: Sequence[ShownSegment] = ()
 
     @property
     def task(self) -> str:
@@ -98,7 +95,7 @@ def mistakes(folder: Path, results: Results, made: Sequence[Row]) -> Mistakes:
             mistake = _mistake(query, answered, theirs.get(query))
             place = (mistake.task, mistake.input, mistake.answer)
             found[place] = _merged(found[place], mistake) if place in found else mistake
-    prompts = _prompts(folder / PROMPTS, made[0].method.name, results.headline_k)
+    prompts = _prompts(folder, made[0].method.name, results.headline_k)
     told = [replace(mistake, prompt=prompts.get(mistake.query, ())) for mistake in found.values()]
     ranked = sorted(told, key=lambda m: (m.margin is None, -(m.margin or 0), m.task, m.input))
     worst = _spread(ranked)
@@ -131,26 +128,12 @@ def _mistake(query: Query, one: Prediction, baseline_right: bool | None) -> Mist
     return Mistake(query, frozenset([query[1]]), _margin(one), *texts, baseline_right)
 
 
-def _prompts(path: Path, method: str, k: int) -> Mapping[Query, Sequence[Mapping[str, Any]]]:
-    """Return the prompts of mistakes by query, where the file has those of this method at this k.
-
-    Raises:
-        UserError: the file holds something else.
-    """
-    stored = read_json(path) if path.is_file() else {}
-    if not isinstance(stored, dict) or not all(map(is_prompt, stored.get("prompts", []))):
-        raise UserError("not the prompts of mistakes", where=path, fix="Delete the file, or evaluate again.")
-    if (stored.get("method"), stored.get("k")) != (method, k):
+def _prompts(folder: Path, method: str, k: int) -> Mapping[Query, Sequence[ShownSegment]]:
+    """Return the prompts of mistakes by query, where the folder has those of this method at this k."""
+    stored = read_mistakes(folder)
+    if stored is None or (stored.method, stored.k) != (method, k):
         return {}
-    return {(one.get("task"), one.get("seed"), one.get("index")): one["segments"] for one in stored["prompts"]}
-
-
-def is_prompt(value: Any) -> bool:
-    """Return whether a JSON value is a rendered prompt: an object whose segments have a role and a text each."""
-    segments = value.get("segments") if isinstance(value, dict) else None
-    if not (isinstance(segments, list) and segments):
-        return False
-    return all(isinstance(s, dict) and {"role", "text"} <= s.keys() for s in segments)
+    return {(one.task, one.seed, one.index): one.segments for one in stored.prompts}
 
 
 def _merged(one: Mistake, other: Mistake) -> Mistake:

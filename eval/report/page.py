@@ -24,14 +24,13 @@ from eval.report import charts
 from eval.report.background import audit, trainings
 from eval.report.confusion import confusions
 from eval.report.differences import HEAD, found_differences
-from eval.report.mistakes import calibrations, is_prompt, mistakes
+from eval.report.mistakes import calibrations, mistakes
+from eval.report.prompts import read_example
 from eval.report.sensitivity import sensitivities
 from eval.report.summary import Row, caveats, count, duration, headline_parts, legend, p_text, rows, signed
 from eval.report.texts import markdown
 from eval.results import Results, TaskResult
 from eval.statistics import Interval, task_means
-from task_suites.core.errors import UserError
-from task_suites.core.json_files import read_json
 
 ROLES = {
     "instruction": "instruction",
@@ -104,7 +103,7 @@ def _page(run_dir: Path, results: Results) -> str:
         confusions=confusions(run_dir, results, made[0]),
         trainings=trained,
         audit=audit(run_dir, results),
-        prompt=_prompt(run_dir / "prompt.json"),
+        prompt=read_example(run_dir),
         roles=ROLES,
         refusals=grouped(results),
         mistakes=mistakes(run_dir, results, made),
@@ -180,14 +179,6 @@ def _time(stamp: object) -> str:
         return f"{datetime.strptime(str(stamp), '%Y-%m-%dT%H:%M:%S%z'):%Y-%m-%d %H:%M %Z}"
     except ValueError:
         return str(stamp)
-
-
-def _prompt(path: Path) -> Any:
-    """Return a rendered prompt, checked; None where the file is absent."""
-    prompt = read_json(path) if path.is_file() else None
-    if prompt is not None and not is_prompt(prompt):
-        raise UserError("not a rendered prompt", where=path, expected='{"task", "k", "segments": [{"role", "text"}]}')
-    return prompt
 
 
 def write_page(path: Path, text: str) -> None:
