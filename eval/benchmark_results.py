@@ -57,10 +57,6 @@ class Entry:
     machine: str | None = None
     refused_seeds: Mapping[str, str] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry as a JSON object, without fields that are None."""
-        return as_object(self)
-
 
 @dataclass(frozen=True)
 class RefusedEntry:
@@ -79,10 +75,6 @@ class RefusedEntry:
     steps: int | None = None
     machine: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the entry as a JSON object."""
-        return as_object(self)
-
 
 def entry_store(path: Path) -> Store[Entry | RefusedEntry]:
     """Return the store of the entries in a file.
@@ -90,7 +82,7 @@ def entry_store(path: Path) -> Store[Entry | RefusedEntry]:
     Raises:
         UserError: a line lacks a field.
     """
-    return Store(path, _entry, lambda entry: entry.to_json())
+    return Store(path, _entry, as_object)
 
 
 def _entry(line: Mapping[str, Any], where: str) -> Entry | RefusedEntry:

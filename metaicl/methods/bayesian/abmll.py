@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import seeded, unordered_keys
 from metaicl.methods.bayesian.platipus import drawn, gaussian_kl
-from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
-from metaicl.methods.gradient.inner_loop import descend
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod
+from metaicl.methods.gradient.inner_loop import descend, last
 from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, NonNegative, Positive
 from task_suites.episodes import Episode

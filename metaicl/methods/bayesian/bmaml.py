@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import seeded
-from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
-from metaicl.methods.gradient.inner_loop import flat, unflatten_like
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod
+from metaicl.methods.gradient.inner_loop import flat, last, unflatten_like
 from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import AveragePredictor
 from task_suites.core.ranges import Count, Natural, NonNegative, Order

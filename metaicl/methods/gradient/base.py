@@ -14,8 +14,7 @@ first adapter run once an episode (metaicl/lm/lower_layers.py).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -28,7 +27,7 @@ from metaicl.lm.attention.second_order import twice_differentiable
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import EVERY_FORM, RATE, Method, Space
 from metaicl.methods.gradient.adapted import AdaptedModel
-from metaicl.methods.gradient.inner_loop import Update, clipped, descend, gradient_step, leaves
+from metaicl.methods.gradient.inner_loop import Update, clipped, descend, gradient_step, last, leaves
 from metaicl.methods.in_context.answer_loss import Objective
 from metaicl.methods.predictor import Predictor
 from task_suites.core.errors import UserError
@@ -185,8 +184,3 @@ class GradientMethod(Method):
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)
         return self.model.predictor(task, support, self.inner(task, support))
-
-
-def last(steps: Iterable[Params], start: Params) -> Params:
-    """Return the weights after the last of some steps, or the start; those between are not kept."""
-    return next(iter(deque(steps, maxlen=1)), start)

@@ -11,6 +11,7 @@ What the steps leave in the graph of the start is its `order`:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
@@ -65,6 +66,11 @@ def descend(
             with torch.no_grad():
                 seen(loss_of(params))
         yield params
+
+
+def last(steps: Iterable[Params], start: Params) -> Params:
+    """Return the weights after the last of some steps, or the start; those between are not kept."""
+    return next(iter(deque(steps, maxlen=1)), start)
 
 
 def gradients(loss: Tensor, params: Params, order: int) -> tuple[Tensor, ...]:

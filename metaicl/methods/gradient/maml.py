@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.methods.base import EMPTY
-from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod, last
-from metaicl.methods.gradient.inner_loop import gradient_step
+from metaicl.methods.gradient.base import FEW_WEIGHTS, GradientMethod
+from metaicl.methods.gradient.inner_loop import gradient_step, last
 from metaicl.methods.options import ReadUnless
 from task_suites.core.ranges import Natural, NonNegative, Order
 from task_suites.episodes import Episode

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from metaicl.methods.base import seeded
-from metaicl.methods.gradient.base import GradientMethod, last
+from metaicl.methods.gradient.base import GradientMethod
+from metaicl.methods.gradient.inner_loop import last
 from task_suites.core.ranges import Natural
 from task_suites.episodes import Episode
 from task_suites.example import Example
