@@ -26,7 +26,9 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {  # their name -> ours; each command
     **dict.fromkeys(("log_with", "tracker", "trackers", "logger"), ("report_to",)),
     "average_last": ("weight_averaging",),
     "temperature": ("mixing_temperature",),
-    **dict.fromkeys(("num_fewshot", "num_shots", "n_shot", "n_shots", "shots", "shot"), ("k",)),
+    **dict.fromkeys(("num_fewshot", "num_shots", "n_shot", "n_shots", "shots", "shot"), ("k", "method_options")),
+    **dict.fromkeys(("k", "shown", "select", "selection", "calibrate", "calibration"), ("method_options",)),
+    **dict.fromkeys(("threshold", "confidence", "min_probability"), ("at_least",)),
     **dict.fromkeys(
         ("model_name_or_path", "model_name", "backbone", "backbone.name", "model_args", "pretrained", "base_model"),
         ("model",),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from task_suites.sources.local import EXAMPLE_KEYS, LISTS
 from task_suites.sources.table_columns import Columns
 
 TABLES = (".csv", ".tsv", ".parquet", ".arrow")
+LIST = ".json"  # one list of objects; or JSON lines
 USUAL = {"input": ("input", "text"), "output": ("output", "label", "answer")}  # names, where none is given
 
 
@@ -30,8 +32,9 @@ class ColumnNames:
     output: str | None = None
 
     def read(self, path: Path, answered: bool) -> Iterator[tuple[str, Any, Any]]:
-        """Yield (where it stands, the row as it is, the same by the names of `Example`) of a file: CSV, TSV, Parquet or
-        Arrow by its ending, else JSON lines. Empty cells of a table are left out, and so are its other columns.
+        """Yield (where it stands, the row as it is, the same by the names of `Example`) of a file: CSV, TSV, Parquet,
+        Arrow or a list in JSON by its ending, else JSON lines. Empty cells of a table are left out, and so are its
+        other columns.
 
         Args:
             answered: whether the rows have answers.
@@ -40,13 +43,14 @@ class ColumnNames:
             UserError: the file cannot be read, or has no such column.
         """
         roles = ("input", "output") if answered else ("input",)
-        if path.suffix.lower() not in TABLES:
-            for where, row in read_json_lines(path):
-                yield where, row, self._renamed(row, roles, where) if isinstance(row, dict) else row
-            return
         from task_suites.sources.rows import FileRows
 
         table = FileRows((path,))
+        if path.suffix.lower() not in TABLES:
+            rows: Iterable[tuple[object, Any]] = table.read() if path.suffix.lower() == LIST else read_json_lines(path)
+            for place, row in rows:
+                yield str(place), row, self._renamed(row, roles, place) if isinstance(row, dict) else row
+            return
         classes: tuple[str, ...] | None = None
         for place, row in table.read():
             where = str(place)
@@ -86,8 +90,16 @@ USUAL_NAMES = ColumnNames()
 
 
 def _as_json(value: Any) -> Any:
-    """Return a cell as JSON can write it: dates and the like as text."""
-    return value if isinstance(value, (str, int, float, list, dict)) else str(value)
+    """Return a cell as JSON can write it: dates, bytes, infinite numbers and the like as text, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def _no_column(role: str, row: Mapping[str, Any], where: str) -> UserError:
@@ -105,11 +117,12 @@ def _as_texts(row: Mapping[str, Any], classes: tuple[str, ...], where: str) -> d
     """Return the cells of an example: numbers as texts, a class by its name, tokens and tags as lists."""
     made: dict[str, Any] = {}
     for name, value in row.items():
-        if name not in EXAMPLE_KEYS or value in (None, ""):
+        needed = name in USUAL and not row.get("tokens")  # an empty one is named as such
+        if name not in EXAMPLE_KEYS or (value in (None, "") and not needed):
             continue
         if name in LISTS:
             made[name] = value.split() if isinstance(value, str) and name in ("tokens", "tags") else value
         else:
             text = Columns().label(value, classes, where) if name == "output" and classes else as_text(value, where)
-            made |= {name: text} if text else {}
+            made |= {name: text} if text or needed else {}
     return made

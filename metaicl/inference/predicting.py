@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from metaicl.inference.files import BATCH, PREFIXES, Questions, Shown, answer_qu
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.input_rows import ColumnNames
 from metaicl.inference.opening import MethodSource
-from task_suites.core.atomic import check_free
+from metaicl.training.folders import held
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import STANDARD_INPUT, sha256
 from task_suites.core.line_store import LineStore, json_line
@@ -33,33 +34,61 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
     """Yield the answered rows, and write them where the configuration has an output.
 
     Raises:
-        UserError: a line of a file or an option is wrong, or the output exists.
+        UserError: a line of a file or an option is wrong, the output exists, or another process writes it.
     """
-    write = _writer(config.output) if config.output else None
-    names = ColumnNames(config.input_column, config.output_column)
-    questions = read_questions(config.demos, config.inputs, names)  # before a model is loaded
-    if questions.note:
-        note(questions.note)
-    form, options = questions.support[0].form, config.method_options
-    source = MethodSource.chosen(config.model or None, form, config.method, config.instruction, options)
-    shown = Shown(config.probabilities, config.at_least, config.explain)
-    if config.output is None or write is None:
+    if config.output is None:
+        source, questions, shown = _begun(config, note)
         yield from answer_questions(_fitted(config, source, questions), questions, shown)
         return
-    store = LineStore(config.output.with_name(f"{config.output.name}.partial"))
-    before = _continued(store, _fingerprint(config, source, questions), config.inputs)
-    yield from islice(_rows(store), before)
-    if before:
-        note(f"{before} answers are there already")
-    new = answer_questions(_fitted(config, source, questions), questions, shown, before)
-    while batch := list(islice(new, BATCH)):
-        store.append(*batch)
-        yield from batch
+    with held(config.output, "file", "--output"):
+        write = _writer(config.output, config)
+        source, questions, shown = _begun(config, note)
+        store = LineStore(config.output.with_name(f"{config.output.name}.partial"))
+        before = _continued(store, _fingerprint(config, source, questions), config.inputs)
+        yield from islice(_rows(store), before)
+        if before:
+            note(f"{before} answers are there already")
+        new = answer_questions(_fitted(config, source, questions), questions, shown, before)
+        while batch := list(islice(new, BATCH)):
+            store.append(*batch)
+            yield from batch
+        labels = () if config.output.suffix.lower() == ".jsonl" else questions.labels
+        _write_whole(write, store, config.output, labels)
+
+
+def _begun(config: PredictRun, note: Callable[[str], None]) -> tuple[MethodSource, Questions, Shown]:
+    """Return what answers, what is asked, and what is said with an answer; no model is loaded yet."""
+    questions = read_questions(config.demos, config.inputs, ColumnNames(config.input_column, config.output_column))
+    if questions.note:
+        note(questions.note)
+    _check_scored(config, questions)
+    form, options = questions.support[0].form, config.method_options
+    source = MethodSource.chosen(config.model or None, form, config.method, config.instruction, options)
+    return source, questions, Shown(config.probabilities, config.at_least, config.explain)
+
+
+def _check_scored(config: PredictRun, questions: Questions) -> None:
+    """Raise where probabilities of answers are requested that have none."""
+    given = {"probabilities": config.probabilities, "at_least": config.at_least is not None}
+    name = next((name for name, is_given in given.items() if is_given), None)
+    if name and (form := questions.support[0].form) != "options":
+        found = "tags" if form == "tags" else "free text as the demonstrations' answers"
+        raise UserError(
+            f"{name} is for answers among options", found=found, fix=questions.note or f"Leave --{name} out."
+        )
+
+
+def _write_whole(write: Writer, store: LineStore, output: Path, labels: tuple[str, ...]) -> None:
+    """Write the stored answers to the output, whole, and delete the store."""
     scratch = store.path.with_name(f"{store.path.name}.whole")
-    labels = () if config.output.suffix.lower() == ".jsonl" else questions.labels
     flat = [_flat(_rows(store), bool(labels)) for _ in range(2)]
-    write(flat[0], scratch, _columns(flat[1], labels))
-    os.replace(scratch, config.output)
+    try:
+        write(flat[0], scratch, _columns(flat[1], labels))
+        os.replace(scratch, output)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        fix = f"Free space; the same command continues from {store.path}, which has all answers."
+        raise UserError(f"cannot be written ({error.strerror or error})", where=output, fix=fix) from None
     store.path.unlink()
 
 
@@ -93,7 +122,8 @@ def _continued(store: LineStore, fingerprint: str, inputs: Path) -> int:
     """
     first = next(store.read(), None)
     if first is None or inputs == STANDARD_INPUT:  # what came by the pipe is gone
-        store.path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none; what else is wrong, `append` says
+            store.path.unlink()
         store.append({"fingerprint": fingerprint})
         return 0
     if first[1].get("fingerprint") != fingerprint:
@@ -127,13 +157,16 @@ def _columns(rows: Iterator[Row], labels: Iterable[str]) -> dict[str, type]:
 Writer = Callable[[Iterator[Row], Path, dict[str, type]], None]
 
 
-def _writer(output: Path) -> Writer:
+def _writer(output: Path, config: PredictRun) -> Writer:
     """Return what writes rows in the format of a file's ending.
 
     Raises:
         UserError: the file exists, or its ending is not known.
     """
-    check_free(output)
+    if os.path.lexists(output):
+        read = [path.resolve() for path in (config.demos, config.inputs)]
+        fix = "Give another --output" + (": this file is read." if output.resolve() in read else ", or delete it.")
+        raise UserError("the output exists already", where=output, expected="a new file", fix=fix)
     known = {".jsonl": _write_lines, ".csv": _write_csv, ".parquet": _write_parquet}
     if output.suffix.lower() not in known:
         raise UserError(f"output ends with {output.suffix or 'nothing'!r}", fix=nearest(output.suffix, known))

@@ -107,11 +107,16 @@ def one_process(command: Callable[Concatenate[Run, Rest], Result]) -> Callable[C
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing into a folder, by a lock beside it (.NAME.lock) that ends with its process.
+def held(folder: Path, what: str = "folder", option: str = "--output_dir") -> Iterator[None]:
+    """Keep other processes from writing into a folder or a file, by a lock beside it (.NAME.lock) that ends with its
+    process.
+
+    Args:
+        what: "folder" or "file".
+        option: the option that gives it.
 
     Raises:
-        UserError: another process holds the folder.
+        UserError: another process holds it.
     """
     new = [parent for parent in folder.parents if not parent.exists()]  # the innermost first
     try:
@@ -120,9 +125,9 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError(
-            "another process is writing into this folder",
+            f"another process is writing into this {what}",
             where=folder,
-            fix="Wait until it has ended, or choose another --output_dir.",
+            fix=f"Wait until it has ended, or choose another {option}.",
         ) from None
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror or error})", where=folder.parent) from None

@@ -17,6 +17,15 @@ from typing import BinaryIO
 from task_suites.core.errors import UserError
 
 STANDARD_INPUT = Path("-")  # as a path, what comes in by the pipe
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
+PACKED = {  # how files begin that are no text
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip, as Excel's files are",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PAR1": "parquet",
+}
 MAX_BYTES = 1 << 29  # of a file; JSON takes some five times that in memory
 
 
@@ -116,13 +125,30 @@ def decoded(data: bytes, path: Path, first: int = 1) -> str:
         text = data.decode("utf-8-sig" if first == 1 else "utf-8")  # some editors begin with a byte order mark
     except UnicodeDecodeError as error:
         where = f"{path}:{first + data.count(10, 0, error.start)}"
-        fix = f"Save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 {path} > NEW."
+        fix = _unpacked(data, path) if first == 1 else None
+        fix = fix or _converted(data if first == 1 else b"", path)
         raise UserError("not UTF-8", where=where, found=f"{data[error.start : error.end]!r}", fix=fix) from None
     if (nul := text.find("\0")) >= 0:
-        raise UserError(
-            "the text has a NUL character", where=f"{path}:{first + text.count(chr(10), 0, nul)}", expected="text"
-        )
+        where = f"{path}:{first + text.count(chr(10), 0, nul)}"
+        fix = None if first > 1 else _unpacked(data, path) or (_converted(data, path) if nul < 2 else None)
+        raise UserError("the text has a NUL character", where=where, expected="text", fix=fix)
     return text
+
+
+def _converted(start: bytes, path: Path) -> str:
+    """Return how to make UTF-8 of a file that begins like this."""
+    encoding = "UTF-16" if start.startswith(UTF_16) else "WINDOWS-1252"
+    if b"\0" in start[:2]:  # without a byte order mark
+        encoding = "UTF-16BE" if start[0] == 0 else "UTF-16LE"
+    return f"Save it as UTF-8, for example: iconv -f {encoding} -t UTF-8 {path} > NEW."
+
+
+def _unpacked(data: bytes, path: Path) -> str | None:
+    """Return what to do with a file that begins as a packed or a binary one."""
+    name = next((name for start, name in PACKED.items() if data.startswith(start)), None)
+    if name is None:
+        return None
+    return "Name it with the ending .parquet." if name == "parquet" else f"Unpack it first ({name}): {path} is no text."
 
 
 def read_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[int, str]]:

@@ -133,33 +133,42 @@ def _read_tsv(path: Path, table: FileRows, columns: Collection[str] | None) -> I
 
 
 def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Iterator[Placed]:
-    """Yield the rows under a header line; a quoted cell may hold line breaks."""
+    """Yield the rows under a header line; a quoted cell may hold line breaks. Empty lines at the end are not rows."""
     lines = (line + "\n" for _, line in read_lines(path))
     quoting: Any = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     header = list(table.columns)
-    start = 1
+    start, blank = 1, ""
     while True:
         where = f"{path}:{start}"
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise UserError(f"not a table ({error})", where=f"{path}:{max(1, reader.line_num)}") from None
+            raise _no_table(error, path, max(1, reader.line_num)) from None
         if cells is None:
             return
-        if not header:
+        if blank and cells:
+            raise UserError("empty line", where=blank, expected="a row, or the end of the file", fix="Delete the line.")
+        if not header and cells:
             header = [cell.strip() for cell in cells]
             if len(set(header)) != len(header) or not all(header):
                 fix = "Rename them, or name the columns with `columns` if the file has no header."
                 raise UserError("column names repeat or are empty", where=where, found=repr(cells)[:80], fix=fix)
         elif not cells:
-            raise UserError("empty line", where=where, expected=f"{len(header)} cells")
+            blank = blank or where
         elif len(cells) != len(header):
             expected = f"{len(header)}: {', '.join(header)[:80]}"
             raise UserError("wrong number of cells", where=where, found=len(cells), expected=expected)
         else:
             yield where, dict(zip(header, cells, strict=True))
         start = reader.line_num + 1
+
+
+def _no_table(error: csv.Error, path: Path, line: int) -> UserError:
+    if "new-line character" in str(error):
+        fix = f"Outside of quotes a line ends at LF or CRLF. For a file of CR only: tr '\\r' '\\n' < {path} > NEW."
+        return UserError("a CR without LF", where=f"{path}:{line}", fix=fix)
+    return UserError(f"not a table ({error})", where=f"{path}:{line}")
 
 
 def _read_jsonl(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from pathlib import Path
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import Table, parquet
 
+from examples import examples
 from metaicl.cli.main import main
-from metaicl.inference.files import read_questions
-from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames
+from metaicl.inference.files import read_questions, support_of
+from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames, _as_json
 from task_suites.core.errors import UserError
 
 ROWS = [("good film", "good"), ("bad film", "bad"), ("fine work", "good"), ("awful stuff", "bad")]
@@ -97,3 +101,44 @@ def test_cells_that_json_lacks_are_repeated_as_text(tmp_path):
     parquet.write_table(Table.from_pylist(rows), tmp_path / "inputs.parquet")
     (row,) = read_questions(demos, tmp_path / "inputs.parquet").rows
     assert json.loads(json.dumps(row)) == {"text": "great one", "day": "2026-11-30", "n": 2}
+
+
+CELLS = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.binary(max_size=3)
+    | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@examples(100)
+@given(CELLS)
+def test_every_cell_of_a_table_is_written_as_json(value):
+    written = json.loads(json.dumps(_as_json(value), allow_nan=False))
+    assert (written is None) == (value is None or value != value)
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        assert written == value
+    if isinstance(value, (list, dict)):
+        assert len(written) == len(value)
+
+
+def test_a_list_in_a_json_file_is_read_as_json_lines_are(tmp_path):
+    rows = [{"text": a, "label": b} for a, b in ROWS]
+    (tmp_path / "list.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    (tmp_path / "lines.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = [[row for _, *row in USUAL_NAMES.read(tmp_path / name, True)] for name in ("list.json", "lines.jsonl")]
+    assert found[0] == found[1] and len(found[0]) == len(ROWS)
+
+
+@pytest.mark.parametrize("cells", [["a", None], ["a", ""]])
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_an_empty_cell_is_named_as_one(tmp_path, cells, name):
+    other = "output" if name == "input" else "input"
+    Dataset.from_dict({name: cells, other: ["x", "y"]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=rf"row 2: the {name} is empty; found ''"):
+        support_of(((where, row) for where, _, row in USUAL_NAMES.read(tmp_path / "t.parquet", True)), "t")

@@ -71,8 +71,10 @@ def test_an_output_file_holds_the_answers_in_order(tmp_path, demos, ending, caps
     assert {row["answer"] for row in found} <= {"up", "down"}
     assert ("probabilities" if ending == "jsonl" else "probability.up") in found[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demos.jsonl", "inputs.jsonl", output.name]
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match=r"exists already.*Give another --output, or delete it"):
         answers(demos, tmp_path / "inputs.jsonl", output=output)
+    with pytest.raises(UserError, match="Give another --output: this file is read"):  # and not: delete it
+        answers(demos, output, output=output)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -130,6 +132,49 @@ def test_another_command_does_not_continue_an_output(tmp_path, demos, monkeypatc
     inputs(tmp_path, 8)
     with pytest.raises(UserError, match="another model, option or file"):
         list(run_prediction(config))
+
+
+def test_a_second_process_does_not_write_the_same_output(tmp_path, demos, monkeypatch):
+    monkeypatch.setattr(predicting, "BATCH", 2)
+    config = PredictRun(demos, inputs(tmp_path), "tiny-random", "knn", output=tmp_path / "out.jsonl")
+    first = run_prediction(config)
+    begun = list(islice(first, 3))
+    with pytest.raises(UserError, match=r"another process is writing into this file.*another --output"):
+        list(run_prediction(config))
+    rest = list(first)
+    written = [json.loads(line) for line in config.output.read_text().splitlines()]
+    assert written == begun + rest == answers(demos, config.inputs)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("place", ["", "file/"])
+def test_a_file_that_cannot_be_written_loses_no_answer(tmp_path, demos, monkeypatch, ending, place):
+    source, output = inputs(tmp_path), tmp_path / f"{place}out.{ending}"
+    if place:
+        (tmp_path / "file").write_text("a file where a folder is needed")
+        with pytest.raises(UserError, match="cannot be written"):
+            answers(demos, source, output=output)
+        return
+    with monkeypatch.context() as broken:
+
+        def full(rows, path, columns):
+            path.write_text("half")
+            raise OSError(28, "No space left on device")
+
+        broken.setattr(predicting, "_writer", lambda output, config: full)
+        with pytest.raises(UserError, match=r"No space left on device.*the same command continues"):
+            answers(demos, source, output=output)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demos.jsonl", "inputs.jsonl", f"{output.name}.partial"]
+    assert answers(demos, source, output=output) == answers(demos, source)
+    assert output.exists() and not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.parametrize("options", [{"probabilities": True}, {"at_least": 0.0}])
+@pytest.mark.parametrize("rows", [[{"input": "a", "output": "x"}], [{"tokens": ["in", "Rome"], "tags": ["O", "B-c"]}]])
+def test_what_only_answers_among_options_have_is_refused_for_others(tmp_path, options, rows):
+    demos, source = lines(tmp_path / "demos.jsonl", rows), lines(tmp_path / "inputs.jsonl", rows)
+    with pytest.raises(UserError, match=f"{next(iter(options))} is for answers among options"):
+        list(run_prediction(PredictRun(demos, source, "tiny-random", **options)))
 
 
 def test_an_answer_below_the_least_probability_is_null(tmp_path, demos):

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from examples import examples
 from metaicl import FewShotClassifier, FewShotGenerator, FewShotTagger
 from metaicl.lm import tiny
 from task_suites.core.errors import UserError, UserTypeError
-from tests.support.examples import examples
 
 TEXTS = ["a fig", "a saw", "a pear", "an axe", "a plum", "a drill"]
 LABELS = ["fruit", "tool"] * 3

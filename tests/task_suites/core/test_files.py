@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
+import re
+import zipfile
 
 import pytest
 from hypothesis import given
@@ -16,6 +22,14 @@ from task_suites.core.yaml_files import read_yaml
 from task_suites.example import Example
 from task_suites.sources.layouts import divided, one_line, sound
 from task_suites.sources.options import number, one_of, split_options
+
+
+def zipped(data: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("t.jsonl", data)
+    return held.getvalue()
+
 
 KNOWN = {"k": "16", "setting": ""}
 JSON = st.recursive(
@@ -236,3 +250,23 @@ def test_unsound_items_are_an_error_where_they_stand_or_left_out():
 
 def test_a_line_break_in_an_answer_becomes_a_blank():
     assert one_line("two \n\n lines") == "two lines" and one_line("two  blanks") == "two  blanks"
+
+
+@given(st.text("aé\n {}", min_size=2), st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "cp1252"]))
+def test_the_way_out_for_another_encoding_gives_the_text(tmp_path_factory, text, encoding):
+    path = tmp_path_factory.mktemp("coded") / "t.txt"
+    path.write_bytes(text.encode(encoding))
+    try:
+        assert read_text(path) == text  # ASCII only
+    except UserError as error:
+        advised = re.search(r"iconv -f (\S+) -t UTF-8", str(error))
+        assert path.read_bytes().decode(advised[1]).removeprefix("\ufeff") == text
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("gzip", gzip.compress), ("bzip2", bz2.compress), ("xz", lzma.compress), ("zip", zipped)]
+)
+def test_a_packed_file_is_named_as_one(tmp_path, name, pack):
+    (tmp_path / "t.jsonl").write_bytes(pack(b'{"input": "a"}\n'))
+    with pytest.raises(UserError, match=rf"Unpack it first \({name}"):
+        list(read_lines(tmp_path / "t.jsonl"))

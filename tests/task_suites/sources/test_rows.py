@@ -49,7 +49,8 @@ def test_several_files_are_one_table_and_only_wanted_columns_are_read_where_that
     [
         ("t.csv", "a,a\n1,2\n", ":1: column names repeat or are empty"),
         ("t.csv", "a,b\n1,2\n1\n", ":3: wrong number of cells; found 1; expected 2: a, b"),
-        ("t.csv", 'a,b\n"x\ny",2\n\n', ":4: empty line"),
+        ("t.csv", 'a,b\n"x\ny",2\n\n\n1,2\n', ":4: empty line"),
+        ("t.csv", "a,b\r1,2\r", ":1: a CR without LF"),
         ("t.csv", 'a\n"x\n', ":2: not a table"),
         ("t.jsonl", '{"a": 1}\n[1]\n', ":2: not a JSON object"),
         ("t.json", '[{"a": 1}, 2]', "t.json: item 2: not a JSON object"),
