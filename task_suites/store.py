@@ -223,7 +223,12 @@ class _Store:
             what = f"part {number} is damaged: {' '.join(str(error).split())}"
             raise UserError(what, where=self.path, fix="Write the store again.") from None
         if not 0 < len(batch) == size or any(batch.column(name).null_count for name in ("input", "key")):
-            raise UserError(f"part {number} is not suite.json's", where=self.path, found=len(batch), expected=str(size))
+            raise UserError(
+                f"part {number} has another size than suite.json says",
+                where=self.path,
+                found=len(batch),
+                expected=str(size),
+            )
         self._give_back()
         return batch
 

@@ -46,7 +46,7 @@ def reproduce_run(run: ReproduceRun, say: Say = print) -> list[Reproduced]:
     for name in run.weights_of:
         if name not in [row.name for row in rows if row.answers_as]:
             trained = [row.name for row in published.rows.values() if row.answers_as]
-            raise UserError(f"weights of a row that none are read for: {name!r}", fix=nearest(name, trained))
+            raise UserError(f"no row of this name takes weights: {name!r}", fix=nearest(name, trained))
     if not run.data:
         raise UserError("data is missing", expected="the folder of the paper's data", fix="Give it as --data DIR.")
     backbone = replace(run.backbone, model=run.backbone.model or published.model)

@@ -243,7 +243,7 @@ def _unpaired(only_a: set[tuple[str, Any]], only_b: set[tuple[str, Any]]) -> Use
     sides = [f"{names(only_a)} only in the first"] if only_a else []
     sides += [f"{names(only_b)} only in the second"] if only_b else []
     return UserError(
-        "the two sides lack partners for some (task, seed)",
+        "some (task, seed) are on one side only",
         found="; ".join(sides),
         expected="the same tasks and seeds on both sides",
         fix="Evaluate the missing cells, or compare only the shared cells (common=True).",

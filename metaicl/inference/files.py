@@ -62,7 +62,11 @@ class Questions:
             if isinstance(row, dict) and (taken := sorted(row.keys() & added)):
                 fix = f"Rename {taken[0]!r} in the file."
                 raise UserError(
-                    "a key of the answer is taken", where=where, found=taken, expected="a line without them", fix=fix
+                    "an input has a key that its answer needs",
+                    where=where,
+                    found=taken,
+                    expected="a line without them",
+                    fix=fix,
                 )
             found += 1
             yield query_of(renamed, self.support[0], self.labels, where), row
@@ -213,7 +217,7 @@ def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -
     query = parse_query(row, where)
     if (query.form == "tags") != (first.form == "tags"):
         found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
-        raise UserError("not of the demonstrations' kind", where=where, found=found, expected=expected)
+        raise UserError("another kind of input than the demonstrations", where=where, found=found, expected=expected)
     if first.form == "options" and not labels and query.options is None:
         fix = 'Add "options": ["...", "..."] to the line.'
         raise UserError(

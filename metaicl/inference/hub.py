@@ -47,7 +47,9 @@ def _refuse_code(folder: Path) -> None:
     for method in named:
         if isinstance(method, str) and ":" in method:
             fix = f"Look at its code; {folder} is the folder to load from where you trust it."
-            raise UserError("what was fetched runs code of another package", where=folder, found=method, fix=fix)
+            raise UserError(
+                "the downloaded classifier runs code of another package", where=folder, found=method, fix=fix
+            )
 
 
 def push(folder: Path, repo: str, private: bool = False, token: str | None = None) -> str:

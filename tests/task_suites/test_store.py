@@ -193,7 +193,10 @@ def test_writing_keeps_no_task_in_memory(tmp_path):
             lambda h: (h["tasks"].pop(), h.update(splits={})),
             "the file does not hold the examples that suite.json describes; found 14 parts",
         ),
-        (lambda h: h["tasks"][0].update(train=61), "part 0 is not suite.json's; found 60; expected 61"),
+        (
+            lambda h: h["tasks"][0].update(train=61),
+            "part 0 has another size than suite.json says; found 60; expected 61",
+        ),
         (lambda h: h.update(bytes=5), "the examples are missing or not whole"),
     ],
 )

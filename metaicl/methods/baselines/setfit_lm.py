@@ -65,7 +65,7 @@ class SetFitLM(EmbeddingMethod):
             raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
         if self.embed.layer <= backbone.lower.count:
             raise UserError(
-                "SetFit's vectors come from below all adapters",
+                "SetFit reads a layer below all adapters, so that nothing learns",
                 found=f"layer {self.embed.layer}, adapters from layer {backbone.lower.count + 1} on",
                 fix="Raise layer or lora_layers.",
             )

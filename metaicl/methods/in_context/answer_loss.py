@@ -25,7 +25,7 @@ class AnswerLoss:
         objective: "tokens" is the likelihood of the right answer's tokens, each token with the same weight;
             "answer_mean" is its mean over the answer's tokens, each answer with the same weight. "options" is the
             cross-entropy of the right option among all options by their scores, each answer with the same weight.
-            "both" adds "answer_mean" to it. Where there are no options, both are "answer_mean".
+            "both" adds "answer_mean" to it. Without options, both are "answer_mean".
         length: how an option's score is reduced over its tokens.
     """
 

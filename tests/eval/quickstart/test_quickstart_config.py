@@ -1,4 +1,4 @@
-"""What the quickstart is told: how long it may take, and how much of it the user chose."""
+"""What the quickstart is given: how long it may take, and how much of it the user chose."""
 
 from __future__ import annotations
 

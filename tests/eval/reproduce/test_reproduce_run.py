@@ -125,7 +125,7 @@ def test_the_prompts_are_those_of_the_papers_code(data):
     [
         ({"setting": "hr_to_hr"}, "MetaICL has no setting 'hr_to_hr'"),
         ({"rows": ["Metaicl"]}, "MetaICL has no row 'Metaicl'.*Did you mean MetaICL"),
-        ({"weights_of": {"0-shot": "model.pt"}}, "weights of a row that none are read for: '0-shot'"),
+        ({"weights_of": {"0-shot": "model.pt"}}, "no row of this name takes weights: '0-shot'"),
         ({"weights_of": {"MetaICL": "nowhere.pt"}, "rows": ["MetaICL"]}, "no file of weights"),
         ({"setting": "class_to_class"}, "target tasks of class_to_class are not there"),
         ({"paper": "metaicle"}, "no protocol of the paper 'metaicle'"),

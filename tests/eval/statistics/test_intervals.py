@@ -214,7 +214,7 @@ def test_unpaired_cells_are_named():
     ):
         with pytest.raises(UserError) as error:
             gain_interval(one, other)
-        assert str(error.value) == f"the two sides lack partners for some (task, seed); found {found}{ending}"
+        assert str(error.value) == f"some (task, seed) are on one side only; found {found}{ending}"
 
 
 def test_common_restricts_both_sides_to_shared_cells():

@@ -63,9 +63,17 @@ def read(folder: Path, demos: list, inputs: list):
         (FREE, ['{"input": "a", "input": "b"}'], "i.jsonl:1: key 'input' occurs twice"),
         (FREE, ['{"input": "a", "id": NaN}'], "i.jsonl:1: not JSON (NaN"),
         (FREE, [{"input": True}], 'i.jsonl:1: input has a wrong type; found True.*Put it in quotes: "true"'),
-        (FREE, [{"tokens": ["a"]}], "i.jsonl:1: not of the demonstrations' kind; found tokens; expected input"),
+        (
+            FREE,
+            [{"tokens": ["a"]}],
+            "i.jsonl:1: another kind of input than the demonstrations; found tokens; expected input",
+        ),
         (FREE, [{"tokens": ["a"], "input": "a"}], "i.jsonl:1: tokens beside input"),
-        (TAGGED, [{"input": "x"}], "i.jsonl:1: not of the demonstrations' kind; found input; expected tokens"),
+        (
+            TAGGED,
+            [{"input": "x"}],
+            "i.jsonl:1: another kind of input than the demonstrations; found input; expected tokens",
+        ),
         (TAGGED, [{"tokens": []}], "i.jsonl:1: no tokens"),
         (TAGGED, [{"tokens": ["a", ""]}], "i.jsonl:1: a token is empty or holds white space; found ''"),
         (TAGGED, [{"tokens": ["a", "b c"]}], "i.jsonl:1: a token is empty or holds white space; found 'b c'"),
@@ -77,8 +85,8 @@ def read(folder: Path, demos: list, inputs: list):
             "d.jsonl: two labels differ only by blanks or case",
         ),
         ([], [{"input": "x"}], "d.jsonl: no demonstrations"),
-        (CLASSES, [{"input": "x", "answer": "kept by hand"}], "i.jsonl:1: a key of the answer is taken"),
-        (CLASSES, [{"input": "x"}, {"input": "y", "scores": 1}], "i.jsonl:2: a key of the answer is taken"),
+        (CLASSES, [{"input": "x", "answer": "kept by hand"}], "i.jsonl:1: an input has a key that its answer needs"),
+        (CLASSES, [{"input": "x"}, {"input": "y", "scores": 1}], "i.jsonl:2: an input has a key that its answer needs"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_file_and_line(tmp_path, demos, inputs, message):

@@ -92,7 +92,7 @@ def test_a_table_of_answers_has_one_column_for_each_labels_score(tmp_path, demos
         assert {f"score.{label}": score for label, score in row["scores"].items()}.items() <= {
             name: float(cell) for name, cell in line.items() if name.startswith("score.")
         }.items()
-    with pytest.raises(UserError, match=r"a key of the answer is taken; found \['score.up'\]"):
+    with pytest.raises(UserError, match=r"an input has a key that its answer needs; found \['score.up'\]"):
         answers(demos, lines(tmp_path / "taken.jsonl", [{"input": "x", "score.up": "mine"}]))
 
 
