@@ -69,14 +69,18 @@ def save_tiny(folder: Path) -> str:
 
 def largest_difference(answers: str, demos: Path, inputs: Path, model: str) -> tuple[float, str]:
     """Return (largest difference of a score from that of plain sequences, precision of both)."""
-    from metaicl.inference.files import predict_lines
+    from metaicl.inference.answered_rows import answer_questions
+    from metaicl.inference.fitted import FittedMethod
+    from metaicl.inference.questions import read_questions
     from metaicl.lm.config import BackboneConfig
     from metaicl.training.checkpoint import MethodConfig
     from task_suites.formats.prompt_format import PromptFormat
 
     method = MethodConfig("icl", {}, BackboneConfig(model, attn_implementation="plain"), PromptFormat()).build()
     method.backbone.head, method.backbone.last.module = None, None
-    pairs = zip(map(json.loads, answers.splitlines()), predict_lines(method, demos, inputs), strict=True)
+    questions = read_questions(demos, inputs)
+    fitted = FittedMethod.around(method, questions.support, questions.labels)
+    pairs = zip(map(json.loads, answers.splitlines()), answer_questions(fitted, questions), strict=True)
     differences = [abs(one["scores"][o] - other["scores"][o]) for one, other in pairs for o in DEMONSTRATIONS]
     assert len(differences) == len(INPUTS) * len(DEMONSTRATIONS)
     return max(differences), method.backbone.config.dtype

@@ -17,11 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from metaicl.inference.answered_rows import BATCH, Shown, answer_questions
 from metaicl.inference.config import SERVER, PredictRun
-from metaicl.inference.files import BATCH, PREFIXES, Questions, Shown, answer_questions, read_questions
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.input_rows import ColumnNames
 from metaicl.inference.opening import MethodSource
+from metaicl.inference.questions import PREFIXES, Questions, read_questions
 from metaicl.training.folders import held
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import STANDARD_INPUT, sha256

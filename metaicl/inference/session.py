@@ -8,9 +8,9 @@ from scipy.special import softmax
 
 from metaicl.inference.config import TryRun
 from metaicl.inference.explanation import explained
-from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
+from metaicl.inference.support import labels_of, query_of, support_of, with_labels
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin
 
-from metaicl.inference.files import labels_of, query_of, support_of, with_labels
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.service.config import ServeRun
 from metaicl.inference.service.schemas import Demonstration, NewTask, Query
 from metaicl.inference.service.store import TaskRecord
+from metaicl.inference.support import labels_of, query_of, support_of, with_labels
 from metaicl.lm.models import kind_of
 from metaicl.methods import METHODS, method_class
 from metaicl.methods.options import option_types

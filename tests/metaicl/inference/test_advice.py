@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metaicl.inference.files import read_questions
+from metaicl.inference.questions import read_questions
 from task_suites.core.errors import UserError
 from task_suites.core.json_files import read_json_lines
 from task_suites.core.line_store import LineStore

@@ -1,9 +1,6 @@
-"""The scikit-learn face and `predict` over files."""
+"""The scikit-learn face."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ from scipy.special import softmax
 from sklearn.base import clone
 
 from metaicl import FewShotClassifier
-from metaicl.inference.files import predict_lines
 from metaicl.inference.opening import open_method, user_task
 from metaicl.training.checkpoint import MethodConfig, save_method
 from task_suites.core.errors import UserError
@@ -21,11 +17,6 @@ from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 
 TEXTS, LABELS = ["a fig", "a saw", "a pear", "an axe"], ["fruit", "tool", "fruit", "tool"]
-
-
-def lines(path: Path, rows: list) -> Path:
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return path
 
 
 @pytest.mark.parametrize("method", [None, "zero_shot", "majority", "finetune"])
@@ -73,51 +64,3 @@ def test_the_classifier_keeps_scikit_learns_manners():
 def test_fit_refuses_what_cannot_be_learned_from(texts, labels, message):
     with pytest.raises(UserError, match=message):
         FewShotClassifier("tiny-random").fit(texts, labels)
-
-
-def test_repeated_outputs_make_a_classification(tmp_path):
-    demos = lines(tmp_path / "d.jsonl", [{"input": t, "output": y} for t, y in zip(TEXTS, LABELS, strict=True)])
-    inputs = lines(tmp_path / "i.jsonl", [{"input": "a plum", "id": 7}])
-    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
-    assert row["id"] == 7 and set(row["scores"]) == {"fruit", "tool"}
-    assert row["answer"] == max(row["scores"], key=row["scores"].get)
-
-
-def test_distinct_outputs_make_free_text(tmp_path):
-    demos = lines(tmp_path / "d.jsonl", [{"input": "1", "output": "one"}, {"input": "2", "output": "two"}])
-    inputs = lines(tmp_path / "i.jsonl", [{"input": "3"}])
-    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
-    assert isinstance(row["answer"], str) and "scores" not in row
-
-
-def test_demonstrations_with_accepted_answers_are_free_text(tmp_path):
-    rows = [{"input": str(i), "output": "one", "accepted": ["1"]} for i in range(3)] + [{"input": "2", "output": "two"}]
-    inputs = lines(tmp_path / "i.jsonl", [{"input": "3"}])
-    (row,) = predict_lines(open_method("tiny-random"), lines(tmp_path / "d.jsonl", rows), inputs)
-    assert isinstance(row["answer"], str) and "scores" not in row
-
-
-def test_tagged_demonstrations_make_tags(tmp_path):
-    demos = lines(tmp_path / "d.jsonl", [{"tokens": ["in", "Rome"], "tags": ["O", "B-PLACE"]}])
-    inputs = lines(tmp_path / "i.jsonl", [{"tokens": ["to", "Oslo", "now"]}])
-    (row,) = predict_lines(open_method("tiny-random"), demos, inputs)
-    assert len(row["answer"]) == 3 and set(row["answer"]) <= {"O", "B-PLACE"}
-
-
-@pytest.mark.parametrize(
-    ("demos", "inputs", "message"),
-    [
-        (["{"], [{"input": "x"}], r"d\.jsonl:1: not JSON"),
-        ([], [{"input": "x"}], r"d\.jsonl: no demonstrations"),
-        ([{"input": "a", "outputs": "b"}], [{"input": "x"}], r"d\.jsonl:1: unknown key 'outputs'.*Did you mean output"),
-        ([{"input": "a", "output": "b"}], [{"review": "x"}], r"i\.jsonl:1: input is missing"),
-        ([{"input": "a", "output": "b", "options": ["b", "c"]}], [{"input": "x"}], r"i\.jsonl:1: options are missing"),
-        ([{"input": "a", "output": "b"}], [{"input": 3}], r"i\.jsonl:1: input has a wrong type; found 3"),
-        ([{"tokens": ["a"], "tags": ["O"]}], [{"tokens": "ab"}], r"i\.jsonl:1: tokens has a wrong type"),
-        ([{"input": "a", "output": "b"}], ["[1]"], r"i\.jsonl:1: not a JSON object"),
-    ],
-)
-def test_bad_files_are_one_error_with_file_and_line(tmp_path, demos, inputs, message):
-    paths = lines(tmp_path / "d.jsonl", demos), lines(tmp_path / "i.jsonl", inputs)
-    with pytest.raises(UserError, match=message):
-        list(predict_lines(open_method("tiny-random"), *paths))

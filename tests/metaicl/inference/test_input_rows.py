@@ -12,11 +12,13 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import Table, parquet
+from question_files import queries_of, rows_of
 
 from examples import examples
 from metaicl.cli.main import main
-from metaicl.inference.files import read_questions, support_of
 from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames, _as_json
+from metaicl.inference.questions import read_questions
+from metaicl.inference.support import support_of
 from task_suites.core.errors import UserError
 
 ROWS = [("good film", "good"), ("bad film", "bad"), ("fine work", "good"), ("awful stuff", "bad")]
@@ -36,7 +38,7 @@ def read(folder: Path, header: str, *rows: tuple, names: ColumnNames = USUAL_NAM
 def test_the_usual_names_of_columns_are_found(tmp_path, header):
     questions = read(tmp_path, header)
     assert [(e.input, e.output) for e in questions.support] == ROWS and questions.labels == ("bad", "good")
-    assert [q.input for q in questions.queries] == ["great one"]
+    assert [q.input for q in queries_of(questions)] == ["great one"]
 
 
 def test_json_lines_have_the_same_names(tmp_path):
@@ -50,7 +52,7 @@ def test_other_columns_of_a_table_of_demonstrations_are_left_out(tmp_path):
     demos = table(tmp_path / "demos.csv", "id,text,label", *rows)
     questions = read_questions(demos, demos)  # a test set with its labels: these are not read, and stay in the rows
     assert [(e.input, e.output) for e in questions.support] == ROWS
-    assert questions.rows[1] == {"id": "1", "text": "bad film", "label": "bad"}
+    assert rows_of(questions)[1] == {"id": "1", "text": "bad film", "label": "bad"}
 
 
 def test_columns_of_any_name_are_named(tmp_path, capsys):
@@ -82,7 +84,7 @@ def test_two_columns_that_may_hold_the_answer_must_be_told_apart(tmp_path):
     with pytest.raises(UserError, match=r"two columns may hold the answer; found .*--output_column label"):
         read(tmp_path, "text,label,answer", *rows)
     both = table(tmp_path / "both.csv", "text,label,correct", *rows)
-    assert len(read_questions(both, both).queries) == 4
+    assert len(queries_of(read_questions(both, both))) == 4
 
 
 def test_classes_of_a_parquet_file_have_their_names_and_numbers_are_texts(tmp_path):
@@ -99,7 +101,7 @@ def test_cells_that_json_lacks_are_repeated_as_text(tmp_path):
     demos = table(tmp_path / "demos.csv", "text,label", *ROWS)
     rows = [{"text": "great one", "day": datetime.date(2026, 11, 30), "n": 2}]
     parquet.write_table(Table.from_pylist(rows), tmp_path / "inputs.parquet")
-    (row,) = read_questions(demos, tmp_path / "inputs.parquet").rows
+    (row,) = rows_of(read_questions(demos, tmp_path / "inputs.parquet"))
     assert json.loads(json.dumps(row)) == {"text": "great one", "day": "2026-11-30", "n": 2}
 
 

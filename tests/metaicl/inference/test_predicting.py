@@ -13,7 +13,7 @@ from pyarrow import Table, parquet
 
 from metaicl.cli.functions import run_prediction
 from metaicl.cli.main import main
-from metaicl.inference import files, predicting
+from metaicl.inference import answered_rows, predicting
 from metaicl.inference.config import PredictRun
 from task_suites.core.errors import UserError
 
@@ -105,7 +105,7 @@ def test_rows_with_options_of_their_own_keep_their_scores_in_one_cell(tmp_path):
 
 
 def test_an_interrupted_output_is_continued_and_ends_as_one_that_was_not(tmp_path, demos, monkeypatch):
-    for module in (files, predicting):
+    for module in (answered_rows, predicting):
         monkeypatch.setattr(module, "BATCH", 2)
     source, output = inputs(tmp_path), tmp_path / "out.jsonl"
     config = PredictRun(demos, source, "tiny-random", "knn", output=output)

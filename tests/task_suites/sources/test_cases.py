@@ -1,6 +1,6 @@
 """Small inputs that once went wrong without a word, read from the folder of cases where it is there.
 
-What each stands for is tested on inputs made in test_json_files.py, test_inference_files.py and test_label_identity.py,
+What each stands for is tested on inputs made in test_json_files.py, test_questions.py and test_label_identity.py,
 so that nothing is left untested where the folder is absent.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from question_files import queries_of
 
-from metaicl.inference.files import read_questions
+from metaicl.inference.questions import read_questions
 from task_suites.core.errors import UserError
 from task_suites.sources import open_suite
 
@@ -27,12 +28,12 @@ def error_of(make) -> str:
 
 def test_there_are_as_many_queries_as_lines_that_end_at_lf():
     questions = read_questions(LINES / "demos.jsonl", LINES / "inputs.jsonl")
-    assert len(questions.queries) == (LINES / "inputs.jsonl").read_bytes().count(b"\n")
+    assert len(queries_of(questions)) == (LINES / "inputs.jsonl").read_bytes().count(b"\n")
     assert len(questions.support) == (LINES / "demos.jsonl").read_bytes().count(b"\n")
 
 
 def test_a_byte_order_mark_is_taken():
-    assert [q.input for q in read_questions(LINES / "demos.jsonl", LINES / "inputs-bom.jsonl").queries] == [
+    assert [q.input for q in queries_of(read_questions(LINES / "demos.jsonl", LINES / "inputs-bom.jsonl"))] == [
         "a warm afternoon"
     ]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from question_files import queries_of, rows_of
 
 from examples import examples
 from metaicl.cli.main import main
-from metaicl.inference.files import read_questions
+from metaicl.inference.questions import read_questions
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.sources.local import parse_example, parse_query
@@ -103,22 +104,22 @@ def test_one_line_holds_one_query_whatever_characters_are_in_it(tmp_path):
         "\ufeff".encode() + "".join(json.dumps({"input": t}, ensure_ascii=False) + "\r\n" for t in texts).encode()
     )
     questions = read_questions(lines(tmp_path / "d.jsonl", FREE), path)
-    assert [q.input for q in questions.queries] == texts
+    assert [q.input for q in queries_of(questions)] == texts
 
 
 def test_queries_of_a_classification_may_name_its_labels_in_any_order(tmp_path):
     questions = read(tmp_path, CLASSES, [{"input": "x", "options": ["up", "down"]}, {"input": "y", "id": 3}])
-    assert [q.options for q in questions.queries] == [("up", "down"), ("down", "up")]
-    assert questions.labels == ("down", "up") and questions.rows[1] == {"input": "y", "id": 3}
+    assert [q.options for q in queries_of(questions)] == [("up", "down"), ("down", "up")]
+    assert questions.labels == ("down", "up") and rows_of(questions)[1] == {"input": "y", "id": 3}
 
 
 @pytest.mark.parametrize("demos", [ONE_CLASS, [{"input": "a", "output": "up"}, {"input": "b", "output": "down"}]])
 def test_demonstrations_without_two_classes_are_said_to_be_free_text_and_options_make_them_a_choice(tmp_path, demos):
     questions = read(tmp_path, demos, [{"input": "x"}])
-    assert questions.queries[0].form == "text" and "taken for free text." in questions.note
+    assert queries_of(questions)[0].form == "text" and "taken for free text." in questions.note
     choice = [{**row, "options": ["up", "down"]} for row in demos]
     questions = read(tmp_path, choice, [{"input": "x", "options": ["up", "down"]}])
-    assert questions.queries[0].form == "options" and not questions.note
+    assert queries_of(questions)[0].form == "options" and not questions.note
 
 
 VALUES = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", " ", "a", "b", "a b"])

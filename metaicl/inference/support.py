@@ -1,0 +1,92 @@
+"""Demonstrations as a support set: what they are taken for, and queries of their kind. What is wrong is one error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from task_suites.core.errors import UserError, counted
+from task_suites.example import Example, labels_problem
+from task_suites.sources.local import parse_example, parse_query
+
+CHOICES = "Give each demonstration its options to choose from."
+KINDS = {"options": "an input with options", "text": "an input with free text as its answer", "tags": "tokens and tags"}
+
+
+def support_of(rows: Iterable[tuple[str, Any]], path: object, labels: tuple[str, ...] = ()) -> list[Example]:
+    """Return demonstrations, each from (where it stands, JSON object); all are of one kind.
+
+    Raises:
+        UserError: names what is wrong and where.
+    """
+    support: list[Example] = []
+    for where, row in rows:
+        example = parse_example(row, labels, where)
+        if support and example.form != support[0].form:
+            found, expected = KINDS[example.form], f"{KINDS[support[0].form]}, as in the lines before"
+            raise UserError("demonstrations of two kinds in one file", where=where, found=found, expected=expected)
+        support.append(example)
+    if not support:
+        raise UserError("no demonstrations", where=path, expected='lines such as {"input": "...", "output": "..."}')
+    return support
+
+
+def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], str]:
+    """Return (the labels of a classification, what is said about the demonstrations).
+
+    Raises:
+        UserError: two labels are hard to tell apart.
+    """
+    outputs = sorted({e.output for e in support if e.output is not None})
+    several = any(e.accepted for e in support)  # a class has one name
+    if support[0].form != "text" or several:
+        return (), ""
+    if len(outputs) in (1, len(support)):
+        found = f"the answer {outputs[0]!r}" if len(outputs) == 1 else "an answer of their own each"
+        all_have = f"all {len(support)} demonstrations have" if len(support) > 1 else "the only demonstration has"
+        return (), (
+            f"{where}: {all_have} {found}: this is taken for free text. A classification shows in two labels or more, "
+            f"one of which repeats; or give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
+        )
+    if wrong := labels_problem(outputs):
+        fix = f"Write them alike. Or: {CHOICES}"
+        raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2], fix=fix)
+    return tuple(outputs), ""
+
+
+def with_labels(support: Sequence[Example], labels: tuple[str, ...]) -> list[Example]:
+    """Return demonstrations that have the labels of their classification as options; tagged sentences have none."""
+    return [replace(e, options=labels) if labels and e.tokens is None else e for e in support]
+
+
+def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -> Example:
+    """Return a query from a JSON object, as an example of the demonstrations' kind.
+
+    Args:
+        first: the first demonstration.
+
+    Raises:
+        UserError: it is of another kind, or has other options.
+    """
+    query = parse_query(row, where)
+    if (query.form == "tags") != (first.form == "tags"):
+        found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
+        raise UserError("another kind of input than the demonstrations", where=where, found=found, expected=expected)
+    if first.form == "options" and not labels and query.options is None:
+        fix = 'Add "options": ["...", "..."] to the line.'
+        raise UserError(
+            "options are missing", where=where, expected="a list of choices, as in the demonstrations", fix=fix
+        )
+    if labels:
+        if query.options is not None and set(query.options) != set(labels):
+            expected = f"none, or the {counted(len(labels), 'answer')} of the demonstrations: {list(labels)[:20]}"
+            fix = f"Leave the options out. Or: {CHOICES}"
+            raise UserError("other options", where=where, found=list(query.options), expected=expected, fix=fix)
+        return replace(query, options=query.options or labels)
+    if first.form == "text" and query.options is not None:
+        expected = "none, as the demonstrations have free text as their answers"
+        fix = f"Leave the options out. Or: {CHOICES}"
+        raise UserError("options", where=where, found=list(query.options), expected=expected, fix=fix)
+    return query
