@@ -59,7 +59,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("tasks_and_steps", ["--quick", "--tasks", "3", "--steps", "2", "--seeds", "0"], ["rows", "validation_tasks"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (
-            "scaling",  # its other parts are those of tests/metaicl/training/test_{world_size,sharding}.py
+            "scaling",  # its other parts are those of tests/metaicl/training/{test_world_size,engines/test_fsdp2}.py
             ["--quick", "--parts", "steps", "overheads", "plans"],
             ["two_process_efficiency", "step_overhead_pct", "plan_error_pct", "checkpoint_overhead_pct"],
         ),

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from metaicl.training.state import Weights
 
-
-def add_to_average(average: dict[str, Tensor], number: int, learned: Weights) -> None:
+def add_to_average(average: dict[str, Tensor], number: int, learned: Mapping[str, Tensor]) -> None:
     """Add the weights after the step with this number to the mean of those before.
 
     Args:
@@ -26,7 +24,7 @@ def add_to_average(average: dict[str, Tensor], number: int, learned: Weights) ->
 
 
 @torch.no_grad()
-def take_average(average: Mapping[str, Tensor], learned: Weights) -> None:
+def take_average(average: Mapping[str, Tensor], learned: Mapping[str, Tensor]) -> None:
     """Put the mean into the weights."""
     for name, p in learned.items():
         p.copy_(average[name])

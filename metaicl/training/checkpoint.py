@@ -23,10 +23,10 @@ from metaicl.lm.tied import warn_of_merging
 from metaicl.lm.weights import AGAIN, load_adapters, load_own
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
+from metaicl.training.engines.pieces import put_state
 from metaicl.training.folders import interrupted, whole_folder
 from metaicl.training.identity import Training, model_identity
 from metaicl.training.seals import check_files, hashes
-from metaicl.training.sharding import put_state
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,11 +11,9 @@ from metaicl.lm.memory import out_of_memory
 from metaicl.lm.prompt_tree import best_fit
 from metaicl.methods.base import Method
 from metaicl.methods.in_context.icl import InContext
+from metaicl.training.engines.engine import Engine
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 log = logging.getLogger("metaicl")
 FIX = "Lower --k or --queries, add --gradient_checkpointing, or leave out long examples with --max_words."
@@ -26,23 +23,20 @@ class Rows:
     """Runs the episodes of this process.
 
     Args:
-        wrapped: the method as the accelerator prepared it.
+        engine: how the processes share the work.
         row_tokens: most tokens of a row; an episode with more is a row by itself.
-        in_step: whether all processes have to go through the model equally often (metaicl/training/sharding.py).
         ready: called before the backward pass in which the processes add up their gradients.
     """
 
     def __init__(
         self,
         method: Method,
-        wrapped: Any,
-        accelerator: Accelerator,
+        engine: Engine,
         row_tokens: int,
-        in_step: bool = False,
         ready: Callable[[], None] = lambda: None,
     ):
-        self.method, self.wrapped, self.accelerator, self.row_tokens = method, wrapped, accelerator, row_tokens
-        self.in_step, self.ready = in_step, ready
+        self.method, self.engine, self.row_tokens, self.ready = method, engine, row_tokens, ready
+        self.accelerator, self.in_step = engine.accelerator, engine.in_step
 
     def backward(self, episodes: Sequence[Episode]) -> torch.Tensor:
         """Return `[loss sum, weight]` (float64) over the episodes, whose gradients are added to those of the weights.
@@ -85,15 +79,14 @@ class Rows:
     ) -> Iterator[torch.Tensor]:
         passes = self._most_passes(len(rows)) if self.in_step else len(rows)
         for number in range(passes):
-            row = rows[min(number, len(rows) - 1)]
-            context = torch.enable_grad() if number == passes - 1 else self.accelerator.no_sync(self.wrapped)
-            with context:
-                loss, weight = self.wrapped([episodes[i] for i in row])
+            row, last = rows[min(number, len(rows) - 1)], number == passes - 1
+            with self.engine.adding(last):
+                loss, weight = self.engine.wrapped([episodes[i] for i in row])
                 if number >= len(rows):  # another process has more rows: this one goes along, for nothing
                     loss, weight = 0.0 * loss, 0.0 * weight
-                if number == passes - 1:
+                if last:
                     self.ready()
-                self.accelerator.backward(loss * factors[row[0]] if factors else loss)
+                self.engine.backward(loss * factors[row[0]] if factors else loss, last)
             yield torch.stack((loss, weight)).detach().double()
 
     def _most_passes(self, mine: int) -> int:

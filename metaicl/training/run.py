@@ -91,7 +91,7 @@ def train_run(
     if main := trainer.accelerator.is_main_process:
         _write_record(run, record, new=before is None, say=say)
         _announce(run, trainer, note, say)
-        if estimate and not trainer.sharded:  # a sharded model runs in all processes at once
+        if estimate and not trainer.engine.in_step:  # there all processes go through the model at once
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
     trained = trainer.run(resume=before is not None)
@@ -131,7 +131,7 @@ def _announce(run: TrainRun, trainer: Trainer, note: str | None, say: Callable[[
     """Report what is trained."""
     if note:
         say(note)
-    weights = sum(p.numel() for p in trainer.method.learned().values())
+    weights = sum(p.numel() for p in trainer.engine.shapes().values())
     many, steps = counted(len(trainer.tasks), "task"), trainer.config.max_steps
     say(f"Meta-training {run.method} on {many}, {steps} steps, {weights:,} weights")
 

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metaicl.lm.weights import check_weights, read_pickled
-from metaicl.training.sharding import like, whole
+from metaicl.training.engines.engine import Engine
 
-Weights = Mapping[str, nn.Parameter]
 State = dict[str, Any]  # what each file holds, by its name
 LEARNED, OPTIMIZER, RANDOM = "learned.pt", "optimizer.bin", "random.pt"
 
 
-def taken(learned: Weights, average: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> State:
-    """Return a copy of the state, which later steps do not change. All processes take part."""
+def taken(engine: Engine, average: Mapping[str, Tensor]) -> State:
+    """Return a copy of the state, which later steps do not change. All processes take part.
+
+    Args:
+        average: the mean of the last steps' weights, as the weights lie in this process.
+    """
     return {
-        LEARNED: {"learned": _copied(dict(learned)), "average": _copied(dict(average))},
-        OPTIMIZER: _copied(optimizer.state_dict()),
+        LEARNED: {"learned": _copied(engine.whole(engine.held())), "average": _copied(engine.whole(average))},
+        OPTIMIZER: _copied(engine.optimizer_state()),
         RANDOM: _of_all_processes(_generators()),
     }
 
@@ -42,52 +45,36 @@ def write(state: State, folder: Path) -> None:
         (folder / name).write_bytes(made.getbuffer())
 
 
-def read(folder: Path, learned: Weights, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def read(folder: Path, engine: Engine, backward: Callable[[], object] = lambda: None) -> dict[str, Tensor]:
     """Put a folder's state into weights, optimiser and generators; return the mean of the last steps' weights.
+
+    Args:
+        backward: makes gradients, which some engines need (`Engine.load_optimizer_state`).
 
     Raises:
         UserError: a file is missing or damaged, or holds other weights.
     """
     fix = f"Delete {folder} and give the same command, which begins again."
-    path = folder / LEARNED
+    path, learned = folder / LEARNED, engine.shapes()
     saved = read_pickled(path, fix)
     check_weights(saved["learned"], learned, path, fix)
     if saved["average"]:
         check_weights(saved["average"], learned, path, fix)
-    with torch.no_grad():
-        for name, p in learned.items():
-            p.copy_(like(saved["learned"][name], p))
     if (folder / OPTIMIZER).is_file():
-        optimizer.load_state_dict(_as_held(read_pickled(folder / OPTIMIZER, fix), optimizer))
+        engine.load_optimizer_state(read_pickled(folder / OPTIMIZER, fix), backward)
+    engine.put(saved["learned"])
     if (folder / RANDOM).is_file():
         _restore(read_pickled(folder / RANDOM, fix))
-    return {name: like(value, learned[name]) for name, value in saved["average"].items()}
+    return engine.cut(saved["average"])
 
 
 def _copied(value: Any) -> Any:
-    """Return a copy in which all tensors are whole and on the CPU."""
+    """Return a copy in which all tensors are on the CPU."""
     if isinstance(value, Tensor):
-        return whole(value.detach()).cpu().clone()
+        return value.detach().cpu().clone()
     if isinstance(value, dict):
         return {name: _copied(item) for name, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
-def _as_held(state: State, optimizer: torch.optim.Optimizer) -> State:
-    """Return an optimiser's saved state with its tensors as the weights that they belong to lie in this process."""
-    weights = [p for group in optimizer.param_groups for p in group["params"]]
-    held = {
-        number: {
-            name: like(value, weights[number]) if _shaped(value, weights[number]) else value
-            for name, value in entries.items()
-        }
-        for number, entries in state["state"].items()
-    }
-    return {**state, "state": held}
-
-
-def _shaped(value: Any, weight: Tensor) -> bool:
-    return isinstance(value, Tensor) and value.shape == weight.shape and value.dim() > 0
 
 
 def _generators() -> State:

@@ -22,16 +22,15 @@ from typing import Any
 import torch
 
 from metaicl.methods.base import Method
-from metaicl.training import sharding, state
+from metaicl.training import state
 from metaicl.training.averaging import add_to_average, take_average
-from metaicl.training.checkpoint import CARD, MethodConfig, load_weights, save_method
+from metaicl.training.checkpoint import CARD, MethodConfig, save_method
 from metaicl.training.checkpoints import METRICS, Checkpoints, counts_of, sound_checkpoint
 from metaicl.training.config import TrainerConfig
 from metaicl.training.group_dro import GroupDRO
 from metaicl.training.guards import Interrupted, Signals, check_space, not_finite
 from metaicl.training.identity import RunRecord
-from metaicl.training.launch import make_accelerator
-from metaicl.training.optimizer import make_optimizer
+from metaicl.training.launch import joined
 from metaicl.training.pace import Pace, brief
 from metaicl.training.peers import Peers
 from metaicl.training.preflight import check_episodes
@@ -91,15 +90,10 @@ class Trainer:
         self.method, self.method_config, self.config = method, method_config, config.resolved()
         self.run_dir, self.validate, self.progress, self.record = run_dir, validate, progress, record
         on_cpu = method.backbone.device.type == "cpu"
-        self.accelerator, self.sharded = make_accelerator(on_cpu, config)
-        if self.sharded:
-            sharding.shard(method)
-        both: tuple[Any, Any] = method, make_optimizer(list(method.learned().values()), config)
-        self.wrapped, self.optimizer = both if self.sharded else self.accelerator.prepare(*both)
+        self.accelerator, engine = joined(on_cpu, config)
+        self.engine = engine(method, config, self.accelerator)
         self.peers = Peers(self.accelerator.process_index, self.accelerator.num_processes, config.peer_timeout)
-        self.rows = Rows(
-            method, self.wrapped, self.accelerator, config.row_tokens, in_step=self.sharded, ready=self._has_its_losses
-        )
+        self.rows = Rows(method, self.engine, config.row_tokens, ready=self._has_its_losses)
         self.checkpoints = Checkpoints(run_dir, self.accelerator)
         self.trackers = Trackers(report_to, run_dir, self.accelerator)
         learns_weights = config.mixing == "group_dro"
@@ -124,14 +118,10 @@ class Trainer:
         total, weight, asked, *each = self._backward(episodes)
         if not math.isfinite(total):
             raise not_finite(self.run_dir, self.step + 1, "loss", total, episodes)
-        norm = self._scale_gradients(world / max(weight, 1.0))
+        rate = config.rate(self.step)
+        norm = self.engine.step(world / max(weight, 1.0), rate)
         if not math.isfinite(norm):
             raise not_finite(self.run_dir, self.step + 1, "gradient norm", norm, episodes)
-        rate = config.rate(self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
         self.step += 1
         if self.task_weights:
             names = [episode.key[1] for episode in episodes]
@@ -162,18 +152,6 @@ class Trainer:
     def _has_its_losses(self) -> None:
         """Note that from here on this process waits for the others' gradients."""
         self.peers.advance(2 * self.step + 1)
-
-    def _scale_gradients(self, factor: float) -> float:
-        """Scale the gradients, which DDP has averaged over the processes, clip them and return their norm before."""
-        learned, most = list(self.method.learned().values()), self.config.max_grad_norm
-        if self.sharded:
-            sharding.average_gradients(learned)
-        for p in learned:
-            if p.grad is not None:
-                p.grad.mul_(factor)
-        if self.sharded:
-            return sharding.clip_gradients(learned, most)
-        return float(self.accelerator.clip_grad_norm_(learned, most) or 0.0)
 
     # -- the run -------------------------------------------------------------------------------------------------
 
@@ -213,7 +191,7 @@ class Trainer:
                 self._keep_what_is_learned()
                 raise
             number = self.step - math.ceil(self.config.max_steps * (1 - self.config.weight_averaging))
-            add_to_average(self.average, number, self.method.learned())
+            add_to_average(self.average, number, self.engine.held())
             self.seconds = before + pace.seconds
             values |= pace.values(self.queries - queries)
             bar.update()
@@ -256,22 +234,23 @@ class Trainer:
         return better
 
     def _save_best(self) -> None:
-        whole = sharding.whole_weights(self.method) if self.sharded else None
-        if self.accelerator.is_main_process:
-            training = self.record.training([task.name for task in self.tasks]) if self.record else None
-            save_method(self.method, self.method_config, self.run_dir / "best", training, whole)
-        self.accelerator.wait_for_everyone()
+        whole = self.engine.model_state()
+        with self.engine.saving():
+            if self.accelerator.is_main_process:
+                training = self.record.training([task.name for task in self.tasks]) if self.record else None
+                save_method(self.method, self.method_config, self.run_dir / "best", training, whole)
+            self.accelerator.wait_for_everyone()
 
     def _finish(self) -> Trained:
         self.checkpoints.finish()
         if self.average and self.step == self.config.max_steps:
-            take_average(self.average, self.method.learned())
+            take_average(self.average, self.engine.held())
             if self.config.eval_steps and self.validate:
                 self._validate()
         if self.best is None:
             self._save_best()
         else:
-            load_weights(self.method, self.run_dir / "best")
+            self.engine.load(self.run_dir / "best")
         value, step = self.best if self.best else (None, self.step)
         weights = self.task_weights.weights() if self.task_weights else None
         return Trained(self.run_dir / "best", self.step, step, value, self.seconds, weights)
@@ -326,7 +305,7 @@ class Trainer:
         """
         self.checkpoints.finish()
         check_space(self.run_dir, self.method)
-        now = state.taken(self.method.learned(), self.average, self.optimizer)
+        now = state.taken(self.engine, self.average)
         self.checkpoints.save(self.step, self._counts(), now)
         if wait:
             self.checkpoints.finish()
@@ -340,7 +319,8 @@ class Trainer:
 
     def _load(self, folder: Path) -> None:
         counts = counts_of(folder)
-        self.average = state.read(folder, self.method.learned(), self.optimizer)
+        first = training_episodes(self.tasks, self.config, counts["step"])
+        self.average = state.read(folder, self.engine, lambda: self._backward(first))
         self.step, self.stale, self.seconds = counts["step"], counts["stale"], counts["seconds"]
         self.best = tuple(counts["best"]) if counts["best"] else None  # type: ignore[assignment]
         self.method.dropped = counts["dropped"]

@@ -156,16 +156,16 @@ def test_a_checkpoint_with_a_fault_is_not_resumed(tmp_path, part, fault):
     trainer = make(tmp_path, "protonet", CONFIG)
     trainer.take_step()
     trainer.average = {n: p.detach().clone() for n, p in trainer.method.learned().items()}
-    state.write(state.taken(trainer.method.learned(), trainer.average, trainer.optimizer), tmp_path)
+    state.write(state.taken(trainer.engine, trainer.average), tmp_path)
     path = tmp_path / "learned.pt"
     saved_state = torch.load(path)
     name = next(iter(saved_state[part]))
     torch.save({**saved_state, part: broken(saved_state[part], name, fault)}, path)
     with pytest.raises(UserError, match=rf"not whole; found {FAULTS[fault]}.*Delete {tmp_path}"):
-        state.read(tmp_path, trainer.method.learned(), trainer.optimizer)
+        state.read(tmp_path, trainer.engine)
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(UserError, match=rf"not whole: .*Delete {tmp_path}"):
-        state.read(tmp_path, trainer.method.learned(), trainer.optimizer)
+        state.read(tmp_path, trainer.engine)
 
 
 def test_a_folder_of_adapters_is_not_taken_for_a_model(saved, tmp_path):

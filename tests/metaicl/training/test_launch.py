@@ -8,7 +8,10 @@ import pytest
 from training import CONFIG, make
 
 from metaicl.training import launch
-from metaicl.training.sharding import VARIABLE
+from metaicl.training.engines.engine import Engine
+from metaicl.training.engines.fsdp2 import FSDP2
+from metaicl.training.engines.zero import Zero
+from metaicl.training.launch import ENGINES
 from task_suites.core.errors import UserError
 
 
@@ -18,7 +21,7 @@ class Launched:
     num_processes = 2
 
     def __init__(self, **given: object):
-        self.given, self.saw = given, os.environ.get(VARIABLE)
+        self.given, self.saw = given, ENGINES.keys() & os.environ.keys()
 
 
 def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch):
@@ -29,17 +32,34 @@ def test_episodes_that_do_not_share_out_evenly_are_refused(tmp_path, monkeypatch
         make(tmp_path)
 
 
-@pytest.mark.parametrize(("said", "processes", "shared"), [("true", 2, True), ("true", 1, False), (None, 2, False)])
-def test_a_model_is_shared_by_several_processes_that_were_launched_to_and_not_by_accelerate_itself(
-    monkeypatch, said, processes, shared
+@pytest.mark.parametrize(
+    ("variable", "processes", "engine"),
+    [
+        ("ACCELERATE_USE_FSDP", 2, FSDP2),
+        ("ACCELERATE_USE_FSDP", 1, Engine),
+        ("ACCELERATE_USE_DEEPSPEED", 2, Zero),
+        (None, 2, Engine),
+    ],
+)
+def test_several_processes_share_a_model_by_the_engine_of_their_launch_and_not_by_accelerate(
+    monkeypatch, variable, processes, engine
 ):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    if said:
-        monkeypatch.setenv(VARIABLE, said)
+    for one in ENGINES:
+        monkeypatch.delenv(one, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "true")
         monkeypatch.setenv("FSDP_VERSION", "2")
     monkeypatch.setattr("accelerate.Accelerator", Launched)
     monkeypatch.setattr(Launched, "num_processes", processes)
-    made, to_share = launch.make_accelerator(True, CONFIG)
-    assert to_share is shared
-    assert made.saw is None and os.environ.get(VARIABLE) == said  # hidden for the while, and there again
+    made, found = launch.joined(True, CONFIG)
+    assert found is engine
+    assert not made.saw and (not variable or os.environ[variable] == "true")  # hidden for the while, and there again
     assert made.given["cpu"] is True
+
+
+def test_an_older_fsdp_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match=r"found fsdp_version 1"):
+        make(tmp_path)
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    assert not make(tmp_path).engine.in_step  # one process has nothing to share

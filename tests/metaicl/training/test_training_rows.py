@@ -9,6 +9,7 @@ import pytest
 import torch
 from training import equal, make, weights
 
+from metaicl.training.engines.engine import Engine
 from metaicl.training.rows import Rows
 from task_suites.core.errors import UserError
 
@@ -60,22 +61,23 @@ class Counting(torch.nn.Module):
         return self.weight * sum(episodes), torch.tensor(float(len(episodes)))
 
 
-class Alone(SimpleNamespace):
-    """An accelerator of one process."""
+class Alone(Engine):
+    """The engine of one process, which calls `wrapped`."""
 
-    device, num_processes = torch.device("cpu"), 1
-
-    def backward(self, loss: torch.Tensor) -> None:
-        loss.backward()
-
-    def no_sync(self, wrapped: object) -> nullcontext[None]:
-        return nullcontext()
+    def __init__(self, wrapped: object):
+        self.wrapped = wrapped
+        self.accelerator = SimpleNamespace(
+            device=torch.device("cpu"),
+            num_processes=1,
+            backward=lambda loss: loss.backward(),
+            no_sync=lambda wrapped: nullcontext(),
+        )
 
 
 @pytest.mark.parametrize("row_tokens", [1, 10, 100])
 def test_loss_weight_and_gradient_are_the_sums_over_the_episodes_however_they_are_packed(row_tokens):
     method = Counting()
-    found = Rows(method, method, Alone(), row_tokens).backward([4, 3, 7, 2, 9])
+    found = Rows(method, Alone(method), row_tokens).backward([4, 3, 7, 2, 9])
     assert found.tolist() == [25.0, 5.0] and found.dtype == torch.float64
     assert float(method.weight.grad) == 25.0
     assert sorted(n for row in method.rows for n in row) == [2, 3, 4, 7, 9]
@@ -84,7 +86,7 @@ def test_loss_weight_and_gradient_are_the_sums_over_the_episodes_however_they_ar
 
 def test_rows_are_halved_from_the_largest_that_was_shared_and_gradients_begin_again():
     method = Counting()
-    rows, forward = Rows(method, method, Alone(), 10), method.forward
+    rows, forward = Rows(method, Alone(method), 10), method.forward
 
     def second_without_memory(episodes):
         if len(method.rows) == 1:
@@ -104,7 +106,7 @@ def test_another_error_and_one_of_several_processes_is_raised_as_it_is(error):
     def broken(episodes):
         raise error
 
-    accelerator = Alone()
-    accelerator.num_processes = 2 if isinstance(error, torch.OutOfMemoryError) else 1
+    engine = Alone(broken)
+    engine.accelerator.num_processes = 2 if isinstance(error, torch.OutOfMemoryError) else 1
     with pytest.raises(type(error), match=str(error)):
-        Rows(Counting(), broken, accelerator, 10).backward([1, 2])
+        Rows(Counting(), engine, 10).backward([1, 2])

@@ -9,9 +9,8 @@ from safetensors.torch import load_file
 from sharded import REFUSED, TRAINED, launch
 from training import make
 
-from metaicl.training import sharding
 from metaicl.training.checkpoint import load_method
-from task_suites.core.errors import UserError
+from metaicl.training.engines.fsdp2 import refusal
 
 LARGEST = 1e-9  # of losses and weights in float64 over ten steps
 
@@ -19,7 +18,7 @@ LARGEST = 1e-9  # of losses and weights in float64 over ten steps
 @pytest.mark.slow
 def test_two_processes_that_share_a_model_take_the_steps_of_one(tmp_path):
     one, two = launch(tmp_path, "one", 1), launch(tmp_path, "two", 2)
-    assert two["sharded"] and not one["sharded"]
+    assert two["engine"] == "FSDP2" and one["engine"] == "Engine"
     for case in TRAINED:
         apart = max(abs(a - b) for a, b in zip(one["losses"][case], two["losses"][case], strict=True))
         assert len(two["losses"][case]) == 10 and apart < LARGEST, f"{case}: {apart}"
@@ -54,17 +53,5 @@ def test_two_processes_that_share_a_model_take_the_steps_of_one(tmp_path):
     ],
 )
 def test_what_is_not_trained_on_a_sharded_model_is_refused_with_the_reason(tmp_path, method, weights, reason):
-    found = sharding.refusal(make(tmp_path, method, weights=weights).method)
+    found = refusal(make(tmp_path, method, weights=weights).method)
     assert found is None if reason is None else found is not None and reason in found
-
-
-def test_engines_that_are_not_run_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(UserError, match=r"does not run on DeepSpeed.*fsdp2\.yaml"):
-        make(tmp_path)
-    monkeypatch.delenv("ACCELERATE_USE_DEEPSPEED")
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(UserError, match=r"found fsdp_version 1"):
-        make(tmp_path)
-    monkeypatch.setenv("FSDP_VERSION", "2")
-    assert not make(tmp_path).sharded  # one process has nothing to share
