@@ -66,7 +66,7 @@ def parse_json(text: str, where: object, lines: bool = True) -> Any:
         if "\\u" in text and _LONE.search(text):  # perhaps: the backslash may be escaped itself
             json.dumps(value, ensure_ascii=False).encode()
         return value
-    except _Twice as error:
+    except Twice as error:
         line = _line_of(text, error.key) if lines else None
         raise UserError(f"key {error.key!r} occurs twice in one object", where=at_line(where, line)) from None
     except UnicodeEncodeError as error:
@@ -104,7 +104,9 @@ class Place:
         return at_line(self.path, line) + (f" ({name})" if name else "")
 
 
-class _Twice(ValueError):
+class Twice(ValueError):
+    """A key occurs twice in one object."""
+
     def __init__(self, key: str):
         self.key = key
 
@@ -116,7 +118,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Twice(key)
+                raise Twice(key)
             seen.add(key)
     return value
 
@@ -149,7 +151,7 @@ def _line_of(text: str, twice: str | None, keys: Sequence[str | int] = ()) -> in
     def parse_object(at: tuple[str, int], *rest: Any) -> Any:
         try:
             value, end = parse(at, *rest)
-        except _Twice as error:
+        except Twice as error:
             error.args = error.args if isinstance(error.args[0], int) else (at[1],)
             raise
         starts[id(value)] = at[1]
@@ -162,7 +164,7 @@ def _line_of(text: str, twice: str | None, keys: Sequence[str | int] = ()) -> in
         for key in keys:
             value = value[key]
         start = starts.get(id(value))
-    except _Twice as error:
+    except Twice as error:
         start = error.args[0]
     except (ValueError, LookupError, TypeError, RecursionError):
         start = None

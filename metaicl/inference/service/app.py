@@ -23,6 +23,7 @@ from metaicl.inference.service.engine import Busy, Closing
 from metaicl.inference.service.guards import Guards
 from metaicl.inference.service.service import Service
 from metaicl.inference.service.store import NoTask, StoreAway, StoreFull, TaskRecord
+from metaicl.inference.service.strict_json import StrictRoute
 from task_suites.core.errors import UserError
 
 ABOUT = "Few-shot answers: make a task from demonstrations, then ask."
@@ -153,6 +154,7 @@ def create_app(service: Service, tokens: Sequence[str] = ()) -> Any:
         default_response_class=SafeJson, responses=ERRORS,
     )  # fmt: skip
     app.state.service = service
+    app.router.route_class = StrictRoute
     _add_routes(app, Routes(service))
     _add_errors(app)
     if service.config.is_local and not tokens:  # another site's page cannot reach it by a name of its own

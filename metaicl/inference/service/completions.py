@@ -28,6 +28,8 @@ from task_suites.core.errors import UserError, refuse_half_characters
 
 LEAST = -1e9  # JSON has no infinity
 TURN = 16  # new tokens after which others have their turn
+UNFINISHED = "\ufffd"  # what bytes are decoded as that are no whole character
+LONGEST = 8  # tokens of one character
 PART = 256  # tokens that run at once: 50 MB of logits of a vocabulary of 49,152
 
 
@@ -103,7 +105,8 @@ def _choice(
 ) -> Generator[None, None, tuple[CompletionChoice, int]]:
     """Return (the choice of one prompt, the number of its new tokens)."""
     tokenizer, top = backbone.tokenizer, request.logprobs
-    stops = [request.stop] if isinstance(request.stop, str) else [stop for stop in request.stop or () if stop]
+    given = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    stops = [stop for stop in given if stop]  # an empty text would stop before the first token
     source = _Source(backbone, ids)
     logged = Logged()
     log = top is not None
@@ -194,10 +197,21 @@ def _append(logged: Logged, logits: Tensor, targets: Sequence[int], top: int | N
 
 def _shown(logged: Logged, tokenizer: Any) -> CompletionLogprobs:
     texts = [tokenizer.decode([token]) for token in logged.ids]
-    offsets, at = [], 0
-    for text in texts:
-        offsets.append(at)
-        at += len(text)
+    offsets = _offsets(logged.ids, tokenizer)
     return CompletionLogprobs(
         tokens=texts, token_logprobs=logged.logprobs, top_logprobs=logged.tops, text_offset=offsets
     )
+
+
+def _offsets(ids: Sequence[int], tokenizer: Any) -> list[int]:
+    """Return where in the text each token begins; the tokens that make one character begin where it does."""
+    offsets, at = [], 0
+    open_ids: list[int] = []  # tokens at whose end a character may be unfinished
+    text = ""
+    for token in ids:
+        offsets.append(at + len(text.rstrip(UNFINISHED)))
+        open_ids.append(token)
+        text = tokenizer.decode(open_ids)
+        if not text.endswith(UNFINISHED) or len(open_ids) > LONGEST:
+            at, open_ids, text = at + len(text), [], ""
+    return offsets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
 Options = dict[str, bool | int | float | str | None]  # of a method
@@ -157,8 +157,28 @@ class Methods(BaseModel):
     methods: list[str]
 
 
+NEUTRAL: dict[str, tuple[Any, ...]] = {  # keys of other servers, with the values that change no answer
+    "best_of": (None, 1),
+    "suffix": (None, ""),
+    "top_p": (None, 1),
+    "top_k": (None, 0, -1),
+    "min_p": (None, 0),
+    "typical_p": (None, 1),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "repetition_penalty": (None, 1),
+    "logit_bias": (None, {}),
+    "use_beam_search": (None, False),
+    "guided_json": (None,),
+    "guided_regex": (None,),
+    "guided_choice": (None,),
+    "response_format": (None, {"type": "text"}),
+}
+
+
 class CompletionRequest(BaseModel):
-    """A request as OpenAI's completions take it: text or token ids. Other keys are ignored."""
+    """A request as OpenAI's completions take it: text or token ids. Keys that would change the answer and are not
+    served are refused; others are ignored."""
 
     prompt: str | list[str] | list[int] | list[list[int]]
     model: str = ""
@@ -170,6 +190,15 @@ class CompletionRequest(BaseModel):
     seed: int | None = None
     n: Literal[1] = 1
     stream: Literal[False] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_what_is_not_served(cls, given: Any) -> Any:
+        """Raise where a key would change the answer that a server gives which knows it."""
+        for name, neutral in NEUTRAL.items() if isinstance(given, dict) else ():
+            if given.get(name) not in neutral:
+                raise ValueError(f"{name} is not served. Leave it out.")
+        return given
 
 
 class CompletionLogprobs(BaseModel):

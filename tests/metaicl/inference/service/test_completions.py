@@ -6,11 +6,14 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from services import client
 
 from metaicl.inference.opening import open_method
 from metaicl.inference.service import completions
-from metaicl.inference.service.schemas import CompletionRequest
+from metaicl.inference.service.schemas import NEUTRAL, CompletionRequest
 
 
 def complete(*given):
@@ -58,6 +61,31 @@ def test_greedy_continuations_are_those_of_the_plain_model_and_end_at_a_stop(fro
     assert choice.text == text and choice.logprobs is None
     (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5, stop=[text[1]]), "tiny").choices
     assert choice.text == text[: text.index(text[1])] and choice.finish_reason == "stop"
+
+
+@given(st.text("aé漢😀 \n", min_size=1, max_size=8))
+def test_each_token_begins_in_the_text_where_its_offset_says(frozen, text):
+    (choice,) = complete(frozen, CompletionRequest(prompt=text, max_tokens=0, logprobs=0, echo=True), "tiny").choices
+    logged = choice.logprobs
+    assert choice.text == text and logged.text_offset[0] == 0 and sorted(logged.text_offset) == logged.text_offset
+    starts = [at for i, char in enumerate(text) for at in [i] * len(char.encode())]  # one token a byte
+    assert logged.text_offset == starts
+    for token, at in zip(logged.tokens, logged.text_offset, strict=True):
+        assert "\ufffd" in token or text[at:].startswith(token)
+
+
+@pytest.mark.parametrize("stop", ["", [""], ["", "never"], None])
+def test_an_empty_stop_stops_nothing(frozen, stop):
+    (choice,) = complete(frozen, CompletionRequest(prompt="hello", max_tokens=5, stop=stop), "tiny").choices
+    assert choice.finish_reason == "length" and len(choice.text) == 5
+
+
+@given(st.sampled_from(list(NEUTRAL)), st.sampled_from([0.3, 5, "x", {"5": 100}]))
+def test_a_key_that_would_change_the_answer_is_refused_and_its_neutral_value_is_not(name, value):
+    for neutral in NEUTRAL[name]:
+        assert CompletionRequest(prompt="a", **{name: neutral}) == CompletionRequest(prompt="a")
+    with pytest.raises(ValidationError, match=f"{name} is not served. Leave it out"):
+        CompletionRequest(prompt="a", **{name: value})
 
 
 def test_a_model_without_shared_prefixes_gives_the_same(frozen, monkeypatch):
