@@ -116,7 +116,7 @@ def measured(model: str, shots: int, queries: int, sample: int, repeats: int) ->
     classifier = FewShotClassifier(model).fit(support, labels)
     method = classifier.predictor_.method
     plain = Plain(method.backbone, folder)
-    prompt = list(classifier.predictor_._adapt()[1]._kept[0])
+    prompt = list(classifier.predictor_._adapt()[1].prompt._kept[0])
     fit = best(lambda: fresh(model, support, labels), repeats)
     prefix = best(lambda: plain.states(prompt), repeats)
     given = new_tokens(classifier, "My parcel came open.")

@@ -1,29 +1,28 @@
 """Scores of options and generated text for many queries after one prompt prefix.
 
-The prefix (instruction and demonstrations) runs once and its states stay with the scorer, so that a second call pays
-for its queries only, and another prefix for what it has of its own. Queries and options follow as branches of one token
-trie, in packed rows of a bounded number of tokens, the longest first. Where memory runs out, the bound is halved and
-the row is tried again.
+The prefix (instruction and demonstrations) runs once (metaicl/methods/cached_prompt.py). Queries and options follow as
+branches of one token trie, in packed rows of a bounded number of tokens, the longest first. Where memory runs out, the
+bound is halved and the row is tried again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import copy
 from itertools import chain, islice
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from metaicl.lm.backbone import Backbone, Params
-from metaicl.lm.memory import cache_bytes, out_of_memory
+from metaicl.lm.memory import out_of_memory
 from metaicl.lm.prompt_tree import PromptTree, pack
-from metaicl.lm.prompts import Branch, Fitted, Overflow, Prompt, fit
+from metaicl.lm.prompts import Branch, Fitted, Overflow
 from metaicl.lm.search import TreeDecoder, plain_search, search
 from metaicl.lm.shared_work import are_rows_shared, row_key
+from metaicl.methods.cached_prompt import Branches, CachedPrompt
 from metaicl.methods.label_prior import (
     Calibration,
     blank_prior,
@@ -40,7 +39,6 @@ from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 log = logging.getLogger("metaicl")
-Asked = Sequence[Sequence[Sequence[Segment]]]  # of each query, the segments of each option
 Length = Literal["sum", "token_mean", "character_mean"]
 
 
@@ -56,13 +54,14 @@ class PromptScorer(Predictor):
     Args:
         length: how an option's score is reduced over its scored tokens; None is the format's default (`length_rule`);
             "character_mean" divides the sum by the characters of the scored text (lm-evaluation-harness' acc_norm).
-        overflow: what happens to a prompt beyond the context (`prompt_prefix`).
+        overflow: what happens to a prompt beyond the context (`fit`).
         calibration: the label prior that is subtracted from an option's score (metaicl/methods/label_prior.py). That of
             a list of options is computed once; queries without content are further branches of the same tree.
         prior_share: the share of the prior of empty queries that is subtracted; that of demonstrations is subtracted
             whole.
         row_tokens: most tokens of one packed row; a query with more is processed by itself. None: what suits the
             backbone (`Backbone.row_tokens`).
+        prompt: the prompt with its states; None: one whose states are those that the model reads.
 
     Attributes:
         dropped: demonstrations that the overflow policy left out of the last call's prompts.
@@ -84,37 +83,36 @@ class PromptScorer(Predictor):
         calibration: Calibration = "none",
         prior_share: float = 1.0,
         row_tokens: int | None = None,
+        prompt: CachedPrompt | None = None,
     ):
-        self.backbone, self.task, self.support = backbone, task, tuple(support)
-        self.form = form.of(task, backbone.tokenizer.apply_chat_template)
-        self.params, self.overflow = params, overflow
+        self.backbone, self.task, self.params = backbone, task, params
+        self.prompt = prompt or CachedPrompt(backbone, form, task, support, params, overflow)
+        self.form = self.prompt.form
         self.row_tokens = row_tokens or backbone.row_tokens
         check_calibration(form, calibration)
         self.calibration, self.prior_share = calibration, prior_share
         self.length = length_rule(form, length)
         self.dropped = 0
-        self._kept: tuple[Sequence[int], Any] = ((), None)  # a prefix and its states
-        self._whole: Prompt | None = None  # the prompt of the whole support set
         self._priors: dict[tuple[str, ...], np.ndarray] = {}  # what calibration subtracts, by the list of options
 
     @torch.no_grad()
     def prepare(self) -> None:
         """Run the prompt's prefix (of a prompt that shares it), and what calibrates the task's labels."""
-        prefix = self._prefix(self._fit())
+        prefix = self.prompt.prefix(self._fit())
         if prefix and self.backbone.shares(len(prefix)):
-            with self._states(prefix):
+            with self.prompt.states(prefix):
                 pass
         if self.task.labels and self.calibration != "none":
             self._scores_and_priors([], [self.task.labels])
 
     def continue_from(self, other: Predictor) -> None:
         """Take the states of a beginning that both prompts share from another scorer of the same weights."""
-        if isinstance(other, PromptScorer) and other.backbone is self.backbone and other.params is self.params:
-            self._kept = other._kept
+        if isinstance(other, PromptScorer):
+            self.prompt.continue_from(other.prompt)
 
     @property
     def state_bytes(self) -> int:
-        return cache_bytes(self._kept[1])
+        return self.prompt.state_bytes
 
     @torch.no_grad()
     def answer_logprobs(self, queries: Sequence[Example], answers: Sequence[str]) -> list[float]:
@@ -131,7 +129,8 @@ class PromptScorer(Predictor):
     def _scores_and_priors(self, queries: Sequence[Example], lists: Sequence[tuple[str, ...]]) -> list[np.ndarray]:
         """Return the queries' scores, after the priors of those lists of options that have none yet are known."""
         new = [o for o in dict.fromkeys(lists) if o not in self._priors]
-        crossed = [o for o in new if crosses(self.calibration, o, self.support)]
+        support = self.prompt.support
+        crossed = [o for o in new if crosses(self.calibration, o, support)]
         blanks = {o: blank_queries(self.form, self.calibration, o) for o in new if o not in crossed}
         before = self.dropped
         found = self._scores([*queries, *chain(*blanks.values())], len(queries))
@@ -142,17 +141,17 @@ class PromptScorer(Predictor):
         for options, asked in blanks.items():
             if asked:
                 self._priors[options] = self.prior_share * blank_prior(list(islice(rest, len(asked))))
-        shown = self.support[: len(self.support) - self.dropped] or self.support
+        shown = support[: len(support) - self.dropped] or support
         self._priors |= {options: cross_fitted_prior(shown, self._scores_given) for options in crossed}
         return [f - self._priors.get(q.options or (), 0.0) for q, f in zip(queries, found[: len(queries)], strict=True)]
 
     def _scores_given(self, support: Sequence[Example], queries: Sequence[Example]) -> list[np.ndarray]:
         """Return the uncalibrated scores of queries given another support set."""
         other = copy(self)
-        other.support, other._whole = tuple(support), None
+        other.prompt = self.prompt.given(support)
         return other._scores(queries)
 
-    def _scores(self, queries: Sequence[Example], apart: int = 0, segments: Asked | None = None) -> list[np.ndarray]:
+    def _scores(self, queries: Sequence[Example], apart: int = 0, segments: Branches | None = None) -> list[np.ndarray]:
         """Return the uncalibrated scores of each query's options, or of its branches `segments`.
 
         The first `apart` queries stand in rows of their own: these are the same for every calibration, and are run once
@@ -161,7 +160,7 @@ class PromptScorer(Predictor):
         if segments is None:
             segments = [[self.form.branch(q, option) for option in q.options or ()] for q in queries]
         fitted = self._fit(segments)
-        prefix = self._prefix(fitted)
+        prefix = self.prompt.prefix(fitted)
         sizes = []
         for branches in fitted.branches:
             alone = PromptTree()
@@ -207,7 +206,7 @@ class PromptScorer(Predictor):
         def run() -> torch.Tensor:
             if not shared:
                 return self.backbone.logprobs([tree], [nodes], self.params)
-            with self._states(cached) as past:
+            with self.prompt.states(cached) as past:
                 row = pack([tree], start=len(cached))
                 return self.backbone.row_logprobs(row, [tree], [nodes], past=past, params=self.params)
 
@@ -225,8 +224,7 @@ class PromptScorer(Predictor):
     @property
     def _is_shared(self) -> bool:
         """Whether a row's values are those of the model as it was opened, and so of other methods too."""
-        own_states = type(self)._states is not PromptScorer._states  # a subclass trains them
-        return are_rows_shared() and not (self.params or own_states or self.backbone.trainable())
+        return are_rows_shared() and not (self.params or self.prompt.learned or self.backbone.trainable())
 
     def _reduced(self, logprobs: np.ndarray, branch: Sequence[Segment]) -> float:
         total = float(logprobs.sum())
@@ -244,12 +242,12 @@ class PromptScorer(Predictor):
         query has `beams` finished answers; the best log-probability a token wins (transformers' `early_stopping=True`).
         """
         if max_new_tokens is None:
-            answers = [len(self.backbone.encode(f" {self.form.written(e)}")) for e in self.support]
+            answers = [len(self.backbone.encode(f" {self.form.written(e)}")) for e in self.prompt.support]
             max_new_tokens = 2 * max(answers, default=12) + 8
         if max_new_tokens < 1 or beams < 1:
             raise UserError("max_new_tokens and beams must be at least 1", found=f"{max_new_tokens}, {beams}")
         fitted = self._fit([[[self.form.question(q)]] for q in queries], reserved=max_new_tokens)
-        prefix, questions = self._prefix(fitted), [branch.ids for (branch,) in fitted.branches]
+        prefix, questions = self.prompt.prefix(fitted), [branch.ids for (branch,) in fitted.branches]
         longest = max(map(len, questions), default=0) + max_new_tokens
         texts: list[str] = []
         while len(texts) < len(questions):
@@ -273,7 +271,7 @@ class PromptScorer(Predictor):
     ) -> list[str]:
         if not self.backbone.shares(len(prefix) + max(map(len, questions)) + limit):
             return plain_search(self.backbone, prefix, questions, limit, beams, self.params)
-        with self._states(prefix) as past:
+        with self.prompt.states(prefix) as past:
             decoder = TreeDecoder(self.backbone, len(prefix), past, self.params)
             return search(decoder, self.backbone.tokenizer, questions, limit, beams)
 
@@ -281,29 +279,10 @@ class PromptScorer(Predictor):
         self.row_tokens = max(1, min(self.row_tokens, tokens) // 2)
         log.warning("out of memory: rows of %d tokens from here on", self.row_tokens)
 
-    def _fit(self, branches: Asked = (), reserved: int = 0) -> Fitted:
-        """Return the prompt with these branches; the number of demonstrations that were left out is kept."""
-        whole = self._whole
-        fitted = fit(self.backbone, self.form, self.task, self.support, branches, self.overflow, reserved, whole)
+    def _fit(self, branches: Branches = (), reserved: int = 0) -> Fitted:
+        fitted = self.prompt.fit(branches, reserved)
         self.dropped = fitted.dropped
-        if not self.dropped:
-            self._whole = fitted.prompt
-            self._whole.forget_questions()
         return fitted
-
-    def _prefix(self, fitted: Fitted) -> Sequence[int]:
-        """Return the tokens whose states serve all queries."""
-        return fitted.prompt.stable
-
-    @contextmanager
-    def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
-        """Return the prefix's states, which end as they were; made again after an error, for some layers may hold
-        others."""
-        known, self._kept = self._kept, ((), None)
-        past = self.backbone.prefix(prefix, self.params, *known)
-        yield past
-        past.crop(len(prefix) - past.get_seq_length())  # minus the number of tokens to take back
-        self._kept = (prefix, past)
 
 
 def _fitting(order: Sequence[int], sizes: Sequence[int], budget: int) -> list[int]:

@@ -2,9 +2,9 @@
 support set stands before each query (`LearnedPrefix`).
 
 A step asks all demonstrations at once, after the same prefix, in one row in which none sees another (`Rehearsal`). The
-states of the last step are then the cached prefix of an ordinary `PromptScorer`, so that scoring, generation and every
-calibration work as they do for plain in-context learning; with no steps the answers are those of plain in-context
-learning. Cross-fitting trains on each part of the demonstrations again.
+states of the last step are then those of an ordinary `PromptScorer`'s prompt (`TunedPrompt`), so that scoring,
+generation and every calibration work as they do for plain in-context learning; with no steps the answers are those of
+plain in-context learning. Cross-fitting trains on each part of the demonstrations again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from metaicl.lm.memory import cache_bytes
 from metaicl.lm.prompts import Fitted, Prompt, fit
 from metaicl.methods import name_of
 from metaicl.methods.base import Space
+from metaicl.methods.cached_prompt import Branches, CachedPrompt
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.learned_prefix import LearnedPrefix
 from metaicl.methods.in_context.rehearsal import Rehearsal
@@ -32,7 +33,6 @@ from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.ranges import Natural, NonNegative
 from task_suites.example import Example
-from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 
@@ -74,7 +74,8 @@ class TunedContext(InContext):
         return len(self.virtual(task)) + super().longest(task, support, (*support, *queries))
 
     def scorer(self, task: Task, shown: Sequence[Example], params: Params | None = None) -> PromptScorer:
-        return TunedScorer(self, task, shown, params)
+        prompt = TunedPrompt(self, task, shown, params)
+        return PromptScorer(self.backbone, self.form, task, shown, params=params, prompt=prompt, **self.scoring())
 
     def selector(self, task: Task, support: Sequence[Example]) -> Selector:
         return Selector(task, support, self.config.selection, self.config.shown)  # they are learned from, shown or not
@@ -131,15 +132,17 @@ class TunedContext(InContext):
             optimizer.step()
 
 
-class TunedScorer(PromptScorer):
-    """A `PromptScorer` whose prefix's states are trained on its support set, once for each prompt that it needs.
+class TunedPrompt(CachedPrompt):
+    """A prompt whose prefix's states are trained on its support set, once for each prefix that is needed.
 
     Raises:
         UserError: the model keeps no states of a prefix.
     """
 
+    learned = True
+
     def __init__(self, method: TunedContext, task: Task, support: Sequence[Example], params: Params | None = None):
-        super().__init__(method.backbone, method.form, task, support, params=params, **method.scoring())
+        super().__init__(method.backbone, method.form, task, support, params, method.config.overflow)
         self.method, self.virtual = method, method.virtual(task)
         self._tuned: dict[tuple[Sequence[int], Sequence[Example]], Any] = {}
 
@@ -147,22 +150,22 @@ class TunedScorer(PromptScorer):
     def state_bytes(self) -> int:
         return sum(cache_bytes(cache) for cache in self._tuned.values())
 
-    def _fit(self, branches: Sequence[Sequence[Sequence[Segment]]] = (), reserved: int = 0) -> Fitted:
-        """As a `PromptScorer`, with room for the demonstrations as queries."""
+    def fit(self, branches: Branches = (), reserved: int = 0) -> Fitted:
+        """As a `CachedPrompt`, with room for the demonstrations as queries."""
         shown = self.support if self.method.config.demonstrations else ()
         own = self.method.branches(self.task, self.support)
         room = reserved + len(self.virtual)
         fitted = fit(self.backbone, self.form, self.task, shown, [*branches, *own], self.overflow, room)
         self.dropped = fitted.dropped
         longest = max((len(b.ids) for options in fitted.branches for b in options), default=0) + reserved
-        _check_kept(self.backbone, self.method, len(self._prefix(fitted)) + longest)
+        _check_kept(self.backbone, self.method, len(self.prefix(fitted)) + longest)
         return replace(fitted, branches=fitted.branches[: len(branches)])
 
-    def _prefix(self, fitted: Fitted) -> Sequence[int]:
+    def prefix(self, fitted: Fitted) -> Sequence[int]:
         return (*self.virtual, *fitted.prompt.stable)
 
     @contextmanager
-    def _states(self, prefix: Sequence[int]) -> Iterator[Any]:
+    def states(self, prefix: Sequence[int]) -> Iterator[Any]:
         learned_from = self.support[: len(self.support) - self.dropped]
         key = (tuple(prefix), learned_from)
         if key not in self._tuned:

@@ -123,11 +123,11 @@ def test_generation_leaves_the_prefix_as_it_was(frozen):
     e = episode(text_task(), k=3)
     scorer = PromptScorer(frozen, PromptFormat(), e.task, e.support)
     scorer.prepare()
-    (prefix, past) = scorer._kept
+    (prefix, past) = scorer.prompt._kept
     before = [(layer.keys.clone(), layer.values.clone()) for layer in past.layers]
     scorer.generate([q.hidden() for q in e.queries], 4)
-    assert scorer._kept[0] == prefix
-    for layer, (keys, values) in zip(scorer._kept[1].layers, before, strict=True):
+    assert scorer.prompt._kept[0] == prefix
+    for layer, (keys, values) in zip(scorer.prompt._kept[1].layers, before, strict=True):
         assert torch.equal(layer.keys, keys) and torch.equal(layer.values, values)
 
 
