@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metaicl.cli.actions import check_action
 from metaicl.cli.parser import Command
 from task_suites.core.errors import UserError
+
+WIDTH = 110  # of a help text, in letters
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def shown(name: str) -> Iterator[str]:
         default = f" = {json.dumps(defaults[option], default=repr)}" if option in defaults else ""
         yield f"  {option}: {described(kind)}{default}"
         if text := about_option.get(option):
-            yield f"      {text}"
+            yield textwrap.fill(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False)
     if about := inspect.getdoc(sys.modules[method.__module__]):
         yield f"\n{about}"
 

@@ -98,14 +98,13 @@ class Auto(Method):
         """The options of the choice by cross-fitting.
 
         Attributes:
-            budget: which list of candidates, by what they cost: "low" or "high"; metaicl/methods/baselines/auto.py has
-                both.
+            budget: the list of candidates, by cost: "low" or "high" (both are in metaicl/methods/baselines/auto.py).
             encoder: the sentence encoder of the list's methods on vectors, such as minilm-l6; null is the model itself.
-            candidates: the candidates, in the order of preference, instead of a list; those that do not serve a task
-                are left out there.
-            candidate_options: for each method's name, as it stands among the candidates, its options.
+            candidates: a list of candidates, in the order of preference, instead of that of `budget`. Those that do not
+                serve a task are left out.
+            candidate_options: options of the candidates, by their names.
             folds: the number of parts of the demonstrations that are scored given the others.
-            ridge: how strongly a candidate's temperature is held at 1.
+            ridge: how strongly the temperature of a candidate is pulled towards 1.
         """
 
         budget: Budget = "low"

@@ -60,12 +60,11 @@ class GradientMethod(Method):
             in_context: whether the demonstrations stand in the prompt too.
             inner_steps: how many steps the inner loop takes in meta-training; 0 leaves the weights as they are.
             inner_lr: the learning rate of these steps.
-            clip: the largest norm of a gradient before its step; a longer one is scaled down, and 0 leaves all as they
-                are.
-            order: 1 treats inner gradients as constants, 2 differentiates through them (attention without fused
-                kernels).
-            objective: what inner and outer loss measure, as in `InContext`; with demonstrations in the prompt the inner
-                loss is the likelihood all the same.
+            clip: the largest norm of an inner gradient; a longer one is scaled down to it. 0 scales none.
+            order: 1 treats inner gradients as constants, 2 differentiates through them, which needs attention without
+                fused kernels.
+            objective: what inner and outer loss measure, as in `InContext`. With demonstrations in the prompt the inner
+                loss is always the likelihood.
             test_steps: how many steps the inner loop takes at test; null is `inner_steps`. Finn et al. 2017 trained
                 with 5 and tested with 10, Nichol et al. 2018 with 5 and 50.
         """

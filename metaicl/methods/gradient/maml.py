@@ -43,10 +43,10 @@ class MAML(GradientMethod):
 
         Attributes:
             outer_loss: "last" is the loss after the last inner step; "every" is the mean of those after each step.
-            anneal: with "every", the number of training episodes over which the weights of the steps go evenly from
-                equal ones to the last step only; 0 leaves them equal.
-            learn_rates: whether a rate is learned for each step and weight tensor, started at `inner_lr`; more steps at
-                test take the last one's.
+            anneal: with "every": over this number of training episodes, equal weights of the steps change evenly to the
+                last step only; 0 keeps them equal.
+            learn_rates: whether a rate is learned for each step and weight tensor, starting at `inner_lr`. Further
+                steps at test use the rate of the last one.
         """
 
         inner_lr: NonNegative = 1.0

@@ -55,27 +55,26 @@ class InContext(Method):
         """The options of methods that put the demonstrations into the prompt.
 
         Attributes:
-            demonstrations: whether the prompt has demonstrations; without them it is zero-shot learning, or multi-task
-                learning when it is meta-trained.
-            objective: what meta-training minimises. "tokens" is the papers' likelihood of the right answer's tokens,
-                each token with the same weight; "answer_mean" is its mean over the answer's tokens, each query with the
-                same weight. "options" is the cross-entropy of the right option among all options by
-                their scores, each query with the same weight. "both" is their sum, with the likelihood's mean over the
-                answer's tokens. An example without options keeps the likelihood.
+            demonstrations: whether the prompt has demonstrations. Without them it is zero-shot learning, or multi-task
+                learning if it is meta-trained.
+            objective: the loss of meta-training. "tokens" is the negative log-likelihood of the right answer's tokens,
+                as in the papers; "answer_mean" is its mean over an answer's tokens. "options" is the cross-entropy of
+                the right option among the scores of all options. "both" is the sum of "answer_mean" and "options".
+                Without options, the last two are "answer_mean".
             length: how an option's score is reduced over its tokens; null is the format's default.
             overflow: what happens to a prompt that is longer than the context: "refuse" raises an error, "drop" leaves
                 out whole demonstrations.
-            calibration: how the label prior is estimated that is subtracted from the options' scores in answers, not
-                in training: by empty queries ("contextual", "pmi"), or by the demonstrations, each scored given others
-                ("cross_fit"). With "contextual" and "pmi" only options are served; "cross_fit" leaves texts and tags as
-                they are.
+            calibration: how the label prior is estimated that is subtracted from the scores of options: from empty
+                queries ("contextual", "pmi"), or from the demonstrations, each scored given others ("cross_fit").
+                Training does not subtract it. With "contextual" and "pmi" only options are served; "cross_fit" does not
+                change texts and tags.
             prior_share: how much of the label prior of empty queries is subtracted, from 0 (nothing) to 1 (all of it).
-            supervise: the answers with a loss. "queries" is the papers' choice; "all" adds the same loss, token by
-                token, on the demonstrations' answers, each given those before it: the same cost, another objective.
+            supervise: the answers with a loss: those of the "queries", or "all", which adds those of the
+                demonstrations, each given the ones before it.
             shown: the largest number of demonstrations in a prompt; 0 shows all of the support set.
-            selection: which ones are shown where there are more of them: "random" takes the first as they were drawn,
-                "balanced" takes from each class in turn, "nearest" takes for each query those whose inputs resemble it
-                most (BM25), the nearest last.
+            selection: which demonstrations are shown if there are more: "random" takes the first as they were drawn,
+                "balanced" takes classes in turn, "nearest" takes those most similar to the query (BM25), the nearest
+                last.
         """
 
         demonstrations: bool = True

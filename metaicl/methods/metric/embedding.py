@@ -51,16 +51,13 @@ class EmbeddingMethod(Method):
         """The options of all methods that classify vectors.
 
         Attributes:
-            layer: the layer of a causal model whose hidden states are the vectors: a share of the depth (0.8 is layer
-                24 of 30), or a number (0: the embeddings, -1: the last layer). On `smollm2-135m` 0.8 is good for texts
-                and for words, and the last layer is not (docs/experiments.md). A sentence encoder has one vector a
-                text.
-            twice: whether a sentence's words are embedded from its second copy in `sentence sentence` (tagging with a
-                causal model), where they have seen the words to their right. Span F1 was lower with it
-                (docs/experiments.md).
-            most: the largest number of support items that are kept, class by class in turn and otherwise by their
-                names; 0 keeps all. It is for methods whose cost or length grows with the number of items: sixteen
-                tagged sentences have some 300 words.
+            layer: the layer of a causal model whose hidden states are the vectors: a fraction of the depth (0.8 is
+                layer 24 of 30), or a number (0: the embeddings, -1: the last layer). On `smollm2-135m` 0.8 is good for
+                texts and words, and the last layer is not. A sentence encoder has one vector for a text.
+            twice: tagging with a causal model: whether words are embedded from the second copy of the sentence in
+                `sentence sentence`, where they have seen the words to their right. It lowered span F1.
+            most: the largest number of support items that are used, taken class by class; 0 uses all. It limits methods
+                whose cost grows with this number: sixteen tagged sentences have about 300 words.
         """
 
         layer: Finite = 0.8

@@ -81,7 +81,7 @@ class MatchingNetFCE(MatchingNet):
     """Matching networks with full-context embeddings."""
 
     label = "Matching, FCE"
-    note = "the same, each embedding in the context of all"
+    note = "attention over learned embeddings, each in the context of all demonstrations"
     paper = MatchingNet.paper
 
     @dataclass(frozen=True)

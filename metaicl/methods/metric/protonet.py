@@ -41,8 +41,7 @@ class ProtoNet(EmbeddingMethod):
         """The options of prototypical networks.
 
         Attributes:
-            distance: "euclidean" (squared, its mean over width) or "cosine" (twice the cosine: between vectors of one
-                length and variance that is the same but for a constant).
+            distance: "euclidean" (squared, as a mean over the width) or "cosine" (twice the cosine).
             learn_map: whether a linear map of the vectors is learned; without it only the scale is.
             scale: the factor of the distance at the start of meta-training.
             label_names: whether each label's name is one more demonstration of its class. Tags have no names.
@@ -86,7 +85,7 @@ class NamedProtoNet(ProtoNet):
     """Prototypical networks with the labels' names."""
 
     label = "Prototypical with names"
-    note = "the same, with each label's name as one more demonstration"
+    note = "nearest class mean of learned embeddings, each label's name being one more demonstration"
 
     @dataclass(frozen=True)
     class Config(ProtoNet.Config):
@@ -97,7 +96,7 @@ class CosineProtoNet(ProtoNet):
     """Prototypical networks by cosine."""
 
     label = "Prototypical, cosine"
-    note = "the same by cosine"
+    note = "nearest class mean of learned embeddings, by cosine"
     paper = ProtoNet.paper
 
     @dataclass(frozen=True)

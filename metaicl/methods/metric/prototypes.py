@@ -36,7 +36,7 @@ class NamedPrototypes(Prototypes):
     """The nearest class mean, the class's name being one more demonstration of it."""
 
     label = "Class means with names"
-    note = "the same, with each label's name as one more demonstration"
+    note = "nearest class mean of the model's own vectors, each label's name being one more demonstration"
     paper = ""
 
     @dataclass(frozen=True)
