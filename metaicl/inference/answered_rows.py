@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
 from metaicl.inference.explanation import explained
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.questions import Questions
+from metaicl.inference.input_rows import Row
+from metaicl.inference.questions import Answered, Questions
 from metaicl.methods.predictor import Answer
 from task_suites.example import Example
 
@@ -37,9 +37,7 @@ class Shown:
 PLAIN = Shown()
 
 
-def answer_questions(
-    fitted: FittedMethod, questions: Questions, shown: Shown = PLAIN, done: int = 0
-) -> Iterator[dict[str, Any]]:
+def answer_questions(fitted: FittedMethod, questions: Questions, shown: Shown = PLAIN, done: int = 0) -> Iterator[Row]:
     """Yield one dictionary a row, in order: what was given, `answer`, and `scores` by option.
 
     Args:
@@ -52,8 +50,8 @@ def answer_questions(
             yield {**row, **_answered(fitted, query, answer, shown)}
 
 
-def _answered(fitted: FittedMethod, query: Example, answer: Answer, shown: Shown) -> dict[str, Any]:
-    found: dict[str, Any] = {"answer": list(answer.text) if isinstance(answer.text, tuple) else answer.text}
+def _answered(fitted: FittedMethod, query: Example, answer: Answer, shown: Shown) -> Answered:
+    found: Answered = {"answer": list(answer.text) if isinstance(answer.text, tuple) else answer.text}
     if answer.scores is not None:
         scores = np.asarray(answer.scores, np.float64)
         shares = softmax(scores)

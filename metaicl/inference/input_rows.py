@@ -14,6 +14,7 @@ from task_suites.sources.cells import as_text
 from task_suites.sources.local import EXAMPLE_KEYS, LISTS
 from task_suites.sources.table_columns import Columns
 
+Row = dict[str, Any]  # a row of a file as a JSON object: what the user has in it, and the answer to it
 TABLES = (".csv", ".tsv", ".parquet", ".arrow")
 LIST = ".json"  # one list of objects; or JSON lines
 USUAL = {"input": ("input", "text"), "output": ("output", "label", "answer")}  # names, where none is given
@@ -62,7 +63,7 @@ class ColumnNames:
             given = {name: _as_json(value) for name, value in row.items() if value not in (None, "")}
             yield where, given, _as_texts(named, classes, where)
 
-    def _renamed(self, row: Mapping[str, Any], roles: tuple[str, ...], where: object) -> dict[str, Any]:
+    def _renamed(self, row: Mapping[str, Any], roles: tuple[str, ...], where: object) -> Row:
         """Return a row whose input and answer have the names of `Example`.
 
         Raises:
@@ -113,9 +114,9 @@ def _no_column(role: str, row: Mapping[str, Any], where: str) -> UserError:
     )
 
 
-def _as_texts(row: Mapping[str, Any], classes: tuple[str, ...], where: str) -> dict[str, Any]:
+def _as_texts(row: Mapping[str, Any], classes: tuple[str, ...], where: str) -> Row:
     """Return the cells of an example: numbers as texts, a class by its name, tokens and tags as lists."""
-    made: dict[str, Any] = {}
+    made: Row = {}
     for name, value in row.items():
         needed = name in USUAL and not row.get("tokens")  # an empty one is named as such
         if name not in EXAMPLE_KEYS or (value in (None, "") and not needed):

@@ -20,15 +20,13 @@ from typing import Any
 from metaicl.inference.answered_rows import BATCH, Shown, answer_questions
 from metaicl.inference.config import SERVER, PredictRun
 from metaicl.inference.fitted import FittedMethod
-from metaicl.inference.input_rows import ColumnNames
+from metaicl.inference.input_rows import ColumnNames, Row
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.questions import PREFIXES, Questions, read_questions
 from metaicl.training.folders import held
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import STANDARD_INPUT, sha256
 from task_suites.core.line_store import LineStore, json_line
-
-Row = dict[str, Any]
 
 
 def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: None) -> Iterator[Row]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict
 
-from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames
+from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames, Row
 from metaicl.inference.support import labels_of, query_of, support_of, with_labels
 from task_suites.core.errors import UserError
 from task_suites.core.files import STANDARD_INPUT
 from task_suites.example import Example
 
-ANSWERED = ("answer", "scores", "probabilities", "explanation")  # what is added to a row
+
+class Answered(TypedDict, total=False):
+    """What is added to a row: the answer (null where it is too unlikely), and numbers by option."""
+
+    answer: Required[str | list[str] | None]
+    scores: dict[str, float]
+    probabilities: dict[str, float]
+    explanation: list[dict[str, object]]
+
+
 PREFIXES = {"scores": "score.", "probabilities": "probability."}  # of a table's columns, one for each label
 
 
@@ -38,14 +47,17 @@ class Questions:
     note: str = ""
     names: ColumnNames = USUAL_NAMES
 
-    def read(self) -> Iterator[tuple[Example, dict[str, Any]]]:
+    def read(self) -> Iterator[tuple[Example, Row]]:
         """Yield (query, its row as it was given), read as they are requested.
 
         Raises:
             UserError: names file and line of what is wrong.
         """
         found = 0
-        added = {*ANSWERED, *(f"{prefix}{label}" for prefix in PREFIXES.values() for label in self.labels)}
+        added = {
+            *Answered.__annotations__,
+            *(f"{prefix}{label}" for prefix in PREFIXES.values() for label in self.labels),
+        }
         for where, row, renamed in self.names.read(self.inputs, answered=False):
             if isinstance(row, dict) and (taken := sorted(row.keys() & added)):
                 fix = f"Rename {taken[0]!r} in the file."
