@@ -22,23 +22,21 @@ from task_suites.core.flat import build, flat, options_of
 from task_suites.core.values import Word, plain, value_of
 
 COMMANDS = (
-    *(
-        "quickstart",
-        "suites",
-        "models",
-        "methods",
-        "train",
-        "evaluate",
-        "tune",
-        "benchmark",
-        "reproduce",
-        "predict",
-        "serve",
-        "try",
-        "export",
-        "runs",
-        "report",
-    ),
+    "quickstart",
+    "suites",
+    "models",
+    "methods",
+    "train",
+    "evaluate",
+    "tune",
+    "benchmark",
+    "reproduce",
+    "predict",
+    "serve",
+    "try",
+    "export",
+    "runs",
+    "report",
     "completion",
 )
 GENERAL = ("command", "config", "print_config", "debug")  # names of the parser that are not options of a command
