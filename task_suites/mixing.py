@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal, get_args
 
-from task_suites.core.errors import UserError, nearest
+from task_suites.core.errors import UserError, counted, nearest
 from task_suites.task import Task
 
 MixingKind = Literal["uniform", "proportional", "temperature", "weights", "group_dro"]
@@ -63,7 +63,8 @@ class Mixing:
             raise UserError(f"mixing_temperature must be above 0, but is {self.temperature}")
         if bool(self.weights) != (self.kind == "weights"):
             raise UserError(
-                f"mixing {self.kind} with {len(self.weights)} weights", expected="weights only with mixing weights"
+                f"mixing {self.kind} with {counted(len(self.weights), 'weight')}",
+                expected="weights only with mixing weights",
             )
         if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
             raise UserError(f"the weight of a {self.by} must be 0 or more", found=wrong)

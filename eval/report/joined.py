@@ -33,7 +33,10 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: what `joined` raises, or `output` is one of the runs.
     """
-    if output.resolve() in [folder.resolve() for folder in folders]:
+    places = [folder.resolve() for folder in folders]
+    if twice := next((folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1), None):
+        raise UserError(f"{twice} is named twice", fix="Name each run once.")
+    if output.resolve() in places:
         raise UserError(f"{output} is one of the runs", fix="Give the report another --output_dir.")
     runs = [Results.load(folder) for folder in folders]
     names = method_names(runs)

@@ -29,13 +29,7 @@ class FewShotTagger(FewShotEstimator):
         """
         self._check_parameters()
         sentences, tags = _sentences(X, "X"), _sentences(y, "y")
-        _check_lengths(len(sentences), len(tags), "sentence", "list of tags", "lists of tags")
-        pairs = zip(sentences, tags, strict=True)
-        support = [Example(tokens=tuple(words), tags=tuple(its)) for words, its in pairs]
-        for index, example in enumerate(support):
-            if wrong := example.problem():
-                raise UserError(f"X[{index}], y[{index}]: {wrong[0]}", found=wrong[1], expected=wrong[2])
-        self._learn(support)
+        self._learn(_tagged(sentences, tags, "fit"))
         self.demonstrations_ = (sentences, tags)
         return self
 
@@ -47,21 +41,24 @@ class FewShotTagger(FewShotEstimator):
     def predict(self, X: Iterable[Sequence[str]]) -> list[list[str]]:
         """Return the tags of each sentence's words."""
         check_is_fitted(self, "predictor_")
-        queries = [self._query(words) for words in _sentences(X, "X")]
+        queries = [_untagged(words, f"X[{index}]") for index, words in enumerate(_sentences(X, "X"))]
         return [list(answer.text) for answer in self.predictor_.answers(queries)]
 
     def score(self, X: Iterable[Sequence[str]], y: Iterable[Sequence[str]]) -> float:
-        """Return the F1 of spans, as seqeval and the CoNLL shared tasks count it."""
+        """Return the F1 of spans, as seqeval and the CoNLL shared tasks count it.
+
+        Raises:
+            UserError: no sentences, lengths that differ, or a tag that is not BIO.
+        """
         from seqeval.metrics import f1_score
 
-        return float(f1_score(_sentences(y, "y"), self.predict(X), zero_division=0))
+        tagged = _tagged(_sentences(X, "X"), _sentences(y, "y"), "score")
+        right, found = [list(e.tags or ()) for e in tagged], self.predict([e.tokens or () for e in tagged])
+        return float(f1_score(right, found, zero_division=0))
 
     def _query(self, X: Any) -> Example:
         (words,) = _sentences([X], "X")
-        query = Example(tokens=tuple(words))
-        if wrong := query.problem(answered=False):
-            raise UserError(f"X: {wrong[0]}", found=wrong[1], expected=wrong[2])
-        return query
+        return _untagged(words, "X")
 
 
 class FewShotGenerator(FewShotEstimator):
@@ -79,7 +76,7 @@ class FewShotGenerator(FewShotEstimator):
         """
         self._check_parameters()
         texts, answers = as_texts(X), _answers(y)
-        _check_lengths(len(texts), len(answers), "text", "answer", "answers")
+        _check_lengths("fit", len(texts), len(answers), "text", "answer", "answers")
         support = [Example(text, answer) for text, answer in zip(texts, answers, strict=True)]
         for index, example in enumerate(support):
             if wrong := example.problem():
@@ -99,9 +96,14 @@ class FewShotGenerator(FewShotEstimator):
         return [str(answer.text) for answer in self.predictor_.answers([Example(text) for text in as_texts(X)])]
 
     def score(self, X: Iterable[str], y: Iterable[str]) -> float:
-        """Return the share of answers that are right to the letter."""
-        found, right = self.predict(X), _answers(y)
-        return sum(a == b for a, b in zip(found, right, strict=True)) / max(1, len(right))
+        """Return the share of answers that are right to the letter.
+
+        Raises:
+            UserError: no texts, or lengths that differ.
+        """
+        texts, right = as_texts(X), _answers(y)
+        _check_lengths("score", len(texts), len(right), "text", "answer", "answers")
+        return sum(a == b for a, b in zip(self.predict(texts), right, strict=True)) / len(right)
 
     def _query(self, X: Any) -> Example:
         (text,) = as_texts([X])
@@ -135,7 +137,25 @@ def _sentences(values: Any, name: str) -> list[list[str]]:
     return found
 
 
-def _check_lengths(inputs: int, answers: int, one: str, other: str, others: str) -> None:
+def _tagged(sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]], what: str) -> list[Example]:
+    """Return tagged sentences as examples; an error names the one that is unsound."""
+    _check_lengths(what, len(sentences), len(tags), "sentence", "list of tags", "lists of tags")
+    examples = [Example(tokens=tuple(words), tags=tuple(its)) for words, its in zip(sentences, tags, strict=True)]
+    for index, example in enumerate(examples):
+        if wrong := example.problem():
+            raise UserError(f"X[{index}], y[{index}]: {wrong[0]}", found=wrong[1], expected=wrong[2])
+    return examples
+
+
+def _untagged(words: Sequence[str], where: str) -> Example:
+    """Return a sentence as a query."""
+    query = Example(tokens=tuple(words))
+    if wrong := query.problem(answered=False):
+        raise UserError(f"{where}: {wrong[0]}", found=wrong[1], expected=wrong[2])
+    return query
+
+
+def _check_lengths(what: str, inputs: int, answers: int, one: str, other: str, others: str) -> None:
     if not inputs or inputs != answers:
         found = f"{counted(inputs, one)} and {answers} {other if answers == 1 else others}"
-        raise UserError(f"fit needs {one}s and as many {others}", found=found, expected=f"one {other} for each {one}")
+        raise UserError(f"{what} needs {one}s and as many {others}", found=found)

@@ -228,13 +228,13 @@ class Method(nn.Module, ABC):
         """Why the method cannot answer this task, or None where it can."""
         if task.form in self.serves:
             return None
-        return f"examples of the form {task.form!r}; {type(self).__name__} serves {sorted(self.serves)}"
+        return f"examples of the form {task.form}; it serves {' and '.join(sorted(self.serves))}"
 
     def check_serves(self, task: Task) -> None:
         """Raise a `UserError` when the method cannot answer this task."""
         if reason := self.refusal(task):
             fix = "Leave the task out, or use another method."
-            raise UserError(f"{type(self).__name__} does not serve task {task.name}", found=reason, fix=fix)
+            raise UserError(f"{self.label} does not serve task {task.name}", found=reason, fix=fix)
 
 
 def seeded(*names: object) -> torch.Generator:

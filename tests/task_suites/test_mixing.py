@@ -140,7 +140,7 @@ def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
         ({"kind": "even"}, "unknown way of mixing tasks; found 'even'; expected uniform or proportional"),
         ({"kind": "temperature", "temperature": 0.0}, "mixing_temperature must be above 0, but is 0.0"),
         ({"kind": "weights"}, "mixing weights with 0 weights"),
-        ({"weights": {"small": 1}}, "mixing uniform with 1 weights; expected weights only with mixing weights"),
+        ({"weights": {"small": 1}}, "mixing uniform with 1 weight; expected weights only with mixing weights"),
         ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task must be 0 or more; found {'small': -1}"),
         ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task must be 0 or more"),
     ],

@@ -91,6 +91,7 @@ def test_command_refuses_what_it_cannot_write(runs, capsys):
         ([], "no run to report on"),
         ([str(runs[0]), "--output_dir", "x"], "output_dir is for a report on several runs"),
         ([*map(str, runs), "--output_dir", str(runs[1])], "is one of the runs"),
+        ([str(runs[0]), str(runs[0].parent / "second" / ".." / "first")], "first is named twice"),
         ([str(runs[0]), "--formats", "pdf"], "pdf"),
     ):
         with pytest.raises(SystemExit) as stop:

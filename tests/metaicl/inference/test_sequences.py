@@ -56,6 +56,26 @@ def test_sentences_that_cannot_be_learned_from_are_refused_by_position(X, y, err
         FewShotTagger("tiny-random", "knn").fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        ([["in", "Rome"]], [], "score needs sentences and as many lists of tags; found 1 sentence and 0"),
+        ([], [], "score needs sentences"),
+        ([["in", "Rome"], ["to"]], [["O", "O"], ["O", "O"]], r"X\[1\], y\[1\]: tokens and tags differ in number"),
+        ([["in", "Rome"]], [["O", "city"]], r"X\[0\], y\[0\]: not a BIO tag"),  # seqeval would count it as none
+    ],
+)
+def test_a_score_is_of_as_many_sound_answers(X, y, message):
+    tagger = FewShotTagger("tiny-random", "knn").fit([["in", "Rome"]], [["O", "B-city"]])
+    with pytest.raises(UserError, match=message):
+        tagger.score(X, y)
+    assert tagger.score([["in", "Rome"]], [["O", "B-city"]]) == 1
+    with pytest.raises(UserError, match=r"X\[1\]: a token is empty"):
+        tagger.predict([["in"], [""]])
+    with pytest.raises(UserError, match="score needs texts and as many answers"):
+        FewShotGenerator("tiny-random").fit(["1"], ["one"]).score(["1", "2"], ["one"])
+
+
 def test_answers_are_refused_as_answers_and_not_as_texts():
     with pytest.raises(UserTypeError, match=r"y\[1\] is not a text"):
         FewShotGenerator("tiny-random").fit(["1", "2"], ["one", 2])
