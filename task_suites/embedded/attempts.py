@@ -4,7 +4,7 @@ Three attempts in four are rejected: their text is too long or too short, or bel
 example, `attempts.json` holds the number of the attempt that is not rejected. It holds them by family, with a hash of
 the family's file and of the modules of this folder. Where that hash differs, the examples are found attempt by attempt.
 
-    python -m task_suites.embedded.attempts      # write it again, after a change of this folder; about ten seconds
+    python -m task_suites.embedded      # write it again, after a change of this folder; about ten seconds
 """
 
 from __future__ import annotations
@@ -54,25 +54,3 @@ def known(family: str, sources: str, task: str, split: str) -> Sequence[int]:
     sources."""
     kept = _kept().get(family)
     return bytes.fromhex(kept["attempts"].get(f"{task}/{split}", "")) if kept and kept["sources"] == sources else b""
-
-
-def write() -> None:
-    """Find the attempts of all examples of the built-in suite from the beginning, and write the file."""
-    from task_suites.core.atomic import write_text
-    from task_suites.embedded.family_files import read_families
-    from task_suites.embedded.generator import SIZES, attempts_of
-
-    kept: dict[str, Kept] = {}
-    for family in read_families():
-        names = {f"{family.name}_{blueprint.name}": blueprint.draw for blueprint in family.blueprints}
-        attempts = {
-            f"{name}/{split}": bytes(attempts_of(name, split, draw)).hex()
-            for name, draw in names.items()
-            for split in SIZES
-        }
-        kept[family.name] = {"sources": family.sources, "attempts": attempts}
-    write_text(FILE, json.dumps(kept, indent=0) + "\n")
-
-
-if __name__ == "__main__":
-    write()

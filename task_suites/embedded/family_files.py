@@ -28,7 +28,7 @@ kind of task | answer | its own keys | `type`, the first by default
 `tags` | the spans marked ``<TYPE:...>`` | `spans` (their types) | `tagging`, `event`
 `span` | the text marked ``<X:...>`` | | `generation`
 
-Every mistake in a file is one error with file and line. After a change, `python -m task_suites.embedded.attempts` finds
+Every mistake in a file is one error with file and line. After a change, `python -m task_suites.embedded` finds
 the examples once, so that they need not be searched for in each process.
 """  # noqa: E501
 

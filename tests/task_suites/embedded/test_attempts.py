@@ -20,7 +20,7 @@ def known(family: str, task: str, split: str) -> list[int]:
 
 
 def test_the_kept_attempts_are_of_the_files_as_they_are():
-    """Where this fails, the folder was changed: run `python -m task_suites.embedded.attempts`."""
+    """Where this fails, the folder was changed: run `python -m task_suites.embedded`."""
     assert all(len(known(*name, split)) >= size for name in DRAWS for split, size in SIZES.items())
 
 
