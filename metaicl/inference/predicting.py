@@ -56,7 +56,7 @@ def predicted(config: PredictRun, note: Callable[[str], None] = lambda text: Non
 
 
 def _begun(config: PredictRun, note: Callable[[str], None]) -> tuple[MethodSource, Questions, Shown]:
-    """Return what answers, what is asked, and what is said with an answer; no model is loaded yet."""
+    """Return the method, the queries and the parts of an answer; no model is loaded yet."""
     questions = read_questions(config.demos, config.inputs, ColumnNames(config.input_column, config.output_column))
     if questions.note:
         note(questions.note)

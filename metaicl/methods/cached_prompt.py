@@ -25,7 +25,7 @@ class CachedPrompt:
     """See the module's docstring.
 
     Args:
-        params: weights in the place of the backbone's own.
+        params: weights that replace those of the backbone.
         overflow: what happens to a prompt beyond the context (`fit`).
 
     Attributes:

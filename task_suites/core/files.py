@@ -18,7 +18,7 @@ from task_suites.core.errors import UserError
 
 STANDARD_INPUT = Path("-")  # as a path, what comes in by the pipe
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
-PACKED = {  # how files begin that are no text
+PACKED = {  # the first bytes of files that are not text
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip, as Excel's files are",
     b"BZh": "bzip2",
@@ -148,7 +148,9 @@ def _unpacked(data: bytes, path: Path) -> str | None:
     name = next((name for start, name in PACKED.items() if data.startswith(start)), None)
     if name is None:
         return None
-    return "Name it with the ending .parquet." if name == "parquet" else f"Unpack it first ({name}): {path} is no text."
+    return (
+        "Name it with the ending .parquet." if name == "parquet" else f"Unpack it first ({name}): {path} is not text."
+    )
 
 
 def read_lines(path: Path, limit: int | None = MAX_BYTES) -> Iterator[tuple[int, str]]:

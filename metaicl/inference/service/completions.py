@@ -28,7 +28,7 @@ from task_suites.core.errors import UserError, refuse_half_characters
 
 LEAST = -1e9  # JSON has no infinity
 TURN = 16  # new tokens after which others have their turn
-UNFINISHED = "\ufffd"  # what bytes are decoded as that are no whole character
+UNFINISHED = "\ufffd"  # what an incomplete character is decoded as
 LONGEST = 8  # tokens of one character
 PART = 256  # tokens that run at once: 50 MB of logits of a vocabulary of 49,152
 

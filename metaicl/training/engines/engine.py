@@ -27,7 +27,7 @@ class Engine:
 
     Attributes:
         in_step: whether all processes have to go through the model equally often.
-        wrapped: what is called in place of the method.
+        wrapped: the object to call instead of the method.
         optimizer: of the learned weights.
     """
 
