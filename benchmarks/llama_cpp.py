@@ -1,7 +1,7 @@
 """Few-shot classification beside llama.cpp with its prompt cache, on the same weights and tokens.
 
     .venv/bin/pip install xllamacpp
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/llama_cpp.py                   # two to four minutes
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/llama_cpp.py                   # five minutes
 
 The model is exported as GGUF in the precision in which ours runs, and llama.cpp (by xllamacpp) opens that file. Both
 answer the same queries after the same 16 demonstrations, each of which asks for one of four labels of one token. So
@@ -11,23 +11,34 @@ one generated token with the log-probabilities of the likeliest ones is all that
   with the best of several numbers of parallel slots.
 - `one_query_over_llama_cpp`: the median seconds of llama.cpp for one query over those of `predict`.
 - `largest_difference`: of a label's log-probability. `answers_that_differ`: queries with another label.
+- `served`: requests a second, and the median and 99th percentile of their times, of many clients over HTTP: those of
+  `metaicl serve` and of llama.cpp's own server, each a process of its own, by turns. `served_over_llama_cpp` is the
+  ratio of the requests a second, with the best number of slots.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import math
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import torch
 from inference import WORDS, best, texts
+from serving import load, rounded
+from soak import started
 
 from metaicl import FewShotClassifier
 from metaicl.training.export import export_model
@@ -52,14 +63,73 @@ class LlamaCpp:
 
     def likeliest(self, prompt: list[int]) -> dict[int, float]:
         """Return the log-probabilities of the likeliest next tokens."""
-        request = {"prompt": prompt, "n_predict": 1, "temperature": 0, "logprobs": LIKELIEST, "cache_prompt": True}
-        found = self.server.handle_completions(request)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        found = self.server.handle_completions(request(prompt))["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         return {token["id"]: token["logprob"] for token in found}
 
     def all_likeliest(self, prompts: Sequence[list[int]]) -> list[dict[int, float]]:
         """Return the same for many prompts, which are sent as soon as a slot is free."""
         with ThreadPoolExecutor(self.slots) as pool:
             return list(pool.map(self.likeliest, prompts))
+
+
+def request(prompt: list[int], likeliest: int = LIKELIEST) -> dict[str, Any]:
+    """Return what llama.cpp's server is asked for the next token."""
+    return {"prompt": prompt, "n_predict": 1, "temperature": 0, "logprobs": likeliest, "cache_prompt": True}
+
+
+@contextmanager
+def server_of(path: Path, slots: int, threads: int, tokens: int) -> Iterator[str]:
+    """Run llama.cpp's server in a process; yield its address."""
+    words = [str(path), *map(str, (slots, threads, tokens))]
+    command = [sys.executable, __file__, "--worker", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None and running.stdout is not None
+        try:
+            yield next(line for line in running.stdout if line.startswith("http")).strip()
+        finally:
+            running.stdin.close()  # it ends with its input
+
+
+async def load_llama_cpp(address: str, prompts: Sequence[list[int]], clients: int) -> dict[str, float]:
+    """Return the numbers of one load, whose clients ask for a few log-probabilities each."""
+    waiting, times = iter(prompts), []
+
+    async def client(http: httpx.AsyncClient) -> None:
+        for prompt in waiting:
+            begun = time.perf_counter()
+            (await http.post("/v1/completions", json=request(prompt, 8))).raise_for_status()
+            times.append(time.perf_counter() - begun)
+
+    async with httpx.AsyncClient(base_url=address, timeout=600) as http:
+        begun = time.perf_counter()
+        await asyncio.gather(*(client(http) for _ in range(clients)))
+        seconds = time.perf_counter() - begun
+    p50, p99 = np.percentile(times, [50, 99])
+    return {"requests_per_s": len(prompts) / seconds, "p50_ms": 1000 * p50, "p99_ms": 1000 * p99}
+
+
+def under_load(path: Path, model: str, requests: int, clients: int, slots: Sequence[int], threads: int) -> Any:
+    """Return the numbers of both servers with many clients on one task."""
+    classifier = FewShotClassifier(model).fit(texts(16), [LABELS[i % 4] for i in range(16)])
+    prompts, _ = prompts_of(classifier, texts(requests, 200_000))
+    demos = [{"input": text, "output": LABELS[i % 4]} for i, text in enumerate(texts(16))]
+    with tempfile.TemporaryDirectory() as folder:
+        running, address = started(model, Path(folder))
+        try:
+            task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
+            asyncio.run(load(address, task, clients, 2 * clients, 90_000))  # warm-up
+            ours, _ = asyncio.run(load(address, task, clients, requests, 200_000))
+        finally:
+            running.terminate()
+            running.wait(60)
+    theirs = {}
+    for count in slots:
+        with server_of(path / "model.gguf", count, threads, max(map(len, prompts)) + 8) as address:
+            asyncio.run(load_llama_cpp(address, prompts[: 2 * count], count))  # each slot has the demonstrations now
+            theirs[str(count)] = asyncio.run(load_llama_cpp(address, prompts, clients))
+    most = max(one["requests_per_s"] for one in theirs.values())
+    served = {"clients": clients, "requests": requests, "ours": ours, "llama_cpp_by_slots": theirs}
+    return {"served_over_llama_cpp": ours["requests_per_s"] / most, "served": served}
 
 
 def prompts_of(classifier: FewShotClassifier, queries: Sequence[str]) -> tuple[list[list[int]], list[int]]:
@@ -99,7 +169,7 @@ def measured(path: Path, model: str, queries: int, slots: Sequence[int], threads
         started = time.perf_counter()
         found = engine.all_likeliest(prompts)
         theirs[count] = time.perf_counter() - started
-        if count == 1:
+        if count == min(slots):
             alone = one_query(classifier, engine)
         del engine
     scores = [[found_of.get(token, -math.inf) for token in answers] for found_of in found]
@@ -133,12 +203,24 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--slots", type=int, nargs="+", default=[1, 4, 16], help="of llama.cpp, in turn")
+    parser.add_argument("--clients", type=int, default=64, help="of the servers; 0 leaves them out")
+    parser.add_argument("--requests", type=int, default=256, help="of these clients")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.worker:
+        path, *counts = options.worker
+        engine = LlamaCpp(Path(path), *map(int, counts))
+        print(engine.server.listening_address, flush=True)
+        sys.stdin.read()
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gguf"
-        found = measured(path, options.model, options.queries, options.slots, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        found = measured(path, options.model, options.queries, options.slots, threads)
+        if options.clients:
+            found |= under_load(path, options.model, options.requests, options.clients, options.slots, threads)
     about = {name: value for name, value in manifest().items() if name in ("machine", "versions")}
-    print(json.dumps({"benchmark": "llama_cpp", **found, **about}))
+    print(json.dumps(rounded({"benchmark": "llama_cpp", **found, **about})))
 
 
 if __name__ == "__main__":
