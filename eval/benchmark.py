@@ -57,7 +57,7 @@ def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
     """Compute the missing entries, as far as `max_minutes` allows; write `benchmark.json`, the page and the pictures.
 
     Raises:
-        UserError: an unknown method or task, or no entry is known at the end.
+        UserError: no application, an unknown method or task, or no entry is known at the end.
     """
     from eval.report.benchmark import write_benchmark
 
@@ -65,6 +65,9 @@ def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
     names = run.methods or list(METHODS)
     for name in names:
         method_class(name)  # an unknown name is an error before any work
+    if not run.applications:
+        fix = "Name meta-test tasks by application, as configs/benchmark.yaml does."
+        raise UserError("applications is empty, so there is no task to answer", fix=fix)
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
     check_base_model(run.backbone.model, data_record(tasks.values()))

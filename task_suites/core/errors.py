@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-SHOWN = 40  # names that a message lists
+SHOWN = 20  # names that a message lists
 
 
 class UserError(ValueError):

@@ -192,6 +192,12 @@ def test_an_application_wants_a_held_out_task(run):
         benchmark_run(replace(run, applications={"fruit": ["train0"]}), quiet)
 
 
+def test_a_benchmark_without_applications_is_refused(run):
+    with pytest.raises(UserError, match=r"applications is empty.*configs/benchmark.yaml"):
+        benchmark_run(replace(run, applications={}), quiet)
+    assert not run.folder.exists()
+
+
 def test_intervals_over_queries_cover_the_score_and_narrow_with_more_of_them():
     def cells(n: int) -> list[Cell]:
         answers = tuple(Prediction(answer="ab"[i % 3 == 0], truth="a") for i in range(n))
