@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
-
-from measuring import rounded, say
-
-if TYPE_CHECKING:
-    from training import Comparison
 import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import measuring  # noqa: F401 - it sets the environment, so before torch
 import numpy as np
 import torch
-from training_steps import TRAINER, Step, rows_of, tree_step
+from measuring import rounded, say
+from training_steps import TRAINER, Comparison, Step, rows_of, tree_step
 
 from metaicl.methods.in_context.icl import InContext
 from metaicl.training.preflight import VALIDATION_SEED

@@ -35,7 +35,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,13 @@ import torch
 from measuring import beyond, finish, forget_peak, resident, rounded, say, summary, take_turns, worst
 from prompt_case import MODEL, WIDTH, random_task, tiny_gpt2
 from time_to_quality import time_to_quality
-from training_steps import LORA, TRAINER, Plain, Row, Step, norm, rows_of, tree_step
+from training_steps import LORA, TRAINER, Comparison, Step, norm
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
-from metaicl.methods.in_context.icl import InContext
 from metaicl.training.step_episodes import training_episodes
 from task_suites.core.errors import UserError
 from task_suites.episodes import Episode
-from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 from task_suites.task import Task
 
@@ -64,66 +62,6 @@ LIMITS = {
     "max_gradient_diff_tensor": 1e-2,
     "max_loss_diff_as_trained": 5e-2,  # in bf16 the plain sides' logits are rounded to bf16, the trees' are not
 }
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The same episodes for all sides, and the settings of the plain ones."""
-
-    method: InContext
-    plain: Plain
-    episodes: Sequence[Episode]
-    rows: Sequence[Sequence[Row]]
-    width: int = WIDTH
-    everywhere: bool = False
-    batch: int = 4
-    budget: int = 0
-
-    @classmethod
-    def of(cls, backbone: Backbone, episodes: Sequence[Episode], **settings: Any) -> Comparison:
-        rows = [rows_of(backbone, e) for e in episodes]
-        return cls(InContext(backbone, PromptFormat(), InContext.Config()), Plain(backbone), episodes, rows, **settings)
-
-    @property
-    def queries(self) -> int:
-        return sum(map(len, self.rows))
-
-    def padded(self, rows: Sequence[Row], batch: int) -> float:
-        return self.plain.padded(rows, batch=batch, width=self.width, everywhere=self.everywhere)
-
-    def sides(self) -> dict[str, Step]:
-        """All episodes once through each side, one after the other; gradients add up."""
-        return {
-            "trees": lambda: sum(tree_step(self.method, e)[0] for e in self.episodes),
-            "padded": lambda: sum(self.padded(rows, self.batch) for rows in self.rows),
-            "packed": lambda: sum(self.plain.packed(rows, self.budget) for rows in self.rows),
-        }
-
-    def tokens_run(self) -> int:
-        return self.method.backbone.tokens_run + self.plain.tokens_run
-
-    def take_gradients(self) -> dict[str, torch.Tensor]:
-        """Return the gradients by name, which are cleared."""
-        found = {}
-        for model in (self.method.backbone.model, self.plain.model):
-            found.update({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-            model.zero_grad()
-        return found
-
-    def tuned(self, batches: Sequence[int], budgets: Sequence[int], few: int, rounds: int) -> Comparison:
-        """With the batch size and the row budget that are fastest on the first `few` rows."""
-        rows = self.rows[0][:few]
-        batch = self._fastest({size: partial(self.padded, rows, size) for size in batches}, rounds)
-        budget = self._fastest({size: partial(self.plain.packed, rows, size) for size in budgets}, rounds)
-        say(f"  padded: batch {batch} is best of {list(batches)}; packed: budget {budget} is best of {list(budgets)}")
-        return replace(self, batch=batch, budget=budget)
-
-    def _fastest(self, runs: Mapping[int, Step], rounds: int) -> int:
-        if len(runs) == 1:
-            return next(iter(runs))
-        seconds = take_turns({str(size): run for size, run in runs.items()}, {str(size): rounds for size in runs})
-        self.take_gradients()
-        return min(runs, key=lambda size: min(seconds[str(size)]))
 
 
 # --- equality

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import measuring  # noqa: F401 - it sets the environment, so before torch
 import torch
 import torch.nn.functional as F
-from prompt_case import MODEL, Case
+from measuring import say, take_turns
+from prompt_case import MODEL, WIDTH, Case
 
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
@@ -134,3 +136,63 @@ def tree_step(method: InContext, episode: Episode) -> tuple[float, float]:
 
 def norm(gradients: Mapping[str, torch.Tensor]) -> float:
     return torch.stack([g.double().norm() for g in gradients.values()]).norm().item()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same episodes for all sides, and the settings of the plain ones."""
+
+    method: InContext
+    plain: Plain
+    episodes: Sequence[Episode]
+    rows: Sequence[Sequence[Row]]
+    width: int = WIDTH
+    everywhere: bool = False
+    batch: int = 4
+    budget: int = 0
+
+    @classmethod
+    def of(cls, backbone: Backbone, episodes: Sequence[Episode], **settings: Any) -> Comparison:
+        rows = [rows_of(backbone, e) for e in episodes]
+        return cls(InContext(backbone, PromptFormat(), InContext.Config()), Plain(backbone), episodes, rows, **settings)
+
+    @property
+    def queries(self) -> int:
+        return sum(map(len, self.rows))
+
+    def padded(self, rows: Sequence[Row], batch: int) -> float:
+        return self.plain.padded(rows, batch=batch, width=self.width, everywhere=self.everywhere)
+
+    def sides(self) -> dict[str, Step]:
+        """All episodes once through each side, one after the other; gradients add up."""
+        return {
+            "trees": lambda: sum(tree_step(self.method, e)[0] for e in self.episodes),
+            "padded": lambda: sum(self.padded(rows, self.batch) for rows in self.rows),
+            "packed": lambda: sum(self.plain.packed(rows, self.budget) for rows in self.rows),
+        }
+
+    def tokens_run(self) -> int:
+        return self.method.backbone.tokens_run + self.plain.tokens_run
+
+    def take_gradients(self) -> dict[str, torch.Tensor]:
+        """Return the gradients by name, which are cleared."""
+        found = {}
+        for model in (self.method.backbone.model, self.plain.model):
+            found.update({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+            model.zero_grad()
+        return found
+
+    def tuned(self, batches: Sequence[int], budgets: Sequence[int], few: int, rounds: int) -> Comparison:
+        """With the batch size and the row budget that are fastest on the first `few` rows."""
+        rows = self.rows[0][:few]
+        batch = self._fastest({size: partial(self.padded, rows, size) for size in batches}, rounds)
+        budget = self._fastest({size: partial(self.plain.packed, rows, size) for size in budgets}, rounds)
+        say(f"  padded: batch {batch} is best of {list(batches)}; packed: budget {budget} is best of {list(budgets)}")
+        return replace(self, batch=batch, budget=budget)
+
+    def _fastest(self, runs: Mapping[int, Step], rounds: int) -> int:
+        if len(runs) == 1:
+            return next(iter(runs))
+        seconds = take_turns({str(size): run for size, run in runs.items()}, {str(size): rounds for size in runs})
+        self.take_gradients()
+        return min(runs, key=lambda size: min(seconds[str(size)]))
