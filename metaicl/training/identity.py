@@ -126,6 +126,20 @@ def read_record(folder: Path) -> RunRecord | None:
         raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None
 
 
+def changed_surroundings(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return in what the versions and the machine of two manifests differ, as a sentence; None where they do not."""
+    before, after = (
+        {"python": m.get("python"), **(m.get("versions") or {}), "on": m.get("machine")} for m in (then, now)
+    )
+    names = [name for name, value in before.items() if value is not None and value != after.get(name)]
+    if not names:
+        return None
+    began, goes_on = (", ".join(f"{name} {of.get(name)}" for name in names) for of in (before, after))
+    return (
+        f"The run began with {began}, and goes on with {goes_on}: its last digits may differ from those of one start."
+    )
+
+
 def identity_of(run: TrainRun, suite: TaskSuite, data: Record) -> Identity:
     """Return every option that decides a run's result, resolved, by its name on the command line."""
     run, base = resolved(run), models.lasting_name(run.backbone.model)

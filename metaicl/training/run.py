@@ -34,7 +34,16 @@ from metaicl.training.checkpoints import sound_checkpoint
 from metaicl.training.config import TrainRun, ValidationConfig
 from metaicl.training.estimate import training_seconds
 from metaicl.training.folders import one_process, set_aside
-from metaicl.training.identity import OF_A_RUN, Finished, RunRecord, Training, differences, earlier_run, identity_of
+from metaicl.training.identity import (
+    OF_A_RUN,
+    Finished,
+    RunRecord,
+    Training,
+    changed_surroundings,
+    differences,
+    earlier_run,
+    identity_of,
+)
 from metaicl.training.preflight import check_training
 from metaicl.training.resolved import resolved
 from metaicl.training.trackers import check_trackers
@@ -91,6 +100,8 @@ def train_run(
     if main := trainer.accelerator.is_main_process:
         _write_record(run, record, new=before is None, say=say)
         _announce(run, trainer, note, say)
+        if before and (changed := changed_surroundings(before.manifest, record.manifest)):
+            say(f"  {changed}")
         if estimate and not trainer.engine.in_step:  # there all processes go through the model at once
             seconds = training_seconds(trainer, run.validation, held_out, before is not None)
             say(f"  about {duration(seconds)} on this machine (measured on a few steps)")

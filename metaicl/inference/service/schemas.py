@@ -106,7 +106,8 @@ class Page(BaseModel):
 
 
 class OneAnswer(BaseModel):
-    """An answer, with the probability of each option where there are options."""
+    """An answer, with the softmax of the scores as probabilities where there are options. It has no fitted temperature,
+    as `predict_proba` in Python has."""
 
     answer: str | list[str]
     probabilities: dict[str, float] | None = None

@@ -19,7 +19,15 @@ from eval.answering import make_validate
 from metaicl.cli.main import main
 from metaicl.training.checkpoint import load_method, read_training
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
-from metaicl.training.identity import FREE, adds_steps, differences, identity_of, read_record, table
+from metaicl.training.identity import (
+    FREE,
+    adds_steps,
+    changed_surroundings,
+    differences,
+    identity_of,
+    read_record,
+    table,
+)
 from metaicl.training.resolved import resolved
 from metaicl.training.run import train_run
 from metaicl.training.trainer import Trained
@@ -191,6 +199,27 @@ def test_the_refusal_is_a_table_of_what_differs(finished):
     cells = [line.split() for line in str(refused.value).splitlines()]
     assert ["option", "then", "now"] in cells
     assert ["method", "metaicl", "ict"] in cells and ["learning_rate", "0.001", "0.5"] in cells
+
+
+def test_a_run_that_goes_on_with_other_versions_says_so():
+    then = {"python": "3.11.7", "versions": {"torch": "2.8.0", "peft": "0.17"}, "machine": "one"}
+    assert changed_surroundings(then, {**then, "versions": {**then["versions"], "new": "1"}}) is None
+    now = {"python": "3.12.1", "versions": {"torch": "2.9.0", "peft": "0.17"}, "machine": "one"}
+    said = changed_surroundings(then, now)
+    assert said and "began with python 3.11.7, torch 2.8.0, and goes on with python 3.12.1, torch 2.9.0" in said
+    assert changed_surroundings({}, now) is None  # an old record says nothing
+
+
+def test_a_continued_training_reports_other_versions(tmp_path):
+    longer = replace(SMALL, max_steps=3, lr_scheduler_type="constant", weight_averaging=0.0, eval_steps=0)
+    trained(a_run(tmp_path, trainer=replace(longer, max_steps=2)))
+    path = tmp_path / "metaicl" / "run.json"
+    record = json.loads(path.read_text())
+    record["manifest"]["versions"]["torch"] = "0.1"
+    path.write_text(json.dumps(record))
+    said: list[str] = []
+    train_run(a_run(tmp_path, trainer=longer), make_validate, said.append)
+    assert any("The run began with torch 0.1, and goes on with torch" in line for line in said)
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(0, 12))
