@@ -78,7 +78,7 @@ def tune_run(run: TuneRun, say: Say = print) -> dict[str, Any]:
         say(note)
     study = _open_study(run)
     done = len([t for t in study.trials if t.state.is_finished()])
-    say(f"Tuning {run.method}: {run.trials} trials over {', '.join(space.ranges)} ({done} are finished)")
+    say(f"Tuning {run.method}: {counted(run.trials, 'trial')} over {', '.join(space.ranges)} ({done} are finished)")
     tuning = tuning.within_budget()
     if (seconds := (run.trials - done) * tuning.trial_seconds()) > 60:
         say(f"  about {duration(seconds)} on this machine (measured on a few steps)")
@@ -256,10 +256,16 @@ def _open_study(run: TuneRun) -> Study:
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = JournalStorage(JournalFileBackend(str(run.folder / "trials.log")))
-    return optuna.create_study(
-        study_name=run.method, storage=storage, direction="maximize", load_if_exists=True, sampler=_sampler(run, 0)
-    )
+    log = run.folder / "trials.log"
+    LineStore(log).append()  # Optuna would write behind what a kill left of a line
+    try:
+        storage = JournalStorage(JournalFileBackend(str(log)))
+        return optuna.create_study(
+            study_name=run.method, storage=storage, direction="maximize", load_if_exists=True, sampler=_sampler(run, 0)
+        )
+    except (ValueError, KeyError) as error:
+        fix = "Delete the file. Trainings and cells of its trials are found again."
+        raise UserError(f"not a record of trials ({type(error).__name__})", where=log, fix=fix) from None
 
 
 def _sampler(run: TuneRun, number: int) -> Any:

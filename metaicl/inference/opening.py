@@ -225,7 +225,7 @@ def _fingerprint(folder: Path) -> str:
     """Return a hash of the names and sizes of a folder's configuration and weights, and of a sample of their content
     that every training changes."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin")):
+    for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".bin") and p.is_file()):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as data:

@@ -122,6 +122,22 @@ def test_a_trial_that_was_stopped_in_its_validation_answers_no_cell_again(run, m
     assert len(answered) == len(set(answered)) == len(cells) == 3
 
 
+def test_a_log_that_a_kill_left_torn_is_continued_and_a_damaged_one_has_a_way_out(run):
+    run = replace(run, method="knn", trials=2, trainer=TrainerConfig())
+    chosen = tune_run(run, say=lambda text: None)
+    log = run.folder / "trials.log"
+    whole = log.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for kept, torn in ((len(lines), b'{"op_code": 4, "wor'), (len(lines) - 1, lines[-1][:9]), (2, lines[2][:-2])):
+        log.write_bytes(b"".join(lines[:kept]) + torn)
+        assert tune_run(run, say=lambda text: None) == chosen
+    log.write_bytes(lines[0] + b"{\n" + b"".join(lines[2:]))
+    with pytest.raises(UserError, match=r"trials\.log: not a record of trials.*Delete the file"):
+        tune_run(run, say=lambda text: None)
+    log.unlink()
+    assert tune_run(run, say=lambda text: None) == chosen
+
+
 def test_a_method_without_meta_training_is_tuned_by_its_own_options(run):
     chosen_ = tune_run(replace(run, method="finetune", trials=2, trainer=TrainerConfig()), say=lambda text: None)
     assert set(chosen_) == {"method", "method_options"} and set(chosen_["method_options"]) == {"lr", "steps"}
