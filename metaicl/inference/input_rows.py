@@ -15,7 +15,8 @@ from task_suites.sources.local import EXAMPLE_KEYS, LISTS
 from task_suites.sources.table_columns import Columns
 
 Row = dict[str, Any]  # a row of a file as a JSON object: what the user has in it, and the answer to it
-TABLES = (".csv", ".tsv", ".parquet", ".arrow")
+UNTYPED = (".csv", ".tsv")  # tables whose cells are all text
+TABLES = (*UNTYPED, ".parquet", ".arrow")
 LIST = ".json"  # one list of objects; or JSON lines
 USUAL = {"input": ("input", "text"), "output": ("output", "label", "answer")}  # names, where none is given
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Required, TypedDict
 
-from metaicl.inference.input_rows import USUAL_NAMES, ColumnNames, Row
-from metaicl.inference.support import labels_of, query_of, support_of, with_labels
+from metaicl.inference.input_rows import UNTYPED, USUAL_NAMES, ColumnNames, Row
+from metaicl.inference.support import labels_of, query_of, support_of, typed_labels, with_labels
 from task_suites.core.errors import UserError
 from task_suites.core.files import STANDARD_INPUT
 from task_suites.example import Example
@@ -86,6 +86,8 @@ def read_questions(demos: Path, inputs: Path, names: ColumnNames = USUAL_NAMES) 
     if demos == inputs == STANDARD_INPUT:
         raise UserError("demonstrations and inputs both come from standard input", fix="Give one of them as a file.")
     support = support_of(((where, row) for where, _, row in names.read(demos, answered=True)), demos)
+    if demos.suffix.lower() in UNTYPED:
+        support = typed_labels(support, demos)
     labels, note = labels_of(support, demos)
     questions = Questions(with_labels(support, labels), labels, inputs, None, note, names)
     if inputs == STANDARD_INPUT:

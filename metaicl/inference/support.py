@@ -9,6 +9,7 @@ from typing import Any
 
 from task_suites.core.errors import UserError, counted
 from task_suites.example import Example, labels_problem
+from task_suites.sources.cells import as_typed
 from task_suites.sources.local import parse_example, parse_query
 
 CHOICES = "Give each demonstration its options to choose from."
@@ -54,6 +55,17 @@ def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], s
         fix = f"Write them alike. Or: {CHOICES}"
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2], fix=fix)
     return tuple(outputs), ""
+
+
+def typed_labels(support: list[Example], where: object) -> list[Example]:
+    """Return the demonstrations of a file without types, its labels as a file with types gives them: `1.0` is 1 and
+    `True` is true. Free text stays as it is.
+
+    Raises:
+        UserError: see `labels_of`.
+    """
+    typed = [e if e.output is None else replace(e, output=as_typed(e.output)) for e in support]
+    return typed if labels_of(typed, where)[0] else support
 
 
 def with_labels(support: Sequence[Example], labels: tuple[str, ...]) -> list[Example]:

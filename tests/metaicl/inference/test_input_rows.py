@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import pandas
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given
@@ -144,3 +145,30 @@ def test_an_empty_cell_is_named_as_one(tmp_path, cells, name):
     Dataset.from_dict({name: cells, other: ["x", "y"]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(UserError, match=rf"row 2: the {name} is empty; found ''"):
         support_of(((where, row) for where, _, row in USUAL_NAMES.read(tmp_path / "t.parquet", True)), "t")
+
+
+@examples(40)
+@given(
+    st.sampled_from(
+        [[0, 1], [1.0, 2.0], [-3, 7], [True, False], ["yes", "no"], ["01", "1"], ["1.5", "2"], ["NA", "null"]]
+    ),
+    st.lists(st.booleans(), min_size=3, max_size=6),
+)
+def test_labels_are_the_same_from_every_kind_of_table(tmp_path_factory, pair, which):
+    folder = tmp_path_factory.mktemp("tables")
+    frame = pandas.DataFrame(
+        {"text": [f"t{i}" for i in range(len(which) + 2)], "label": [pair[w] for w in (0, 1, *which)]}
+    )
+    frame.to_csv(folder / "t.csv", index=False)
+    frame.to_csv(folder / "t.tsv", index=False, sep="\t")
+    frame.to_parquet(folder / "t.parquet")
+    (folder / "inputs.csv").write_text("text\na\n")
+    found = [read_questions(folder / f"t.{kind}", folder / "inputs.csv") for kind in ("csv", "tsv", "parquet")]
+    assert found[0].labels == found[1].labels == found[2].labels and len(found[0].labels) == 2
+    assert [e.output for e in found[0].support] == [e.output for e in found[2].support]
+
+
+def test_free_text_of_a_table_stays_as_it_is(tmp_path):
+    demos = table(tmp_path / "demos.csv", "input,output", ("half of 4", "2.0"), ("is it", "True"), ("sum", "3"))
+    questions = read_questions(demos, table(tmp_path / "inputs.csv", "input", ("x",)))
+    assert [e.output for e in questions.support] == ["2.0", "True", "3"] and questions.labels == ()

@@ -9,7 +9,8 @@ import pytest
 
 from metaicl import FewShotClassifier
 from metaicl.cli.main import main
-from metaicl.inference.opening import default_model, open_method
+from metaicl.inference.opening import MethodSource, default_model, open_method
+from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from task_suites.core.errors import UserError
 
 BASE, ADAPTER = "smollm2-135m", "smollm2-135m-metaicl"
@@ -61,3 +62,10 @@ def test_methods_of_one_model_share_its_weights():
 def test_a_method_that_needs_training_is_refused_on_a_plain_backbone():
     with pytest.raises(UserError, match="meta-trained before use"):
         open_method("tiny-random", "metaicl")
+
+
+def test_a_folder_beside_the_files_of_a_model_is_none_of_them(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "more.json").mkdir()
+    assert MethodSource.find(str(tmp_path)).open().backbone
