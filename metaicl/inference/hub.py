@@ -15,7 +15,7 @@ from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.saved import FILE, INSIDE, lies_in_a_folder
 from metaicl.lm.models import MODELS
 from metaicl.training.checkpoint import CARD, trained_folder
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, counted
 from task_suites.core.json_files import read_json
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.md")  # configuration, weights, tokenizers
@@ -113,15 +113,15 @@ def card(kind: str, fitted: FittedMethod, repo: str, judged: str = "") -> str:
     rows |= _training(fitted)
     rows |= {"reliability": judged} if judged else {}
     answers = Counter(fitted.method.form_of(fitted.task).answer_text(example) for example in fitted.support)
-    counted = [f"| {_cell(answer)} | {count} |" for answer, count in answers.most_common(50)]
+    frequent = [f"| {_cell(answer)} | {count} |" for answer, count in answers.most_common(50)]
     return "\n".join(
         [
             *("---", *lines, "---", "", f"# {repo}", ""),
-            f"A `{kind}` of metaicl that learned a task from {len(fitted.support)} demonstrations.",
+            f"A `{kind}` of metaicl that learned a task from {counted(len(fitted.support), 'demonstration')}.",
             *("", "```python", f"from metaicl import {kind}", "", f'{kind}.from_pretrained("{repo}")', "```", ""),
             *("| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in rows.items()), ""),
             *("## Demonstrations", "", "They lie in `few_shot.json`, for everybody who can read this repository.", ""),
-            *("| answer | demonstrations |", "|---|---|", *counted, ""),
+            *("| answer | demonstrations |", "|---|---|", *frequent, ""),
             "Its answers can only be as good as these few demonstrations: try it on examples of your own first.",
             "",
         ]
@@ -132,7 +132,7 @@ def _training(fitted: FittedMethod) -> dict[str, str]:
     """Return what a trained method's own card says of its training."""
     trained = trained_folder(fitted.source.model)
     told: Mapping[str, Any] = (read_json(trained / CARD).get("training") or {}) if trained else {}
-    found = {"trained on": f"{len(told['trained_on'])} tasks"} if told.get("trained_on") else {}
+    found = {"trained on": counted(len(told["trained_on"]), "task")} if told.get("trained_on") else {}
     run = told.get("run") or {}
     return found | {name: str(run[name]) for name in ("max_steps", "seed") if name in run}
 

@@ -11,7 +11,7 @@ from metaicl.inference.explanation import explained
 from metaicl.inference.fitted import FittedMethod
 from metaicl.inference.opening import MethodSource
 from metaicl.inference.support import labels_of, query_of, support_of, with_labels
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
 
 ARROW = "=>"
@@ -46,7 +46,7 @@ def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str],
             elif line.startswith("+") or ARROW in line:
                 more = [*rows, _demonstration(line.removeprefix("+"))]
                 fitted, rows = _fitted(config, more, say, fitted), more
-                say(f"{len(rows)} demonstrations now.")
+                say(f"{counted(len(rows), 'demonstration')} now.")
             else:
                 say(_answered(fitted, line))
         except UserError as error:

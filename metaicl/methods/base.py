@@ -189,7 +189,7 @@ class Method(nn.Module, ABC):
         Raises:
             UserError: the method does not learn across tasks.
         """
-        raise UserError(f"{type(self).__name__} is not meta-trained", fix="Evaluate it as it is.")
+        raise UserError(f"{self.label} is not meta-trained", fix="Evaluate it as it is.")
 
     def form_of(self, task: Task) -> PromptFormat:
         """Return the prompt format bound to a task."""

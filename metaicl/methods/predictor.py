@@ -45,15 +45,15 @@ class Predictor:
 
     def answer_logprobs(self, queries: Sequence[Example], answers: Sequence[str]) -> list[float]:
         """Return the log-probability of one answer text a query, summed over its tokens."""
-        raise UserError(f"{type(self).__name__} gives no probabilities of texts", fix="Use an in-context method.")
+        raise UserError("the method gives no probabilities of texts", fix="Use an in-context method, such as icl.")
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Return one array `[options]` a query; higher is better. All queries have options."""
-        raise UserError(f"{type(self).__name__} does not score options")
+        raise UserError("the method does not score options")
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
         """Return one answer text a query."""
-        raise UserError(f"{type(self).__name__} does not generate text")
+        raise UserError("the method does not generate text")
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
         """Return (tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as

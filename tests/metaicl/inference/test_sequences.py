@@ -35,8 +35,10 @@ def test_the_generator_answers_texts_and_explains_them():
 def test_what_gives_no_probabilities_of_texts_says_so(method):
     classifier = FewShotClassifier("tiny-random", method).fit(TEXTS, LABELS)
     assert classifier.explain("a lime").answer in ("fruit", "tool")  # of options it does
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="the method gives no probabilities of texts"):
         FewShotGenerator("tiny-random", "majority").fit(["1", "2"], ["one", "two"]).explain("3")
+    with pytest.raises(UserError, match="Nearest neighbours does not serve task"):  # by its name in tables
+        FewShotGenerator("tiny-random", "knn").fit(["1", "2"], ["one", "two"])
 
 
 @pytest.mark.parametrize(

@@ -68,5 +68,5 @@ def test_ties_go_to_the_first_option_and_no_query_has_no_answer():
 
 def test_what_a_predictor_does_not_do_is_an_error_of_its_own():
     for ask in (Predictor().scores, Predictor().generate):
-        with pytest.raises(UserError, match="Predictor does not"):
+        with pytest.raises(UserError, match="the method does not"):
             ask([QUERY])
