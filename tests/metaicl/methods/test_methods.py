@@ -40,5 +40,5 @@ def test_a_format_of_ones_own_is_named_by_module_and_class(frozen):
 
 def test_a_method_of_ones_own_is_named_by_module_and_class():
     assert method_class("metaicl.methods.baselines.chance:MajorityAnswer") is MajorityAnswer
-    with pytest.raises(UserError, match=r"tiny_model is not a method; expected a subclass of metaicl\.methods\.base\.Method"):
+    with pytest.raises(UserError, match=r"tiny_model is not a method; expected a subclass of"):
         method_class("metaicl.lm.tiny:tiny_model").build(None, PromptFormat())  # type: ignore[arg-type]
