@@ -50,5 +50,5 @@ def test_a_number_is_not_taken_for_a_text_nor_true_for_a_number():
 def test_a_prompt_is_text_or_tokens_one_or_many_and_keys_of_openai_are_taken_at_what_changes_nothing():
     for prompt in ("a", ["a", "b"], [1, 2], [[1], [2, 3]]):
         assert CompletionRequest.model_validate({"prompt": prompt, "presence_penalty": 0}).prompt == prompt
-    with pytest.raises(ValidationError, match="presence_penalty is not served. Leave it out"):
+    with pytest.raises(ValidationError, match=r"presence_penalty is not served. Leave it out"):
         CompletionRequest.model_validate({"prompt": "a", "presence_penalty": 1})
