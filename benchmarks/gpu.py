@@ -227,7 +227,7 @@ def training(args: argparse.Namespace, peak: float) -> dict[str, Any]:
     seconds = {name: timed(partial(trees, name), args.repeats) for name in backbones}
     for name, width in (("padded", WIDTH), ("sorted", 0)):
         seconds[name] = fastest(partial(padded, name, width), (4, 8, 16), min(2, args.repeats))
-    forest = [methods["flex"]._tree(e.task, e.support, e.queries).tree for e in episodes]
+    forest = [methods["flex"].tree(e.task, e.support, e.queries).tree for e in episodes]
     supervised = sum(row.supervised for row in rows)
     work = dict.fromkeys(("flex", "dense"), 3 * tree_flops(shape, forest, supervised))
     work |= {"padded": 3 * row_flops(shape, rows, WIDTH), "sorted": 3 * row_flops(shape, rows, 0)}

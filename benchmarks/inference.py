@@ -35,6 +35,7 @@ from metaicl.inference.opening import MethodSource, close_methods
 from metaicl.lm import tiny
 from metaicl.lm.models import resolve
 from metaicl.training.run import manifest
+from task_suites.example import Example
 
 TOPICS = ("delivery", "login", "refund", "praise")
 WORDS = ("parcel", "password", "money", "service", "courier", "account", "invoice", "shop")
@@ -92,15 +93,13 @@ class Plain:
         return float(np.mean([float(shares[i - 1, ids[i]]) for i in range(start, len(ids))]))
 
 
-def new_tokens(classifier: FewShotClassifier, text: str) -> dict[str, Any]:
-    """Return what the model is given for one prediction."""
-    backbone, seen = classifier.predictor_.method.backbone, []
-    call = backbone._call
-    backbone._call = lambda params, kwargs, share=True: (seen.append(kwargs), call(params, kwargs, share))[1]
-    classifier.predict([text])
-    del backbone._call
-    (kwargs,) = seen
-    return kwargs
+def passes(model: str, run: Callable[[], Any]) -> list[dict[str, Any]]:
+    """Return what the model is given at each of its forward passes while something runs."""
+    seen: list[dict[str, Any]] = []
+    network = MethodSource.find(model).open().backbone.model
+    with network.register_forward_pre_hook(lambda module, args, kwargs: seen.append(dict(kwargs)), with_kwargs=True):
+        run()
+    return seen
 
 
 def tokens_run(classifier: FewShotClassifier, text: str) -> int:
@@ -114,12 +113,12 @@ def measured(model: str, shots: int, queries: int, sample: int, repeats: int) ->
     folder = resolve(model) if model != tiny.NAME else model
     support, labels = texts(shots), [TOPICS[i % 4] for i in range(shots)]
     classifier = FewShotClassifier(model).fit(support, labels)
-    method = classifier.predictor_.method
-    plain = Plain(method.backbone, folder)
-    prompt = list(classifier.predictor_._adapt()[1].prompt._kept[0])
+    plain = Plain(classifier.predictor_.method.backbone, folder)
+    (shown,) = passes(model, lambda: fresh(model, support, labels))
+    prompt = shown["input_ids"][0].tolist()
     fit = best(lambda: fresh(model, support, labels), repeats)
     prefix = best(lambda: plain.states(prompt), repeats)
-    given = new_tokens(classifier, "My parcel came open.")
+    (given,) = passes(model, lambda: classifier.predict(["My parcel came open."]))
     cache = plain.states(prompt)
     keep = given.get("logits_to_keep")
     positions = given["position_ids"]
@@ -159,7 +158,7 @@ def plain_loop(classifier: FewShotClassifier, plain: Plain, sample: list[str]) -
     before = "".join(s.text for e in fitted.support for s in form.demonstration(e))
     seconds, answers = 0.0, []
     for text in sample:
-        query = classifier._query(text)
+        query = Example(text, None, fitted.labels)
         started = time.perf_counter()
         scores = []
         for option in fitted.labels:

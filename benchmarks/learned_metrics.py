@@ -81,7 +81,7 @@ def logits(
     method: EmbeddingMethod, shots: Tensor, labels: Tensor, queries: Tensor, generator: torch.Generator
 ) -> Tensor:
     if isinstance(method, SNAIL):  # no slot comes to mean anything
-        method._order = torch.randperm(method.config.slots, generator=generator)
+        method.slot_order = torch.randperm(method.config.slots, generator=generator)
     return method.logits(shots, labels, queries, int(labels.max()) + 1)
 
 

@@ -43,6 +43,7 @@ from soak import started
 from metaicl import FewShotClassifier
 from metaicl.training.export import export_model
 from metaicl.training.run import manifest
+from task_suites.example import Example
 
 LABELS = ("delivery", "account", "payment", "praise")
 LIKELIEST = 500  # tokens whose log-probabilities llama.cpp hands over
@@ -141,7 +142,7 @@ def prompts_of(classifier: FewShotClassifier, queries: Sequence[str]) -> tuple[l
     for text in queries:
         whole = []
         for label in fitted.labels:
-            question, answer = (segment.text for segment in form.branch(classifier._query(text), label))
+            question, answer = (segment.text for segment in form.branch(Example(text, None, fitted.labels), label))
             whole.append(list(encoder.whole(before + question + answer).ids))
         heads = {tuple(ids[:-1]) for ids in whole}
         answers.add(tuple(ids[-1] for ids in whole))

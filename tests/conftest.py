@@ -31,12 +31,13 @@ settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 NUMERICS = {
-    *("attention_plan", "attention_selection", "families", "flex", "layer_states", "lower_layers", "output_head"),
-    *("prompt_tree", "prompts", "second_order", "soft_tokens", "tied", "tree"),
+    *("attention_plan", "attention_selection", "families", "flex", "kernel", "layer_states", "lower_layers"),
+    *("output_head", "prompt_tree", "prompts", "second_order", "soft_tokens", "tied", "tree"),
     *("encoder_items", "knn", "matching", "protonet", "prototypes", "relation", "ridge", "snail", "embedding"),
     *("adapted", "gradient_base", "inner_loop", "lstm_meta", "maml", "meta_sgd", "reptile", "tnet"),
     *("bmaml", "platipus", "context_tuning", "icl", "in_context_metaicl", "items", "prefix_tuning", "selection"),
     *("test_time_training", "tuned_context", "chance", "experts", "finetune", "setfit_lm", "every_method"),
+    *("answer_loss", "learned_prefix", "rehearsal", "cached_prompt", "learned_maps", "label_prior", "abmll"),
     *("learned_optimisers", "methods", "reference_curves", "scoring", "calibration", "trainer"),
 }
 OWN = r"(metaicl|task_suites|eval)(\.|$)"

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = [path for top in ("task_suites", "metaicl", "eval") for path in sorted((ROOT / top).rglob("*.py"))]
+
+
+def private(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """The names with one underscore before them that are made here, and those that are read of something else."""
+    made, read = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.Attribute):
+            (made if isinstance(node.value, ast.Name) and node.value.id == "self" else read).add(node.attr)
+    return tuple({name for name in names if name[0] == "_" != name[1:2]} for names in (made, read))
+
+
+def test_no_benchmark_reads_what_a_package_keeps_to_itself():
+    """So that a change inside of a package breaks no benchmark, which only the slow tests would tell."""
+    ours = set().union(*(private(ast.parse(path.read_text(encoding="utf-8")))[0] for path in PACKAGES))
+    assert "_plain" in ours
+    assert private(ast.parse("backbone._plain = 1; self._mine; torch.__version__")) == ({"_mine"}, {"_plain"})
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        own, read = private(ast.parse(path.read_text(encoding="utf-8")))
+        assert not read & ours - own - vars(nn.Module()).keys(), path.name
 
 
 @pytest.mark.slow
@@ -57,6 +81,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("harness", ["--quick"], ["speedup_vs_cells", "overhead_pct", "resumes_identical", "coverage_pct"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
         ("tasks_and_steps", ["--quick", "--tasks", "3", "--steps", "2", "--seeds", "0"], ["rows", "validation_tasks"]),
+        ("release", ["--quick"], ["gain_over_calibrated", "gain_ci_low", "gain_over_encoder", "worst_task"]),
         ("pitfalls", ["--quick"], ["overfitting", "mismatch", "leakage"]),
         (
             "scaling",  # its other parts are those of tests/metaicl/training/{test_world_size,engines/test_fsdp2}.py

@@ -217,9 +217,9 @@ class Backbone(nn.Module):
         """Hidden states `[length, width]` (float32) of one row at a layer."""
         layers = self.lower.layers
         if not 0 <= layer < len(layers):
-            found = self._call(inputs, params, NONE, states=True).hidden_states[layer]
+            found = self.run(inputs, params, NONE, states=True).hidden_states[layer]
             return output_head.wide(found[0])
-        run = partial(self._call, inputs, params, NONE, share=layer > self.lower.count)
+        run = partial(self.run, inputs, params, NONE, share=layer > self.lower.count)
         return output_head.wide(states_at(layers, layer, run)[0])
 
     def prefix(
@@ -238,7 +238,7 @@ class Backbone(nn.Module):
             cache.crop(same - len(known))
         if same < len(ids):
             row = pack([PromptTree.of_path(ids[same:])], start=same, leaves=True)
-            self._call(self._packed(row, cache), params, NONE)
+            self.run(self._packed(row, cache), params, NONE)
         return cache
 
     def next_logits(self, row: Packed, mask: Tensor, past: Any, at: Sequence[int], params: Params | None) -> Tensor:
@@ -298,7 +298,7 @@ class Backbone(nn.Module):
     def _logits(self, inputs: ModelInputs, params: Params | None, keep: Tensor | None) -> Tensor:
         """Return logits `[kept, vocabulary]` in float32; `keep` None keeps all positions."""
         if self.head is None:
-            return output_head.wide(self._call(inputs, params, keep).logits[0])
+            return output_head.wide(self.run(inputs, params, keep).logits[0])
         tap = self._tapped(self.head, inputs, params, keep)
         return output_head.logits(tap.states[0], tap.weight, tap.bias)
 
@@ -306,7 +306,7 @@ class Backbone(nn.Module):
         self, head: nn.Linear, inputs: ModelInputs, params: Params | None, keep: Tensor | None
     ) -> output_head.Tap:
         with output_head.Tap(head) as tap:
-            self._call(inputs, params, keep)
+            self.run(inputs, params, keep)
         return tap
 
     @cached_property
@@ -319,7 +319,7 @@ class Backbone(nn.Module):
         """Why the model takes no dense mask; None where it takes one."""
         return selection.refusal(self, "dense")
 
-    def _call(
+    def run(
         self,
         inputs: ModelInputs,
         params: Params | None,

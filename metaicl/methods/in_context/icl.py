@@ -108,7 +108,7 @@ class InContext(Method):
     ) -> tuple[Tensor, Tensor]:
         """Return (loss sum, weight) of answering queries given demonstrations, for (task, demonstrations, queries)."""
         losses: list[tuple[Tensor, int]] = []
-        built = [self._tree(*prompt) for prompt in prompts]
+        built = [self.tree(*prompt) for prompt in prompts]
         nodes = [each.scored() for each in built]
         values = self.backbone.logprobs([each.tree for each in built], nodes, params)
         start = 0
@@ -128,7 +128,7 @@ class InContext(Method):
     def tokens(self, episode: Episode) -> int:
         """Return the size of an episode's tree: the tokens that training on it runs."""
         prompts = self._prompts(episode.task, episode.support, episode.queries)
-        return sum(len(self._tree(*prompt).tree) for prompt in prompts)
+        return sum(len(self.tree(*prompt).tree) for prompt in prompts)
 
     def demonstration_loss(
         self, task: Task, support: Sequence[Example], params: Params | None = None
@@ -152,7 +152,7 @@ class InContext(Method):
         groups = self.selector(task, support).groups(queries)
         return [(task, shown, [queries[i] for i in places]) for shown, places in groups]
 
-    def _tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
+    def tree(self, task: Task, support: Sequence[Example], queries: Sequence[Example]) -> EpisodeTree:
         """Return the tree of one episode: a branch for each query's right answer, or for each of its options."""
         branches = self.branches(task, queries)
         shown = self.config.supervise == "all"

@@ -59,7 +59,7 @@ class SNAIL(EmbeddingMethod):
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
         self.most = config.length - 1
-        self._order = torch.arange(config.slots)
+        self.slot_order = torch.arange(config.slots)
         width, length, filters = config.width, config.length, config.filters
         with initial_weights("snail"):
             self.enter = nn.Linear(self.width, width)
@@ -81,11 +81,11 @@ class SNAIL(EmbeddingMethod):
 
     def classify(self, support: Sequence[Example], shots: Tensor, queries: Tensor, names: Sequence[str]) -> Tensor:
         generator = seeded(support_keys(support), "slots")
-        self._order = torch.randperm(self.config.slots, generator=generator).to(queries.device)
+        self.slot_order = torch.randperm(self.config.slots, generator=generator).to(queries.device)
         return super().classify(support, shots, queries, names)
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
-        slots = self._order[:classes]
+        slots = self.slot_order[:classes]
         shown = nn.functional.one_hot(slots[labels], self.config.slots).to(shots.dtype)
         blank = torch.zeros(len(queries), 1, self.config.slots, dtype=shots.dtype, device=shots.device)
         shots, queries = self.enter(shots), self.enter(queries)

@@ -46,7 +46,7 @@ def drawn(generator: torch.Generator, width: int) -> Draw:
 
 def logits(method: EmbeddingMethod, draw: Draw, generator: torch.Generator) -> Tensor:
     if isinstance(method, SNAIL):  # no slot comes to mean anything
-        method._order = torch.randperm(method.config.slots, generator=generator)
+        method.slot_order = torch.randperm(method.config.slots, generator=generator)
     return method.logits(draw.shots, draw.labels, draw.queries, CLASSES)
 
 

@@ -48,10 +48,10 @@ def test_snail_reads_the_labels_and_the_label_slot_of_a_query_is_empty(frozen, w
 def test_renumbered_classes_in_their_old_slots_have_exactly_the_logits_they_had(frozen, width):
     method, (shots, labels, queries) = perturb(make("snail", frozen)), items(width=width)
     new, slots = torch.tensor([2, 0, 1]), torch.tensor([3, 0, 2, 1])
-    method._order = slots
+    method.slot_order = slots
     before = method.logits(shots, labels, queries, 3)
-    method._order = slots.clone()
-    method._order[new] = slots[:3]
+    method.slot_order = slots.clone()
+    method.slot_order[new] = slots[:3]
     assert torch.equal(method.logits(shots, new[labels], queries, 3)[:, new], before)
     assert not torch.allclose(method.logits(shots, labels, queries, 3), before)
 
@@ -75,7 +75,7 @@ def test_slots_are_drawn_by_the_support_sets_name_and_are_the_same_every_time(fr
     for index in (0, 1, 0):
         e = EpisodeSampler(0, 4, 2).draw(toy_task(), "train", index)
         method.classify(e.support, method.embed(e.support), method.embed(e.queries), method.classes(e.support))
-        orders.append(method._order.tolist())
+        orders.append(method.slot_order.tolist())
     assert orders[0] == orders[2] != orders[1] and sorted(orders[0]) == list(range(8))
 
 
