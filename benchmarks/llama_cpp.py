@@ -1,7 +1,7 @@
 """Few-shot classification beside llama.cpp with its prompt cache, on the same weights and tokens.
 
     .venv/bin/pip install xllamacpp
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/llama_cpp.py                   # five minutes
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/llama_cpp.py                   # ten minutes
 
 The model is exported as GGUF in the precision in which ours runs, and llama.cpp (by xllamacpp) opens that file. Both
 answer the same queries after the same 16 demonstrations, each of which asks for one of four labels of one token. So
