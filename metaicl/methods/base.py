@@ -20,9 +20,9 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.models import KINDS, Kind, kind_of
-from metaicl.methods import name_of
 from metaicl.methods.options import Options
 from metaicl.methods.predictor import Predictor
+from metaicl.methods.registry import name_of
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.episodes import Episode
 from task_suites.example import Example, Form

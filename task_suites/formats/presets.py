@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from task_suites.core.errors import UserError, nearest
-from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.templates import GENERAL
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -38,12 +37,3 @@ def fields_of(name: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise UserError(f"no format {name!r}", fix=nearest(name, PRESETS))
     return PRESETS[name]
-
-
-def preset(name: str, **changes: Any) -> PromptFormat:
-    """Return the format of a name in `PRESETS`, with fields changed.
-
-    Raises:
-        UserError: an unknown name.
-    """
-    return PromptFormat(**{**fields_of(name), **changes})

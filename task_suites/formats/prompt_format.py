@@ -15,7 +15,7 @@ for labels (`label_words`), how tags are written (`tagging`), templates (`templa
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -26,8 +26,9 @@ from task_suites.example import Example
 from task_suites.formats.bound import UNBOUND, Bound
 from task_suites.formats.chat import ChatTemplate, cut_chat
 from task_suites.formats.choices import CHOICES, letter_names, listed
-from task_suites.formats.instructions import INSTRUCTIONS
+from task_suites.formats.instructions import definition, line
 from task_suites.formats.label_words import LABEL_WORDS, check_distinct, drawn_words, verbalized
+from task_suites.formats.presets import fields_of
 from task_suites.formats.segments import Segment
 from task_suites.formats.tagging import STOP, TAGGING, list_spans, rename
 from task_suites.formats.templates import choose_template
@@ -85,16 +86,7 @@ class PromptFormat:
     # Set by `of` on a copy; not a field, so that it is not part of a config, a checkpoint's card or a comparison.
     bound: ClassVar[Bound | None] = None
 
-    @classmethod
-    def named(cls, name: str) -> Mapping[str, Any]:
-        """Return the fields of the format of a name in `task_suites.formats.presets`.
-
-        Raises:
-            UserError: an unknown name.
-        """
-        from task_suites.formats.presets import fields_of  # which is made from this class
-
-        return fields_of(name)
+    named = staticmethod(fields_of)  # by which a configuration reads the name of a format
 
     def __post_init__(self) -> None:
         check_ranges(self, "format.")
@@ -329,6 +321,21 @@ class PromptFormat:
         shown = [words.get(option, option) for option in options]
         check_distinct(shown, f"task {self._bound.task.name}, {example.text[:40]!r}")
         return shown
+
+
+INSTRUCTIONS: dict[str, Callable[[Task, PromptFormat], str]] = {
+    "line": lambda task, form: line(task, form.separator),
+    "definition": lambda task, form: definition(task, form.positive, form.negative, form.explanations),
+}
+
+
+def preset(name: str, **changes: Any) -> PromptFormat:
+    """Return the format of a name in `task_suites.formats.presets`, with fields changed.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    return PromptFormat(**{**fields_of(name), **changes})
 
 
 def _blank(question: str) -> str:

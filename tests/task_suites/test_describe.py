@@ -14,8 +14,7 @@ from metaicl.lm.prompts import Prompt
 from task_suites.core.errors import UserError
 from task_suites.describe import COLOURS, list_tasks, show_prompt
 from task_suites.episodes import EpisodeSampler
-from task_suites.formats.presets import preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.sources import open_suite
 
 

@@ -22,13 +22,13 @@ from torch import Tensor
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.memory import cache_bytes
 from metaicl.lm.prompts import Fitted, Prompt, fit
-from metaicl.methods import name_of
 from metaicl.methods.base import Space
 from metaicl.methods.cached_prompt import Branches, CachedPrompt
 from metaicl.methods.in_context.icl import InContext
 from metaicl.methods.in_context.learned_prefix import LearnedPrefix
 from metaicl.methods.in_context.rehearsal import Rehearsal
 from metaicl.methods.in_context.selection import Selector
+from metaicl.methods.registry import name_of
 from metaicl.methods.scoring import PromptScorer
 from task_suites.core.errors import UserError, counted
 from task_suites.core.ranges import Natural, NonNegative

@@ -13,8 +13,8 @@ from metaicl.training.config import TrainerConfig
 from metaicl.training.idle_options import refuse_idle_training
 from metaicl.training.resolved import resolved
 from task_suites.core.errors import UserError
-from task_suites.formats.presets import PRESETS, preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.presets import PRESETS
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.sources import SuiteConfig
 
 TINY = ["--model", "tiny-random", "--device", "cpu"]

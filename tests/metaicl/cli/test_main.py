@@ -15,7 +15,8 @@ from metaicl.inference.opening import user_task
 from metaicl.training.checkpoint import load_method
 from task_suites.core.errors import UserError
 from task_suites.example import Example
-from task_suites.formats.presets import PRESETS, preset
+from task_suites.formats.presets import PRESETS
+from task_suites.formats.prompt_format import preset
 
 TINY = ["--model", "tiny-random", "--device", "cpu", "--no-progress"]
 TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]

@@ -24,8 +24,8 @@ from metaicl.training.checkpoint import MethodConfig, read_card, save_method
 from task_suites.core.errors import UserError
 from task_suites.episodes import EpisodeSampler
 from task_suites.example import Example
-from task_suites.formats.presets import PRESETS, preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.presets import PRESETS
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.formats.templates import GENERAL
 
 OTHERS = sorted({*PRESETS} - {"direct", "channel"})

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from option_methods import Parent
 
-from metaicl.methods import METHODS, method_class, name_of
+from metaicl.methods import METHODS, method_class
 from metaicl.methods.base import Method
 from metaicl.methods.baselines.chance import MajorityAnswer
 from metaicl.methods.options import option_types
+from metaicl.methods.registry import name_of
 from task_suites.core.docstrings import documented
 from task_suites.core.errors import UserError
 from task_suites.formats.prompt_format import PromptFormat

@@ -16,8 +16,8 @@ from task_suites.core.errors import UserError
 from task_suites.core.flat import build, flat, options_of, section
 from task_suites.core.ranges import Count, Natural, check_ranges
 from task_suites.core.values import Loader, Word, plain, value_of
-from task_suites.formats.presets import PRESETS, preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.presets import PRESETS
+from task_suites.formats.prompt_format import PromptFormat, preset
 
 VALUES = {
     bool: st.booleans(),

@@ -13,8 +13,7 @@ from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.chat import cut_chat
-from task_suites.formats.presets import preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat, preset
 
 TASK = toy_task()
 texts = st.text(min_size=1).map(str.strip).filter(bool)

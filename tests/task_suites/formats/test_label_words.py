@@ -12,8 +12,8 @@ from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.formats.choices import letter_names
 from task_suites.formats.label_words import LABEL_WORDS
-from task_suites.formats.presets import PRESETS, preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.presets import PRESETS
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.formats.segments import Segment
 from task_suites.task import Task
 

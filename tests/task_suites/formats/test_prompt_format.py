@@ -12,8 +12,7 @@ from sentences import tagged_sentences
 from examples import examples
 from task_suites.core.errors import UserError
 from task_suites.example import Example
-from task_suites.formats.presets import preset
-from task_suites.formats.prompt_format import PromptFormat
+from task_suites.formats.prompt_format import PromptFormat, preset
 from task_suites.formats.segments import Segment
 from task_suites.formats.tagging import parse_tags, spans
 from task_suites.sources import open_suite
