@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
+from task_suites.core.columns import columns
 from task_suites.core.errors import UserError, counted
 from task_suites.episodes import EpisodeSampler
 from task_suites.example import Example
@@ -29,20 +30,18 @@ COLOURS: dict[Role, str] = {
 
 
 def list_tasks(suite: TaskSuite) -> str:
-    """Return one line a task: meta-split, name, type, metric, number of labels, description; in a mixture the suite."""
-    width = max(map(len, suite.tasks))
-    homes = {task.suite for task in suite.tasks.values()}
-    home_width = max(map(len, homes)) + 2 if len(homes) > 1 else 0
+    """Return the number of tasks, a row of names and one line for each task; in a mixture each with its suite."""
+    mixed = len({task.suite for task in suite.tasks.values()}) > 1
     limit = shutil.get_terminal_size((160, 24)).columns
-    lines = [f"{suite.name}: {counted(len(suite.tasks), 'task')}"]
+    rows = []
     side = {task.name: split for split in META_SPLITS for task in suite.split(split)}
     for name in (*side, *(name for name in suite.tasks if name not in side)):
         task, split = suite[name], side.get(name, "in no split")
-        labels = counted(len(task.labels), "label") if task.labels else ""
-        home = f"{task.suite:{home_width}}" if home_width else ""
-        line = f"{split:16}{home}{task.name:{width}}  {task.type:15} {task.metric:12} {labels:10} {task.description}"
-        lines.append(line[:limit].rstrip())
-    return "\n".join(lines)
+        labels = str(len(task.labels)) if task.labels else ""
+        home = task.suite if mixed else ""
+        rows.append((split, home, task.name, task.type, task.metric, labels, task.description))
+    lines = columns(("side", "suite", "task", "type", "metric", "labels", "description"), rows)
+    return "\n".join([f"{suite.name}: {counted(len(rows), 'task')}", *(line[:limit].rstrip() for line in lines)])
 
 
 def forgotten_labels(suite: TaskSuite, names: Iterable[str] = ()) -> list[str]:

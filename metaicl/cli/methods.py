@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from metaicl.cli.actions import check_action
 from metaicl.cli.parser import Command
+from task_suites.core.columns import columns
 from task_suites.core.errors import UserError
 
 WIDTH = 110  # of a help text, in letters
@@ -45,15 +46,16 @@ def run(config: Methods) -> None:
         print("\n".join(listed() if config.action == "list" else shown(config.name)))
 
 
-def listed() -> Iterator[str]:
-    """Yield one line for each method of the registry: its name, whether it is meta-trained, what it does."""
+def listed() -> list[str]:
+    """Return a row of names, and one line for each method of the registry: whether it is meta-trained, what it does."""
     from metaicl.methods import METHODS, method_class
 
-    width = max(map(len, METHODS))
-    for name in METHODS:
-        method = method_class(name)
-        trained = "meta-trained" if method.meta_trained else "as it is"
-        yield f"{name:{width}}  {trained:12}  {method.label}: {method.note}"
+    classes = {name: method_class(name) for name in METHODS}
+    rows = [
+        (name, "meta-trained" if of.meta_trained else "as it is", f"{of.label}: {of.note}")
+        for name, of in classes.items()
+    ]
+    return columns(("method", "used", "what it does"), rows)
 
 
 def shown(name: str) -> Iterator[str]:

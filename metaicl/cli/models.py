@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from metaicl.cli.actions import check_action
 from metaicl.cli.parser import Command
+from task_suites.core.columns import columns
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,10 @@ def run(config: Models) -> None:
 
     check_action(config.action, ("list", "pull", "show"))
     if config.action == "list":
-        for model in models.MODELS.values():
-            state = "pulled" if models.local_folder(model.name) else "not pulled"
-            print(f"{model.name}  {state}  {model.licence}  {model.description}")
-        for released in RELEASED.values():
-            print(f"{released.name}  shipped  {released.licence}  {released.description}")
+        states = {name: "pulled" if models.local_folder(name) else "not pulled" for name in models.MODELS}
+        rows = [(of.name, states[of.name], of.licence, of.description) for of in models.MODELS.values()]
+        rows += [(of.name, "shipped", of.licence, of.description) for of in RELEASED.values()]
+        print("\n".join(columns(("model", "state", "licence", "description"), rows)))
     elif config.action == "pull":
         print(pull(config.name, say=lambda message: print(message, file=sys.stderr)))
     else:

@@ -10,6 +10,7 @@ from statistics import fmean
 from eval.results import RESULTS, Results
 from metaicl.training.identity import RUN, RunRecord, as_line, differences, read_record
 from metaicl.training.run import duration
+from task_suites.core.columns import columns
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.line_store import LineStore
 
@@ -17,8 +18,8 @@ METRICS = "metrics.jsonl"  # in the folder of a training
 LARGEST = 5  # learned weights of tasks that are shown
 
 
-def listed(output: Path) -> Iterator[str]:
-    """Yield one line for each run below a folder, by name.
+def listed(output: Path) -> list[str]:
+    """Return a row of names, and one line for each run below a folder, by name.
 
     Raises:
         UserError: the folder holds none.
@@ -26,14 +27,14 @@ def listed(output: Path) -> Iterator[str]:
     folders = sorted(_runs_below(output))
     if not folders:
         raise UserError("no runs", where=output, fix="Name their folder: --folder FOLDER.")
-    names = [str(folder.relative_to(output)) for folder in folders]
-    width = max(map(len, names))
-    for name, folder in zip(names, folders, strict=True):
+    rows = []
+    for folder in folders:
         try:
             what = _in_short(folder, *_read(folder))
         except UserError as error:  # one damaged run hides no other
             what = f"cannot be read: {error}"
-        yield f"{name:{width}}  {what}"
+        rows.append((str(folder.relative_to(output)), what))
+    return columns(("run", "what it was, and how it ended"), rows)
 
 
 def shown(folder: Path) -> Iterator[str]:
@@ -71,10 +72,10 @@ def compared(one: Path, other: Path) -> Iterator[str]:
         yield f"{folder}: {_in_short(folder, record, None)}"
         identities.append(record.identity)
     differing = {name: tuple(map(as_line, values)) for name, values in differences(*identities).items()}
-    widths = [max(map(len, column)) for column in zip(*((n, a) for n, (a, _) in differing.items()), strict=True)]
-    for name, (a, b) in differing.items():
-        yield f"  {name:{widths[0]}}  {a:{widths[1]}}  {b}"
-    if not differing:
+    if differing:
+        rows = [(name, *values) for name, values in differing.items()]
+        yield from (f"  {line}" for line in columns(("option", "first", "second"), rows))
+    else:
         yield "  The same run: no option that changes results differs."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def run(config: Runs) -> None:
     from metaicl.cli.run_lines import compared, find, listed, shown
 
     if config.action == "list":
-        lines = listed(config.folder)
+        lines: Iterable[str] = listed(config.folder)
     elif config.action == "show":
         lines = shown(find(config.folder, config.run))
     else:

@@ -24,6 +24,7 @@ from metaicl.lm.text_encoder import ENCODING
 from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.resolved import resolved
 from task_suites.core.atomic import write_text
+from task_suites.core.columns import columns
 from task_suites.core.errors import UserError
 from task_suites.provenance import Record, prompt_fingerprint
 from task_suites.task import META_SPLITS, TaskSuite
@@ -249,10 +250,8 @@ def adds_steps(then: Identity, now: Identity, differing: Iterable[str]) -> bool:
 
 def table(differing: Mapping[str, tuple[Any, Any]]) -> str:
     """Options that differ as text: option, then, now; the first `SHOWN` of them."""
-    rows = [("option", "then", "now")]
-    rows += [(name, *_cut(as_line(then), as_line(now))) for name, (then, now) in list(differing.items())[:SHOWN]]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    rows = [(name, *_cut(as_line(then), as_line(now))) for name, (then, now) in list(differing.items())[:SHOWN]]
+    lines = [f"  {line}" for line in columns(("option", "then", "now"), rows)]
     if len(differing) > SHOWN:
         lines.append(f"  and {len(differing) - SHOWN} more")
     return "\n".join(lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from commands import fails
 
@@ -14,7 +16,8 @@ from metaicl.lm.released import RELEASED
 def test_each_model_is_listed_once_with_its_state_and_licence(capsys, monkeypatch, folder, state):
     monkeypatch.setattr(models, "local_folder", lambda name: folder)
     main(["models", "list"])
-    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    head, *lines = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+    assert head == ["model", "state", "licence", "description"]
     assert [line[0] for line in lines] == [*models.MODELS, *RELEASED]
     assert {line[1] for line in lines} == {state, "shipped"}
     assert [line[2] for line in lines] == [of.licence for of in (*models.MODELS.values(), *RELEASED.values())]

@@ -23,6 +23,7 @@ def test_runs_are_listed_by_name_with_their_end_and_nothing_inside_of_one_is_loo
     write(tmp_path / "b" / "checkpoints" / "inside")
     write(tmp_path / "c")
     assert list(listed(tmp_path)) == [
+        "run     what it was, and how it ended",
         "a/deep  training of metaicl on tiny, 1 step in 2 s",
         "b       training of metaicl on tiny, 20 steps in 61 s, validation 25.6 at step 10",
         "c       training of metaicl on tiny, not finished; the same command continues it",
@@ -36,7 +37,7 @@ def test_a_training_is_told_with_its_learning_rate_last_loss_and_validation(tmp_
     )
     told = "20 steps in 61 s, learning rate 0.001, last loss 1.25, validation 25.6 at step 10"
     for lines in (listed(tmp_path), shown(folder), compared(folder, folder)):
-        assert told in next(lines)
+        assert any(told in line for line in lines)
 
 
 def test_a_folder_without_runs_and_a_run_that_is_not_there_are_named(tmp_path):
@@ -69,7 +70,7 @@ def test_the_options_of_a_training_stand_in_columns(tmp_path):
 
 def test_two_trainings_differ_in_what_was_changed_and_in_nothing_else(tmp_path):
     one, other = write(tmp_path / "one", k=4, seed=1), write(tmp_path / "other", k=16, seed=1)
-    assert list(compared(one, other))[2:] == ["  k  4  16"]
+    assert list(compared(one, other))[2:] == ["  option  first  second", "  k       4      16"]
     assert "The same run" in list(compared(one, one))[-1]
     with pytest.raises(UserError, match="not a training"):
         list(compared(one, tmp_path))

@@ -68,7 +68,8 @@ def error(capsys, *words: object) -> str:
 
 
 def test_each_run_is_listed_once_with_what_it_is(runs, capsys):
-    lines = said(capsys, "list", "--folder", runs).splitlines()
+    head, *lines = said(capsys, "list", "--folder", runs).splitlines()
+    assert head.split()[0] == "run"
     assert [line.split()[0] for line in lines] == ["compared", "first", "more/second"]
     assert "comparison of 2 methods on" in lines[0]
     assert all("training of metaicl on tiny-random, 1 step in" in line for line in lines[1:])
@@ -90,7 +91,10 @@ def test_a_comparison_is_shown_with_each_method(runs, capsys):
 
 def test_two_trainings_differ_in_what_was_changed(runs, capsys):
     out = said(capsys, "compare", "first", "more/second", "--folder", runs)
-    assert [line.split() for line in out.splitlines()[2:]] == [["learning_rate", "0.001", "0.5"]]
+    assert [line.split() for line in out.splitlines()[2:]] == [
+        ["option", "first", "second"],
+        ["learning_rate", "0.001", "0.5"],
+    ]
     assert "The same run" in said(capsys, "compare", "first", "first", "--folder", runs)
 
 
@@ -107,7 +111,7 @@ def test_a_damaged_run_is_named_and_hides_no_other(runs, capsys, tmp_path):
     shutil.copytree(runs / "first", tmp_path / "whole")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "results.json").write_text("{}")
-    damaged, whole = said(capsys, "list", "--folder", tmp_path).splitlines()
+    _, damaged, whole = said(capsys, "list", "--folder", tmp_path).splitlines()
     assert "cannot be read: " in damaged and "training of metaicl" in whole
 
 

@@ -10,7 +10,8 @@ from task_suites.core.errors import UserError
 
 def listed(capsys: pytest.CaptureFixture[str], *words: str) -> list[list[str]]:
     main(["suites", "list", *words])
-    head, *lines = capsys.readouterr().out.splitlines()
+    head, names, *lines = capsys.readouterr().out.splitlines()
+    assert names.split()[0] == "side"
     assert head.split()[1] == str(len(lines))
     return [line.split() for line in lines]
 
