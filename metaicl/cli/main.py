@@ -132,16 +132,26 @@ def parse(words: Sequence[str]) -> tuple[str, Any]:
     places: dict[str, str] = {}
     for path in found.config or ():
         of_file, where = read_config(path, known)
-        values |= of_file
+        values = _over(values, of_file)
         places |= where
     for option, given in vars(found).items():
         if option not in GENERAL or option in known:
-            values[option] = value_of(_as_words(given), known[option].hint, f"--{option}")
+            values = _over(values, {option: value_of(_as_words(given), known[option].hint, f"--{option}")})
             places.pop(option, None)
     try:
         return name, build(command.config, values)
     except UserError as error:
         raise located(error, named_in(error), places) from None
+
+
+def _over(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Return values over which later ones go; a mapping keeps the names that the later one does not give."""
+    both = {name: _over(values[name], given) for name, given in later.items() if _mappings(values.get(name), given)}
+    return {**values, **later, **both}
+
+
+def _mappings(*given: Any) -> bool:
+    return all(isinstance(value, dict) for value in given)
 
 
 def _as_words(given: Any) -> Any:

@@ -76,7 +76,11 @@ def fill(parser: argparse.ArgumentParser, command: Command) -> None:
             add_option(group, option)
     general = parser.add_argument_group("configuration")
     general.add_argument(
-        "--config", action="append", type=Path, metavar="FILE", help="a YAML file of options; flags override it"
+        "--config",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of options; flags override it, pair by pair where an option has NAME=VALUE",
     )
     general.add_argument("--print_config", action="store_true", help="print all options as YAML, and stop")
 

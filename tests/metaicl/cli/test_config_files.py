@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_origin
+
 import pytest
 from commands import fails
 from hypothesis import given
 from hypothesis import strategies as st
 
+import metaicl.cli.main
 from metaicl.cli.config_files import read_config
-from metaicl.cli.main import main, parse
+from metaicl.cli.main import COMMANDS, command_of, main, parse
 from metaicl.training.config import TrainRun
 from task_suites.core.errors import UserError
 from task_suites.core.flat import options_of
@@ -37,6 +40,28 @@ def test_flags_go_over_the_config_file(tmp_path):
         7,
         1e-3,
     )
+
+
+PAIRS = [
+    (command, name)
+    for command in COMMANDS
+    for name, option in options_of(command_of(command).config).items()
+    if get_origin(option.hint) is dict
+]
+
+
+@pytest.mark.parametrize(("command", "name"), PAIRS)
+def test_a_flag_with_pairs_keeps_those_of_the_file_that_it_does_not_give(monkeypatch, tmp_path, command, name):
+    monkeypatch.setattr(metaicl.cli.main, "build", lambda cls, values: values)  # whatever a config says of these names
+    path, nested = tmp_path / "c.yaml", (command, name) == ("evaluate", "method_options")
+    path.write_text(f"{name}: " + ("{icl: {of_file: 1, of_both: 1}}" if nested else "{of_file: 1, of_both: 1}") + "\n")
+    flags = [f"icl.{pair}" if nested else pair for pair in ("of_both=2", "of_flag=2")]
+    found = parse([command, "--config", str(path), f"--{name}", *flags])[1][name]
+    found = {
+        pair: "".join(filter("12".__contains__, str(value)))
+        for pair, value in (found["icl"] if nested else found).items()
+    }
+    assert found == {"of_file": "1", "of_both": "2", "of_flag": "2"}
 
 
 def test_a_section_in_a_file_is_answered_with_its_options(capsys, tmp_path):
