@@ -7,6 +7,7 @@ folder that the user named.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -48,6 +49,8 @@ def inside(folder: Path, name: str | Path) -> Path:
         raise UserError(f"not a name within the folder: {str(name)[:80]!r}", where=folder)
     try:
         real = (folder / relative).resolve()
+        if any(path.is_symlink() for path in (real, *real.parents)):  # a loop; before Python 3.13 an error above
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if real.is_relative_to(folder.resolve()):
             return folder / relative
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long

@@ -80,6 +80,7 @@ def parse_json(text: str, where: object, lines: bool = True) -> Any:
         line = text.count("\n", 0, error.pos) + 1 if lines and isinstance(error, json.JSONDecodeError) else None
         start = text.rfind("\n", 0, error.pos) + 1 if line and isinstance(error, json.JSONDecodeError) else 0
         reason = error if line is None else getattr(error, "msg", error)
+        reason = "nested too deeply" if isinstance(error, RecursionError) else reason
         found = repr(text[start : start + 60])
         raise UserError(
             f"not JSON ({reason or type(error).__name__})", where=at_line(where, line), found=found
