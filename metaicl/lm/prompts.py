@@ -12,13 +12,15 @@ from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import FEWER, SHORTER, too_long
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.text_encoder import Beginning, Encoded
-from task_suites.core.errors import counted
+from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.segments import Segment
 from task_suites.task import Task
 
 Overflow = Literal["refuse", "drop"]
+Answers = Sequence[Sequence[Segment]]  # the segments of each answer to one query
+OTHER_WORDS = "Write it in other words, or use another model."
 
 
 @dataclass(frozen=True)
@@ -154,13 +156,16 @@ def prompt_length(
     form: PromptFormat,
     task: Task,
     support: Sequence[Example],
-    branches: Sequence[Sequence[Segment]] = (),
+    branches: Sequence[Answers] = (),
     reserved: int = 0,
 ) -> int:
-    """Tokens of the prompt with the longest of some branches and a `reserved` answer, as `fit` counts them."""
+    """Tokens of the prompt with the longest of some queries' branches and a `reserved` answer, as `fit` counts them.
+
+    Raises:
+        UserError: see `_encoded`.
+    """
     prompt = Prompt(backbone, form, task, support)
-    longest = max((len(prompt.branch(segments).ids) for segments in branches), default=len(prompt.rest()))
-    return len(prompt.stable) + longest + reserved
+    return _length(prompt, _encoded(prompt, task, branches)) + reserved
 
 
 def fit(
@@ -168,7 +173,7 @@ def fit(
     form: PromptFormat,
     task: Task,
     support: Sequence[Example],
-    branches: Sequence[Sequence[Sequence[Segment]]] = (),
+    branches: Sequence[Answers] = (),
     overflow: Overflow = "refuse",
     reserved: int = 0,
     whole: Prompt | None = None,
@@ -185,13 +190,13 @@ def fit(
 
     Raises:
         TooLong: the prompt does not fit and `overflow` is "refuse", or a query by itself does not fit.
+        UserError: see `_encoded`.
     """
     for kept in range(len(support), -1, -1):
         known = whole if kept == len(support) else None
         prompt = known or Prompt(backbone, form, task, support[:kept])
-        encoded = [[prompt.branch(segments) for segments in options] for options in branches]
-        longest = max((len(b.ids) for options in encoded for b in options), default=len(prompt.rest()))
-        length = len(prompt.stable) + longest + reserved
+        encoded = _encoded(prompt, task, branches)
+        length = _length(prompt, encoded) + reserved
         if length <= backbone.context:
             return Fitted(prompt, encoded, len(support) - kept)
         if overflow == "refuse":
@@ -202,12 +207,48 @@ def fit(
     raise too_long(length, backbone.context, f"task {task.name}: {what}", FEWER if kept else SHORTER)
 
 
+def _encoded(prompt: Prompt, task: Task, branches: Sequence[Answers]) -> list[list[Branch]]:
+    """Return the branches of each query.
+
+    Raises:
+        UserError: the tokenizer leaves nothing of a text that is scored, or makes the same tokens of two options: no
+            score could be given, or none that differs.
+    """
+    encoded = [[prompt.branch(segments) for segments in answers] for answers in branches]
+    for answers, made in zip(branches, encoded, strict=True):
+        first: dict[tuple[int, ...], Sequence[Segment]] = {}
+        for segments, branch in zip(answers, made, strict=True):
+            other = first.setdefault(branch.ids, segments)
+            if other is segments and branch.scored < len(branch.ids):
+                continue
+            if scored := [segment.text.strip() for segment in segments if segment.scored]:
+                raise _no_tokens(task, scored[0]) if other is segments else _same_tokens(task, other, segments)
+    return encoded
+
+
+def _no_tokens(task: Task, text: str) -> UserError:
+    what = f"task {task.name}: the model's tokenizer has no token for a text that is scored"
+    return UserError(what, found=ascii(text[:60]), fix=OTHER_WORDS)
+
+
+def _same_tokens(task: Task, *answers: Sequence[Segment]) -> UserError:
+    words = [segment.text.strip() for segments in answers for segment in segments if segment.role == "option"]
+    what = f"task {task.name}: two options are the same tokens to the model, which cannot choose between them"
+    return UserError(what, found=" and ".join(ascii(word[:60]) for word in words), fix=OTHER_WORDS)
+
+
+def _length(prompt: Prompt, encoded: Sequence[Sequence[Branch]]) -> int:
+    """Return the tokens of the prompt with the longest of its branches."""
+    longest = max((len(branch.ids) for made in encoded for branch in made), default=len(prompt.rest()))
+    return len(prompt.stable) + longest
+
+
 def episode_tree(
     backbone: Backbone,
     form: PromptFormat,
     task: Task,
     support: Sequence[Example],
-    branches: Sequence[Sequence[Sequence[Segment]]],
+    branches: Sequence[Answers],
     overflow: Overflow = "refuse",
     supervise_shown: bool = False,
 ) -> EpisodeTree:

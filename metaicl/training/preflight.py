@@ -39,8 +39,9 @@ def check_training(
         seconds: looks no further ahead after this time.
 
     Raises:
-        UserError: a task has too few examples; an example or an episode does not fit into the context (named with its
-            position, its length, the limit and the way out); validation is wanted and no task is there for it.
+        UserError: a task has too few examples; two of its options are the same tokens to the model; an example or an
+            episode does not fit into the context (named with its position, its length, the limit and the way out);
+            validation is wanted and no task is there for it.
     """
     until = time.monotonic() + seconds
     tasks = [task for task in tasks if method.refusal(task) is None]
@@ -60,6 +61,8 @@ def check_training(
     )
     for task in tasks:
         _drawn(sampler, task, "train", "--k")
+    for task in {task.name: task for task in (*tasks, *validated)}.values():
+        method.longest(task, (), task.examples("train")[:1])  # encodes the options, which the tokenizer may not part
     check_examples(method, _examples(tasks, validated), until)
     check_episodes(method, list(validation_episodes(validated, validation)), "--validation_k")
     for step in range(config.resolved().max_steps if tasks else 0):

@@ -169,7 +169,7 @@ class InContext(Method):
 
     def _length(self, task: Task, shown: Sequence[Example], queries: Sequence[Example]) -> int:
         """Tokens of the longest sequence of one prompt; what may be dropped does not count."""
-        branches = [branch for options in self.branches(task, queries) for branch in options]
+        branches = self.branches(task, queries)
         kept = shown if self.config.demonstrations and self.config.overflow == "refuse" else ()
         return prompt_length(self.backbone, self.form, task, kept, branches)
 

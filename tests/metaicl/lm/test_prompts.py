@@ -3,13 +3,23 @@ dropped whole or refused."""
 
 from __future__ import annotations
 
+from functools import cache
+from types import SimpleNamespace
+
 import pytest
 from backbones import make_frozen
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizer_kinds import KINDS
 from toys import toy_task
 
+from examples import examples
 from metaicl.lm.context_length import TooLong
 from metaicl.lm.prompt_tree import PromptTree
 from metaicl.lm.prompts import Branch, EpisodeTree, Prompt, episode_tree, fit, joined, prompt_length
+from metaicl.lm.text_encoder import TextEncoder
+from task_suites.core.errors import UserError
+from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 
 TASK, FORM = toy_task(), PromptFormat()
@@ -57,8 +67,7 @@ def test_a_branch_is_inserted_below_its_node_and_gives_the_nodes_of_the_scored_t
 
 @pytest.mark.parametrize("reserved", [0, 5])
 def test_whole_demonstrations_are_dropped_from_the_end_until_the_longest_branch_fits(backbone, monkeypatch, reserved):
-    segments = [branch for options in BRANCHES for branch in options]
-    lengths = [prompt_length(backbone, FORM, TASK, SUPPORT[:k], segments, reserved) for k in range(5)]
+    lengths = [prompt_length(backbone, FORM, TASK, SUPPORT[:k], BRANCHES, reserved) for k in range(5)]
     assert lengths == sorted(set(lengths))
     for kept, length in enumerate(lengths):
         monkeypatch.setattr(type(backbone), "context", length)
@@ -68,8 +77,7 @@ def test_whole_demonstrations_are_dropped_from_the_end_until_the_longest_branch_
 
 
 def test_a_prompt_one_token_too_long_is_refused_with_the_way_out_that_would_help(backbone, monkeypatch):
-    segments = [branch for options in BRANCHES for branch in options]
-    whole, query = (prompt_length(backbone, FORM, TASK, support, segments) for support in (SUPPORT, ()))
+    whole, query = (prompt_length(backbone, FORM, TASK, support, BRANCHES) for support in (SUPPORT, ()))
     monkeypatch.setattr(type(backbone), "context", whole - 1)
     with pytest.raises(TooLong, match=rf"4 demonstrations[\s\S]*{whole} tokens[\s\S]*fewer or shorter"):
         fit(backbone, FORM, TASK, SUPPORT, BRANCHES)
@@ -89,3 +97,33 @@ def test_an_episodes_tree_holds_the_demonstrations_once_and_scores_each_node_onc
         example.output for example in SUPPORT
     ]
     assert EpisodeTree(episode.tree, [[3, 1]], [[[1, 2], [5]], [[2]]], 0).scored() == [1, 2, 3, 5]
+
+
+made = cache(lambda kind: KINDS[kind]())
+WORDS = st.text(st.sampled_from("abEé\u0301x\u200b\x07日1. "), min_size=1, max_size=4).map(str.strip).filter(bool)
+
+
+@examples(60)
+@given(st.sampled_from(sorted(KINDS)), st.tuples(WORDS, WORDS).filter(lambda pair: len(set(pair)) == 2), st.booleans())
+def test_options_are_scored_only_where_the_tokenizer_parts_them_and_leaves_something_of_each(kind, options, channel):
+    tokenizer, form = made(kind), PromptFormat(channel=channel)
+    backbone = SimpleNamespace(tokenizer=tokenizer, texts=TextEncoder(tokenizer), context=10_000)
+    query = Example("the soup", options[0], options)
+    segments = [[form.branch(query, option) for option in options]]
+    whole = [tuple(tokenizer(joined(each), add_special_tokens=False).input_ids) for each in segments[0]]
+    bare = [tokenizer(option, add_special_tokens=False).input_ids for option in options]
+    try:
+        (branches,) = fit(backbone, form, TASK, (), segments).branches
+    except UserError as error:
+        assert whole[0] == whole[1] or ([] in bare and not channel)
+        assert any(ascii(option) in str(error) for option in options) and "other words" in str(error)
+        with pytest.raises(UserError):
+            prompt_length(backbone, form, TASK, (), segments)
+    else:
+        assert whole[0] != whole[1] and all(branch.scored < len(branch.ids) for branch in branches)
+
+
+def test_a_question_by_itself_and_one_answer_need_no_other_to_differ_from(backbone):
+    question = [[[BOUND.question(QUERY)]]]
+    assert fit(backbone, FORM, TASK, SUPPORT, question).branches[0][0].ids
+    assert fit(backbone, FORM, TASK, SUPPORT, [[BRANCHES[0][0]], [BRANCHES[0][0]]]).branches
