@@ -11,8 +11,8 @@ from typing import Literal
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import FEWER, SHORTER, too_long
 from metaicl.lm.prompt_tree import PromptTree
-from metaicl.lm.text_encoder import Beginning, Encoded
-from task_suites.core.errors import UserError, counted
+from metaicl.lm.text_encoder import Beginning, Encoded, no_tokens, same_tokens
+from task_suites.core.errors import counted
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.formats.segments import Segment
@@ -20,7 +20,6 @@ from task_suites.task import Task
 
 Overflow = Literal["refuse", "drop"]
 Answers = Sequence[Sequence[Segment]]  # the segments of each answer to one query
-OTHER_WORDS = "Write it in other words, or use another model."
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ def prompt_length(
         UserError: see `_encoded`.
     """
     prompt = Prompt(backbone, form, task, support)
-    return _length(prompt, _encoded(prompt, task, branches)) + reserved
+    return _length(prompt, _encoded(prompt, branches)) + reserved
 
 
 def fit(
@@ -195,7 +194,7 @@ def fit(
     for kept in range(len(support), -1, -1):
         known = whole if kept == len(support) else None
         prompt = known or Prompt(backbone, form, task, support[:kept])
-        encoded = _encoded(prompt, task, branches)
+        encoded = _encoded(prompt, branches)
         length = _length(prompt, encoded) + reserved
         if length <= backbone.context:
             return Fitted(prompt, encoded, len(support) - kept)
@@ -207,7 +206,7 @@ def fit(
     raise too_long(length, backbone.context, f"task {task.name}: {what}", FEWER if kept else SHORTER)
 
 
-def _encoded(prompt: Prompt, task: Task, branches: Sequence[Answers]) -> list[list[Branch]]:
+def _encoded(prompt: Prompt, branches: Sequence[Answers]) -> list[list[Branch]]:
     """Return the branches of each query.
 
     Raises:
@@ -221,20 +220,15 @@ def _encoded(prompt: Prompt, task: Task, branches: Sequence[Answers]) -> list[li
             other = first.setdefault(branch.ids, segments)
             if other is segments and branch.scored < len(branch.ids):
                 continue
+            if other is not segments:
+                raise same_tokens(_options(other, segments))
             if scored := [segment.text.strip() for segment in segments if segment.scored]:
-                raise _no_tokens(task, scored[0]) if other is segments else _same_tokens(task, other, segments)
+                raise no_tokens("a text that is scored", scored[0])
     return encoded
 
 
-def _no_tokens(task: Task, text: str) -> UserError:
-    what = f"task {task.name}: the model's tokenizer has no token for a text that is scored"
-    return UserError(what, found=ascii(text[:60]), fix=OTHER_WORDS)
-
-
-def _same_tokens(task: Task, *answers: Sequence[Segment]) -> UserError:
-    words = [segment.text.strip() for segments in answers for segment in segments if segment.role == "option"]
-    what = f"task {task.name}: two options are the same tokens to the model, which cannot choose between them"
-    return UserError(what, found=" and ".join(ascii(word[:60]) for word in words), fix=OTHER_WORDS)
+def _options(*answers: Sequence[Segment]) -> list[str]:
+    return [segment.text.strip() for segments in answers for segment in segments if segment.role == "option"]
 
 
 def _length(prompt: Prompt, encoded: Sequence[Sequence[Branch]]) -> int:

@@ -25,12 +25,15 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 from typing import Any
 
+from task_suites.core.errors import UserError
+
+OTHER_WORDS = "Write it in other words, or use another model."
 ENCODING = "whole texts"  # the rule above by name: what was measured under another one is not taken for its own
 LONGEST_CACHED = 1000  # characters of a text whose tokens are kept: queries and answers, not whole prompts
 MOST_BYTES = 32 << 20  # of texts with their tokens that are kept
@@ -285,3 +288,16 @@ def _rising(ends: Iterator[int]) -> tuple[int, ...]:
         most = max(most, end)
         found.append(most)
     return tuple(found)
+
+
+def no_tokens(what: str, text: str) -> UserError:
+    """Return the error that the tokenizer leaves nothing of a text, which then has neither a score nor a vector."""
+    return UserError(f"the model's tokenizer has no token for {what}", found=ascii(text[:60]), fix=OTHER_WORDS)
+
+
+def same_tokens(texts: Sequence[str]) -> UserError:
+    """Return the error that the tokenizer makes the same tokens of two options, whose scores are then equal."""
+    found = " and ".join(ascii(text[:60]) for text in texts)
+    return UserError(
+        "two options are the same tokens to the model, which cannot choose between them", found=found, fix=OTHER_WORDS
+    )

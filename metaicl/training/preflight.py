@@ -62,7 +62,7 @@ def check_training(
     for task in tasks:
         _drawn(sampler, task, "train", "--k")
     for task in {task.name: task for task in (*tasks, *validated)}.values():
-        method.longest(task, (), task.examples("train")[:1])  # encodes the options, which the tokenizer may not part
+        _check_encodes(method, task)
     check_examples(method, _examples(tasks, validated), until)
     check_episodes(method, list(validation_episodes(validated, validation)), "--validation_k")
     for step in range(config.resolved().max_steps if tasks else 0):
@@ -83,6 +83,14 @@ def _drawn(sampler: EpisodeSampler, task: Task, role: str, option: str) -> Episo
         return sampler.draw(task, role, 0)
     except UserError as error:
         raise UserError(f"{error} k is set by {option}.") from None
+
+
+def _check_encodes(method: Method, task: Task) -> None:
+    """Raise where the tokenizer does not part the options of a task's first example."""
+    try:
+        method.longest(task, (), task.examples("train")[:1])
+    except UserError as error:
+        raise UserError(f"task {task.name}: {error}") from None
 
 
 def check_examples(method: Method, examples: Iterable[tuple[Task, str, int, Example]], until: float) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone, Params
 from metaicl.lm.context_length import check_length, quoted
+from metaicl.lm.text_encoder import no_tokens
 from task_suites.core.errors import UserError
 from task_suites.example import Example
 from task_suites.task import Task
@@ -80,9 +81,15 @@ class ItemVectors:
         return len(self._read(example)[0])
 
     def _read(self, example: Example) -> tuple[tuple[int, ...], Tensor | None]:
-        """Return (tokens, the position of each word's last one, or None for a text)."""
+        """Return (tokens, the position of each word's last one, or None for a text).
+
+        Raises:
+            UserError: a text has no token.
+        """
         if example.tokens is None:
-            return (*self.first, *self.backbone.encode(example.text)), None
+            if not (ids := self.backbone.encode(example.text)):
+                raise no_tokens("a text", example.text)
+            return (*self.first, *ids), None
         sentence = "".join(f" {word}" for word in example.tokens)
         read = self.backbone.texts.encode(sentence * 2 if self.twice else sentence)
         stops = torch.tensor([len(word) + 1 for word in example.tokens]).cumsum(0)

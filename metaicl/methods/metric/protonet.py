@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from metaicl.lm.backbone import Backbone
+from metaicl.lm.text_encoder import same_tokens
 from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod
 from metaicl.methods.metric.learned_maps import identity_map
 from task_suites.core.ranges import Positive
@@ -70,7 +71,19 @@ class ProtoNet(EmbeddingMethod):
         vectors, labels = super().shots(support, vectors, names)
         if not self.config.label_names:
             return vectors, labels
+        self._check_parted([name for name in names if name not in labels])
         return torch.cat([vectors, self.embed([Example(name) for name in names])]), [*labels, *names]
+
+    def _check_parted(self, names: Sequence[str]) -> None:
+        """Raise where two classes that only their names tell apart have the same tokens as names.
+
+        Raises:
+            UserError: names both.
+        """
+        first: dict[tuple[int, ...], str] = {}
+        for name in names:
+            if (other := first.setdefault(tuple(self.backbone.encode(name)), name)) != name:
+                raise same_tokens([other, name])
 
     def logits(self, shots: Tensor, labels: Tensor, queries: Tensor, classes: int) -> Tensor:
         shots, queries = self.map(shots), self.map(queries)

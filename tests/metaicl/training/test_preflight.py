@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from backbones import tiny_config
 from helpers import REALTASKS, make_folder, rows, write_task
-from toys import toy_suite
+from tokenizer_kinds import word_piece
+from toys import toy_suite, toy_task
 
 from eval.answering import make_validate
 from metaicl.lm.backbone import Backbone
 from metaicl.lm.context_length import TooLong
+from metaicl.lm.text_encoder import TextEncoder
+from metaicl.methods import method_class
 from metaicl.training.checkpoint import MethodConfig
 from metaicl.training.config import TrainerConfig, TrainRun, ValidationConfig
-from metaicl.training.preflight import check_episodes
+from metaicl.training.preflight import check_episodes, check_training
 from metaicl.training.run import train_run
 from metaicl.training.step_episodes import training_episodes
 from metaicl.training.trainer import Trainer
@@ -127,3 +131,14 @@ def test_the_long_text_of_the_shared_case_is_named_before_the_first_step(tmp_pat
         train(LONG_SUITE, tmp_path)
     words = int(re.search(r"train\.jsonl:38: .*--max_words (\d+)", str(raised.value)).group(1))
     assert train(LONG_SUITE, tmp_path, max_words=words)[1].steps == 2
+
+
+@pytest.mark.parametrize("side", ["meta_train", "meta_validation"])
+def test_options_that_the_tokenizer_does_not_part_stop_a_training_before_its_first_step(tmp_path, side):
+    labels = {"meta_train": ("fruit", "tool"), "meta_validation": ("shape", "colour"), side: ("\u00e9", "e")}
+    tasks = [toy_task(name, labels[name]) for name in ("meta_train", "meta_validation")]
+    tokenizer = word_piece()
+    backbone = SimpleNamespace(tokenizer=tokenizer, texts=TextEncoder(tokenizer), context=1000)
+    method = method_class("metaicl")(backbone, PromptFormat().resolved(), method_class("metaicl").configured({}))
+    with pytest.raises(UserError, match=rf"task {side}: two options are the same tokens[\s\S]*other words"):
+        check_training(method, tasks[:1], tasks[1:], replace(SHORT, eval_steps=1), ValidationConfig(2, 1, 2))
