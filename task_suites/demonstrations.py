@@ -26,7 +26,7 @@ def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) 
         raise UserError(
             f"task {task.name}: k={k} asks for more demonstrations than are fixed",
             found=f"{len(named)} fixed demonstrations",
-            fix="Lower k, or name more.",
+            fix="Lower k, or name more demonstrations.",
         )
     places: list[int] = []
     for name in named:
@@ -39,7 +39,8 @@ def fixed_support(task: Task, named: Sequence[int | str], k: int | None = None) 
                 raise UserError(f"{where} is not a train example's input", fix=nearest(content, texts))
             places.append(found[0])
         elif isinstance(name, bool) or not 0 <= name < len(part.examples):
-            raise UserError(f"{where} is not there", expected=f"a position from 0 to {len(part.examples) - 1}")
+            last = len(part.examples) - 1
+            raise UserError(f"{where} is not the position of a train example", expected=f"0 to {last}")
         else:
             places.append(name)
         if places[-1] in places[:-1]:

@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Literal, get_args
 
 from task_suites.core.errors import UserError, counted, nearest
+from task_suites.core.values import listed
 from task_suites.task import Task
 
 MixingKind = Literal["uniform", "proportional", "temperature", "weights", "group_dro"]
@@ -52,22 +53,18 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if self.by not in GROUPS:
-            raise UserError(
-                "mixing weights must be by task, family, suite or type",
-                found=repr(self.by),
-                expected=" or ".join(GROUPS),
-            )
+            raise UserError(f"mixing_weights_by must be {listed(tuple(GROUPS))}, but is {self.by!r}")
         if self.kind not in KINDS:
-            raise UserError("unknown way of mixing tasks", found=repr(self.kind), expected=" or ".join(KINDS))
+            raise UserError(f"mixing must be {listed(KINDS)}, but is {self.kind!r}")
         if not 0 < self.temperature < float("inf"):
             raise UserError(f"mixing_temperature must be above 0, but is {self.temperature}")
         if bool(self.weights) != (self.kind == "weights"):
-            raise UserError(
-                f"mixing {self.kind} with {counted(len(self.weights), 'weight')}",
-                expected="weights only with mixing weights",
-            )
+            what = f"mixing is {self.kind}, but mixing_weights has {counted(len(self.weights), 'weight')}"
+            fix = "Set mixing to weights, or leave mixing_weights out." if self.weights else "Give mixing_weights."
+            raise UserError(what, fix=fix)
         if wrong := {name: w for name, w in self.weights.items() if not 0 <= w < float("inf")}:
-            raise UserError(f"the weight of a {self.by} must be 0 or more", found=wrong)
+            name, weight = next(iter(wrong.items()))
+            raise UserError(f"mixing_weights: the weight of {self.by} {name!r} must be 0 or more, but is {weight}")
 
     def check(self, tasks: Sequence[Task]) -> None:
         """Raise unless each weight names a task, family or suite of `tasks`.
@@ -105,7 +102,10 @@ class Mixing:
             power = 1 if self.kind == "proportional" else 1 / self.temperature
             raw = {task.name: len(task.examples("train")) ** power for task in sorted(tasks, key=lambda t: t.name)}
         if not (total := sum(raw.values())):
-            raise UserError("no task has a weight above 0", found=f"weights of {sorted(self.weights)}", expected=names)
+            found = f"weights of {sorted(self.weights)}" if self.weights else None
+            raise UserError(
+                "no meta-training task has a weight above 0", found=found, expected=f"one for any of {names}"
+            )
         return {name: value / total for name, value in raw.items()}
 
     def choose(self, tasks: Sequence[Task], seed: int, numbers: Sequence[int]) -> list[Task]:

@@ -52,7 +52,7 @@ def _refuse_clashes(tasks: Mapping[str, Task], more: Iterable[str], suite: str) 
     if clashes := [name for name in more if name in tasks]:
         shown = [f"{name} in {tasks[name].suite} and in {suite}" for name in clashes[:SHOWN]]
         raise UserError(
-            f"two suites have {counted(len(clashes), 'task')} of one name",
+            f"two suites share the {'name' if len(clashes) == 1 else 'names'} of {counted(len(clashes), 'task')}",
             found="; ".join(shown) + ("; ..." if len(clashes) > SHOWN else ""),
             expected="a name of its own for each task",
             fix="Leave one of each pair out: --exclude " + " ".join(shlex.quote(f"{suite}/{name}") for name in clashes),

@@ -58,7 +58,7 @@ def write_splits(splits: Sequence[Split], output: Path) -> str:
     """
     if len(splits) == 1:
         if output.exists():
-            raise UserError("the target already exists", where=output, expected="a new file")
+            raise UserError("this exists already", where=output, expected="a new file", fix="Give another one.")
         paths = [output]
         save_split(splits[0], output)
     else:

@@ -16,6 +16,8 @@ from task_suites.core.errors import UserError, counted, nearest
 from task_suites.splits import Split, origins, own_names
 from task_suites.task import META_SPLITS, Task, TaskSuite
 
+FINER = "Group by something finer, such as by=task, or divide into fewer."
+
 By = Literal["task", "source", "family", "domain"]
 KEYS: dict[str, Callable[[Task], str]] = {
     "task": lambda task: task.name,
@@ -53,6 +55,7 @@ def divide(
         raise UserError(
             f"grouped by {by}, the tasks are {counted(len(groups), 'group')}",
             expected=f"at least one for each of {', '.join(wanted)}",
+            fix=FINER,
         )
     total, taken, sides = sum(map(len, groups)), 0, dict[str, list[str]]()
     bound = 0.0
@@ -102,7 +105,9 @@ def nested(
         rest = _shuffled([group for group in groups if group not in test], seed, f"inner {i}")
         if not test or len(rest) < inner:
             raise UserError(
-                f"grouped by {by}, the tasks are {counted(len(groups), 'group')}", expected="at least one for each fold"
+                f"grouped by {by}, the tasks are {counted(len(groups), 'group')}",
+                expected=f"at least one for each of {outer} outer folds, and {inner} among the others",
+                fix=FINER,
             )
         for j, validation in enumerate(_dealt(rest, inner), 1):
             train = [group for group in rest if group not in validation]

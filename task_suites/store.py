@@ -143,7 +143,11 @@ def _read_header(path: Path) -> _Header:
         raise _no_header(path, error) from None
     if version != VERSION:
         raise UserError(
-            "the store was written by another version", where=path, found=repr(version), expected=str(VERSION)
+            "the store was written by another version of metaicl",
+            where=path,
+            found=repr(version),
+            expected=str(VERSION),
+            fix="Write the store again.",
         )
     return header  # type: ignore[no-any-return]
 
@@ -174,7 +178,11 @@ class _Store:
         self.path, self.size, self.batches = path, size, batches
         found = path.stat().st_size if path.is_file() else None
         if found != size:
-            raise UserError("the examples are missing or not whole", where=path, found=found, expected=f"{size} bytes")
+            kept = "no file" if found is None else f"{found} bytes"
+            fix = "Write the store again."
+            raise UserError(
+                "the file of examples is incomplete", where=path, found=kept, expected=f"{size} bytes", fix=fix
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Store, (self.path, self.size, self.batches)
@@ -228,6 +236,7 @@ class _Store:
                 where=self.path,
                 found=len(batch),
                 expected=str(size),
+                fix="Write the store again.",
             )
         self._give_back()
         return batch

@@ -48,9 +48,9 @@ def cleaned(suite: TaskSuite, report: AuditReport, **settings: Any) -> Fixed:
     if report.sources:
         names = ", ".join(source.source for source in report.sources)
         raise UserError(
-            f"suite {suite.name}: sources on two sides of the split",
+            f"suite {suite.name}: these sources have tasks on two sides of the split",
             found=names,
-            fix="Move their tasks to one side, or allow them by name.",
+            fix="Move their tasks to one side, or allow them: --allow NAME.",
         )
     numbers = {(task.name, part): range(len(task.examples(part))) for task in suite.tasks.values() for part in PARTS}
     kept: dict[tuple[str, str], list[int]] = {place: list(indices) for place, indices in numbers.items()}

@@ -60,7 +60,7 @@ def occupied(target: Path) -> bool:
 def check_free(target: Path) -> None:
     """Raise a `UserError` where there is something at `target`."""
     if occupied(target):
-        raise UserError("the target already exists", where=target, expected="a new or empty folder")
+        raise UserError("this exists already", where=target, expected="a new or empty folder", fix="Give another one.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -102,7 +102,8 @@ def write_yaml(path: Path, value: Any) -> None:
         path.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=plain, width=120), encoding="utf-8")
         if read_yaml(path) == value:
             return
-    raise UserError("YAML cannot hold the texts of this task", where=path.name)
+    fix = "Leave the task out (--exclude), or choose another layout."
+    raise UserError("YAML cannot hold the texts of this task unchanged", where=path.name, fix=fix)
 
 
 def _umask() -> int:

@@ -21,7 +21,7 @@ def read_object(cls: type, value: Any, where: object, place: str, *more: str) ->
             type.
     """
     if not isinstance(value, dict):
-        raise UserError(f"{place} is not an object", where=where, found=repr(value)[:80])
+        raise UserError(f"{place} is not an object", where=where, found=repr(value)[:80], expected="a JSON object")
     needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in (*more, *needed) if name not in value]:
         found = f"only {', '.join(sorted(value))}" if value else "nothing"

@@ -108,7 +108,7 @@ def build(cls: type[Config], given: Mapping[str, Any]) -> Config:
         values.setdefault(tuple(where), {})[last] = value_of(item, known[name].hint, name)
     for option in known.values():
         if option.default is MISSING and option.name not in given:
-            raise UserError(f"{option.name} is missing", fix=f"It means: {option.about}")
+            raise UserError(f"{option.name} must be given", fix=f"It means: {option.about}")
     return _built(cls, values)
 
 

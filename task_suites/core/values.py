@@ -212,7 +212,8 @@ def _grouped(pairs: Sequence[tuple[str, str, str]], option: str) -> dict[str, An
         else:
             parts.setdefault(name, []).append(Word(f"{inner}={value}"))
     for name in whole.keys() & parts.keys():
-        raise UserError(f"{option} has {name} as a mapping and by its keys", fix="Give it in one of the two ways.")
+        what = f"{option} {name} is given twice, as {name}={{...}} and as {name}.{parts[name][0].partition('=')[0]}=..."
+        raise UserError(what, fix="Give it in one of the two ways.")
     return whole | parts
 
 

@@ -111,7 +111,7 @@ def verbalized(verbalizer: Mapping[str, Any], task: Task) -> dict[str, str]:
             raise UserError(f"label {label!r} has no word", where=where, found=repr(word), expected="a word or phrase")
     known = names_of(task)
     if task.form == "tags" and (bad := [word for word in words.values() if not _TYPE.fullmatch(word)]):
-        raise UserError("a word for a type cannot be read back", where=where, found=repr(bad[0]), expected="no ; or =")
+        raise UserError("the word for a type of span must not hold ; or =", where=where, found=repr(bad[0]))
     if special and known and (unknown := [label for label in words if label not in known]):
         raise UserError(f"no label {unknown[0]!r}", where=where, fix=nearest(unknown[0], known))
     check_distinct([words.get(label, label) for label in known], where)
@@ -122,4 +122,5 @@ def check_distinct(words: Sequence[str], where: str) -> None:
     """Raise a `UserError` where two answers would be written alike."""
     if len(set(words)) < len(words):
         twice = next(word for word in words if words.count(word) > 1)
-        raise UserError("two answers would be written alike", where=where, found=repr(twice), expected="distinct words")
+        fix = "Give each answer a word of its own."
+        raise UserError("two answers would be written alike", where=where, found=repr(twice), fix=fix)

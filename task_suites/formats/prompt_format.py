@@ -143,9 +143,7 @@ class PromptFormat:
 
         cls = load_named(self.target)
         if not (isinstance(cls, type) and issubclass(cls, PromptFormat)):
-            raise UserError(
-                f"{self.target} is not a PromptFormat", expected="a subclass of task_suites.formats.PromptFormat"
-            )
+            raise UserError(f"{self.target} is not a PromptFormat", expected="a subclass of metaicl.PromptFormat")
         return cls(**{f.name: getattr(self, f.name) for f in fields(PromptFormat)})
 
     def of(self, task: Task, chat: ChatTemplate | None = None) -> PromptFormat:

@@ -110,7 +110,7 @@ def compile_template(name: str, source: str) -> Template:
     left, bars, right = source.partition(BARS)
     if not bars or BARS in right:
         raise UserError(
-            f"a template has {BARS} once",
+            f"a template must have {BARS} once",
             where=where,
             found=source.count(BARS),
             expected=f"question {BARS} {{{{ answer }}}}",
@@ -124,7 +124,10 @@ def compile_template(name: str, source: str) -> Template:
     prefix, found, suffix = written.partition(_MARK)
     if not found or _MARK in suffix or "\n" in written:
         raise UserError(
-            "the answer is not written once, unchanged and on one line", where=where, found=repr(right.strip()[:80])
+            f"right of {BARS}, the answer must be written once, unchanged and on one line",
+            where=where,
+            found=repr(right.strip()[:80]),
+            expected="{{ answer }}",
         )
     return Template(name, prefix, suffix, frozenset(uses), question)
 
@@ -173,11 +176,11 @@ def _compiled(source: str, known: tuple[str, ...], where: str, line: int) -> tup
             raise UserError(f"unknown variable {unknown[0]!r}", where=where, fix=nearest(unknown[0], known))
         return environment.from_string(source), uses
     except TemplateSyntaxError as error:
-        raise UserError(f"not a template: {error.message}", where=at(error.lineno)) from None
+        raise UserError(f"the template cannot be read: {error.message}", where=at(error.lineno)) from None
     except (TemplateError, RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"not a template: {type(error).__name__}: {error}", where=where) from None
+        raise UserError(f"the template cannot be read: {type(error).__name__}: {error}", where=where) from None
 
 
 def _refused(node: Any) -> str | None:

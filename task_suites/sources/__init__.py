@@ -51,7 +51,7 @@ def load_named(name: str) -> Any:
     """
     module_name, _, attribute = name.partition(":")
     if not all((*module_name.split("."), attribute)):
-        raise UserError(f"not the name of an object: {name!r}", expected="package.module:Name")
+        raise UserError(f"{name!r} does not name a Python object", expected="package.module:Name")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
@@ -129,7 +129,7 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
         if isinstance(self.names, str) or not self.names:
-            raise UserError("suite must be a list of suites", found=repr(self.names), expected="as ['embedded']")
+            raise UserError(f"suite must be a list of suites, such as ['embedded'], but is {self.names!r}")
         labels = [_label(name) for name in self.names]
         if twice := [label for label in labels if labels.count(label) > 1]:
             raise UserError("a suite is named twice", found=twice[0], fix="Name it once.")
@@ -179,7 +179,7 @@ class SuiteConfig:
         if set(self.forms) != set(FORMS):
             suite = suite.replace_tasks(lambda task: task if task.form in self.forms else None)
         if not suite.tasks:
-            fix = "Widen forms or tasks, or leave out fewer by exclude."
+            fix = "Allow more forms or tasks, or leave out fewer by exclude."
             raise UserError(f"suite {suite.name}: no task is left", fix=fix)
         return suite
 

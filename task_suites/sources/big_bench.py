@@ -64,7 +64,7 @@ def open_big_bench(rest: str) -> TaskSuite:
         folders = {name: inside(root, name) for name in listing(root) if inside(root, name).is_dir()}
         folders = {name: folder for name, folder in folders.items() if "task.json" in listing(folder)}
     if not folders:
-        raise UserError("no task", where=root, expected="task.json, or <task>/task.json")
+        raise UserError("no task is here", where=root, expected="task.json, or <task>/task.json")
     tasks = [task for name, folder in folders.items() for task in _big_bench_tasks(name, folder, options)]
     return make_suite(folder_name(root), tasks, None, root)
 
@@ -89,7 +89,7 @@ def open_big_bench_hard(rest: str) -> TaskSuite:
         source = f"BIG-Bench Hard: {family}"
         tasks.append(_task(name, family, path, _hard_items, _read(path), options, source=source))
     if not tasks:
-        raise UserError("no task", where=folder, expected="<task>.json")
+        raise UserError("no task is here", where=folder, expected="<task>.json")
     return make_suite(folder_name(root), tasks, None, root)
 
 
@@ -143,11 +143,13 @@ def _big_bench_tasks(name: str, folder: Path, options: Mapping[str, str]) -> Ite
     if head.get("examples") or not subtasks:
         yield _big_bench_task(name, name, path, parsed, options)
     if len(set(subtasks)) != len(subtasks):
-        raise UserError("subtasks names one subtask twice", where=path)
+        raise UserError("subtasks names one subtask twice", where=path, fix="Name it once.")
     for entry in subtasks:
         below = entry.rpartition(":")[2]
         if below in ("", ".", "..") or "/" in below or "\\" in below:
-            raise UserError("not the name of a subtask", where=path, found=repr(entry[:60]), expected="task:folder")
+            raise UserError(
+                "an entry of subtasks names none", where=path, found=repr(entry[:60]), expected="task:folder"
+            )
         lower = inside(folder, f"{below}/task.json")
         parsed = _read(lower)
         if parsed[0].get("subtasks"):

@@ -83,7 +83,7 @@ def list_of(value: Any, column: str, where: object) -> Collection[Any]:
         UserError: it is not a list.
     """
     if not isinstance(value, (list, tuple)):
-        raise UserError(f"{column} must hold a list", where=where, found=repr(value)[:60])
+        raise UserError(f"column {column} must hold a list", where=where, found=repr(value)[:60])
     return value
 
 
@@ -120,7 +120,7 @@ def mapped(text: str, mapping: Mapping[str, str], where: object) -> str:
     if text.casefold() in ("yes", "no", "on", "off") and mapping.keys() & {"true", "false"}:
         fix = "Put the keys of labels in quotes: YAML reads yes, no, on and off as true and false."
     expected = f"one of {list(mapping)[:20]}"
-    raise UserError("labels lacks a value", where=where, found=repr(text[:60]), expected=expected, fix=fix)
+    raise UserError("labels has no word for a value", where=where, found=repr(text[:60]), expected=expected, fix=fix)
 
 
 def refuse_number(

@@ -70,7 +70,7 @@ def open_conll(rest: str) -> TaskSuite:
         folders = {name: inside(root, name) for name in listing(root) if inside(root, name).is_dir()}
         folders = {name: folder for name, folder in folders.items() if _named(listing(folder), "train")}
     if not folders:
-        raise UserError("no task", where=root, expected="a file with train in its name, or folders with one")
+        raise UserError("no task is here", where=root, expected="a file with train in its name, or folders with one")
     tasks = [_task(name, folder, options) for name, folder in folders.items()]
     return make_suite(folder_name(root), tasks, None, root)
 
@@ -80,7 +80,7 @@ def _task(name: str, folder: Path, options: Mapping[str, str]) -> Task:
     test = _file(folder, "test", options["test"]) or _file(folder, "dev", "")
     if train is None:
         fix = "Put 'train' into the name of one, or name it: ?train=FILE."
-        raise UserError("no train file", where=folder, fix=fix)
+        raise UserError("no train file is here", where=folder, fix=fix)
 
     def load(split: str) -> list[Example]:
         path = test if test and split == "test" else train
@@ -206,7 +206,7 @@ def recognised(sentences: list[Sentence], path: Path) -> str:
         raise UserError(
             "the tags follow two schemes",
             where=f"{path}:{opening}",
-            found=f"an I- that continues nothing, and a B- in line {needless} that iob1 does not need",
+            found=f"an I- that continues no span, and a B- in line {needless} that iob1 does not need",
             expected="iob1 or bio",
             fix="The option scheme=iob1 takes such an I- as the opening of a span.",
         )
@@ -231,7 +231,7 @@ def to_bio(sentence: Sentence, scheme: str, path: Path) -> tuple[str, ...]:
             raise UserError(f"the scheme {scheme} does not have this tag", where=where, found=repr(tag[:60]), fix=fix)
         if prefix in "IEL" and not continues and scheme != "iob1":
             raise UserError(
-                f"{tag[:60]} continues nothing", where=f"{path}:{line}", expected=f"B-{kind[:60]} before it"
+                f"{tag[:60]} continues no span", where=f"{path}:{line}", expected=f"B-{kind[:60]} before it"
             )
         if opened and not continues and scheme in ("iobes", "bilou"):
             raise UserError(f"a span of {opened[:60]} has no end", where=f"{path}:{line}", found=repr(tag[:60]))

@@ -93,7 +93,7 @@ def _splits(folder: Path, config: str, where: object) -> dict[str, tuple[Path, .
         splits = value.get("splits") if isinstance(value, dict) else None
         if not isinstance(splits, list) or not splits or not all(isinstance(name, str) for name in splits):
             raise UserError(
-                "names no splits", where=path, found=repr(value)[:60], expected='{"splits": ["train", ...]}'
+                "the file names no splits", where=path, found=repr(value)[:60], expected='{"splits": ["train", ...]}'
             )
         return {name: _saved(inside(folder, name)) for name in splits}
     places = [config] if config else ["", "data"]
@@ -108,7 +108,7 @@ def _splits(folder: Path, config: str, where: object) -> dict[str, tuple[Path, .
     ]
     fix = nearest(config, configs) if config or not configs else f"Name a config: {', '.join(configs)[:200]}."
     raise UserError(
-        "no data files",
+        "no data file is here",
         where=inside(folder, config),
         expected="train.parquet, test.csv, ...",
         fix=fix if configs else None,
@@ -122,7 +122,7 @@ def _saved(folder: Path) -> tuple[Path, ...]:
     files = value.get("_data_files") if isinstance(value, dict) else None
     names = [f.get("filename") for f in files if isinstance(f, dict)] if isinstance(files, list) else []
     if not names or not all(isinstance(name, str) and name for name in names):
-        raise UserError("names no data files", where=path, expected='"_data_files": [{"filename": ...}]')
+        raise UserError("the file names no data files", where=path, expected='"_data_files": [{"filename": ...}]')
     return tuple(inside(folder, str(name)) for name in names)
 
 

@@ -56,10 +56,12 @@ def open_in_context_tuning(rest: str) -> TaskSuite:
     try:
         sides = {side: [str(name) for name in splits[fold][key]] for key, side in SIDES.items()}
     except (KeyError, IndexError, TypeError):
-        raise UserError(f"no fold {fold} with train, val and test", where=path, found=repr(splits)[:60]) from None
+        raise UserError(
+            f"there is no fold {fold} with train, val and test", where=path, found=repr(splits)[:60]
+        ) from None
     known = {task.name for task in tasks}
     if lost := [name for names in sides.values() for name in names if name not in known]:
-        raise UserError(f"no data of the task {lost[0]!r}", where=path)
+        raise UserError(f"a fold names the task {lost[0]!r}, which has no data", where=path)
     return make_suite(folder_name(root), tasks, sides, root)
 
 
@@ -91,13 +93,15 @@ def read_plain(path: Path) -> Any:
         ) from None
     except DAMAGE as error:
         expected = "a pickle of numbers, texts, lists and mappings"
-        raise UserError("the pickle is not read", where=path, found=str(error)[:120], expected=expected) from None
+        raise UserError(
+            "the pickle is damaged, or holds more than data", where=path, found=str(error)[:120], expected=expected
+        ) from None
 
 
 def _mapping(root: Path, name: str) -> dict[Any, Any]:
     found = read_plain(path := inside(root, name))
     if not isinstance(found, dict) or not found:
-        raise UserError("not a mapping by task", where=path, found=type(found).__name__)
+        raise UserError("this is not a mapping from tasks to their data", where=path, found=type(found).__name__)
     return found
 
 
@@ -106,11 +110,11 @@ def _verbalizers(root: Path, data: Mapping[Any, Any]) -> dict[Any, list[str]]:
     if "verbalizers.pkl" in listing(root):
         own = _mapping(root, "verbalizers.pkl")
         if lost := [name for name in data if name not in own]:
-            raise UserError(f"no verbalizers of the task {lost[0]!r}", where=inside(root, "verbalizers.pkl"))
+            raise UserError(f"the task {lost[0]!r} has no verbalizers", where=inside(root, "verbalizers.pkl"))
         return {name: [str(word) for word in own[name]] for name in data}
     path = inside(root, "class_verbalizers.txt")
     if not path.is_file():
-        raise UserError("no verbalizers", where=root, expected="class_verbalizers.txt or verbalizers.pkl")
+        raise UserError("no verbalizers are here", where=root, expected="class_verbalizers.txt or verbalizers.pkl")
     words = [word.strip() for word in path.read_text(encoding="utf-8").split("\n") if word.strip()]
     return {name: words for name in data}  # noqa: C420 (nothing changes the list)
 
@@ -120,7 +124,7 @@ def _task(
 ) -> Task:
     where, place = f"{root / 'data.pkl'}: task {name}", number(options, "template")
     if not isinstance(rows, list) or not rows:
-        raise UserError("no examples", where=where)
+        raise UserError("the task has no examples", where=where, expected="a list of at least one")
     usable = [text.rstrip(" .") for text in templates if text.rstrip(" .").endswith(LABEL)]
     if place >= len(usable):
         found = f"{len(usable)} templates that end with {LABEL}"

@@ -134,7 +134,7 @@ def sound(
             raise UserError(what, where=place, found=found, expected="one form in a task")
         examples.append(example if place is None else replace(example, where=str(place)))
     if not examples:
-        raise UserError("no example", where=where, expected="at least one that is sound")
+        raise UserError("no example can be used", where=where, expected="at least one")
     return examples
 
 
@@ -179,7 +179,9 @@ def make_suite(
     """
     by_name = {task.name: task for task in tasks}
     if not by_name:
-        raise UserError("no task", where=where, fix="Name the folder of the layout; docs/data.md shows its files.")
+        raise UserError(
+            "no task is here", where=where, fix="Name the folder of the layout; docs/data.md shows its files."
+        )
     sides = {"meta_test": list(by_name)} if splits is None else splits
     side_of: dict[str, str] = {}
     for side, names in sides.items():

@@ -190,5 +190,7 @@ def _named(
 
 def _sequence(value: Any, where: str) -> list[Any]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise UserError("no list", where=where, found=repr(value)[:60], expected="a list of tokens, tags or options")
+        raise UserError(
+            "this is not a list", where=where, found=repr(value)[:60], expected="a list of tokens, tags or options"
+        )
     return list(value)

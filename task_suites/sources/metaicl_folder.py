@@ -176,7 +176,7 @@ def _files(data: Path, ending: str) -> dict[str, dict[tuple[str, str], Parts]]:
                 splits = tasks[k, seed].splits if (k, seed) in tasks else ()
                 tasks[k, seed] = Parts(folder, ending, k, seed, (*splits, split))
     if not found:
-        raise UserError("no task", where=data, expected=f"<task>/<task>_<k>_<seed>_<split>.{ending}")
+        raise UserError("no task is here", where=data, expected=f"<task>/<task>_<k>_<seed>_<split>.{ending}")
     return found
 
 

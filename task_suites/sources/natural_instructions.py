@@ -67,7 +67,7 @@ def open_natural_instructions(rest: str) -> TaskSuite:
     folder = inside(root, "tasks") if "tasks" in listing(root) else root
     names = [name.removesuffix(".json") for name in listing(folder) if re.fullmatch(r"task.*\.json", name)]
     if not names:
-        raise UserError("no task", where=folder, expected="task*.json")
+        raise UserError("no task is here", where=folder, expected="files task*.json")
     sides = _sides(root, options["track"], names)
     paths = {name: inside(folder, f"{name}.json") for name in names}
     heads = {name: _head(path) for name, path in paths.items()}
@@ -206,7 +206,7 @@ def _illustrations(head: Mapping[str, Any], key: str, path: Path) -> tuple[Illus
         row = object_of(value, where)
         outputs = texts_field(row, "output", where)
         if not outputs:
-            raise UserError("no output", where=where)
+            raise UserError("the output is empty", where=where, expected="a text, or a list of texts")
         explanation = row.get("explanation")
         if explanation is not None:
             explanation = text_field(row, "explanation", where)

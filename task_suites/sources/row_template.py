@@ -132,7 +132,7 @@ def _compiled(source: str) -> tuple[Any, Any]:
         _bounded(tree)
         return environment.from_string(tree), environment
     except (TemplateError, RecursionError, SyntaxError, MemoryError, ValueError, OverflowError) as error:
-        return f"not a template ({str(error)[:120] or type(error).__name__})", environment
+        return f"the template cannot be read ({str(error)[:120] or type(error).__name__})", environment
 
 
 def _bounded(node: Any) -> None:

@@ -190,7 +190,9 @@ def _file_parts(keys: Mapping[str, Any], folder: Path, where: object) -> dict[st
             for path in paths:
                 rows.kind(path)
                 if not os.path.isfile(path):  # also where the name is too long
-                    raise UserError("no such file", where=path, expected=f"{part} of {where}")
+                    raise UserError(
+                        "there is no such file", where=path, expected=f"the file that {part} names in {where}"
+                    )
     return parts
 
 
@@ -255,7 +257,7 @@ class Reading:
             fix = "Fill in the column of the output."
             raise UserError("the train rows have no label", where=self._files("train"), found="empty outputs", fix=fix)
         if len(found) < 2:
-            raise UserError("the outputs are not labels", where=self.where, found=list(found), expected="two or more")
+            raise UserError("all outputs are alike", where=self.where, found=list(found), expected="two labels or more")
         if wrong := labels_problem(found):
             rare = sorted(found, key=counts.__getitem__)
             odd = next((w for w in rare if not labels_problem([word for word in found if word != w])), rare[0])
@@ -284,7 +286,7 @@ class Reading:
         first = next(rows, None)
         if first is None:
             expected = f"at least one, for the examples of {self.where}"
-            raise UserError("no row", where=self._files(part), found="an empty table", expected=expected)
+            raise UserError("the table has no rows", where=self._files(part), expected=expected)
         yield first
         yield from rows
 

@@ -70,7 +70,7 @@ class Columns:
             if isinstance(values.get(key), list):
                 kinds = (str,) if key == "options" else (str, int)
                 if not all(isinstance(v, kinds) for v in values[key]):
-                    raise UserError(f"{key} has a wrong type", where=where, found=repr(values[key])[:60])
+                    raise UserError(f"{key} must be a list of texts", where=where, found=repr(values[key])[:60])
                 values[key] = tuple(as_text(v, where) for v in values[key])
         if ("tokens" in values) != ("tags" in values) or ("tokens" in values) == bool(
             values.keys() & {"input", "output"}
@@ -81,7 +81,7 @@ class Columns:
                 expected="input and output, or tokens and tags",
             )
         if "tokens" not in values and not {"input", "output"} <= values.keys():
-            raise UserError("a column is missing", where=where, expected="input and output")
+            raise UserError("the column of input or of output is not named", where=where, expected="both")
         labels = keys.get("labels", [])
         if isinstance(labels, str):
             if labels != FROM_DATA:
@@ -148,7 +148,9 @@ class Columns:
             if not 0 <= value < len(names):
                 fix = "A split without answers? Name another for `test`." if value == -1 else None
                 expected = f"0 to {len(names) - 1}"
-                raise UserError("no such class", where=where, found=value, expected=expected, fix=fix)
+                raise UserError(
+                    "the output is not the number of a class", where=where, found=value, expected=expected, fix=fix
+                )
             text = names[value]
         if self.label_map:
             return mapped(
@@ -192,7 +194,9 @@ class Columns:
             keys = self._keys(row, where)[: len(options)]
             if text not in keys:
                 expected = f"one of {keys[:20]}"
-                raise UserError("no option has this key", where=where, found=repr(text[:60]), expected=expected)
+                raise UserError(
+                    "the answer is not the key of an option", where=where, found=repr(text[:60]), expected=expected
+                )
             return options[keys.index(text)]
         refuse_option_number(text, options, where)
         return text

@@ -205,7 +205,7 @@ def load_task(entry: Entry, limits: Limits) -> Task:
     made, labels = make_examples(entry.type, entry.question, parts, entry.name)
     examples = {part: list(filter(limits.fits, of_part)) for part, of_part in made.items()}
     if not all(examples.values()):
-        raise UserError(f"{entry.name}: no example of a part has at most {limits.words} words", fix="Raise max_words.")
+        raise UserError(f"{entry.name}: a part has no example of at most {limits.words} words", fix="Raise max_words.")
     if "test" not in examples:
         examples = divided(examples["train"], TEST_SHARE, entry.name)
     task = _task(entry, limits, skip=False)

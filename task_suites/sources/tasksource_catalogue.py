@@ -119,7 +119,7 @@ def catalogue() -> tuple[Entry, ...]:
     try:
         import tasksource
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed", fix="pip install 'metaicl[tasksource]'") from None
+        raise UserError(f"{error.name} is not installed", fix="Run: pip install 'metaicl[tasksource]'") from None
     found: dict[str, Entry] = {}
     for several in (False, True):
         for row in tasksource.list_tasks(multilingual=several, instruct=True).itertuples():

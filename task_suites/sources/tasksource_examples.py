@@ -11,6 +11,8 @@ from task_suites.example import Example, labels_problem
 from task_suites.sources.rows import names_of
 from task_suites.task import TaskType
 
+LEAVE_OUT = "Leave the task out: --exclude, or the option missing=skip."
+
 MAX_OPTIONS = 10  # of a multiple-choice example: the answer, and the first of the wrong ones
 MAX_NUMBERS = 20  # different numbers that are taken for classes where the data set does not name them
 OUTSIDE = ("O", "_", "")
@@ -45,7 +47,9 @@ def make_examples(
     made = {part: _sound(map(make, rows), labels) for part, rows in parts.items()}
     for part, examples in made.items():
         if not examples:
-            raise UserError(f"no sound {part} example", where=where, found=f"{len(parts[part])} rows")
+            raise UserError(
+                f"no {part} row makes an example", where=where, found=f"{len(parts[part])} rows", fix=LEAVE_OUT
+            )
     return made, labels
 
 
@@ -72,7 +76,7 @@ def _class_names(parts: Mapping[str, Any], where: str) -> dict[Any, str]:
             where=where,
             found=repr(next(iter(parts["train"]["labels"]), None))[:60],
             expected=f"named classes, or at most {MAX_NUMBERS} whole numbers",
-            fix="Leave the task out by --exclude.",
+            fix=LEAVE_OUT,
         )
     return {value: str(value) for value in sorted(set(values))}
 
@@ -82,7 +86,7 @@ def _occurring(names: Mapping[Any, str], parts: Mapping[str, Any], where: str) -
     seen = {value for rows in parts.values() for value in rows.unique("labels")}
     labels = tuple(name.strip() for value, name in names.items() if value in seen)
     if len(labels) < 2:
-        raise UserError("there are fewer than two classes", where=where, found=list(labels))
+        raise UserError("there are fewer than two classes", where=where, found=list(labels), fix=LEAVE_OUT)
     if wrong := labels_problem(labels):
         raise UserError(wrong[0], where=where, found=wrong[1], expected=wrong[2])
     return labels
@@ -130,7 +134,7 @@ def _tagger(names: Sequence[str], rows: Any, where: str) -> Callable[[Row], Exam
     of one token each."""
     seen = names or tuple(dict.fromkeys(tag for tags in rows["labels"] for tag in tags))
     if not all(isinstance(tag, str) for tag in seen):
-        raise UserError("the labels of tokens have no names", where=where, found=repr(seen[:3]))
+        raise UserError("the labels of tokens have no names", where=where, found=repr(seen[:3]), fix=LEAVE_OUT)
     spans = all(_SPAN_TAG.fullmatch(tag) for tag in seen if tag not in OUTSIDE)
 
     def make(row: Row) -> Example | None:

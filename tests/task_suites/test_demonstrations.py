@@ -24,14 +24,14 @@ WANTED = "task toy: demonstration"
 @pytest.mark.parametrize(
     ("named", "k", "message"),
     [
-        ([60], None, f"{WANTED} 60 is not there; expected a position from 0 to 59"),
-        ([-1], None, f"{WANTED} -1 is not there; expected a position from 0 to 59"),
-        ([True], None, f"{WANTED} True is not there; expected a position from 0 to 59"),
+        ([60], None, f"{WANTED} 60 is not the position of a train example; expected 0 to 59"),
+        ([-1], None, f"{WANTED} -1 is not the position of a train example; expected 0 to 59"),
+        ([True], None, f"{WANTED} True is not the position of a train example; expected 0 to 59"),
         ([0, 1, 0], None, f"{WANTED} 0 names an example a second time; expected distinct demonstrations"),
         (
             *([1, 2], 3),
             "task toy: k=3 asks for more demonstrations than are fixed; found 2 fixed demonstrations. "
-            "Lower k, or name more.",
+            "Lower k, or name more demonstrations.",
         ),
     ],
 )

@@ -137,12 +137,12 @@ def test_with_a_lower_bound_k_is_drawn_up_to_the_curriculums():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"kind": "even"}, "unknown way of mixing tasks; found 'even'; expected uniform or proportional"),
+        ({"kind": "even"}, "mixing must be uniform, proportional, temperature, weights or group_dro, but is 'even'"),
         ({"kind": "temperature", "temperature": 0.0}, "mixing_temperature must be above 0, but is 0.0"),
-        ({"kind": "weights"}, "mixing weights with 0 weights"),
-        ({"weights": {"small": 1}}, "mixing uniform with 1 weight; expected weights only with mixing weights"),
-        ({"kind": "weights", "weights": {"small": -1}}, "the weight of a task must be 0 or more; found {'small': -1}"),
-        ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of a task must be 0 or more"),
+        ({"kind": "weights"}, "mixing is weights, but mixing_weights has 0 weights"),
+        ({"weights": {"small": 1}}, "mixing is uniform, but mixing_weights has 1 weight. Set mixing to weights"),
+        ({"kind": "weights", "weights": {"small": -1}}, "the weight of task 'small' must be 0 or more, but is -1"),
+        ({"kind": "weights", "weights": {"small": float("nan")}}, "the weight of task 'small' must be 0 or more"),
     ],
 )
 def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
@@ -151,11 +151,11 @@ def test_a_mixing_that_cannot_be_is_refused_at_once(setting, message):
 
 
 def test_wrong_trainer_settings_are_refused_before_any_step():
-    with pytest.raises(UserError, match="mixing weights with 0 weights"):
+    with pytest.raises(UserError, match="mixing is weights, but mixing_weights has 0 weights"):
         TrainerConfig(mixing="weights")
     with pytest.raises(UserError, match=r"curriculum_steps must be at least 0, but is -1"):
         TrainerConfig(curriculum_steps=-1)
-    with pytest.raises(UserError, match="no task has a weight above 0"):
+    with pytest.raises(UserError, match="no meta-training task has a weight above 0"):
         Mixing("weights", weights={"else": 1}).chances(TASKS)
 
 
@@ -216,7 +216,7 @@ def test_weights_of_families_and_suites_are_shared_evenly_by_their_tasks(by, wei
 def test_a_weight_that_names_nothing_is_refused_with_what_it_may_mean(by, name, message):
     with pytest.raises(UserError, match=message):
         Mixing("weights", weights={name: 1}, by=by).check(GROUPED)
-    with pytest.raises(UserError, match="mixing weights must be by task, family, suite or type; found 'source'"):
+    with pytest.raises(UserError, match="mixing_weights_by must be task, family, suite or type, but is 'source'"):
         Mixing("weights", weights={"a": 1}, by="source")
 
 

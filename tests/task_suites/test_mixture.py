@@ -95,7 +95,7 @@ def test_the_same_suite_twice_or_none_is_refused():
 
 def test_a_name_in_two_suites_is_refused_with_both_and_leaving_one_out_works(tmp_path, two):
     other = folder(tmp_path, "three", ("mood", "size", "pace"), train=rows("another mood", "train"))
-    with pytest.raises(UserError, match="two suites have 1 task of one name; found mood in ") as raised:
+    with pytest.raises(UserError, match="two suites share the name of 1 task; found mood in ") as raised:
         mixed(two[0], other)
     assert f"mood in {other} and in {two[0]}" in str(raised.value) or f"in {two[0]} and in {other}" in str(raised.value)
     left_out = way_out(raised.value)

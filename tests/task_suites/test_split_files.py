@@ -45,7 +45,7 @@ def test_the_command_writes_folds_into_a_new_folder(tmp_path, capsys):
     assert load_split(tmp_path / "folds/fold3-2.json") == nested(open_suite("embedded"), 3, 2)[-1]
     with pytest.raises(SystemExit):
         main([*words, "--output", str(tmp_path / "folds")])
-    assert "the target already exists" in capsys.readouterr().err
+    assert "this exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

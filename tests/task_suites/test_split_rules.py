@@ -105,7 +105,7 @@ def test_nested_folds_test_each_task_once_and_validate_each_other_task_once():
 
 
 def test_folds_that_cannot_be_filled_are_refused():
-    with pytest.raises(UserError, match="grouped by task, the tasks are 3 groups; expected at least one for each fold"):
+    with pytest.raises(UserError, match="grouped by task, the tasks are 3 groups; expected at least one for each of"):
         nested([task("a"), task("b"), task("c")], 3, 3, by="task")
     with pytest.raises(UserError, match="at least 2 outer and 2 inner folds, but outer is 1 and inner is 2"):
         nested(TASKS, 1, 2)

@@ -185,7 +185,7 @@ def test_writing_keeps_no_task_in_memory(tmp_path):
     ("change", "message"),
     [
         (lambda h: h.pop("tasks"), "not the header of a stored suite; found KeyError: 'tasks'"),
-        (lambda h: h.update(store=9), "the store was written by another version; found 9; expected 1"),
+        (lambda h: h.update(store=9), "the store was written by another version of metaicl; found 9; expected 1"),
         (lambda h: h.update(splits=3), "not the header of a stored suite"),
         (lambda h: h["tasks"][0].pop("labels"), "not the header of a stored suite; found KeyError: 'labels'"),
         (lambda h: h["tasks"][0].update(type="sport"), "unknown type 'sport'"),
@@ -197,7 +197,7 @@ def test_writing_keeps_no_task_in_memory(tmp_path):
             lambda h: h["tasks"][0].update(train=61),
             "part 0 has another size than suite.json says; found 60; expected 61",
         ),
-        (lambda h: h.update(bytes=5), "the examples are missing or not whole"),
+        (lambda h: h.update(bytes=5), "the file of examples is incomplete"),
     ],
 )
 def test_a_header_that_does_not_fit_is_one_clear_error(stored, tmp_path, change, message):
@@ -215,7 +215,7 @@ def test_a_missing_or_cut_store_is_one_clear_error(stored, tmp_path):
         open_suite(f"arrow:{tmp_path}/nowhere")
     folder = Path(shutil.copytree(stored, tmp_path / "s"))
     (folder / EXAMPLES).write_bytes((folder / EXAMPLES).read_bytes()[:-9])
-    with pytest.raises(UserError, match=r"examples.arrow: the examples are missing or not whole; found \d+"):
+    with pytest.raises(UserError, match=r"examples.arrow: the file of examples is incomplete; found \d+"):
         open_store(folder)
     (folder / HEADER).write_bytes(b"\xff{")
     with pytest.raises(UserError, match=r"suite\.json: not the header"):

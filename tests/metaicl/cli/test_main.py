@@ -52,7 +52,7 @@ TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
         (["suites", "list", "--split_file", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
         (["suites", "audit", "--no-near", "--context", "-5"], "context must be at least 0, but is -5"),
         (["suites", "audit", "--no-near", "--html", "/dev/null/x.html"], "/dev/null/x.html: cannot be written"),
-        (["suites", "audit", "--fix", "/dev/null"], "/dev/null: the target already exists"),
+        (["suites", "audit", "--fix", "/dev/null"], "/dev/null: this exists already"),
         (["suites", "split", "--output", "/dev/null/x.json"], "/dev/null/x.json: cannot be written"),
         (["train", "--split_file", "nowhere.json"], "no split 'nowhere.json'"),
         (["report", "nowhere"], "nowhere"),

@@ -86,7 +86,7 @@ def test_a_method_of_ones_own_names_its_run_by_its_class():
     ("make", "named"),
     [
         (lambda: TrainerConfig(k=3, k_min=4), "k_min must be at most k, 3, but is 4"),
-        (lambda: TrainerConfig(mixing="weights"), "mixing weights with 0 weights"),
+        (lambda: TrainerConfig(mixing="weights"), "mixing is weights, but mixing_weights has 0 weights"),
         (lambda: ValidationConfig(seeds=0), "validation_seeds"),
         (lambda: TrainRun(plan=-1), "plan"),
     ],

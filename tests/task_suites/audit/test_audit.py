@@ -390,7 +390,7 @@ def test_a_written_suite_is_whole_or_not_there(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
     good = suite(task("a", plain("a", 5)), meta_test=["a"])
-    with pytest.raises(UserError, match=r"full: the target already exists"):
+    with pytest.raises(UserError, match=r"full: this exists already"):
         write_fixed(cleaned(good, audit_suite(good)), tmp_path / "full")
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
 
@@ -409,7 +409,7 @@ def test_a_source_on_two_sides_cannot_be_fixed_by_removing_examples():
     both = suite(
         task("a", plain("a"), source="X"), task("b", plain("b"), source="X"), meta_train=["a"], meta_test=["b"]
     )
-    with pytest.raises(UserError, match="sources on two sides of the split; found X"):
+    with pytest.raises(UserError, match="these sources have tasks on two sides of the split; found X"):
         cleaned(both, audit_suite(both))
 
 

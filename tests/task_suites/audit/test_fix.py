@@ -65,5 +65,5 @@ def test_a_task_whose_part_is_all_leaks_is_dropped():
 def test_a_source_on_two_sides_is_not_mended_by_removing_examples():
     tasks = {n: task(n).replace(family="", source="one set") for n in ("held", "train")}
     both = TaskSuite("s", tasks, {"meta_train": ("train",), "meta_test": ("held",)})
-    with pytest.raises(UserError, match="sources on two sides of the split; found one set"):
+    with pytest.raises(UserError, match="these sources have tasks on two sides of the split; found one set"):
         cleaned(both, audit_suite(both, near=False))

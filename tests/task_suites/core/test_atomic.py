@@ -39,7 +39,7 @@ def test_a_full_folder_is_not_replaced(tmp_path):
     (tmp_path / "full" / "kept").write_text("kept")
     (tmp_path / "empty").mkdir()
     assert occupied(tmp_path / "full") and not occupied(tmp_path / "empty") and not occupied(tmp_path / "none")
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match="exists already"):
         check_free(tmp_path / "full")
     with pytest.raises(UserError, match="cannot be written"), new_folder(tmp_path / "full"):
         pass

@@ -58,7 +58,7 @@ def test_a_configuration_is_built_from_flat_names_and_gives_them_back():
     ("given", "said"),
     [
         ({"name": "a", "shot": 1}, "unknown option shot. Did you mean shots"),
-        ({"shots": 1}, "name is missing. It means: of the run."),
+        ({"shots": 1}, "name must be given. It means: of the run."),
         ({"name": "a", "shots": 0}, "^shots must be 1 or more, but is 0$"),
         ({"name": "a", "shots": "many"}, "^shots must be a whole number, but is 'many'"),
     ],

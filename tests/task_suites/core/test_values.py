@@ -82,7 +82,7 @@ def test_a_name_given_twice_is_refused_however_a_mapping_is_written(mapping, dat
     ("given", "hint", "message"),
     [
         ("1e-3", float, "x must be a number, but is '1e-3'. Write it without quotes."),
-        ([Word("icl={shown: 2}"), Word("icl.length=sum")], dict[str, dict[str, Any]], "x has icl as a mapping and by"),
+        ([Word("icl={shown: 2}"), Word("icl.length=sum")], dict[str, dict[str, Any]], "x icl is given twice, as icl="),
         (Word("many"), int, "x must be a whole number, but is 'many'"),
         (Word("2.5"), int, "x must be a whole number, but is 2.5"),
         (True, int, "x must be a whole number, but is True"),

@@ -170,7 +170,7 @@ def test_a_target_that_holds_something_is_left_alone_and_an_empty_one_is_taken(t
     (tmp_path / "out").mkdir()
     export(suite(), "datasets", tmp_path / "out")
     before = sorted((tmp_path / "out").rglob("*"))
-    with pytest.raises(UserError, match="the target already exists"):
+    with pytest.raises(UserError, match="this exists already"):
         export(suite(), "lm-eval", tmp_path / "out")
     assert sorted((tmp_path / "out").rglob("*")) == before and [p.name for p in tmp_path.iterdir()] == ["out"]
 

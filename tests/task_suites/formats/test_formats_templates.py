@@ -116,17 +116,17 @@ def test_the_general_templates_go_with_every_form(name, task):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ input }}", r"template mine: a template has \|\|\| once; found 0"),
+        ("{{ input }}", r"template mine: a template must have \|\|\| once; found 0"),
         ("{{ input }} ||| {{ answer }} ||| x", "once; found 2"),
-        ("{{ input ||| {{ answer }}", "template mine, line 1: not a template"),
-        ("a\nb\n{% if input %} ||| {{ answer }}", "template mine, line 3: not a template"),
-        ("a\nb ||| \n{{ answer }", "template mine, line 3: not a template"),
+        ("{{ input ||| {{ answer }}", "template mine, line 1: the template cannot be read"),
+        ("a\nb\n{% if input %} ||| {{ answer }}", "template mine, line 3: the template cannot be read"),
+        ("a\nb ||| \n{{ answer }", "template mine, line 3: the template cannot be read"),
         ("{{ inputt }} ||| {{ answer }}", "unknown variable 'inputt'. Did you mean input"),
         ("{{ answer }} ||| {{ answer }}", "unknown variable 'answer'"),
         ("{{ input }} ||| {{ input }}", "unknown variable 'input'"),
-        ("{{ input }} ||| yes", "not written once"),
-        ("{{ input }} ||| {{ answer }} {{ answer }}", "not written once"),
-        ("{{ input }} ||| {{ answer | upper }}", "not written once"),
+        ("{{ input }} ||| yes", "must be written once"),
+        ("{{ input }} ||| {{ answer }} {{ answer }}", "must be written once"),
+        ("{{ input }} ||| {{ answer | upper }}", "must be written once"),
         ("{{ input }} ||| a\n{{ answer }}", "on one line"),
         ("{{ input.__class__ }} ||| {{ answer }}", "may not use the attribute __class__"),
         ("{{ ''['__class__'] }}{{ input }} ||| {{ answer }}", "fails"),
@@ -148,13 +148,13 @@ def test_the_general_templates_go_with_every_form(name, task):
         ("{{ options[9] }}{{ input }} ||| {{ answer }}", "the template fails"),
         ("{{ input + 1 }} ||| {{ answer }}", "the template fails: TypeError"),
         ("(" * 30000 + " ||| {{ answer }}", "too long"),
-        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }} ||| {{ answer }}", "not a template"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }} ||| {{ answer }}", "the template cannot be read"),
     ],
 )
 def test_what_a_template_may_not_be_is_one_error_before_it_is_run(monkeypatch, template, message):
     with pytest.raises(UserError, match=message):
         of(template).question(DEMO)
-    if not any(words in message for words in ("fails", "not written once", "on one line")):
+    if not any(words in message for words in ("fails", "must be written once", "on one line")):
         # refused as a text: nothing of it has run, so it cannot take long
         monkeypatch.setattr(jinja2.Template, "render", lambda *given, **named: pytest.fail("the template was run"))
         compile_template.cache_clear()

@@ -89,7 +89,7 @@ def test_a_parent_with_examples_of_its_own_is_a_task_too(tmp_path):
 @pytest.mark.parametrize("entry", ["t:..", "t:../../secret", "t:/etc", "t:.", "t:", "t:a\\b"])
 def test_a_subtask_is_the_name_of_a_folder(tmp_path, entry):
     write(tmp_path, {"secret/task.json": task(FREE), "in/t/task.json": task([], subtasks=[entry])})
-    assert "not the name of a subtask" in error_of(f"big-bench:{tmp_path / 'in'}")
+    assert "an entry of subtasks names none" in error_of(f"big-bench:{tmp_path / 'in'}")
 
 
 def test_subtasks_do_not_go_in_circles(tmp_path):
@@ -187,8 +187,8 @@ def test_the_three_sizes_of_a_task_are_one_family(tmp_path):
 
 
 def test_a_folder_without_tasks_is_refused(tmp_path):
-    assert error_of(f"bbh:{tmp_path}") == f"{tmp_path}: no task; expected <task>.json"
-    assert error_of(f"big-bench:{tmp_path}") == f"{tmp_path}: no task; expected task.json, or <task>/task.json"
+    assert error_of(f"bbh:{tmp_path}") == f"{tmp_path}: no task is here; expected <task>.json"
+    assert error_of(f"big-bench:{tmp_path}") == f"{tmp_path}: no task is here; expected task.json, or <task>/task.json"
     write(tmp_path, {"x.json": []})
     assert "x.json: not a JSON object; found list" in error_of(f"bbh:{tmp_path}")
 

@@ -52,7 +52,7 @@ def test_a_label_in_words_is_what_a_file_with_types_would_give(text, typed):
 def test_a_map_is_read_by_the_text_of_its_keys():
     words = keys_as_text({0: "low", "1.0": "high", True: "yes"}, "x")
     assert [mapped(text, words, "x") for text in ("0", "0.0", "1", "True")] == ["low", "low", "high", "yes"]
-    with pytest.raises(UserError, match=r"labels lacks a value; found '2'.*Add \"2\" to labels"):
+    with pytest.raises(UserError, match=r"labels has no word for a value; found '2'.*Add \"2\" to labels"):
         mapped("2", words, "x")
     with pytest.raises(UserError, match="occurs twice"):
         keys_as_text({1: "a", "1": "b"}, "x")

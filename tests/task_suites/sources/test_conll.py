@@ -151,7 +151,7 @@ def test_files_are_named_where_there_are_several(tmp_path):
 
 def test_a_folder_without_column_files_is_refused(tmp_path):
     write(tmp_path, {"below/notes.txt": "", "test.txt": ""})
-    assert "no task; expected a file with train in its name" in error_of(f"conll:{tmp_path}")
+    assert "no task is here; expected a file with train in its name" in error_of(f"conll:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_a_folder_without_column_files_is_refused(tmp_path):
     [
         ("O PER", "", ":2: not a tag; found 'PER'; expected O, or B-"),
         ("O B-", "", ":2: not a tag; found 'B-'"),
-        ("I-A O B-A", "", ":1: the tags follow two schemes; found an I- that continues nothing, and a B- in line 3"),
+        ("I-A O B-A", "", ":1: the tags follow two schemes; found an I- that continues no span, and a B- in line 3"),
         ("B-A E-A U-A", "", ":3: the tags follow two schemes; found ['B', 'E', 'U']; expected E and S, or L and U"),
-        ("O I-A", "?scheme=bio", ":2: I-A continues nothing; expected B-A before it"),
+        ("O I-A", "?scheme=bio", ":2: I-A continues no span; expected B-A before it"),
         ("S-A", "?scheme=bio", ":1: the scheme bio does not have this tag; found 'S-A'"),
         ("B-A O S-A", "", ":2: a span of A has no end; found 'O'"),
         ("S-A B-A", "", ":2: a span of A has no end"),
-        ("B-A E-B", "", ":2: E-B continues nothing"),
+        ("B-A E-B", "", ":2: E-B continues no span"),
         ("B-A I-A S-A", "?scheme=iobes", ":3: a span of A has no end; found 'S-A'"),
         ("B-a=b", "", ":1: not a BIO tag; found 'B-a=b'"),
     ],

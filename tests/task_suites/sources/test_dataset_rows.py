@@ -54,7 +54,7 @@ def test_a_saved_data_set_is_read_by_its_state_inside_its_folder(folder):
     ("keys", "said"),
     [
         ({"train": "trian"}, "no split 'trian'. Did you mean train"),
-        ({"config": "smal"}, "no data files.*Did you mean small"),
+        ({"config": "smal"}, "no data file is here.*Did you mean small"),
         ({"revision": "abc"}, "a local data set has no revision"),
         ({"train": 3}, "train has a wrong type"),
         ({"path": "../set"}, "not a name within the folder"),

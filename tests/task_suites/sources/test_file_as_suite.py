@@ -78,7 +78,7 @@ def test_a_file_named_to_show_is_taken_for_a_suite(tmp_path, capsys):
 def test_an_empty_file_is_named_itself_and_the_yaml_as_what_needs_it(tmp_path, format_, labels):
     path, yaml = write(tmp_path, f".{format_}", []), tmp_path / "mood.yaml"
     yaml.write_text(f"train: {path.name}\ninput: text\noutput: queue\n{labels}")
-    expected = f"{path}: no row; found an empty table; expected at least one, for the examples of {yaml}"
+    expected = f"{path}: the table has no rows; expected at least one, for the examples of {yaml}"
     assert refusal(f"table:{yaml}") == expected
 
 

@@ -151,7 +151,9 @@ def test_rows_without_an_answer_say_that_another_split_is_meant(tmp_path):
     folder.mkdir()
     dataset().to_parquet(folder / "train.parquet")
     Dataset.from_dict({**ROWS, "label": [-1] * 8}, features=FEATURES).to_parquet(folder / "test.parquet")
-    assert "no such class; found -1; expected 0 to 1. A split without answers?" in error_of(f"hf:{folder}")
+    assert "the output is not the number of a class; found -1; expected 0 to 1. A split without answers?" in error_of(
+        f"hf:{folder}"
+    )
 
 
 def test_without_a_network_a_hub_name_is_one_clear_error():

@@ -49,7 +49,7 @@ def test_a_task_of_few_verbalizers_is_a_classification(tmp_path):
 
 def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, capsys):
     message = error_of(f"ict:{folder(tmp_path, data=Harm())}")
-    assert "the pickle is not read" in message and "builtins.print" in message
+    assert "the pickle is damaged, or holds more than data" in message and "builtins.print" in message
     assert capsys.readouterr().out == ""
 
 
@@ -58,10 +58,14 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, capsys):
     [
         ("?fold=3", {}, "no fold 3 with train, val and test"),
         ("?template=1", {}, "no template 1"),
-        ("", {"templates": {}}, "not a mapping by task"),
+        ("", {"templates": {}}, "this is not a mapping from tasks to their data"),
         ("", {"data": {"P0": [{KEY: "x", "<label>": 99}]}}, "not an example"),
-        ("", {"cross_validation_splits": {0: {"train": ["P9"], "val": [], "test": []}}}, "no data of the task 'P9'"),
-        ("", {"verbalizers": {"P0": ["no", "yes"]}}, "no verbalizers of the task 'P1'"),
+        (
+            "",
+            {"cross_validation_splits": {0: {"train": ["P9"], "val": [], "test": []}}},
+            "a fold names the task 'P9', which has no data",
+        ),
+        ("", {"verbalizers": {"P0": ["no", "yes"]}}, "the task 'P1' has no verbalizers"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, option, changes, message):
@@ -71,6 +75,6 @@ def test_a_mistake_is_named(tmp_path, option, changes, message):
 def test_a_file_that_is_missing_or_damaged_is_named(tmp_path):
     made = folder(tmp_path)
     (made / "data.pkl").write_bytes(b"\x80\x04}")
-    assert "data.pkl: the pickle is not read" in error_of(f"ict:{made}")
+    assert "data.pkl: the pickle is damaged, or holds more than data" in error_of(f"ict:{made}")
     (made / "data.pkl").unlink()
     assert "data.pkl: no such file" in error_of(f"ict:{made}")

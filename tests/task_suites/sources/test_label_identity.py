@@ -130,7 +130,7 @@ def test_a_boolean_is_matched_by_a_boolean_key_and_else_answered_with_a_map(tmp_
 
 
 def test_words_that_yaml_reads_as_booleans_are_answered_with_quotes(tmp_path):
-    with pytest.raises(UserError, match=r"labels lacks a value; found 'yes'.*in quotes: YAML reads yes"):
+    with pytest.raises(UserError, match=r"labels has no word for a value; found 'yes'.*in quotes: YAML reads yes"):
         from_file(tmp_path, "x.csv", ["yes", "no", "yes", "no"], {True: "good", False: "bad"}).examples("train")
     task = from_file(tmp_path, "x.csv", ["yes", "no", "yes", "no"], {"yes": "good", "no": "bad"})
     assert [e.output for e in task.examples("train")] == ["good", "bad"] * 2

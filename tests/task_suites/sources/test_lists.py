@@ -70,7 +70,7 @@ def test_free_text_and_tags():
             "train example 1: there must be at least two options, all different",
         ),
         ((["a"], ["x"], ["b"], ["x"]), {"options": [["x", "y"]]}, "test_options are missing"),
-        (([["a"]], ["O"]), {}, "train example 1: no list; found 'O'"),
+        (([["a"]], ["O"]), {}, "train example 1: this is not a list; found 'O'"),
         (([["a"]], [["O", "O"]]), {}, "train example 1: tokens and tags differ in number"),
         ((["a", "b"], ["x", "y"]), {"test_share": 1}, "test_share must be between 0 and 1, but is 1"),
         ((["a", "b"], ["x", "y"]), {"metric": "acuracy"}, "unknown metric 'acuracy'"),

@@ -308,7 +308,7 @@ def test_forms_and_tasks_choose(tmp_path):
     assert list(SuiteConfig([str(folder)], forms=["tags"]).open()[0].tasks) == ["topic"]
     suite, _ = SuiteConfig([str(folder)], tasks=["topic", "mood"], forms=["options"]).open()
     assert list(suite.tasks) == ["mood"] and suite.splits["meta_test"] == ()
-    with pytest.raises(UserError, match=r"no task is left. Widen forms"):
+    with pytest.raises(UserError, match=r"no task is left. Allow more forms"):
         SuiteConfig([str(folder)], forms=["text"]).open()
     with pytest.raises(UserError, match=r"forms: unknown form 'tag'. Did you mean tags"):
         SuiteConfig([str(folder)], forms=["tag"]).open()
@@ -367,8 +367,8 @@ def test_a_source_of_ones_own_is_a_function_in_the_working_folder():
             "no source 'own_source'; found own_source:; expected SOURCE:LOCATION or package.module:function",
         ),
         ("big_bench:some/where", "no source 'big_bench'; found big_bench:some/where; expected SOURCE:LOCATION"),
-        (":small", "not the name of an object: ':small'"),
-        ("own..source:small", "not the name of an object"),
+        (":small", "':small' does not name a Python object"),
+        ("own..source:small", "does not name a Python object"),
     ],
 )
 def test_a_mistake_in_a_source_of_ones_own_is_named(name, message):

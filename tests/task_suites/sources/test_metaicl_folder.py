@@ -174,7 +174,7 @@ def test_tasks_of_one_source_on_two_sides_need_a_word_of_the_user(tmp_path):
 
 def test_a_folder_without_tasks_is_refused(tmp_path):
     (tmp_path / "data" / "notes").mkdir(parents=True)
-    assert "data: no task; expected <task>/<task>_<k>_<seed>_<split>.jsonl" in error_of(f"metaicl:{tmp_path}")
+    assert "data: no task is here; expected <task>/<task>_<k>_<seed>_<split>.jsonl" in error_of(f"metaicl:{tmp_path}")
     assert "cannot be read" in error_of(f"metaicl:{tmp_path / 'gone'}")
 
 

@@ -185,4 +185,4 @@ def test_a_mistake_in_a_task_is_named(tmp_path, value, message):
 
 def test_a_folder_without_tasks_is_refused(tmp_path):
     write(tmp_path, {"tasks/README.json": {}})
-    assert error_of(f"{SCHEME}{tmp_path}") == f"{tmp_path}/tasks: no task; expected task*.json"
+    assert error_of(f"{SCHEME}{tmp_path}") == f"{tmp_path}/tasks: no task is here; expected files task*.json"

@@ -31,7 +31,9 @@ def test_own_options_are_chosen_by_text_or_by_key():
 def test_a_class_number_is_read_by_the_names_of_the_data():
     plain = columns(input="q", output="o")
     assert plain.example({"q": "?", "o": 1}, ("low", "high"), WHERE) == Example("?", "high", ("low", "high"))
-    with pytest.raises(UserError, match=r"no such class; found -1; expected 0 to 1\. A split without answers"):
+    with pytest.raises(
+        UserError, match=r"the output is not the number of a class; found -1; expected 0 to 1\. A split without answers"
+    ):
         plain.example({"q": "?", "o": -1}, ("low", "high"), WHERE)
 
 
@@ -58,13 +60,13 @@ def test_templates_and_names_with_dots_are_among_the_wanted_columns():
     ("keys", "said"),
     [
         ({}, "no columns are named for input and output"),
-        ({"input": "q"}, "a column is missing"),
+        ({"input": "q"}, "the column of input or of output is not named"),
         ({"tokens": "w", "input": "q"}, "no columns are named"),
         ({"tokens": "w"}, "no columns are named"),
         ({"input": "q", "output": "o", "labels": "all"}, "labels has a wrong value"),
         ({"input": "q", "output": "o", "labels": ["a", True]}, "a label is not text; found True"),
         ({"input": "q", "output": "o", "labels": ["a", "A"]}, "two labels differ only by blanks or case"),
-        ({"input": "q", "output": "o", "options": ["a", 1]}, "options has a wrong type"),
+        ({"input": "q", "output": "o", "options": ["a", 1]}, "options must be a list of texts"),
     ],
 )
 def test_columns_that_make_no_example_are_refused(keys, said):

@@ -150,7 +150,7 @@ def test_long_inputs_are_left_out_before_a_task_is_stored(hub, monkeypatch):
     short = prepared("ag_news?max_words=5")
     assert isinstance(short.examples("train"), StoredExamples)
     assert len(short.examples("train")) == len(prepared("ag_news").examples("train"))
-    with pytest.raises(UserError, match="ag_news: no example of a part has at most 2 words"):
+    with pytest.raises(UserError, match="ag_news: a part has no example of at most 2 words"):
         prepared("ag_news?max_words=2")
 
 

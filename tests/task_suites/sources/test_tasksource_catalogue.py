@@ -70,5 +70,5 @@ def test_filters_choose_and_join():
 
 def test_without_the_library_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tasksource", None)
-    with pytest.raises(UserError, match=r"tasksource is not installed\. pip install 'metaicl\[tasksource\]'"):
+    with pytest.raises(UserError, match=r"tasksource is not installed\. Run: pip install 'metaicl\[tasksource\]'"):
         catalogue.__wrapped__()

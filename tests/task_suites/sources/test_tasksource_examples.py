@@ -79,5 +79,5 @@ def test_token_labels_without_names_are_refused():
 
 
 def test_no_sound_row_is_an_error():
-    with pytest.raises(UserError, match="here: no sound train example; found 1 rows"):
+    with pytest.raises(UserError, match="here: no train row makes an example; found 1 rows"):
         made("tagging", tokens=[["two words"]], labels=[["O"]])
