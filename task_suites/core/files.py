@@ -54,7 +54,8 @@ def inside(folder: Path, name: str | Path) -> Path:
         if real.is_relative_to(folder.resolve()):
             return folder / relative
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long
-        raise UserError(f"cannot be followed ({error})", where=folder / relative) from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot be followed ({reason})", where=folder / relative) from None
     raise UserError(
         "the link leads out of the folder", where=folder / relative, found=real, expected=f"a path in {folder}"
     )

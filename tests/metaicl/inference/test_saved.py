@@ -38,7 +38,7 @@ def test_a_saved_estimator_answers_as_before(estimator, demonstrations, queries,
     assert list(found) == list(before) and loaded.get_params() == fitted.get_params()
     assert getattr(found, "dtype", None) == getattr(before, "dtype", None)
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["few_shot.json"]
-    with pytest.raises(UserError, match="already exists"):
+    with pytest.raises(UserError, match="exists already"):
         fitted.save(tmp_path / "saved")
 
 

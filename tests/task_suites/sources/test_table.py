@@ -215,7 +215,7 @@ def test_unsound_rows_are_an_error_or_left_out(tmp_path):
         ({"train": "/etc/passwd"}, "not a name within the folder: '/etc/passwd'"),
         ({"train": "trian.csv"}, "trian.csv: there is no such file"),
         ({"train": "mood.yaml"}, "no format is known for '.yaml'"),
-        ({"train": "t" * 5000 + ".csv"}, ".csv: there is no such file"),
+        ({"train": "t" * 5000 + ".csv"}, ".csv: cannot be followed (File name too long)"),
         ({"train": None}, "key 'train' is missing"),
         ({"test_share": 1.5}, "test_share must be between 0 and 1, but is 1.5"),
         ({"seed": "x"}, "seed has a wrong type; found 'x'; expected a whole number"),
