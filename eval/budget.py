@@ -28,6 +28,5 @@ def within_budget(
     kept = read_json(path) if path.is_file() else {}
     if kept.get("config") != fingerprint:
         kept = {"config": fingerprint, "steps": steps_within(seconds, build(), suite, trainer)}
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(kept) + "\n")
     return trainer.within_budget(kept["steps"])

@@ -30,7 +30,7 @@ from eval.results import MethodResult, Results, TaskResult
 from metaicl.lm.shared_work import nothing_shared, rows_shared
 from metaicl.methods.base import Method
 from metaicl.training.run import manifest
-from task_suites.core.atomic import write_text
+from task_suites.core.atomic import make_folder, write_text
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.line_store import json_line
 from task_suites.core.values import plain
@@ -60,7 +60,7 @@ class Comparison:
         self._retrievers: dict[str, Retriever] = {}
         self._retrieved: dict[tuple[str, int, int], list[Episode]] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
-        (folder / "predictions").mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "predictions")
         self.processes = processes
         if processes.is_main:
             take_over(folder / CELLS)

@@ -13,9 +13,10 @@ from pathlib import Path
 from eval.benchmark_results import RESULTS, BenchmarkResults, Entry
 from eval.report.drawing import standalone
 from eval.report.figures import Panel, pareto, pareto_panel
-from eval.report.page import colours, render, write_page
+from eval.report.page import colours, render
 from eval.report.summary import duration
 from metaicl.methods import method_class
+from task_suites.core.atomic import write_text
 
 EMPTY, REFUSED = "·", "not served"
 
@@ -76,9 +77,9 @@ def write_benchmark(folder: Path) -> Path:
         notes=_notes(results),
     )
     for task, panel in panels.items():
-        write_page(folder / f"benchmark-{task}.svg", standalone(panel, colours()))
-    write_page(folder / "benchmark.html", page)
-    write_page(folder / "benchmark.md", _markdown(results, tables))
+        write_text(folder / f"benchmark-{task}.svg", standalone(panel, colours()))
+    write_text(folder / "benchmark.html", page)
+    write_text(folder / "benchmark.md", _markdown(results, tables))
     return folder / "benchmark.html"
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.report import Format
-from eval.report.page import write_page, write_report_page
+from eval.report.page import write_report_page
 from eval.report.summary import Row, headline, legend, p_text, rows
 from eval.report.texts import markdown
 from eval.results import Results
 from eval.statistics import Interval, task_means
+from task_suites.core.atomic import write_text
 
 FILES: dict[Format, str] = {
     "html": "report.html",
@@ -46,7 +47,7 @@ def write_formats(folder: Path, formats: Sequence[Format]) -> list[Path]:
         if name == "html":
             write_report_page(folder, path)
         else:
-            write_page(path, {"markdown": markdown, "csv": as_csv, "latex": as_latex}[name](results))
+            write_text(path, {"markdown": markdown, "csv": as_csv, "latex": as_latex}[name](results))
     return paths
 
 

@@ -15,6 +15,7 @@ from eval.report.prompts import EXAMPLE, MISTAKES, read_example, read_mistakes, 
 from eval.results import MethodResult, Results, Roles
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
+from task_suites.core.files import real
 from task_suites.core.json_files import read_json_lines
 
 Names = Mapping[tuple[int, str], str]  # (number of the run, name of the method in it) -> its name beside the others
@@ -33,10 +34,10 @@ def write_joined(folders: Sequence[Path], output: Path) -> Path:
     Raises:
         UserError: what `joined` raises, or `output` is one of the runs.
     """
-    places = [folder.resolve() for folder in folders]
+    places = [real(folder) for folder in folders]
     if twice := next((folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1), None):
         raise UserError(f"{twice} is named twice", fix="Name each run once.")
-    if output.resolve() in places:
+    if real(output) in places:
         raise UserError(f"{output} is one of the runs", fix="Give the report another --output_dir.")
     runs = [Results.load(folder) for folder in folders]
     names = method_names(runs)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +30,7 @@ from eval.report.summary import Row, caveats, count, duration, headline_parts, l
 from eval.report.texts import markdown
 from eval.results import Results, TaskResult
 from eval.statistics import Interval, task_means
+from task_suites.core.atomic import write_text
 
 ROLES = {
     "instruction": "instruction",
@@ -44,14 +44,12 @@ ROLES = {
 def write_report(run_dir: Path) -> Path:
     """Writes `report.html` and `report.md` into a run's folder and returns the path of the former.
 
-    Each file is written beside its final path and then moved there, so that a reader never sees half of one.
-
     Raises:
         UserError: what `Results.load` raises; a file of the folder that is not JSON (named, with the line).
     """
     run_dir = Path(run_dir)
     page = write_report_page(run_dir, run_dir / "report.html")
-    write_page(run_dir / "report.md", markdown(Results.load(run_dir)))
+    write_text(run_dir / "report.md", markdown(Results.load(run_dir)))
     return page
 
 
@@ -61,7 +59,7 @@ def write_report_page(run_dir: Path, page: Path) -> Path:
     Raises:
         UserError: see `write_report`.
     """
-    write_page(page, _page(run_dir, Results.load(run_dir)))
+    write_text(page, _page(run_dir, Results.load(run_dir)))
     return page
 
 
@@ -179,13 +177,3 @@ def _time(stamp: object) -> str:
         return f"{datetime.strptime(str(stamp), '%Y-%m-%dT%H:%M:%S%z'):%Y-%m-%d %H:%M %Z}"
     except ValueError:
         return str(stamp)
-
-
-def write_page(path: Path, text: str) -> None:
-    """Writes beside the target path and then moves there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, "utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from importlib import import_module
 from typing import Any
 
@@ -107,8 +108,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.strerror:  # no right to look there, a name too long, a full disk
+            print(f"metaicl: {_of_the_system(error)}", file=sys.stderr)
+            sys.exit(2)
         print(f"metaicl: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
         sys.exit(1)
+
+
+def _of_the_system(error: OSError) -> UserError:
+    """Return an error of the operating system in the words of ours."""
+    named = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    fix = "Free space, or write to another folder." if error.errno == ENOSPC else None
+    return UserError(f"cannot be read or written ({error.strerror})", where=named or "a file", fix=fix)
 
 
 def parse(words: Sequence[str]) -> tuple[str, Any]:

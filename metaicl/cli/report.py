@@ -8,6 +8,7 @@ from pathlib import Path
 from eval.report import Format
 from metaicl.cli.parser import Command
 from task_suites.core.errors import UserError
+from task_suites.core.files import real
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def run(config: Report) -> None:
             raise UserError("a benchmark is written as html and markdown only", found=" ".join(config.formats), fix=fix)
         print(write_benchmark(first))
         return
-    together = "+".join(folder.resolve().name for folder in config.runs)
+    together = "+".join(real(folder).name for folder in config.runs)
     folder = write_joined(config.runs, config.output_dir or first.parent / together) if several else first
     for path in write_formats(folder, config.formats):
         print(path)

@@ -25,7 +25,7 @@ from metaicl.inference.opening import MethodSource
 from metaicl.inference.questions import PREFIXES, Questions, read_questions
 from metaicl.training.folders import held
 from task_suites.core.errors import UserError, nearest
-from task_suites.core.files import STANDARD_INPUT, sha256
+from task_suites.core.files import STANDARD_INPUT, real, sha256
 from task_suites.core.line_store import LineStore, json_line
 
 
@@ -163,8 +163,8 @@ def _writer(output: Path, config: PredictRun) -> Writer:
         UserError: the file exists, or its ending is not known.
     """
     if os.path.lexists(output):
-        read = [path.resolve() for path in (config.demos, config.inputs)]
-        fix = "Give another --output" + (": this file is read." if output.resolve() in read else ", or delete it.")
+        read = [real(path) for path in (config.demos, config.inputs)]
+        fix = "Give another --output" + (": this file is read." if real(output) in read else ", or delete it.")
         raise UserError("the output exists already", where=output, expected="a new file", fix=fix)
     known = {".jsonl": _write_lines, ".csv": _write_csv, ".parquet": _write_parquet}
     if output.suffix.lower() not in known:

@@ -165,10 +165,12 @@ def kind_of(name: str) -> Kind:
 def _is_on_hub(name: str, file: str) -> bool:
     """Return whether a model of the hub has a file; false for a model that cannot be had, whose opening says why."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
     try:
         hf_hub_download(name, file)
+    except HFValidationError as error:
+        raise UserError(f"neither a folder nor the name of a hub model: {name!r}", expected="owner/name") from error
     except (EntryNotFoundError, HfHubHTTPError):
         return False
     return True

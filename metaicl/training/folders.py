@@ -50,10 +50,10 @@ def whole_folder(target: Path) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or the path is not writable.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    recover(target)
     new, old = _new(target), _old(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        recover(target)
         new.mkdir()
         yield new
         share(new)
@@ -116,8 +116,10 @@ def held(folder: Path, what: str = "folder", option: str = "--output_dir") -> It
         option: the option that gives it.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or it is no name or cannot be written.
     """
+    if not folder.name:
+        raise UserError(f"{option} names no {what}", found=repr(str(folder)), fix="Give a name of its own.")
     new = [parent for parent in folder.parents if not parent.exists()]  # the innermost first
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

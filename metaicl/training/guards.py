@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from metaicl.methods.base import Method
-from task_suites.core.atomic import write_text
+from task_suites.core.atomic import make_folder, write_text
 from task_suites.core.errors import UserError
 from task_suites.core.values import plain
 from task_suites.episodes import Episode
@@ -78,7 +78,7 @@ def check_space(folder: Path, method: Method) -> None:
         UserError: gives what is free and what is needed.
     """
     needed = round(SPARE * 3 * sum(p.numel() * p.element_size() for p in method.learned().values()))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

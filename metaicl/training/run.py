@@ -289,7 +289,6 @@ def unknown_training(what: str, folder: Path, fix: str) -> UserError:
 
 def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
     """Write the run's configuration, and in a second document the versions that it ran on and the data that it used."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     about = manifest() | ({"tasks": data} if data is not None else {})
     text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
     write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))

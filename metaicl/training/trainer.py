@@ -8,7 +8,6 @@ draws from a global generator.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
@@ -38,8 +37,9 @@ from metaicl.training.progress_bars import no_bar
 from metaicl.training.rows import Rows
 from metaicl.training.step_episodes import served_tasks, training_episodes
 from metaicl.training.trackers import Trackers
-from task_suites.core.atomic import write_text
+from task_suites.core.atomic import make_folder, write_text
 from task_suites.core.errors import UserError
+from task_suites.core.line_store import LineStore
 from task_suites.episodes import Episode
 from task_suites.task import Task
 
@@ -258,8 +258,7 @@ class Trainer:
     def _log(self, values: dict[str, float]) -> None:
         if not self.accelerator.is_main_process:
             return
-        with (self.run_dir / METRICS).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"step": self.step, **values}) + "\n")
+        LineStore(self.run_dir / METRICS).append({"step": self.step, **values})
         self.trackers.log(values, self.step)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ class Trainer:
         self.method.dropped = 0  # the measured first step may have counted some
         main = self.accelerator.is_main_process
         if main:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
+            make_folder(self.run_dir)
             self.checkpoints.tidy()
         self.accelerator.wait_for_everyone()
         checkpoint = self._to_continue() if resume else None

@@ -44,6 +44,18 @@ def new_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Raises:
+        UserError: it cannot be made, or a file is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror or error})", where=folder) from None
+
+
 def share(folder: Path) -> None:
     """Give the files in a folder the rights of any new file: safetensors writes its own for their owner only."""
     mode = 0o666 & ~_umask()
@@ -54,7 +66,7 @@ def share(folder: Path) -> None:
 
 def occupied(target: Path) -> bool:
     """Return whether there is something at `target` that a new folder would replace."""
-    return target.exists() and (not target.is_dir() or any(target.iterdir()))
+    return os.path.exists(target) and (not target.is_dir() or any(target.iterdir()))
 
 
 def check_free(target: Path) -> None:

@@ -37,6 +37,11 @@ def user_cache() -> Path:
     return Path(os.environ.get("METAICL_CACHE") or platformdirs.user_cache_dir("metaicl"))
 
 
+def real(path: Path) -> Path:
+    """Return a path with its links followed; one that leads round in a circle is itself (`resolve` raises there)."""
+    return Path(os.path.realpath(path))
+
+
 def inside(folder: Path, name: str | Path) -> Path:
     """Return `folder / name`, which need not exist.
 
@@ -95,9 +100,9 @@ def open_file(path: Path, limit: int | None = MAX_BYTES) -> BinaryIO:
     """
     if path == STANDARD_INPUT:
         return sys.stdin.buffer
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UserError("not a file", where=path)
     try:
-        if os.path.exists(path) and not path.is_file():
-            raise UserError("not a file", where=path)
         file = path.open("rb")
         size = os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from task_suites.core.errors import UserError
-from task_suites.core.files import inside, listing
+from task_suites.core.files import inside, listing, open_file
 from task_suites.example import Example
 from task_suites.sources.layouts import COMMON, divided, folder_name, make_suite, sound
 from task_suites.sources.options import number, split_options
@@ -86,11 +86,10 @@ def read_plain(path: Path) -> Any:
         UserError: there is no such file, it is damaged, or it holds anything else.
     """
     try:
-        return _Plain(io.BytesIO(path.read_bytes())).load()
-    except FileNotFoundError:
-        raise UserError(
-            "no such file", where=path, fix="Name the folder that holds the pickles of In-context Tuning."
-        ) from None
+        with open_file(path) as file:
+            return _Plain(io.BytesIO(file.read())).load()
+    except UserError as error:
+        raise UserError(str(error), fix="Name the folder that holds the pickles of In-context Tuning.") from None
     except DAMAGE as error:
         expected = "a pickle of numbers, texts, lists and mappings"
         raise UserError(

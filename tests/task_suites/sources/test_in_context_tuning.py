@@ -77,4 +77,4 @@ def test_a_file_that_is_missing_or_damaged_is_named(tmp_path):
     (made / "data.pkl").write_bytes(b"\x80\x04}")
     assert "data.pkl: the pickle is damaged, or holds more than data" in error_of(f"ict:{made}")
     (made / "data.pkl").unlink()
-    assert "data.pkl: no such file" in error_of(f"ict:{made}")
+    assert "data.pkl: cannot be read (No such file" in (said := error_of(f"ict:{made}")) and "Name the folder" in said
