@@ -78,6 +78,7 @@ def test_no_benchmark_reads_what_a_package_keeps_to_itself():
         ("inference", ["--quick"], ["query_over_forward", "fit_over_prefix", "tokens_recomputed", "wrong"]),
         ("predicting", ["--quick", "--formats", "jsonl", "csv"], ["peak_mib_jsonl", "largest_growth_mib"]),
         ("serving", ["--quick"], ["throughput_ratio", "p99_over_p50", "wrong", "lost", "rss_growth_mb"]),
+        ("vllm", ["--quick"], ["answers_that_differ", "largest_difference", "named_tokens", "cached_pct"]),
         ("harness", ["--quick"], ["speedup_vs_cells", "overhead_pct", "resumes_identical", "coverage_pct"]),
         ("coverage", ["--rounds", "50"], ["coverage_pct", "percentile_pct", "bca_pct", "studentized_pct"]),
         ("tasks_and_steps", ["--quick", "--tasks", "3", "--steps", "2", "--seeds", "0"], ["rows", "validation_tasks"]),
