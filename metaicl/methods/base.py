@@ -189,7 +189,11 @@ class Method(nn.Module, ABC):
         Raises:
             UserError: the method does not learn across tasks.
         """
-        raise UserError(f"{self.label} is not meta-trained", fix="Evaluate it as it is.")
+        name = name_of(type(self))
+        if self.meta_trained:
+            fix = "Define forward(episodes), which returns a loss sum and its weight, or leave meta_trained out."
+            raise UserError(f"method {name} sets meta_trained, but has no forward", fix=fix)
+        raise UserError(f"method {name} is not meta-trained", fix="Evaluate it as it is.")
 
     def form_of(self, task: Task) -> PromptFormat:
         """Return the prompt format bound to a task."""
@@ -216,6 +220,22 @@ class Method(nn.Module, ABC):
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         """Learn from the support set; meta-parameters stay as they are."""
 
+    def adapted(self, task: Task, support: Sequence[Example]) -> Predictor:
+        """Return what `adapt` gives.
+
+        Raises:
+            UserError: it gives no `Predictor`.
+        """
+        predictor: object = self.adapt(task, support)
+        if not isinstance(predictor, Predictor):
+            expected = "an object of a subclass of metaicl.Predictor"
+            raise UserError(
+                f"adapt of method {name_of(type(self))} returns no predictor",
+                found=type(predictor).__name__,
+                expected=expected,
+            )
+        return predictor
+
     def learned(self) -> dict[str, nn.Parameter]:
         """Return the meta-learned parameters by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
@@ -234,7 +254,7 @@ class Method(nn.Module, ABC):
         """Raise a `UserError` when the method cannot answer this task."""
         if reason := self.refusal(task):
             fix = "Leave the task out, or use another method."
-            raise UserError(f"{self.label} does not serve task {task.name}", found=reason, fix=fix)
+            raise UserError(f"{self.label} does not serve the task {task.name}", found=reason, fix=fix)
 
 
 def seeded(*names: object) -> torch.Generator:

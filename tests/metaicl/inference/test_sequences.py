@@ -37,7 +37,7 @@ def test_what_gives_no_probabilities_of_texts_says_so(method):
     assert classifier.explain("a lime").answer in ("fruit", "tool")  # of options it does
     with pytest.raises(UserError, match="the method gives no probabilities of texts"):
         FewShotGenerator("tiny-random", "majority").fit(["1", "2"], ["one", "two"]).explain("3")
-    with pytest.raises(UserError, match="Nearest neighbours does not serve task"):  # by its name in tables
+    with pytest.raises(UserError, match="Nearest neighbours does not serve the task"):  # by its name in tables
         FewShotGenerator("tiny-random", "knn").fit(["1", "2"], ["one", "two"])
 
 

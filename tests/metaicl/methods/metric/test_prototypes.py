@@ -53,5 +53,5 @@ def test_a_class_without_a_demonstration_is_answered_by_its_name(encoder):
 
 @pytest.mark.parametrize("name", ["label_names", "prototypes_names", "protonet_names"])
 def test_tags_have_no_names(encoder, name):
-    with pytest.raises(UserError, match="does not serve task tags"):
+    with pytest.raises(UserError, match="does not serve the task tags"):
         built(name, encoder).adapt(TASKS["tags"], draw(TASKS["tags"]).support)
