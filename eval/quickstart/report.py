@@ -101,7 +101,6 @@ def _notes(work: Work, contenders: Sequence[Contender]) -> list[str]:
     size, cut = work.size, work.setting.run.asked.cut(work.size)
     notes = [
         "Held out means held out of this meta-training; what the base model was trained on is not known.",
-        "Intervals are Student's 95 % intervals on the tasks' means.",
         f"Size {work.label}: {counted(size.steps, 'training step')}, {counted(size.seeds, 'support set')} a task"
         + (f". Cut: {'; '.join(cut)}." if cut else "."),
     ]

@@ -47,7 +47,14 @@ SIZES: dict[SizeName, Size] = {
 }
 LARGEST: SizeName = "large"
 OPTIONS = {"steps": "max_steps", "tasks": "max_tasks"}  # fields whose option has another name
-FIELDS = ("steps", "seeds", "queries", "tasks", "finetune_cells")  # those that a user can give
+NOUNS = {  # the fields that a user can give, and what each counts
+    "steps": "training step",
+    "seeds": "support set",
+    "queries": "query",
+    "tasks": "task",
+    "finetune_cells": "fine-tuning cell",
+}
+FIELDS = tuple(NOUNS)
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,7 @@ class Asked:
     def cut(self, size: Size) -> list[str]:
         """Return a clause for each thing of which a size has less than the largest one."""
         full, words = self.at(LARGEST), []
-        for name, what in (
-            ("steps", "training step"),
-            ("seeds", "support set"),
-            ("queries", "query"),
-            ("tasks", "task"),
-        ):
+        for name, what in list(NOUNS.items())[:4]:
             most, now = getattr(full, name), getattr(size, name)
             if now != most:
                 words.append(f"{counted(now, what)} instead of {most or 'all'}")

@@ -13,12 +13,13 @@ from eval.contenders import Backbones, Contender, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison
 from eval.quickstart.config import QuickstartRun
-from eval.quickstart.sizes import FIELDS, LARGEST, OPTIONS, SIZES, Size, SizeName
+from eval.quickstart.sizes import FIELDS, LARGEST, NOUNS, OPTIONS, SIZES, Size, SizeName
 from metaicl.lm.released import METAICL, RELEASED
 from metaicl.methods import method_class
 from metaicl.training.checkpoint import read_training
 from metaicl.training.config import TrainerConfig, TrainRun, run_folder
 from metaicl.training.run import seen_tasks
+from task_suites.core.errors import counted
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import data_record
 from task_suites.task import Task, TaskSuite
@@ -99,7 +100,8 @@ class Work:
         named = self.setting.run.asked.at(self.name)
         given = self.setting.run.asked.given
         other = [n for n in FIELDS if n in given or getattr(self.size, n) != getattr(named, n)]
-        more = ", ".join(f"{name} {getattr(self.size, name)}" for name in other)
+        amounts = [(NOUNS[name], getattr(self.size, name)) for name in other]
+        more = ", ".join("all tasks" if (noun, n) == ("task", 0) else counted(n, noun) for noun, n in amounts)
         return f"{self.name} with {more}" if more else self.name
 
     @cached_property

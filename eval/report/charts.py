@@ -166,6 +166,11 @@ def spread_figure(found: Sequence[Sensitivity]) -> Markup | None:
     return Markup(spread_strip(drawn, f"Standard deviation over support sets in points: {said}."))
 
 
+def with_curves(trainings: Sequence[Training]) -> list[Training]:
+    """Return the trainings that `training_figures` draws."""
+    return [one for one in trainings if any(one.curve.values())][:SERIES]
+
+
 def training_figures(trainings: Sequence[Training]) -> list[Markup]:
     """Return the training curves: loss, and the validation score in points where there is one."""
     figures: list[Markup] = []
@@ -175,7 +180,7 @@ def training_figures(trainings: Sequence[Training]) -> list[Markup]:
     )
     for name, axis, title, factor, smooth in kinds:
         paths, said = [], []
-        for i, one in enumerate(trainings[:SERIES]):
+        for i, one in enumerate(with_curves(trainings)):
             if points := one.curve.get(name):
                 steps, values = zip(*points, strict=True)
                 paths.append(Path(i, steps, [factor * value for value in values]))

@@ -77,11 +77,11 @@ def found_differences(made: Sequence[Row]) -> Differences | None:
 def _rank_note(found: Ranks, labels: dict[str, str]) -> str:
     """Return what the ranks say, as a sentence."""
     apart = "differ" if found.p < 0.05 else "are not shown to differ"
-    order = ", ".join(f"{labels[name]} {rank:.1f}" for name, rank in list(found.means.items())[:8])
+    order = "; ".join(f"{labels[name]} {rank:.1f}" for name, rank in list(found.means.items())[:8])
     return (
         f"On the {count(found.tasks, 'task')} that all {len(found.means)} methods have, their ranks {apart} "
         f"(Friedman's test, p {p_text(found.p)}). Mean ranks less than {found.critical_difference:.2f} apart are not "
-        f"told apart (Nemenyi's test). The best are: {order}."
+        f"told apart (Nemenyi's test). The best first: {order}."
     )
 
 

@@ -100,6 +100,7 @@ def _page(run_dir: Path, results: Results) -> str:
         sensitivities=spreads,
         confusions=confusions(run_dir, results, made[0]),
         trainings=trained,
+        drawn_trainings=charts.with_curves(trained),
         audit=audit(run_dir, results),
         prompt=read_example(run_dir),
         roles=ROLES,

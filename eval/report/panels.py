@@ -103,7 +103,8 @@ def curves(paths: Sequence[Path], ylabel: str, title: str, smooth: bool = False)
             paint = colour(path.series)
             if smooth:
                 axes.plot(path.x, path.y, color=paint, linewidth=0.8, alpha=0.35)
-                axes.plot(path.x, smoothed(path.y), color=paint, linewidth=2)
+                dot = MARKERS[path.series] if len(path.x) == 1 else None  # a line through one point cannot be seen
+                axes.plot(path.x, smoothed(path.y), color=paint, linewidth=2, marker=dot, markersize=4)
             else:
                 axes.plot(path.x, path.y, color=paint, linewidth=1.8, marker=MARKERS[path.series], markersize=4)
         axes.set(xlabel="outer step", ylabel=ylabel)

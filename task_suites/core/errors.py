@@ -48,8 +48,10 @@ def refuse_half_characters(text: str, where: str) -> None:
 
 
 def counted(number: int, what: str) -> str:
-    """Return `1 task`, `2 tasks`."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    """Return `1 task`, `2 tasks`, `2 queries`."""
+    if number == 1:
+        return f"{number} {what}"
+    return f"{number} {what[:-1]}ies" if what.endswith("ry") else f"{number} {what}s"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

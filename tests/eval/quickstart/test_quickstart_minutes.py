@@ -127,7 +127,7 @@ def test_a_machine_that_becomes_slower_in_the_middle_gets_a_smaller_comparison_t
         summary = quickstart(run(minutes=2.5))
     assert summary.steps == 4 and summary.size in ("small", "medium") and summary.seconds <= 150
     out = capsys.readouterr().out
-    assert "The time left does not suffice for the size" in out and f"Size {summary.size} with steps 4" in out
+    assert "The time left does not suffice for the size" in out and f"Size {summary.size} with 4 training steps" in out
     assert any("instead of 3" in clause for clause in summary.cut)
     machine.cell = 0.0
     again = quickstart(run(output_dir=str(tmp_path / "again"), minutes=None, size=summary.size, max_steps=4))

@@ -64,7 +64,8 @@ def test_the_story_ends_in_a_page_and_one_json_line(told):
     assert set(summary) == gains | TIMES | more
     assert returned.tasks == 2 and returned.steps == 3 and returned.cut == []
     assert {"zero_shot", "icl", "icl_calibrated", "finetune", "protonet", "metaicl"} <= set(returned.methods)
-    assert "Size large with steps 3, seeds 2, queries 3, finetune_cells 1" in out and "This takes about" in out
+    assert "Size large with 3 training steps, 2 support sets, 3 queries, 1 fine-tuning cell" in out
+    assert "This takes about" in out
     assert "over raw ICL, " in out and "over raw ICL with the same calibration" in out
     page = (folder / "q" / "report.html").read_text()
     assert "Against Raw ICL, calibrated, the difference is" in page and "<svg" in page

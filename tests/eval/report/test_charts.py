@@ -7,6 +7,7 @@ from dataclasses import replace
 from pages import make
 
 from eval.report import charts
+from eval.report.background import Training
 from eval.report.summary import rows
 from eval.results import Results
 
@@ -24,3 +25,10 @@ def test_small_multiples_have_a_panel_for_each_task(tmp_path):
     assert len(panels) == 3 and "plain: score at k = 4, 16: MetaICL" in panels[0]
     one = replace(results, cells=tuple(c for c in results.cells if c.k == 16))
     assert charts.by_k_and_task(one, rows(one)) == []
+
+
+def test_only_a_training_that_logged_something_is_drawn_and_named():
+    made = [Training(n, "m", [], [], "", "", curve) for n, curve in (("A", {}), ("B", {"loss": [[2, 1.5]]}))]
+    assert [one.label for one in charts.with_curves(made)] == ["B"]
+    (figure,) = charts.training_figures(made)
+    assert "Training loss by step: B from 1.50 to 1.50." in figure

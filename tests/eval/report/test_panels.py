@@ -60,3 +60,8 @@ def test_a_smoothed_curve_stands_over_its_raw_values():
     raw, smooth = (curves([Path(0, [0, 1, 2], [3.0, 1.0, 2.0])], "loss", "A title.", by) for by in (False, True))
     assert len(line(raw, 0)) == 3
     assert smooth.count("var(--series-0)") == 2 and "loss" in texts(smooth)
+
+
+def test_a_curve_of_one_step_is_a_dot():
+    one, two = (curves([Path(0, x, y)], "loss", "A title.", True) for x, y in (([2], [1.5]), ([1, 2], [1.5, 1.5])))
+    assert (one.count("<use"), two.count("<use")) == (1, 0)

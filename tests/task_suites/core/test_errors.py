@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, counted
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,8 @@ from task_suites.core.errors import UserError
 )
 def test_the_parts_of_a_message_are_joined_by_single_stops(parts, message):
     assert str(UserError("too few examples", **parts)) == message
+
+
+def test_a_counted_noun_has_its_plural():
+    assert [counted(n, "query") for n in (0, 1, 2)] == ["0 queries", "1 query", "2 queries"]
+    assert counted(3, "day") == "3 days"
