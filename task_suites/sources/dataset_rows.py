@@ -18,6 +18,7 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import inside, listing
 from task_suites.core.json_files import read_json
 from task_suites.sources.layouts import folder_name
+from task_suites.sources.narrow_numbers import restored, restorers
 from task_suites.sources.rows import FileRows, Placed, Rows, data_files, fingerprint, names_of
 
 TESTS = ("test", "validation", "dev")  # the first that a data set has is for testing, unless one is named
@@ -141,6 +142,7 @@ class HubRows:
         dataset = self.dataset
         if columns is not None and self.features:
             dataset = dataset.select_columns([name for name in self.features if name in columns])
+        made = restorers(found.arrow_schema) if (found := self.dataset.features) is not None else {}
         rows = enumerate(dataset, 1)
         while True:
             try:
@@ -149,7 +151,7 @@ class HubRows:
                 return
             except Exception as error:  # the network, a broken file, a decoder
                 raise UserError(f"cannot be read ({in_short(error)})", where=self.where) from None
-            yield f"{self.where}: row {index}", row
+            yield f"{self.where}: row {index}", restored(row, made)
 
     def class_names(self, column: str) -> tuple[str, ...]:
         return names_of(self.features.get(column))

@@ -20,6 +20,7 @@ from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import open_file, read_lines
 from task_suites.core.json_files import read_json, read_json_lines
 from task_suites.sources.layouts import object_of
+from task_suites.sources.narrow_numbers import restored, restorers
 
 Row = Mapping[str, Any]
 Placed = tuple[object, Row]  # where it stands, the row
@@ -196,13 +197,13 @@ def _read_columnar(path: Path, table: FileRows, columns: Collection[str] | None)
         there = [c for c in schema.names if c in columns] if columns is not None else schema.names
         if len(set(schema.names)) != len(schema.names):
             raise UserError("column names repeat", where=path, found=schema.names[:20], fix="Rename them.")
-        number = 0
+        number, made = 0, restorers(schema)
         for batch in batches(there):
             batch.validate(full=True)
             for start in range(0, batch.num_rows, BATCH):
                 for row in batch.slice(start, BATCH).to_pylist():
                     number += 1
-                    yield f"{path}: row {number}", row
+                    yield f"{path}: row {number}", restored(row, made)
 
 
 @contextmanager
