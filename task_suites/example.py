@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, get_args
 Form = Literal["options", "text", "tags"]
 FORMS: tuple[str, ...] = get_args(Form)
 _BIO = re.compile(r"O|[BI]-[^\s;=]+( [^\s;=]+)*")  # "words = type; words = type" must be readable again
+_VARIATION = re.compile("[\u034f\u115f\u1160\u3164\uffa0\ufe00-\ufe0f]")  # marks and fillers that show nothing
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def labels_problem(labels: Sequence[str]) -> tuple[str, object, object] | None:
     Each label is one line of text, and no two differ only by blanks or case.
     """
     for label in labels:
-        if not label.strip():
+        if not _as_seen(label).strip():
             return "a label is empty", repr(label), "some text in each"
         if len(f"{label}.".splitlines()) > 1:
             return "a label has several lines", repr(label[:60]), "one line"
@@ -173,8 +174,9 @@ def labels_problem(labels: Sequence[str]) -> tuple[str, object, object] | None:
 
 
 def _as_seen(text: str) -> str:
-    """Without what does not show: how letters with marks are composed, and characters of no width."""
-    return "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
+    """Without what does not show: how letters with marks are composed, controls and other characters of no width."""
+    shown = unicodedata.normalize("NFC", _VARIATION.sub("", text))
+    return "".join(c for c in shown if c.isspace() or unicodedata.category(c) not in ("Cf", "Cc"))
 
 
 def _alike(texts: Sequence[str], seen_as: Callable[[str], str]) -> tuple[str, str] | None:

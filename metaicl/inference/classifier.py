@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from metaicl.inference.estimator import FewShotEstimator
 from metaicl.inference.reliability import Reliability
 from metaicl.inference.saved import Saved
-from metaicl.inference.validation import as_labels, as_texts, label_texts
+from metaicl.inference.validation import as_labels, as_texts, joined_labels, label_texts
 from metaicl.methods.baselines.auto import AutoChoice
 from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
@@ -75,7 +75,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         """
         texts, labels = as_texts(X), as_labels(y)
         if before := getattr(self, "demonstrations_", None):
-            texts, labels = [*before[0], *texts], as_labels([*before[1].tolist(), *labels.tolist()])
+            texts, labels = [*before[0], *texts], joined_labels(before[1], labels)
         return self._fit(texts, labels, getattr(self, "classes_", None) if classes is None else as_labels(classes))
 
     def _fit(self, texts: list[str], labels: np.ndarray, more: np.ndarray | None) -> FewShotClassifier:
@@ -83,7 +83,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         if not texts or len(texts) != len(labels):
             found = f"{counted(len(texts), 'text')} and {counted(len(labels), 'label')}"
             raise UserError("fit needs texts and as many labels", found=found, expected="one label for each text")
-        every = labels if more is None else as_labels([*labels.tolist(), *more.tolist()])
+        every = labels if more is None else joined_labels(labels, more)
         classes = np.unique(every)
         if len(classes) < 2:
             fix = "Add an example of another class."

@@ -58,6 +58,19 @@ def as_labels(y: Any) -> np.ndarray:
     return array
 
 
+def joined_labels(labels: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Return labels and further ones, in the dtype of the former where it holds them all.
+
+    Raises:
+        UserTypeError: they are of different types.
+    """
+    joined = as_labels([*labels.tolist(), *more.tolist()])
+    if labels.dtype.kind == "U":  # a dtype of texts says how long they may be
+        return joined
+    cast = joined.astype(labels.dtype)
+    return cast if cast.tolist() == joined.tolist() else joined
+
+
 def label_texts(classes: np.ndarray) -> tuple[str, ...]:
     """Return how each class is written in a prompt: a whole float as its integer, everything else by `str`.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metaicl.lm import tiny
-from metaicl.lm.merged import holds_adapters
+from metaicl.lm.merged import CARD, holds_adapters
 from metaicl.lm.released import RELEASED, Released
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.files import user_cache
@@ -107,7 +107,8 @@ def resolve(name: str) -> str:
             )
         if not any((path / file).is_file() for file in ("config.json", MODULES)):
             best = path / "best"
-            fix = f"Give {best}, the best weights of this run." if best.is_dir() else None
+            whole = any((best / file).is_file() for file in (CARD, "config.json"))
+            fix = f"Give {best}, the best weights of this run." if whole else None
             expected = f"a folder with config.json or {MODULES}, saved by transformers or sentence-transformers"
             raise UserError(f"no model in folder {name}", expected=expected, fix=fix)
         return os.path.abspath(name)

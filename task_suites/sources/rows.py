@@ -169,7 +169,9 @@ def _no_table(error: csv.Error, path: Path, line: int) -> UserError:
     if "new-line character" in str(error):
         fix = f"Outside of quotes a line ends at LF or CRLF. For a file of CR only: tr '\\r' '\\n' < {path} > NEW."
         return UserError("a CR without LF", where=f"{path}:{line}", fix=fix)
-    return UserError(f"not a table ({error})", where=f"{path}:{line}")
+    longer = "Close the quotation mark of the cell; or, if the cell is that long, write the file as JSON lines."
+    is_long = "field larger" in str(error)
+    return UserError(f"not a table ({error})", where=f"{path}:{line}", fix=longer if is_long else None)
 
 
 def _read_jsonl(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:

@@ -68,6 +68,11 @@ def test_a_query_needs_no_answer_and_options_must_be_labels():
         (("a b", "A  B"), "two labels differ only by blanks or case"),
         (("é", "e\u0301"), "two labels look the same"),
         (("ab", "a\u200bb"), "two labels look the same"),
+        (("ab", "ab\0"), "two labels look the same"),
+        (("ab", "a\x1bb"), "two labels look the same"),
+        (("\u2764", "\u2764\ufe0f"), "two labels look the same"),
+        (("a", "\u200b"), "a label is empty"),
+        (("a", "\x07"), "a label is empty"),
     ],
 )
 def test_labels_that_a_reader_would_confuse_are_refused(labels, said):

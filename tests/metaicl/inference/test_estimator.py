@@ -64,3 +64,19 @@ def test_what_cannot_be_learned_from_is_one_clear_error(fit, message):
     with pytest.raises(UserError) as raised:
         fit()
     assert message in str(raised.value)
+
+
+DTYPES = ("uint8", "int32", "int64", "bool", "float32", "U1", "object")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_keep_their_dtype_over_partial_fit_and_save(tmp_path, dtype):
+    labels = np.array([1, 0, 1, 0]).astype("U1").astype(dtype) if dtype[0] in "Uo" else np.array([1, 0, 1, 0], dtype)
+    whole = FewShotClassifier("tiny-random", "majority").fit(TEXTS[:4], labels)
+    parts = FewShotClassifier("tiny-random", "majority")
+    parts.partial_fit(TEXTS[:2], labels[:2], classes=labels).partial_fit(TEXTS[2:4], labels[2:])
+    more = FewShotClassifier("tiny-random", "majority").partial_fit(TEXTS[:1], labels[:1], classes=labels)
+    more.save(tmp_path / "saved")
+    for other in (whole, parts, more, FewShotClassifier.load(tmp_path / "saved")):
+        assert other.classes_.dtype == other.predict(TEXTS).dtype == labels.dtype
+        assert other.classes_.tolist() == np.unique(labels).tolist()

@@ -77,3 +77,13 @@ def test_tree_scores_of_the_default_model_equal_its_plain_sequences_in_float32(r
     for query, scores in zip(e.queries, found, strict=True):
         expected = [plain_score(backbone, PromptFormat(), e.task, e.support, query, o) for o in query.options]
         assert scores == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("held", ["method.json", "config.json", "adapter_config.json", None])
+def test_the_best_weights_of_a_run_are_named_only_where_they_open(tmp_path, held):
+    (tmp_path / "best").mkdir()
+    if held:
+        (tmp_path / "best" / held).write_text("{}")
+    with pytest.raises(UserError, match="no model in folder") as raised:
+        models.resolve(str(tmp_path))
+    assert ("best weights" in str(raised.value)) == (held in ("method.json", "config.json"))

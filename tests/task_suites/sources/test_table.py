@@ -244,7 +244,7 @@ def test_a_mistake_in_the_yaml_is_named(tmp_path, changes, message):
         ("text,mood\na\0,good\n", "train.csv:2: the text has a NUL character"),
         ("", "train.csv: the table has no rows"),
         ("text,mood\n", "train.csv: the table has no rows"),
-        ("text,mood\n" + "x" * 200_000 + ",good\n", "field larger than field limit"),
+        ("text,mood\n" + "x" * 200_000 + ",good\n", "field larger than field limit (131072)). Close the quotation"),
     ],
 )
 def test_a_mistake_in_a_table_is_named_with_its_line(tmp_path, content, message):
