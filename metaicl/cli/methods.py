@@ -33,9 +33,9 @@ class Methods:
     def __post_init__(self) -> None:
         check_action(self.action, ("list", "show", "check"))
         if bool(self.name) != (self.action != "list"):
-            found = "a name" if self.name else "no name"
+            what = f"takes no name, but got {self.name}" if self.name else "needs the name of a method"
             fix = "Write: metaicl methods list, metaicl methods show NAME, or metaicl methods check NAME."
-            raise UserError(f"metaicl methods {self.action}", found=found, fix=fix)
+            raise UserError(f"metaicl methods {self.action} {what}", fix=fix)
 
 
 def run(config: Methods) -> None:

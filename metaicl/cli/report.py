@@ -33,7 +33,7 @@ def run(config: Report) -> None:
     from eval.report.joined import write_joined
 
     if not config.runs:
-        raise UserError("no run to report on", expected="its folder", fix="metaicl report runs/comparison")
+        raise UserError("no run to report on", expected="its folder", fix="Name it: metaicl report runs/comparison.")
     if not config.formats:
         raise UserError("formats is empty", expected="some of html, markdown, csv, latex")
     first, several = config.runs[0], len(config.runs) > 1

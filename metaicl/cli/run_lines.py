@@ -26,7 +26,7 @@ def listed(output: Path) -> list[str]:
     """
     folders = sorted(_runs_below(output))
     if not folders:
-        raise UserError("no runs", where=output, fix="Name their folder: --folder FOLDER.")
+        raise UserError("the folder holds no runs", where=output, fix="Name their folder: --folder FOLDER.")
     rows = []
     for folder in folders:
         try:
@@ -68,7 +68,7 @@ def compared(one: Path, other: Path) -> Iterator[str]:
     for folder in (one, other):
         record = read_record(folder)
         if record is None:
-            raise UserError("not a training", where=folder, expected="a folder that `metaicl train` wrote")
+            raise UserError("this is not a training", where=folder, expected="a folder that `metaicl train` wrote")
         yield f"{folder}: {_in_short(folder, record, None)}"
         identities.append(record.identity)
     differing = {name: tuple(map(as_line, values)) for name, values in differences(*identities).items()}
@@ -98,7 +98,9 @@ def find(output: Path, name: str) -> Path:
         if any((folder / file).is_file() for file in (RUN, RESULTS)):
             return folder
     known = [str(folder.relative_to(output)) for folder in sorted(_runs_below(output))]
-    raise UserError(f"no run {name!r}", where=output, fix=nearest(name, known) if known else "There are none.")
+    raise UserError(
+        f"no run {name!r}", where=output, fix=nearest(name, known) if known else "The folder holds no runs."
+    )
 
 
 def _read(folder: Path) -> tuple[RunRecord | None, Results | None]:

@@ -35,7 +35,8 @@ class Runs:
         given = bool(self.run) + bool(self.other)
         if given != ACTIONS[self.action]:
             fix = "Write: metaicl runs list, metaicl runs show RUN, or metaicl runs compare RUN OTHER."
-            raise UserError(f"metaicl runs {self.action}", found=counted(given, "run"), fix=fix)
+            what = f"metaicl runs {self.action} takes {counted(ACTIONS[self.action], 'run')}"
+            raise UserError(what, found=given, fix=fix)
 
 
 def run(config: Runs) -> None:

@@ -158,7 +158,7 @@ def with_filters(config: Suites) -> Suites:
     if not any(name.startswith("tasksource:") for name in config.suite.names):
         found = " ".join(config.suite.names)
         fix = "Choose tasks of other suites by --forms and --tasks."
-        raise UserError(f"--{given[0].partition('=')[0]} chooses from tasksource: only", found=found, fix=fix)
+        raise UserError(f"--{given[0].partition('=')[0]} works only with suites tasksource:...", found=found, fix=fix)
     query = "&".join(given)
     names = [
         f"{name}{'&' if '?' in name else '?'}{query}" if name.startswith("tasksource:") else name
@@ -211,7 +211,8 @@ def run_split(config: Suites, suite: TaskSuite) -> None:
     from task_suites.split_rules import divide, nested
 
     if len(config.folds) not in (0, 2):
-        raise UserError("--folds", found=config.folds, expected="outer folds, inner folds, as --folds 5 4")
+        fix = "Write the number of outer and of inner folds, such as --folds 5 4."
+        raise UserError("--folds needs two numbers", found=config.folds, fix=fix)
     how: dict[str, Any] = {"by": config.by, "seed": config.seed, "allow": config.suite.allow}
     if config.folds:
         outer, inner = config.folds
@@ -300,7 +301,7 @@ def _tokenizer(model: str) -> Any:
         return AutoTokenizer.from_pretrained(foundation(resolve(model))[0])
     except (OSError, ValueError) as error:
         fix = "Give --model a name of `metaicl models list`, a folder or a hub name."
-        raise UserError(f"no tokenizer of {model!r}: {str(error).splitlines()[0]}", fix=fix) from None
+        raise UserError(f"no tokenizer for {model!r}: {str(error).splitlines()[0]}", fix=fix) from None
 
 
 EXAMPLES = """\

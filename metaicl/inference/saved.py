@@ -14,7 +14,7 @@ import numpy as np
 from metaicl.inference.opening import MethodSource, plain_number
 from metaicl.lm.released import RELEASED
 from task_suites.core.atomic import check_free, new_folder
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, reason_of
 from task_suites.core.json_files import read_json
 
 FILE = "few_shot.json"
@@ -101,9 +101,12 @@ def read_saved(folder: Path, kind: str, known: Collection[str]) -> Saved:
     path = folder / FILE
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError("not a saved estimator of this version", where=path, expected=f'"format": {FORMAT}')
+        raise UserError(
+            "not a saved estimator of this version", where=path, expected=f'"format": {FORMAT}', fix="Save it again."
+        )
     if content.get("estimator") != kind:
-        raise UserError("another estimator", where=path, found=content.get("estimator"), expected=kind)
+        made = content.get("estimator")
+        raise UserError("another estimator was saved here", where=path, found=made, fix="Load it with that class.")
     try:
         answers, dtype = content["answers"], content["dtype"]
         if dtype is not None:
@@ -122,4 +125,4 @@ def read_saved(folder: Path, kind: str, known: Collection[str]) -> Saved:
         classes = content.get("classes")
         return Saved(parameters, (content["inputs"], answers), str(content["fingerprint"]), classes)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"not a saved estimator: {error}", where=path, fix="Save it again.") from None
+        raise UserError(f"not a saved estimator: {reason_of(error)}", where=path, fix="Save it again.") from None

@@ -63,7 +63,7 @@ def _line(read: Callable[[str], str], shown: str) -> str:
 def _demonstration(line: str) -> dict[str, str]:
     text, arrow, answer = line.rpartition(ARROW)
     if not arrow or not text.strip() or not answer.strip():
-        raise UserError("not a demonstration", found=line[:60], expected=f"INPUT {ARROW} ANSWER")
+        raise UserError("this is not a demonstration", found=line[:60], expected=f"INPUT {ARROW} ANSWER")
     return {"input": text.strip(), "output": answer.strip()}
 
 

@@ -27,10 +27,12 @@ def support_of(rows: Iterable[tuple[str, Any]], path: object, labels: tuple[str,
         example = parse_example(row, labels, where)
         if support and example.form != support[0].form:
             found, expected = KINDS[example.form], f"{KINDS[support[0].form]}, as in the lines before"
-            raise UserError("demonstrations of two kinds in one file", where=where, found=found, expected=expected)
+            raise UserError("the demonstrations are of two kinds", where=where, found=found, expected=expected)
         support.append(example)
     if not support:
-        raise UserError("no demonstrations", where=path, expected='lines such as {"input": "...", "output": "..."}')
+        raise UserError(
+            "no demonstrations are given", where=path, expected='lines such as {"input": "...", "output": "..."}'
+        )
     return support
 
 
@@ -85,7 +87,9 @@ def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -
     query = parse_query(row, where)
     if (query.form == "tags") != (first.form == "tags"):
         found, expected = ("input", "tokens") if first.form == "tags" else ("tokens", "input")
-        raise UserError("another kind of input than the demonstrations", where=where, found=found, expected=expected)
+        raise UserError(
+            "the input is of another kind than the demonstrations", where=where, found=found, expected=expected
+        )
     if first.form == "options" and not labels and query.options is None:
         fix = 'Add "options": ["...", "..."] to the line.'
         raise UserError(
@@ -95,10 +99,22 @@ def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -
         if query.options is not None and set(query.options) != set(labels):
             expected = f"none, or the {counted(len(labels), 'answer')} of the demonstrations: {list(labels)[:20]}"
             fix = f"Leave the options out. Or: {CHOICES}"
-            raise UserError("other options", where=where, found=list(query.options), expected=expected, fix=fix)
+            raise UserError(
+                "the options are not the demonstrations' answers",
+                where=where,
+                found=list(query.options),
+                expected=expected,
+                fix=fix,
+            )
         return replace(query, options=query.options or labels)
     if first.form == "text" and query.options is not None:
-        expected = "none, as the demonstrations have free text as their answers"
+        expected = "no options, as the answers of the demonstrations are free text"
         fix = f"Leave the options out. Or: {CHOICES}"
-        raise UserError("options", where=where, found=list(query.options), expected=expected, fix=fix)
+        raise UserError(
+            "the input has options, and the demonstrations have none",
+            where=where,
+            found=list(query.options),
+            expected=expected,
+            fix=fix,
+        )
     return query

@@ -32,6 +32,7 @@ BATCH = 16  # prompts of one request
 MOST_NAMED = 128  # token ids of one request that vLLM takes
 SECONDS = 300  # for one answer
 KEY = "OPENAI_API_KEY"
+SERVE = "Serve the model with vLLM, or with metaicl serve."
 START = "Start it (vllm serve FOLDER), or give its address with --server, such as http://127.0.0.1:8000/v1."
 IDS = {"return_tokens_as_token_ids": True}  # tokens as token_id:N, for their texts need not tell them apart
 PLAIN = {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}  # not those of a model's folder
@@ -130,7 +131,7 @@ class CompletionServer:
                 "the server does not return the log-probabilities of a prompt's tokens",
                 where=self.address,
                 found=f"{sum(value is not None for value in values)} for {counted(len(ids), 'token')}",
-                fix="Serve the model with vLLM, or with metaicl serve.",
+                fix=SERVE,
             )
         if theirs is not None and theirs != list(ids):
             fix = "Serve the model with its own tokenizer."
@@ -158,7 +159,8 @@ class CompletionServer:
         for (tokens, place), choice in zip(each, self._choices(bodies), strict=True):
             tops = _tops(choice)
             if lost := [token for token in tokens if f"token_id:{token}" not in tops]:
-                raise UserError("the server left out a log-probability", where=self.address, found=f"token {lost[0]}")
+                what, token = "the server left out a log-probability", f"token {lost[0]}"
+                raise UserError(what, where=self.address, found=token, fix=SERVE)
             found[place] |= {token: float(tops[f"token_id:{token}"]) for token in tokens}
         return found
 
@@ -179,6 +181,7 @@ class CompletionServer:
                         "the server left prompts without an answer",
                         where=self.address,
                         found=f"{len(choices)} of {len(body['prompt'])}",
+                        fix=SERVE,
                     )
                 yield from choices
 

@@ -136,7 +136,11 @@ class Encoder(nn.Module):
             UserError: the model gives no vectors of words.
         """
         if self.word_refusal:
-            raise UserError("no vectors of words", found=self.word_refusal, fix="Use another model, or another method.")
+            raise UserError(
+                "the sentence encoder gives no vectors of words",
+                found=self.word_refusal,
+                fix="Use another model, or another method.",
+            )
         sentence = " ".join(words)
         read = self.tokenizer(sentence, return_offsets_mapping=True)
         length = len(read["input_ids"])

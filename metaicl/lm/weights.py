@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metaicl.lm.adapter_library import import_peft
 from metaicl.lm.known_files import not_finite_once
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, reason_of
 
 NAMED = 5  # most tensors that an error names
 AGAIN = "Copy the folder again from where it was trained, or train again."
@@ -62,7 +62,7 @@ def refuse_unless_whole(where: object, fix: str, **kinds: Iterable[str]) -> None
             faults.append(f"{len(names)} {kind.replace('_', ' ')} ({', '.join(shown)})")
     if faults:
         raise UserError(
-            "the weights are not whole",
+            "the weights are incomplete or damaged",
             where=where,
             found="; ".join(faults),
             expected="each tensor of the model once, in its shape and type, with finite values",
@@ -143,8 +143,8 @@ def damage_refused(where: object, fix: str = AGAIN, *more: type[Exception]) -> I
     try:
         yield
     except kinds as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"the weights are not whole: {said}", where=where, fix=fix) from None
+        said = (reason_of(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"the weights are incomplete or damaged: {said}", where=where, fix=fix) from None
 
 
 def load_adapters(model: Any, path: Path) -> None:

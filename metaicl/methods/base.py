@@ -193,7 +193,18 @@ class Method(nn.Module, ABC):
         if self.meta_trained:
             fix = "Define forward(episodes), which returns a loss sum and its weight, or leave meta_trained out."
             raise UserError(f"method {name} sets meta_trained, but has no forward", fix=fix)
-        raise UserError(f"method {name} is not meta-trained", fix="Evaluate it as it is.")
+        fix = f"Evaluate it as it is: metaicl evaluate --methods {name}."
+        raise UserError(f"method {name} is not meta-trained", fix=fix)
+
+    def check_learns(self) -> None:
+        """Raise unless the backbone has weights that learn.
+
+        Raises:
+            UserError: all of them are frozen.
+        """
+        if not self.backbone.trainable():
+            what = f"{name_of(type(self))} needs weights to learn, but those of the model are frozen"
+            raise UserError(what, fix="Load the model with weights lora or full.")
 
     def form_of(self, task: Task) -> PromptFormat:
         """Return the prompt format bound to a task."""

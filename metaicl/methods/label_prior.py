@@ -40,7 +40,7 @@ def check_calibration(form: PromptFormat, calibration: Calibration) -> None:
     """
     if form.channel and calibration in ("contextual", "pmi"):
         raise UserError(
-            f"calibration {calibration!r} of a channel prompt, which scores the query: an empty one has no score",
+            f"calibration {calibration!r} scores empty queries, which a channel prompt cannot do",
             fix="Take calibration cross_fit or none, or the direct format.",
         )
 

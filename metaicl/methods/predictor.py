@@ -49,11 +49,11 @@ class Predictor:
 
     def scores(self, queries: Sequence[Example]) -> list[np.ndarray]:
         """Return one array `[options]` a query; higher is better. All queries have options."""
-        raise UserError("the method does not score options")
+        raise UserError("the method does not score options", fix="Use another method, such as icl.")
 
     def generate(self, queries: Sequence[Example]) -> list[str]:
         """Return one answer text a query."""
-        raise UserError("the method does not generate text")
+        raise UserError("the method does not generate text", fix="Use another method, such as icl.")
 
     def tag_scores(self, queries: Sequence[Example]) -> tuple[list[str], np.ndarray] | None:
         """Return (tags, `[words, tags]` scores of all queries' words in turn); None for tags that are generated as

@@ -27,7 +27,7 @@ from metaicl.training.engines.pieces import put_state
 from metaicl.training.folders import interrupted, whole_folder
 from metaicl.training.identity import Training, model_identity
 from metaicl.training.seals import check_files, hashes
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, reason_of
 from task_suites.formats.prompt_format import PromptFormat
 
 CARD, OWN, ADAPTERS = merged.CARD, merged.OWN, merged.ADAPTERS
@@ -168,7 +168,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, BaseShape]:
         backbone = replace(backbone, model=base)
         return MethodConfig(card["name"], card["options"], backbone, form), BaseShape(**card["base"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"not a saved method: {error}", where=path) from None
+        raise _not_saved(path, error) from None
 
 
 def _relative(name: str, folder: Path) -> str | None:
@@ -193,14 +193,18 @@ def read_training(folder: Path) -> Training | None:
         known = _read_json(path).get("training")
         return Training(**known) if known else None
     except (TypeError, AttributeError) as error:
-        raise UserError(f"not a saved method: {error}", where=path) from None
+        raise _not_saved(path, error) from None
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"not a saved method: {error}", where=path) from None
+        raise _not_saved(path, error) from None
+
+
+def _not_saved(path: Path, error: Exception) -> UserError:
+    return UserError(f"not a saved method: {reason_of(error)}", where=path, fix=merged.PUT_BACK)
 
 
 def load_method(

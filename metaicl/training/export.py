@@ -32,7 +32,7 @@ def export_model(model: str, folder: Path, dtype: str = "float32", gguf: bool = 
         raise UserError(f"{folder} exists already", fix="Give a new folder as --output_dir, or delete this one.")
     source = str(trained_folder(model) or model)
     if (kind := kind_of(source)) != "causal":
-        fix = "It is a plain folder as it is."
+        fix = "A sentence encoder is a plain folder already."
         raise UserError(f"{model} is {KINDS[kind]}", expected="a causal language model", fix=fix)
     opened, tokenizer = open_model(source, torch.float32)
     with whole_folder(folder) as scratch:

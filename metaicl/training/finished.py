@@ -37,7 +37,7 @@ class Run(os.PathLike[str]):
         if (record := read_record(self.folder)) is None:
             fix = "Train one: metaicl train --output_dir FOLDER."
             raise UserError(
-                "not a training", where=self.folder, expected="a folder that `metaicl train` wrote", fix=fix
+                "this is not a training", where=self.folder, expected="a folder that `metaicl train` wrote", fix=fix
             )
         return record
 

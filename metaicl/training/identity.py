@@ -25,7 +25,7 @@ from metaicl.training.config import TrainerConfig, TrainRun
 from metaicl.training.resolved import resolved
 from task_suites.core.atomic import write_text
 from task_suites.core.columns import columns
-from task_suites.core.errors import UserError
+from task_suites.core.errors import UserError, reason_of
 from task_suites.provenance import Record, prompt_fingerprint
 from task_suites.task import META_SPLITS, TaskSuite
 
@@ -124,7 +124,7 @@ def read_record(folder: Path) -> RunRecord | None:
         return record
     except (ValueError, KeyError, TypeError) as error:
         fix = "Give the run another --output_dir, or delete the folder."
-        raise UserError(f"not the record of a run: {error}", where=path, fix=fix) from None
+        raise UserError(f"not the record of a run: {reason_of(error)}", where=path, fix=fix) from None
 
 
 def changed_surroundings(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

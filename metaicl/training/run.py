@@ -114,7 +114,8 @@ def train_run(
 
 def _check_meta_trained(method: str) -> None:
     if not method_class(method).meta_trained:
-        raise UserError(f"method {method} is not meta-trained", fix="Evaluate it as it is.")
+        fix = f"Evaluate it as it is: metaicl evaluate --methods {method}."
+        raise UserError(f"method {method} is not meta-trained", fix=fix)
 
 
 def _record(run: TrainRun, suite: TaskSuite) -> RunRecord:

@@ -84,7 +84,8 @@ class Trainer:
         report_to: Sequence[str] = (),
     ):
         if not method.meta_trained:
-            raise UserError(f"method {method_config.name} is not meta-trained", fix="Evaluate it as it is.")
+            fix = f"Evaluate it as it is: metaicl evaluate --methods {method_config.name}."
+            raise UserError(f"method {method_config.name} is not meta-trained", fix=fix)
         config.task_mixing().check(tasks)
         self.tasks = served_tasks(tasks, method, method_config.name)
         self.method, self.method_config, self.config = method, method_config, config.resolved()

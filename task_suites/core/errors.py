@@ -47,6 +47,11 @@ def refuse_half_characters(text: str, where: str) -> None:
         raise UserError(f"{where} is not Unicode text", found=found, expected="whole characters, as UTF-8") from None
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an exception says; a `KeyError` says no more than the name of the key that is missing."""
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+
+
 def counted(number: int, what: str) -> str:
     """Return `1 task`, `2 tasks`, `2 queries`."""
     if number == 1:

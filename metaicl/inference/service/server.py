@@ -22,7 +22,7 @@ def serve(config: ServeRun) -> None:
         import prometheus_client  # noqa: F401
         import uvicorn
     except ImportError as error:
-        raise UserError(f"{error.name} is not installed", fix="pip install 'metaicl[serve]'") from None
+        raise UserError(f"{error.name} is not installed", fix="Run: pip install 'metaicl[serve]'") from None
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     from metaicl.inference.service.app import create_app

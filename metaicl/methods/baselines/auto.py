@@ -123,7 +123,7 @@ class Auto(Method):
         self.candidates = listed(config) if backbone.kind == "causal" else listed(config, on_encoder=True)
         names = {part for candidate in self.candidates for part in candidate.split("+")}
         if not self.candidates:
-            raise UserError("candidates names none", expected="at least one method")
+            raise UserError("candidates is empty", expected="at least one method")
         for name in config.candidate_options.keys() - {*names, *self.Config().candidate_options}:
             raise UserError(f"options for {name!r}, which is not a candidate", fix=nearest(name, names))
         self.experts = {name: build_expert(name, backbone, form, config.candidate_options) for name in sorted(names)}

@@ -22,7 +22,6 @@ from metaicl.methods.gradient.adapted import AdaptedModel
 from metaicl.methods.in_context.answer_loss import Objective
 from metaicl.methods.options import ReadUnless
 from metaicl.methods.predictor import Predictor
-from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Range
 from task_suites.example import Example
 from task_suites.formats.prompt_format import PromptFormat
@@ -63,8 +62,7 @@ class FineTune(Method):
 
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
-        if not backbone.trainable():
-            raise UserError("fine-tuning needs weights to learn", found="a frozen backbone", expected="lora or full")
+        self.check_learns()
         self.model = AdaptedModel(backbone, form, False, config.objective)
         self.serves = self.model.serves
 

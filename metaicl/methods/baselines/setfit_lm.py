@@ -61,8 +61,7 @@ class SetFitLM(EmbeddingMethod):
 
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
-        if not backbone.trainable():
-            raise UserError("SetFit needs weights to adapt", found="a frozen backbone", expected="lora or full")
+        self.check_learns()
         if self.embed.layer <= backbone.lower.count:
             raise UserError(
                 "SetFit reads a layer below all adapters, so that nothing learns",

@@ -30,7 +30,6 @@ from metaicl.methods.gradient.adapted import AdaptedModel
 from metaicl.methods.gradient.inner_loop import Update, clipped, descend, gradient_step, last, leaves
 from metaicl.methods.in_context.answer_loss import Objective
 from metaicl.methods.predictor import Predictor
-from task_suites.core.errors import UserError
 from task_suites.core.ranges import Natural, NonNegative, Order
 from task_suites.episodes import Episode
 from task_suites.example import Example
@@ -81,10 +80,7 @@ class GradientMethod(Method):
 
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
-        if not backbone.trainable():
-            raise UserError(
-                f"{type(self).__name__} needs weights to adapt", found="a frozen backbone", expected="lora or full"
-            )
+        self.check_learns()
         self.order_free = not config.in_context
         self.model = AdaptedModel(backbone, form, config.in_context, config.objective)
         self.serves = self.model.serves

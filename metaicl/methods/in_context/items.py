@@ -42,9 +42,8 @@ class ItemVectors:
         index = round(layer * depth) if 0 < layer < 1 else int(layer)
         self.layer = index + depth + 1 if index < 0 else index
         if not 0 <= self.layer <= depth:
-            raise UserError(
-                "the model has no such layer", found=f"layer {layer}", expected=f"a share of 1, or {-depth} to {depth}"
-            )
+            expected = f"a fraction of its depth, between 0 and 1, or a number from {-depth} to {depth}"
+            raise UserError("the model has no such layer", found=f"layer {layer}", expected=expected)
         self.width = int(backbone.model_config.hidden_size)
         special = [i for i in (backbone.tokenizer.bos_token_id, backbone.tokenizer.eos_token_id) if i is not None]
         self.first = tuple(special[:1]) or backbone.encode("\n")[:1]

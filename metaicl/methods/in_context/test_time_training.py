@@ -56,10 +56,7 @@ class TestTimeTraining(InContext):
 
     def __init__(self, backbone: Backbone, form: PromptFormat, config: Config):
         super().__init__(backbone, form, config)
-        if not backbone.trainable():
-            raise UserError(
-                "test-time training needs weights to learn", found="a frozen backbone", expected="lora or full"
-            )
+        self.check_learns()
 
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         self.check_serves(task)

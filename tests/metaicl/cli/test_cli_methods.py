@@ -33,7 +33,11 @@ def test_a_method_that_is_no_registrys_is_shown_too(capsys):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["list", "icl"], "found a name"), (["show"], "found no name"), (["shw"], "Did you mean show?")],
+    [
+        (["list", "icl"], "takes no name, but got icl"),
+        (["show"], "needs the name of a method"),
+        (["shw"], "Did you mean show?"),
+    ],
 )
 def test_an_action_and_its_name_are_checked(words, message, capsys):
     with pytest.raises(SystemExit):

@@ -16,7 +16,7 @@ from metaicl.cli.main import main
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no run to report on; expected its folder. metaicl report runs/comparison"),
+        ([], "no run to report on; expected its folder. Name it: metaicl report runs/comparison"),
         (["a", "--formats"], "formats is empty"),
         (["a", "--output_dir", "b"], "output_dir is for a report on several runs"),
         (["a", "--formats", "pdf"], "pdf"),

@@ -47,7 +47,7 @@ TOYS = ["--suite", "toys:toy_suite", "--min_train", "1", "--min_test", "1"]
         (["suites", "splt"], "unknown action 'splt'. Did you mean split"),
         (
             ["suites", "split", "--folds", "[3]"],
-            "--folds; found [3]; expected outer folds, inner folds",
+            "--folds needs two numbers; found [3]",
         ),
         (["suites", "list", "--split_file", "hr_to_rl"], "no split 'hr_to_rl'. Did you mean hr_to_lr"),
         (["suites", "audit", "--no-near", "--context", "-5"], "context must be at least 0, but is -5"),

@@ -41,9 +41,9 @@ def test_a_training_is_told_with_its_learning_rate_last_loss_and_validation(tmp_
 
 
 def test_a_folder_without_runs_and_a_run_that_is_not_there_are_named(tmp_path):
-    with pytest.raises(UserError, match="no runs"):
+    with pytest.raises(UserError, match="the folder holds no runs"):
         list(listed(tmp_path))
-    with pytest.raises(UserError, match=r"no run 'frist'.*There are none"):
+    with pytest.raises(UserError, match=r"no run 'frist'.*The folder holds no runs"):
         find(tmp_path, "frist")
     write(tmp_path / "first")
     with pytest.raises(UserError, match=r"no run 'frist'.*Did you mean first"):

@@ -30,7 +30,7 @@ def test_filters_choose_from_the_catalogue(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["embedded", "--kind", "tagging"], r"--kind chooses from tasksource: only; found embedded. .*--tasks"),
+        (["embedded", "--kind", "tagging"], r"--kind works only with suites tasksource:...; found embedded. .*--tasks"),
         (["tasksource:", "--language", "xx"], "option language: no task has 'xx'"),
     ],
 )

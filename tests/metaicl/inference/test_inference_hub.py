@@ -79,7 +79,7 @@ def test_the_other_estimators_travel_too(hub, estimator, inputs, answers):
     found = estimator.fit(inputs, answers).predict(inputs[:1])
     estimator.push_to_hub(REPO, token="secret")
     assert type(estimator).from_pretrained(REPO).predict(inputs[:1]) == found
-    with pytest.raises(UserError, match="another estimator"):
+    with pytest.raises(UserError, match="another estimator was saved here"):
         FewShotClassifier.from_pretrained(REPO)
 
 

@@ -33,9 +33,9 @@ def test_tagged_sentences_get_no_options():
 
 
 def test_demonstrations_of_two_kinds_are_refused_with_the_row():
-    with pytest.raises(UserError, match="row 4: demonstrations of two kinds in one file; found tokens and tags"):
+    with pytest.raises(UserError, match="row 4: the demonstrations are of two kinds; found tokens and tags"):
         support([*CLASSES, *TAGGED])
-    with pytest.raises(UserError, match="the demonstrations: no demonstrations"):
+    with pytest.raises(UserError, match="the demonstrations: no demonstrations are given"):
         support([])
 
 
@@ -44,6 +44,6 @@ def test_a_query_has_the_labels_in_the_order_in_which_it_names_them():
     assert query_of({"input": "x"}, first, labels, "row").options == labels
     assert query_of({"input": "x", "options": ["up", "down"]}, first, labels, "row").options == ("up", "down")
     with pytest.raises(
-        UserError, match="row: another kind of input than the demonstrations; found tokens; expected input"
+        UserError, match="row: the input is of another kind than the demonstrations; found tokens; expected input"
     ):
         query_of({"tokens": ["x"]}, first, labels, "row")

@@ -71,7 +71,7 @@ def test_numbers_of_numpy_are_parameters_like_any_other(tmp_path):
     ("change", "message"),
     [
         ({"format": 2}, "not a saved estimator of this version"),
-        ({"estimator": "FewShotTagger"}, "another estimator"),
+        ({"estimator": "FewShotTagger"}, "another estimator was saved here"),
         ({"dtype": "M8[s]"}, "not a saved estimator"),
         ({"dtype": "V8"}, "not a saved estimator"),
         ({"dtype": "<U1"}, "answers that are not of the type <U1"),

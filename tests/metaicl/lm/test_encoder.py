@@ -111,11 +111,11 @@ def test_weights_that_are_cut_off_or_not_finite_are_refused(encoder, tmp_path):
     save_file(
         {**weights, name: torch.full_like(weights[name], torch.nan)}, folder / "model.safetensors", {"format": "pt"}
     )
-    with pytest.raises(UserError, match=f"the weights are not whole.*1 not finite .*{name}"):
+    with pytest.raises(UserError, match=f"the weights are incomplete or damaged.*1 not finite .*{name}"):
         Encoder.load(tiny_config(model=str(folder)))
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="the weights are not whole"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged"):
         Encoder.load(tiny_config(model=str(folder)))
 
 
@@ -127,7 +127,7 @@ def test_an_encoder_that_lacks_a_tensor_is_refused_by_its_name_and_a_pooler_is_n
     save_file({n: t for n, t in tensors.items() if "pooler" not in n}, file, {"format": "pt"})
     assert Encoder.load(tiny_config(model=str(tmp_path / "mine"))).width == encoder.width
     save_file({n: t for n, t in tensors.items() if n != lost}, file, {"format": "pt"})
-    with pytest.raises(UserError, match=f"the weights are not whole.*1 missing .*{lost}"):
+    with pytest.raises(UserError, match=f"the weights are incomplete or damaged.*1 missing .*{lost}"):
         Encoder.load(tiny_config(model=str(tmp_path / "mine")))
 
 
@@ -142,7 +142,7 @@ def test_static_embeddings_are_an_encoder_and_a_file_without_them_is_refused(enc
     file = next((tmp_path / "static").rglob("model.safetensors"))
     tensors = load_file(file)
     save_file({f"{name}_renamed": t for name, t in tensors.items()}, file, {"format": "pt"})
-    with pytest.raises(UserError, match="the weights are not whole"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged"):
         Encoder.load(tiny_config(model=str(tmp_path / "static")))
 
 

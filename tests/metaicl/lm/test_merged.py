@@ -83,7 +83,7 @@ def test_a_folder_without_its_base_or_with_other_adapters_is_one_clear_error(tmp
     weights = tmp_path / "best" / "adapter_model.safetensors"
     kept = load_file(weights)
     save_file({n: t for i, (n, t) in enumerate(kept.items()) if i}, weights)
-    with pytest.raises(UserError, match="the weights are not whole; found 1 missing"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged; found 1 missing"):
         Backbone.load(config)
     save_file(kept, weights)
     shutil.rmtree(copied)

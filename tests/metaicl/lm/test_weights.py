@@ -87,7 +87,7 @@ def test_a_file_with_any_fault_in_any_tensor_is_refused_and_the_tensor_named(sav
     name = data.draw(st.sampled_from(sorted(whole)))
     try:
         save_file(broken(whole, name, fault), path, metadata={"format": "pt"})
-        with pytest.raises(UserError, match=rf"not whole; found {FAULTS[fault]}") as error:
+        with pytest.raises(UserError, match=rf"incomplete or damaged; found {FAULTS[fault]}") as error:
             saved[kind].open()
         assert name in str(error.value) and str(saved[kind].folder) in str(error.value)
     finally:
@@ -102,10 +102,10 @@ def test_a_file_that_is_cut_off_or_gone_is_refused(saved, kind, keep, tmp_path):
     shutil.copytree(saved[kind].folder, copied.folder)
     path = copied.folder / copied.file
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match="the weights are not whole"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged"):
         copied.open()
     path.unlink()
-    with pytest.raises(UserError, match="the weights are not whole"):
+    with pytest.raises(UserError, match="the weights are incomplete or damaged"):
         copied.open()
 
 
@@ -119,11 +119,11 @@ def test_a_model_in_several_files_is_whole_only_with_all_of_them(tmp_path):
         name = next(iter(whole))
         for fault in ("removed", "renamed", "nan"):
             save_file(broken(whole, name, fault), part, metadata={"format": "pt"})
-            with pytest.raises(UserError, match="not whole") as error:
+            with pytest.raises(UserError, match="incomplete or damaged") as error:
                 base.open()
             assert name in str(error.value)
         part.unlink()
-        with pytest.raises(UserError, match=f"not whole: .*{part.name}"):
+        with pytest.raises(UserError, match=f"incomplete or damaged: .*{part.name}"):
             base.open()
         part.write_bytes(before)
     assert base.open()
@@ -161,10 +161,10 @@ def test_a_checkpoint_with_a_fault_is_not_resumed(tmp_path, part, fault):
     saved_state = torch.load(path)
     name = next(iter(saved_state[part]))
     torch.save({**saved_state, part: broken(saved_state[part], name, fault)}, path)
-    with pytest.raises(UserError, match=rf"not whole; found {FAULTS[fault]}.*Delete {tmp_path}"):
+    with pytest.raises(UserError, match=rf"incomplete or damaged; found {FAULTS[fault]}.*Delete {tmp_path}"):
         state.read(tmp_path, trainer.engine)
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(UserError, match=rf"not whole: .*Delete {tmp_path}"):
+    with pytest.raises(UserError, match=rf"incomplete or damaged: .*Delete {tmp_path}"):
         state.read(tmp_path, trainer.engine)
 
 
@@ -187,7 +187,7 @@ def test_tensors_are_taken_if_and_only_if_names_and_shapes_agree(found, expected
     if same:
         check_weights(found, expected, "file")
     else:
-        with pytest.raises(UserError, match="the weights are not whole"):
+        with pytest.raises(UserError, match="the weights are incomplete or damaged"):
             check_weights(found, expected, "file")
 
 

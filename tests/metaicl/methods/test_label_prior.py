@@ -19,7 +19,7 @@ def test_calibration_of_a_channel_prompt_by_empty_queries_is_refused_with_both_w
     with pytest.raises(UserError) as error:
         check_calibration(CHANNEL, "pmi")
     assert str(error.value) == (
-        "calibration 'pmi' of a channel prompt, which scores the query: an empty one has no score. "
+        "calibration 'pmi' scores empty queries, which a channel prompt cannot do. "
         "Take calibration cross_fit or none, or the direct format."
     )
     check_calibration(CHANNEL, "cross_fit")

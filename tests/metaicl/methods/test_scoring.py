@@ -429,7 +429,7 @@ def test_calibration_runs_its_own_branches_once_and_nothing_else(frozen, calibra
 @pytest.mark.parametrize("calibration", ["contextual", "pmi"])
 def test_calibration_of_a_channel_prompt_by_empty_queries_is_refused(frozen, calibration):
     e = episode(toy_task())
-    with pytest.raises(UserError, match=rf"calibration '{calibration}' of a channel prompt.*direct format"):
+    with pytest.raises(UserError, match=rf"calibration '{calibration}' scores empty queries, .*direct format"):
         PromptScorer(frozen, PromptFormat(channel=True), e.task, e.support, calibration=calibration)
 
 

@@ -179,7 +179,7 @@ def test_half_written_checkpoints_are_refused(tmp_path):
     save_method(trainer.method, trainer.method_config, tmp_path / "best")
     weights_file = tmp_path / "best" / "adapter_model.safetensors"
     weights_file.write_bytes(weights_file.read_bytes()[:100])
-    with pytest.raises(UserError, match="not whole"):
+    with pytest.raises(UserError, match="incomplete or damaged"):
         load_method(tmp_path / "best")
     (tmp_path / "best" / "method.json").write_text("{")
     with pytest.raises(UserError, match="not a saved method"):

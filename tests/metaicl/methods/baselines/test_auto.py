@@ -142,7 +142,7 @@ def test_the_lists_name_methods_that_run_on_what_they_are_for():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"candidates": []}, "candidates names none"),
+        ({"candidates": []}, "candidates is empty"),
         ({"candidates": ["icl", "metaicl"]}, "metaicl cannot be an expert, because it is meta-trained"),
         ({"candidates": ["icl", "knnn"]}, "no method 'knnn'. Did you mean knn"),
         ({"candidates": ["icl"], "candidate_options": {"knn": {}}}, "options for 'knn', which is not a candidate"),

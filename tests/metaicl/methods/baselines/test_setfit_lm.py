@@ -65,7 +65,7 @@ def test_setfit_without_steps_is_logistic_regression_on_plain_vectors():
 
 
 def test_setfit_wants_weights_to_adapt_below_its_layer(frozen):
-    with pytest.raises(UserError, match="SetFit needs weights"):
+    with pytest.raises(UserError, match="setfit_lm needs weights"):
         SetFitLM(frozen, FORM, SetFitLM.Config())
     upper = make_learnable(lora_layers=1)
     assert SetFitLM(upper, FORM, SetFitLM.Config(layer=-1)).embed.layer == 2

@@ -50,5 +50,5 @@ def test_metaicl_learns_and_answers_texts_and_tags_as_without_calibration(learna
 
 
 def test_a_calibration_that_a_channel_prompt_does_not_allow_is_refused_before_training(learnable):
-    with pytest.raises(UserError, match="calibration 'pmi' of a channel prompt"):
+    with pytest.raises(UserError, match="calibration 'pmi' scores empty queries"):
         method_class("metaicl").build(learnable, PromptFormat(channel=True), {"calibration": "pmi"})

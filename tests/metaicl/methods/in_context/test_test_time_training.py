@@ -69,7 +69,7 @@ def test_steps_lower_the_loss_of_the_episodes_that_they_are_taken_on():
 
 
 def test_weights_that_cannot_learn_and_a_loss_that_is_not_finite_are_clear_errors(monkeypatch):
-    with pytest.raises(UserError, match=r"test-time training needs weights to learn.*lora or full"):
+    with pytest.raises(UserError, match=r"ttt needs weights to learn.*lora or full"):
         made(make_frozen())
     method = made()
     monkeypatch.setattr(method, "loss", lambda prompts, params: (next(iter(params.values())).sum() * torch.nan, 1.0))
