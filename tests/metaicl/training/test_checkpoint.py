@@ -12,6 +12,7 @@ import pytest
 import torch
 from backbones import tiny_config
 
+from metaicl.lm.merged import PUT_BACK
 from metaicl.lm.tiny import tiny_model, tiny_tokenizer
 from metaicl.training.checkpoint import (
     BaseShape,
@@ -136,9 +137,9 @@ def test_a_folder_with_a_card_holds_a_method(best):
     ("text", "why"),
     [
         ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("{}", "'backbone'"),
-        ('{"backbone": {}, "format": {}}', "'name'"),
-        ('{"backbone": {}, "format": {}, "name": "icl", "options": {}}', "'base'"),
+        ("{}", "'backbone' is missing"),
+        ('{"backbone": {}, "format": {}}', "'name' is missing"),
+        ('{"backbone": {}, "format": {}, "name": "icl", "options": {}}', "'base' is missing"),
         (
             '{"backbone": {}, "format": []}',
             "task_suites.formats.prompt_format.PromptFormat() argument after ** must be a mapping, not list",
@@ -148,7 +149,7 @@ def test_a_folder_with_a_card_holds_a_method(best):
 )
 def test_a_card_that_cannot_be_read_is_refused_with_its_place_and_the_reason(tmp_path, text, why):
     (tmp_path / "method.json").write_text(text)
-    assert refusal(read_card, tmp_path) == f"{tmp_path / 'method.json'}: not a saved method: {why}"
+    assert refusal(read_card, tmp_path) == f"{tmp_path / 'method.json'}: not a saved method: {why}. {PUT_BACK}"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_card_that_cannot_be_read_is_refused_with_its_place_and_the_reason(tmp
 )
 def test_a_record_of_the_training_that_cannot_be_read_is_refused(tmp_path, card, why):
     (tmp_path / "method.json").write_text(card)
-    assert refusal(read_training, tmp_path) == f"{tmp_path / 'method.json'}: not a saved method: {why}"
+    assert refusal(read_training, tmp_path) == f"{tmp_path / 'method.json'}: not a saved method: {why}. {PUT_BACK}"
 
 
 def test_what_a_method_was_trained_on_is_read_back_and_may_be_unknown(best, tmp_path):
