@@ -10,7 +10,7 @@ from typing import Any
 
 from task_suites.core.errors import UserError, nearest
 from task_suites.core.json_files import read_json_lines
-from task_suites.sources.cells import as_text
+from task_suites.sources.cells import SEPARATOR, as_text, parts_of
 from task_suites.sources.local import EXAMPLE_KEYS, LISTS
 from task_suites.sources.table_columns import Columns
 
@@ -123,7 +123,7 @@ def _as_texts(row: Mapping[str, Any], classes: tuple[str, ...], where: str) -> R
         if name not in EXAMPLE_KEYS or (value in (None, "") and not needed):
             continue
         if name in LISTS:
-            made[name] = value.split() if isinstance(value, str) and name in ("tokens", "tags") else value
+            made[name] = parts_of(value, None if name in ("tokens", "tags") else SEPARATOR)
         else:
             text = Columns().label(value, classes, where) if name == "output" and classes else as_text(value, where)
             made |= {name: text} if text or needed else {}

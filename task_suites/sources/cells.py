@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -20,6 +21,7 @@ from task_suites.sources.row_template import is_template, render
 QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, null and ~ as nothing, digits as numbers."
 _NUMBER = re.compile(r"-?[0-9]+|true|false", re.IGNORECASE)
 _WHOLE = re.compile(r"(0|-?[1-9][0-9]*)\.0+")
+SEPARATOR = "|"  # between the options in a cell of text, unless a table names another
 SHOWN = 8  # labels that a message writes out
 
 
@@ -85,6 +87,21 @@ def list_of(value: Any, column: str, where: object) -> Collection[Any]:
     if not isinstance(value, (list, tuple)):
         raise UserError(f"column {column} must hold a list", where=where, found=repr(value)[:60])
     return value
+
+
+def parts_of(value: Any, separator: str | None = None) -> Any:
+    """Return the list that a cell of text stands for: a JSON list of strings, as a file of text holds it, or the parts
+    between separators (None: between blanks; empty: no text is divided). What is not text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            found = json.loads(value)
+            if isinstance(found, list) and found and all(isinstance(item, str) for item in found):
+                return found
+    if separator is None:
+        return value.split()
+    return [part.strip() for part in value.split(separator)] if separator else value
 
 
 def keys_as_text(words: Mapping[Any, str], where: object) -> dict[str, str]:

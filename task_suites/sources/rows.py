@@ -124,6 +124,12 @@ def names_of(feature: Any) -> tuple[str, ...]:
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
+OTHER_DELIMITERS = {  # -> what to do where it stands between the names of columns instead of the delimiter
+    ";": 'Save the table with commas, or describe it in a YAML file with delimiter: ";" (docs/data.md).',
+    "\t": "Give the file the ending .tsv.",
+    ",": "Give the file the ending .csv.",
+}
+
 
 def _read_csv(path: Path, table: FileRows, columns: Collection[str] | None) -> Iterator[Placed]:
     return _delimited(path, table, table.delimiter, table.quotes is not False)
@@ -155,6 +161,7 @@ def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Ite
             if len(set(header)) != len(header) or not all(header):
                 fix = "Rename them, or name the columns with `columns` if the file has no header."
                 raise UserError("column names repeat or are empty", where=where, found=repr(cells)[:80], fix=fix)
+            _refuse_other_delimiter(header, delimiter, where)
         elif not cells:
             blank = blank or where
         elif len(cells) != len(header):
@@ -163,6 +170,14 @@ def _delimited(path: Path, table: FileRows, delimiter: str, quotes: bool) -> Ite
         else:
             yield where, dict(zip(header, cells, strict=True))
         start = reader.line_num + 1
+
+
+def _refuse_other_delimiter(header: list[str], delimiter: str, where: str) -> None:
+    """Raise where the names of the columns are not divided, but another usual delimiter stands between them."""
+    other = next((mark for mark in OTHER_DELIMITERS if mark in header[0] and mark != delimiter), None)
+    if len(header) == 1 and other:
+        fix = OTHER_DELIMITERS[other]
+        raise UserError(f"the columns are separated by {other!r}, not by {delimiter!r}", where=where, fix=fix)
 
 
 def _no_table(error: csv.Error, path: Path, line: int) -> UserError:

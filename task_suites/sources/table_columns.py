@@ -10,12 +10,14 @@ from task_suites.core.errors import UserError
 from task_suites.example import Example, labels_problem
 from task_suites.sources.cells import (
     QUOTES,
+    SEPARATOR,
     as_text,
     as_typed,
     cell,
     keys_as_text,
     list_of,
     mapped,
+    parts_of,
     refuse_number,
     refuse_option_number,
     texts,
@@ -53,7 +55,7 @@ class Columns:
     tokens: str = ""
     tags: str = ""
     accepted: str = ""
-    separator: str = "|"
+    separator: str = SEPARATOR
     labels: tuple[str, ...] = ()
     label_map: Mapping[str, str] = field(default_factory=dict)
     labels_from_data: bool = False
@@ -117,8 +119,8 @@ class Columns:
         """
         if self.tokens:
             tokens, tags = (cell(row, name, where) for name in (self.tokens, self.tags))
-            tokens = tokens.split() if isinstance(tokens, str) else list_of(tokens, self.tokens, where)
-            tags = tags.split() if isinstance(tags, str) else list_of(tags, self.tags, where)
+            tokens = list_of(parts_of(tokens), self.tokens, where)
+            tags = list_of(parts_of(tags), self.tags, where)
             return Example(
                 tokens=tuple(texts(tokens, where)), tags=tuple(self.label(tag, names, where) for tag in tags)
             )
@@ -126,7 +128,7 @@ class Columns:
         output = cell(row, self.output, where)
         options = self._options(row, where)
         more = cell(row, self.accepted, where) if self.accepted else None
-        more = [] if more is None else list_of(self._parts(more), self.accepted, where)
+        more = [] if more is None else list_of(parts_of(more, self.separator), self.accepted, where)
         if self.labels or self.label_map or names or self.labels_from_data:
             label, *others = (self.label(value, names, where) for value in (output, *more))
             return Example(text, label, options or self.labels or tuple(names) or None, accepted=tuple(others))
@@ -169,18 +171,15 @@ class Columns:
             return ()
         if isinstance(self.options, tuple):
             return tuple(as_text(cell(row, name, where), where) for name in self.options)
-        return tuple(texts(list_of(self._parts(cell(row, self.options, where)), self.options, where), where))
-
-    def _parts(self, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(self.separator)]
-            if isinstance(value, str) and self.separator
-            else value
-        )
+        options = parts_of(cell(row, self.options, where), self.separator)
+        return tuple(texts(list_of(options, self.options, where), where))
 
     def _keys(self, row: Row, where: object) -> list[str]:
         own = self.option_keys
-        keys = texts(own if isinstance(own, tuple) else list_of(self._parts(cell(row, own, where)), own, where), where)
+        keys = texts(
+            own if isinstance(own, tuple) else list_of(parts_of(cell(row, own, where), self.separator), own, where),
+            where,
+        )
         if len(set(keys)) != len(keys):
             raise UserError(
                 "two options have the same key", where=where, found=keys[:20], expected="distinct option_keys"

@@ -172,3 +172,23 @@ def test_free_text_of_a_table_stays_as_it_is(tmp_path):
     demos = table(tmp_path / "demos.csv", "input,output", ("half of 4", "2.0"), ("is it", "True"), ("sum", "3"))
     questions = read_questions(demos, table(tmp_path / "inputs.csv", "input", ("x",)))
     assert [e.output for e in questions.support] == ["2.0", "True", "3"] and questions.labels == ()
+
+
+@pytest.mark.parametrize("options", ['"[""a mop"", ""a rake""]"', "a mop|a rake"])
+def test_a_table_of_text_may_hold_options_as_json_or_between_bars(tmp_path, options):
+    rows = ("The floor is wet.", "a mop", options), ("The lawn has leaves.", "a rake", options)
+    demos = table(tmp_path / "demos.csv", "input,output,options", *rows)
+    inputs = table(tmp_path / "inputs.csv", "input,options", ("A puddle.", options))
+    questions = read_questions(demos, inputs)
+    assert {e.options for e in (*questions.support, *queries_of(questions))} == {("a mop", "a rake")}
+
+
+def test_a_table_of_text_may_hold_tokens_and_tags_as_json(tmp_path):
+    demos = table(tmp_path / "demos.csv", "tokens,tags", ("to Oslo", "O B-city"), ('"[""in"", ""Rome""]"', "O B-city"))
+    inputs = table(tmp_path / "inputs.csv", "tokens", ('"[""from"", ""Turin""]"',))
+    questions = read_questions(demos, inputs)
+    assert [e.tokens for e in (*questions.support, *queries_of(questions))] == [
+        ("to", "Oslo"),
+        ("in", "Rome"),
+        ("from", "Turin"),
+    ]

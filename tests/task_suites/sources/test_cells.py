@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_suites.core.errors import UserError
-from task_suites.sources.cells import as_text, as_typed, cell, keys_as_text, mapped, refuse_number, refuse_option_number
+from task_suites.sources.cells import (
+    as_text,
+    as_typed,
+    cell,
+    keys_as_text,
+    mapped,
+    parts_of,
+    refuse_number,
+    refuse_option_number,
+)
 
 PLAIN = st.text("abc01. ", max_size=4) | st.integers(-99, 99) | st.booleans() | st.integers(-9, 9).map(float)
 
@@ -34,6 +43,26 @@ def test_a_csv_file_means_the_same_as_a_file_with_types(value):
 )
 def test_absent_cells_are_empty_and_whole_numbers_have_no_fraction(value, text):
     assert as_text(value, "x") == text
+
+
+@given(st.lists(st.text(max_size=5), min_size=1))
+def test_a_list_survives_a_file_of_text_as_json(items):
+    assert parts_of(json.dumps(items)) == items == parts_of(items)
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "parts"),
+    [
+        ("Fly to Oslo", None, ["Fly", "to", "Oslo"]),
+        ("a mop | a rake", "|", ["a mop", "a rake"]),
+        ("[1] see page 3", None, ["[1]", "see", "page", "3"]),
+        ("[ E1 ]", None, ["[", "E1", "]"]),
+        ("[1, 2]", "|", ["[1, 2]"]),
+        ("a mop", "", "a mop"),
+    ],
+)
+def test_text_that_is_no_json_list_is_divided(text, separator, parts):
+    assert parts_of(text, separator) == parts
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, b"x", math.inf])

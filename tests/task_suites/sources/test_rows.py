@@ -52,6 +52,13 @@ def test_several_files_are_one_table_and_only_wanted_columns_are_read_where_that
         ("t.csv", 'a,b\n"x\ny",2\n\n\n1,2\n', ":4: empty line"),
         ("t.csv", "a,b\r1,2\r", ":1: a CR without LF"),
         ("t.csv", 'a\n"x\n', ":2: not a table"),
+        ("t.csv", 'text;label\n"a, b";x\n', ":1: the columns are separated by ';', not by ','. Save"),
+        ("t.csv", "text\tlabel\na\tx\n", ":1: the columns are separated by"),
+        (
+            "t.tsv",
+            "text,label\na,x\n",
+            ":1: the columns are separated by ',', not by '\\t'. Give the file the ending .csv.",
+        ),
         ("t.jsonl", '{"a": 1}\n[1]\n', ":2: not a JSON object"),
         ("t.json", '[{"a": 1}, 2]', "t.json: item 2: not a JSON object"),
         ("t.parquet", "PAR1 and no more", "not readable as Parquet or Arrow"),
