@@ -75,7 +75,7 @@ def answer_episode(method: Method, episode: Episode) -> Answered:
     What another method has done already counts with the seconds that it took then.
     """
     started = _clock()
-    predictor = method.adapted(episode.task, episode.support)
+    predictor = method.predictor_for(episode.task, episode.support)
     predictor.prepare()
     adapted = _clock()
     answers = predictor.answers([q.hidden() for q in episode.queries])

@@ -197,8 +197,8 @@ def _check_answers(method: Method, episode: Episode) -> None:
     task, support = episode.task, episode.support
     queries = [q.hidden() for q in episode.queries]
     if task.form == "options":
-        _check_scores(method.adapted(task, support).scores(queries), queries)
-    found = method.adapted(task, support).answers(queries)
+        _check_scores(method.predictor_for(task, support).scores(queries), queries)
+    found = method.predictor_for(task, support).answers(queries)
     assert len(found) == len(queries), f"{task.form}: {len(found)} answers to {len(queries)} queries"
     for query, answer in zip(queries, found, strict=True):
         _check_answer(query, answer)

@@ -138,7 +138,7 @@ class FittedMethod:
             method, whole = self._adapt()
             task, fewer = self.task, [*self.support[:left_out], *self.support[left_out + 1 :]]
             with nothing_shared():
-                predictor = method.adapted(task, fewer)
+                predictor = method.predictor_for(task, fewer)
                 predictor.continue_from(whole)
                 return _logprob(method, task, predictor, query, answer)
 
@@ -146,7 +146,7 @@ class FittedMethod:
         with LOCK:
             if self._adapted is None:
                 method = self.source.open()
-                predictor = method.adapted(self.task, self.support)
+                predictor = method.predictor_for(self.task, self.support)
                 if before is not None and before._adapted and before._adapted[0] is method:
                     predictor.continue_from(before._adapted[1])
                 predictor.prepare()  # a prompt that does not fit is an error of fit

@@ -231,7 +231,7 @@ class Method(nn.Module, ABC):
     def adapt(self, task: Task, support: Sequence[Example]) -> Predictor:
         """Learn from the support set; meta-parameters stay as they are."""
 
-    def adapted(self, task: Task, support: Sequence[Example]) -> Predictor:
+    def predictor_for(self, task: Task, support: Sequence[Example]) -> Predictor:
         """Return what `adapt` gives.
 
         Raises:

@@ -75,7 +75,7 @@ class Unfinished(Method):
 def test_what_adapt_returns_has_to_be_a_predictor_wherever_a_method_is_used(frozen):
     method, episode = Unfinished.build(frozen, PromptFormat()), draw(options_task())
     uses = (
-        lambda: method.adapted(episode.task, episode.support),
+        lambda: method.predictor_for(episode.task, episode.support),
         lambda: answer_episode(method, episode),
         lambda: FittedMethod.around(method, episode.support, ("fruit", "tool")).answers(episode.queries),
         lambda: check_method(f"{__name__}:Unfinished"),
