@@ -38,7 +38,7 @@ from metaicl.training.run import (
 )
 from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.flat import flat
-from task_suites.core.idle import refuse_idle
+from task_suites.core.idle import defaults_of, refuse_idle
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.provenance import Record, data_record
 from task_suites.task import Task, TaskSuite
@@ -223,8 +223,9 @@ def _contenders(run: EvaluateRun, data: Record) -> tuple[list[Contender], list[s
     ]
     contenders = distinct(made)
     for role in ("highlight", "baseline"):
-        used = name_meant(getattr(run, role), contenders) in [c.name for c in contenders]
-        refuse_idle(run, [role], f"such a method; there are {', '.join(c.name for c in contenders)}", used=used)
+        given, names = getattr(run, role), [c.name for c in contenders]
+        if name_meant(given, contenders) not in names and given != defaults_of(run)[role]:
+            raise UserError(f"{role} names none of the compared methods", found=given, fix=nearest(given, names))
     unknown = _check_provenance(run, contenders, data)
     if run.pool_runs:
         several_trainings(contenders)  # it is missed now rather than after the comparison

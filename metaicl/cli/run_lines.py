@@ -68,7 +68,10 @@ def compared(one: Path, other: Path) -> Iterator[str]:
     for folder in (one, other):
         record = read_record(folder)
         if record is None:
-            raise UserError("this is not a training", where=folder, expected="a folder that `metaicl train` wrote")
+            fix = f"Compare the methods of comparisons by: metaicl report {one} {other}"
+            raise UserError(
+                "this is not a training", where=folder, expected="a folder that `metaicl train` wrote", fix=fix
+            )
         yield f"{folder}: {_in_short(folder, record, None)}"
         identities.append(record.identity)
     differing = {name: tuple(map(as_line, values)) for name, values in differences(*identities).items()}

@@ -47,11 +47,11 @@ def labels_of(support: list[Example], where: object) -> tuple[tuple[str, ...], s
     if support[0].form != "text" or several:
         return (), ""
     if len(outputs) in (1, len(support)):
-        found = f"the answer {outputs[0]!r}" if len(outputs) == 1 else "an answer of their own each"
-        all_have = f"all {len(support)} demonstrations have" if len(support) > 1 else "the only demonstration has"
+        found = f"all have the answer {outputs[0]!r}" if len(outputs) == 1 else "all have different answers"
+        what = f"the {len(support)} demonstrations {found}" if len(support) > 1 else "there is only one demonstration"
         return (), (
-            f"{where}: {all_have} {found}: this is taken for free text. A classification shows in two labels or more, "
-            f"one of which repeats; or give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
+            f"{where}: {what}, so answers are generated as free text. For a classification, show at least two labels, "
+            f"one of them twice, or give each its options: {json.dumps({'options': [*outputs[:2], '...']})[1:-1]}."
         )
     if wrong := labels_problem(outputs):
         fix = f"Write them alike. Or: {CHOICES}"

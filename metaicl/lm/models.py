@@ -19,6 +19,7 @@ Kind = Literal["causal", "encoder"]
 KINDS: dict[Kind, str] = {"causal": "a causal language model", "encoder": "a sentence encoder"}
 HOW_TO_FETCH = "A hub model is fetched once, with a network. Without one, name a folder or a registry model."
 WHOLE = "metaicl_model.json"  # written last: a folder without it is not whole
+RUNS = Path("runs")  # where runs lie, unless they are given another folder
 MODULES = "modules.json"  # what makes a folder, or a model of the hub, one of sentence-transformers
 
 
@@ -112,15 +113,26 @@ def resolve(name: str) -> str:
             expected = f"a folder with config.json or {MODULES}, saved by transformers or sentence-transformers"
             raise UserError(f"no model in folder {name}", expected=expected, fix=fix)
         return os.path.abspath(name)
+    if run := meant_run(name):
+        raise UserError(f"no model {name!r}", fix=f"Did you mean the run {run}?")
     if name.startswith((".", "/")) or name.count("/") > 1:
         raise UserError(f"no folder {os.path.abspath(name)}", expected="a folder saved by transformers")
     if "/" not in name:
         known = nearest(name, [*MODELS, *RELEASED, *tiny.NAMES])
         raise UserError(f"no model {name!r}", fix=f"{known} Or give a folder or a hub name (owner/name).")
+    if path.parent == RUNS and not RUNS.is_dir():
+        fix = f"There is no folder {RUNS} here: work in the folder in which the run was made."
+        raise UserError(f"no folder {name}", expected="the folder of a run", fix=fix)
     if path.parent.is_dir() and not _is_cached(name):  # it looks like the name of a hub model, and is a path
         fix = f"There is a folder {path.parent} here. For the hub's model of this name, work in another folder."
         raise UserError(f"no folder {name}", expected="the folder of a run or of a model", fix=fix)
     return name
+
+
+def meant_run(name: str) -> Path | None:
+    """Return the run that a name means which lacks the folder of runs; None where there is no such run."""
+    run = RUNS / name
+    return run if not os.path.isabs(name) and (run / "run.json").is_file() else None
 
 
 def _is_cached(name: str) -> bool:
@@ -166,12 +178,17 @@ def kind_of(name: str) -> Kind:
 def _is_on_hub(name: str, file: str) -> bool:
     """Return whether a model of the hub has a file; false for a model that cannot be had, whose opening says why."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         hf_hub_download(name, file)
     except HFValidationError as error:
         raise UserError(f"neither a folder nor the name of a hub model: {name!r}", expected="owner/name") from error
+    except LocalEntryNotFoundError:  # the hub cannot be reached, and was asked long enough
+        if not _is_cached(name):
+            what = f"no model {name!r} in the hub's cache, and the hub cannot be reached"
+            raise UserError(what, fix=HOW_TO_FETCH) from None
+        return False
     except (EntryNotFoundError, HfHubHTTPError):
         return False
     return True

@@ -23,7 +23,11 @@ def method_class(name: str) -> type[Method]:
     from metaicl.methods.base import Method
 
     if ":" not in name and name not in METHODS:
-        raise UserError(f"no method {name!r}", fix=f"{nearest(name, METHODS)} Or name your own as package.module:Name.")
+        from metaicl.lm.models import meant_run
+
+        run = meant_run(name)
+        meant = f"Did you mean the run {run}?" if run else nearest(name, METHODS)
+        raise UserError(f"no method {name!r}", fix=f"{meant} Or name your own as package.module:Name.")
     cls = load_named(METHODS.get(name, name))
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise UserError(f"{name} is not a method", expected="a subclass of metaicl.methods.base.Method")

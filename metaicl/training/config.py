@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metaicl.lm.config import BackboneConfig
+from metaicl.lm.models import RUNS
 from task_suites.core.errors import UserError
 from task_suites.core.files import real
 from task_suites.core.flat import section
@@ -16,8 +17,6 @@ from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.mixing import Mixing
 from task_suites.sources import SuiteConfig
-
-RUNS = "runs"  # where runs lie whose folder is not given
 
 
 def run_folder(output_dir: str, run_name: str, default: str) -> Path:
@@ -41,7 +40,7 @@ def run_folder(output_dir: str, run_name: str, default: str) -> Path:
         raise UserError(
             "run_name leads out of the folder of runs", found=run_name, expected="such as first-try", fix=fix
         )
-    return Path(RUNS) / path
+    return RUNS / path
 
 
 @dataclass(frozen=True)

@@ -188,4 +188,6 @@ def _bytes(file: BinaryIO, path: Path, line: bool = False) -> bytes:
 
 def at_line(where: object, line: int | None) -> str:
     """Return `file:line`, or the file where the line is not known."""
+    if where == STANDARD_INPUT:
+        where = "standard input"
     return f"{where}:{line}" if line else f"{where}"

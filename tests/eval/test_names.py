@@ -81,6 +81,8 @@ def test_one_training_keeps_the_label_of_its_method_and_is_found_by_either_name(
     assert (method.name, method.label) == ("slow", "MetaICL")
     for wanted in ("slow", "metaicl", str(runs / "slow"), str(runs / "slow" / "best")):
         assert evaluated(replace(run, highlight=wanted)).comparison.method == "slow"
+    with pytest.raises(UserError, match=r"highlight names none of the compared methods; found slw\. Did you mean slow"):
+        evaluated(replace(run, highlight="slw"))
 
 
 # -- what a method was trained on ------------------------------------------------------------------------------------

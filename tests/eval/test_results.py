@@ -60,3 +60,13 @@ def test_a_field_of_another_type_is_named(results, field):
     for value in (True, [{}] if field not in ("seeds", "notes") else "x"):
         with pytest.raises(UserError, match=f"{field} in the top level has a wrong type"):
             Results.from_json({**results.to_json(), field: value})
+
+
+def test_a_run_that_is_named_without_its_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "results.json").write_text("{}")
+    with pytest.raises(UserError, match="Did you mean runs/mine"):
+        Results.load("mine")
+    with pytest.raises(UserError, match="Evaluate first"):
+        Results.load("other")

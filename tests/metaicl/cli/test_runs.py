@@ -118,7 +118,7 @@ def test_a_damaged_run_is_named_and_hides_no_other(runs, capsys, tmp_path):
 def test_mistakes_are_named(runs, capsys, tmp_path):
     assert "the folder holds no runs" in error(capsys, "list", "--folder", tmp_path)
     assert "no run 'frist'. Did you mean first" in error(capsys, "show", "frist", "--folder", runs)
-    assert "not a training" in error(capsys, "compare", "first", "compared", "--folder", runs)
+    assert "metaicl report " in error(capsys, "compare", "first", "compared", "--folder", runs)
     assert "takes 2 runs; found 1" in error(capsys, "compare", "first", "--folder", runs)
     assert "takes 0 runs; found 1" in error(capsys, "list", "first", "--folder", runs)
     assert "Did you mean show" in error(capsys, "shw")

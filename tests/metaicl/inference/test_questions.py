@@ -120,7 +120,7 @@ def test_queries_of_a_classification_may_name_its_labels_in_any_order(tmp_path):
 @pytest.mark.parametrize("demos", [ONE_CLASS, [{"input": "a", "output": "up"}, {"input": "b", "output": "down"}]])
 def test_demonstrations_without_two_classes_are_said_to_be_free_text_and_options_make_them_a_choice(tmp_path, demos):
     questions = read(tmp_path, demos, [{"input": "x"}])
-    assert queries_of(questions)[0].form == "text" and "taken for free text." in questions.note
+    assert queries_of(questions)[0].form == "text" and "generated as free text." in questions.note
     choice = [{**row, "options": ["up", "down"]} for row in demos]
     questions = read(tmp_path, choice, [{"input": "x", "options": ["up", "down"]}])
     assert queries_of(questions)[0].form == "options" and not questions.note

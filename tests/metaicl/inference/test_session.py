@@ -41,12 +41,12 @@ def test_a_demonstration_that_is_refused_is_not_there_for_the_next(monkeypatch, 
 
 def test_answers_that_all_differ_are_said_to_be_free_text(monkeypatch, capsys):
     out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "3", method="icl")
-    assert "█" not in out and "an answer of their own each: this is taken for free text" in out
+    assert "█" not in out and "all have different answers, so answers are generated as free text" in out
 
 
 def test_a_label_that_repeats_makes_a_classification_as_the_note_says(monkeypatch, capsys):
     out = said(monkeypatch, capsys, "1 => one", "2 => two", "", "+ 11 => one", "3", method="icl")
-    assert "two labels or more, one of which repeats" in out and "█" in out
+    assert "show at least two labels, one of them twice" in out and "█" in out
 
 
 def test_no_demonstrations_are_an_error(monkeypatch, capsys):

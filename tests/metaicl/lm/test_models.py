@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from backbones import tiny_config
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from metaicl.lm import models
 from metaicl.lm.backbone import Backbone
+from metaicl.methods import method_class
 from task_suites.core.errors import UserError
 
 
@@ -29,6 +31,31 @@ def cache(tmp_path, monkeypatch) -> Path:
 def test_names_that_lead_nowhere_are_one_clear_error(cache, name, message):
     with pytest.raises(UserError, match=message):
         models.resolve(name)
+
+
+def test_a_run_that_is_named_without_its_folder_is_found(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no folder runs/mine; .*There is no folder runs here"):
+        models.resolve("runs/mine")
+    for name in ("mine", "quick/mine"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text("{}")
+        for lookup in (models.resolve, method_class):
+            with pytest.raises(UserError, match=f"Did you mean the run runs/{name}"):
+                lookup(name)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(cache, monkeypatch):
+    asked = []
+
+    def fail(name, file):
+        asked.append(name)
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    with pytest.raises(UserError, match="no model 'owner/name' in the hub's cache, and the hub cannot be reached"):
+        models.kind_of("owner/name")
+    assert asked == ["owner/name"]
 
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path):

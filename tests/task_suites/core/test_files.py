@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_suites.core.errors import UserError
-from task_suites.core.files import inside, listing, open_file, read_lines, read_text
+from task_suites.core.files import STANDARD_INPUT, at_line, inside, listing, open_file, read_lines, read_text
 from task_suites.core.json_files import Place, parse_json, read_json
 from task_suites.core.yaml_files import read_yaml
 from task_suites.example import Example
@@ -272,3 +272,7 @@ def test_a_packed_file_is_named_as_one(tmp_path, name, pack):
     (tmp_path / "t.jsonl").write_bytes(pack(b'{"input": "a"}\n'))
     with pytest.raises(UserError, match=rf"Unpack it first \({name}"):
         list(read_lines(tmp_path / "t.jsonl"))
+
+
+def test_a_line_that_came_by_the_pipe_is_one_of_standard_input():
+    assert (at_line("a.csv", 3), at_line(STANDARD_INPUT, 3)) == ("a.csv:3", "standard input:3")
