@@ -102,10 +102,10 @@ def test_validation_cells_are_answered_once_for_each_fingerprint_and_setting(tmp
     def cells(fingerprint: str = "a", config: ValidationConfig = config, method: Scripted | None = right):
         return validation_cells(method, "m", fingerprint, TASKS[:2], config, cell_store(tmp_path / "cells.jsonl"))
 
-    before = Scripted.adapted
+    before = Scripted.adaptations
     first = cells()
     assert [(c.task, c.seed) for c in first] == [(t.name, s) for t in TASKS[:2] for s in (0, 1)]
-    assert cells(method=None) == first and Scripted.adapted == before + 4
+    assert cells(method=None) == first and Scripted.adaptations == before + 4
     assert fmean(c.score for c in cells("b", method=Scripted(False))) == 0.0
     cells(config=replace(config, queries=2))
-    assert Scripted.adapted == before + 12
+    assert Scripted.adaptations == before + 12

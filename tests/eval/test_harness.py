@@ -61,19 +61,19 @@ def test_finished_cells_are_not_done_again_and_a_torn_line_is(tmp_path):
     run_all(Comparison(tasks, PROTOCOL, tmp_path), [scripted()], progress=False)
     path = tmp_path / "cells.jsonl"
     path.write_text(path.read_text()[:-40])
-    Scripted.adapted = 0
+    Scripted.adaptations = 0
     again = Comparison(tasks, PROTOCOL, tmp_path)
     run_all(again, [scripted()], progress=False)
-    assert Scripted.adapted == 1 and len(again.results([scripted()]).cells) == 4
+    assert Scripted.adaptations == 1 and len(again.results([scripted()]).cells) == 4
 
 
 def test_cells_are_done_again_when_the_data_changed(tmp_path):
     task = toy_task()
     run_all(Comparison([task], PROTOCOL, tmp_path), [scripted()], progress=False)
-    Scripted.adapted = 0
+    Scripted.adaptations = 0
     changed = task.replace(load=lambda split: task.examples(split)[:-1])
     run_all(Comparison([changed], PROTOCOL, tmp_path), [scripted()], progress=False)
-    assert Scripted.adapted == 4
+    assert Scripted.adaptations == 4
 
 
 def test_a_part_of_the_cells_is_spread_over_tasks_and_seeds_and_said(tmp_path):

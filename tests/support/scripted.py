@@ -19,7 +19,7 @@ PROTOCOL = Protocol([2, 4], seeds=2, queries=5)
 class Scripted(Method):
     """Knows every answer by the word it ends with, or answers wrong on purpose; counts its adaptations."""
 
-    adapted = 0
+    adaptations = 0
 
     def __init__(self, right: bool = True):
         Method.__init__(self, None, PromptFormat(), Method.Config())  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ class Scripted(Method):
         return "no choice tasks" if task.name == "choice" else None
 
     def adapt(self, task, support):
-        Scripted.adapted += 1
+        Scripted.adaptations += 1
         assert all(e.output is not None for e in support)
         return ScriptedPredictor(self.right)
 

@@ -200,14 +200,14 @@ def test_a_wrong_setting_is_refused(make, message):
 def test_a_cell_with_retrieval_scores_all_queries_each_behind_its_own_demonstrations(tmp_path):
     protocol = Protocol([2, 4], seeds=2, queries=5, retrieval="bm25", diversity=0.2)
     comparison = Comparison([toy_task()], protocol, tmp_path)
-    Scripted.adapted = 0
+    Scripted.adaptations = 0
     for right in (True, False):
         comparison.run(scripted(right))
     cells = comparison.results([scripted(), scripted(False)]).cells
     assert [(c.method, c.n, c.score) for c in cells] == [("right", 5, 1.0)] * 4 + [("wrong", 5, 0.0)] * 4
-    assert Scripted.adapted == 2 * 4 * 5
+    assert Scripted.adaptations == 2 * 4 * 5
     Comparison([toy_task()], protocol, tmp_path).run(scripted())
-    assert Scripted.adapted == 2 * 4 * 5  # finished cells are not done again
+    assert Scripted.adaptations == 2 * 4 * 5  # finished cells are not done again
     drawn = protocol_episode(Protocol([4], seeds=2, queries=5), toy_task(), 1, 4)
     answers = comparison.scored(scripted())[-1].predictions
     assert [a.input for a in answers] == inputs(drawn.queries)
