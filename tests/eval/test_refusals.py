@@ -182,5 +182,5 @@ def test_an_entry_of_the_benchmark_counts_what_was_answered_and_names_what_was_r
 
 
 def test_a_fixed_demonstration_that_no_example_has_is_an_error_at_the_start(tmp_path):
-    with pytest.raises(UserError, match="is not there"):
+    with pytest.raises(UserError, match="is not the position of a train example"):
         Comparison([toy_task()], Protocol([2], demonstrations={"toy": [0, 999]}), tmp_path)
