@@ -176,7 +176,7 @@ class Benchmark:
         """
         found = [self.store[key] for key in self.keys.values() if key in self.store]
         if not found:
-            raise UserError("the benchmark has no entry yet", fix="Raise max_minutes.")
+            raise UserError("no time was left for a single entry", fix="Raise max_minutes.")
         run = self.run
         return BenchmarkResults(
             name=run.run_name or run.folder.name,

@@ -127,11 +127,11 @@ class BenchmarkResults:
             UserError: there is no such file, it is of another version, or an entry is missing.
         """
         if not path.is_file():
-            raise UserError("no benchmark", where=path, fix="Run metaicl benchmark first.")
+            raise UserError("there is no benchmark here", where=path, fix="Run metaicl benchmark first.")
         value = read_json(path)
         own = read_object(cls, value, path, "the top level", "schema")
         if value["schema"] != SCHEMA:
-            raise UserError("a benchmark of another version", where=path, fix=AGAIN)
+            raise UserError("the benchmark was written by another version of metaicl", where=path, fix=AGAIN)
         entries = entry_store(path.with_name(ENTRIES))
         if lost := [key for key in own["entries"] if key not in entries]:
             what = f"{len(lost)} of the benchmark's entries are not in {ENTRIES}"

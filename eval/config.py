@@ -56,7 +56,7 @@ class Protocol:
         check_ranges(self)
         asked = [name for name in ("per_class", "retrieval", "demonstrations") if getattr(self, name)]
         if len(asked) > 1:
-            raise UserError("options exclude each other", found=" and ".join(asked), expected="one of them")
+            raise UserError(f"{' and '.join(asked)} exclude each other", fix="Give one of them.")
         if self.diversity and not self.retrieval:
             raise UserError(
                 f"diversity is {self.diversity}, but no demonstrations are retrieved",

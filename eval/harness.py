@@ -48,7 +48,7 @@ class Comparison:
 
     def __init__(self, tasks: Sequence[Task], protocol: Protocol, folder: Path, processes: Processes = ALONE):
         if not tasks:
-            raise UserError("no task to evaluate on", fix="Look at forms, tasks and split.")
+            raise UserError("no task to evaluate on", fix="Allow more forms or tasks, or choose another split.")
         for name in protocol.demonstrations:
             if name not in (names := [task.name for task in tasks]):
                 raise UserError(f"demonstrations: no task {name!r} is evaluated", fix=nearest(name, names))
@@ -243,7 +243,7 @@ class Comparison:
         cells = [_recorded(cell) for cell in finished if isinstance(cell, Cell)]
         refusals = [replace(cell, key="") for cell in finished if isinstance(cell, Refusal)]
         if not cells:
-            fix = "Each reason says its way out; methods and tasks have to go together."
+            fix = "Mend one of these reasons, or choose methods that answer such tasks."
             raise UserError("no cell could be evaluated", found=reasons(refusals) or "no finished cell", fix=fix)
         return Results(
             name=name,

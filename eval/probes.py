@@ -49,8 +49,8 @@ def _with_arbitrary_labels(episode: Episode) -> Episode:
     if relabelled is episode:
         raise UserError(
             f"task {episode.task.name}: no arbitrary words stand for its labels",
-            found=f"{len(episode.task.labels)} labels that all examples share",
-            expected="a task with a fixed list of labels, of which there are words enough",
+            found=f"{len(episode.task.labels)} labels",
+            expected="two labels or more, the same in all examples, and no more than there are words",
         )
     return relabelled
 

@@ -132,7 +132,8 @@ class Results:
             value = {name: item for name, item in value.items() if item is not None or name not in _OPTIONAL}
         whole = read_object(cls, value, where, "the top level", "schema")
         if value["schema"] != SCHEMA:
-            raise UserError("unknown schema", where=where, found=value["schema"], expected=SCHEMA)
+            what, fix = "the results were written by another version of metaicl", "Evaluate again."
+            raise UserError(what, where=where, found=f"schema {value['schema']}", expected=SCHEMA, fix=fix)
         methods = _items(MethodResult, whole, "methods", where)
         tasks = _items(TaskResult, whole, "tasks", where)
         cells = _items(Cell, whole, "cells", where)
@@ -140,7 +141,8 @@ class Results:
         for kind, known in (("method", {m.name for m in methods}), ("task", {t.name for t in tasks})):
             for i, cell in enumerate(cells):
                 if getattr(cell, kind) not in known:
-                    raise UserError(f"cells[{i}] has an unlisted {kind}", where=where, found=repr(getattr(cell, kind)))
+                    found = repr(getattr(cell, kind))
+                    raise UserError(f"cells[{i}] names a {kind} that is not in {kind}s", where=where, found=found)
         k = whole["headline_k"]
         if not any(cell.k == k for cell in cells):
             found = f"cells at k = {sorted({cell.k for cell in cells})}"
@@ -160,7 +162,7 @@ class Results:
         if not path.is_file():
             named = RUNS / folder
             fix = f"Did you mean {named}?" if (named / RESULTS).is_file() else "Evaluate first."
-            raise UserError("no results", where=path, expected="the folder of a finished run", fix=fix)
+            raise UserError("no results are here", where=path, expected="the folder of a finished run", fix=fix)
         return replace(cls.from_json(read_json(path), path), folder=Path(folder))
 
     def to_json(self) -> dict[str, Any]:
@@ -207,7 +209,7 @@ class Results:
         from eval.report.page import write_report_page
 
         if self.folder is None:
-            raise UserError("these results have no folder", fix="Load them from one: Results.load(FOLDER).")
+            raise UserError("these results lie in no folder", fix="Load them from one: Results.load(FOLDER).")
         return write_report_page(self.folder, Path(path))
 
     def cells_of(self, method: str | None, k: int | None = None) -> list[Cell]:
@@ -222,5 +224,7 @@ def _items(cls: type[Read], whole: Mapping[str, Any], name: str, where: Path | s
     """Return the objects of a list of JSON objects, which must not be empty."""
     items = whole[name]
     if not isinstance(items, list) or not items:
-        raise UserError(f"no {name}", where=where, found=repr(items)[:80], expected="a list with at least one")
+        raise UserError(
+            f"there are no {name}", where=where, found=repr(items)[:80], expected="a list with at least one"
+        )
     return tuple(cls(**read_object(cls, item, where, f"{name}[{i}]")) for i, item in enumerate(items))

@@ -36,7 +36,7 @@ class SearchSpace:
             right = len(limits) >= 2 if kind == "choice" else len(limits) == 3 and limits[1] < limits[2]
             if kind not in ("float", "log", "int", "choice") or not right:
                 expected = "[float | log | int, low, high] or [choice, value, ...]"
-                raise UserError(f"space: {name} is not a range", found=list(limits), expected=expected)
+                raise UserError(f"space: the value of {name} is not a range", found=list(limits), expected=expected)
 
     @classmethod
     def of(cls, run: TuneRun) -> SearchSpace:

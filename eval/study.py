@@ -37,7 +37,7 @@ def claim_study(run: TuneRun, training: TrainRun, space: Mapping[str, Sequence[A
     if path.is_file():
         then = read_json(path)
         if not isinstance(then, dict):
-            raise UserError("not the record of a study", where=path, found=type(then).__name__, fix=way_out)
+            raise UserError("this is not the record of a study", where=path, found=type(then).__name__, fix=way_out)
         if differing := differences(then, now):
             raise UserError(f"{folder} holds another study than this one:\n{table(differing)}\n{way_out}")
     elif held := [name for name in OF_A_STUDY if (folder / name).exists()]:

@@ -293,7 +293,7 @@ def _chosen(study: Study, defaults: Mapping[str, Any], run: TuneRun) -> tuple[Fr
     good = [t for t in study.trials if t.value is not None]
     if not good:
         fix = "Narrow the space, or lower rates."
-        raise UserError(f"no trial of {run.method} ended well", where=run.folder, fix=fix)
+        raise UserError(f"every trial of {run.method} failed", where=run.folder, fix=fix)
     best = max(good, key=lambda t: (t.value or 0.0, -t.number))
     sentence = f"trial {best.number}, {100 * (best.value or 0.0):.2f} on meta-validation"
     first = next((t for t in good if t.params == defaults), best)

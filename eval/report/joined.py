@@ -75,7 +75,7 @@ def joined(runs: Sequence[Results], names: Names, command: str) -> Results:
         UserError: one run only, or no cell that all runs could share.
     """
     if len(runs) < 2:
-        raise UserError("one run is not a comparison of runs", expected="two or more")
+        raise UserError("a report on several runs needs two or more", found="one run")
     first = runs[0]
     changed = _changed(runs)
     tasks = [t for t in first.tasks if t.name not in changed and all(t.name in map(_name, r.tasks) for r in runs)]
@@ -92,7 +92,7 @@ def joined(runs: Sequence[Results], names: Names, command: str) -> Results:
     ]
     cells, refusals = ([x for x in items if x.task in kept and x.seed in seeds and x.k in ks] for items in both)
     if not cells:
-        raise UserError("the runs share no cell", expected="the same tasks with the same k and seeds")
+        raise UserError("the runs have no cell in common", expected="the same tasks with the same k and seeds")
     return Results(
         name=" and ".join(results.name for results in runs),
         created=max(results.created for results in runs),

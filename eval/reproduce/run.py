@@ -48,7 +48,7 @@ def reproduce_run(run: ReproduceRun, say: Say = print) -> list[Reproduced]:
             trained = [row.name for row in published.rows.values() if row.answers_as]
             raise UserError(f"no row of this name takes weights: {name!r}", fix=nearest(name, trained))
     if not run.data:
-        raise UserError("data is missing", expected="the folder of the paper's data", fix="Give it as --data DIR.")
+        raise UserError("the folder of the paper's data is not given", fix="Give it: --data DIR.")
     backbone = replace(run.backbone, model=run.backbone.model or published.model)
     run = replace(run, backbone=with_precision(backbone))
     write_config(run.folder / "config.yaml", flat(run))

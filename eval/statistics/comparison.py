@@ -94,7 +94,7 @@ def signed_rank(values: Sequence[float], margin: float = MARGIN, name: str = "si
         UserError: no differences.
     """
     if not len(values):
-        raise UserError("no differences", expected="at least one task")
+        raise UserError("there are no differences to test", expected="those of at least one task")
     found = np.array([0.0, *values])
     sums = (found[:, None] + found) / 2
     above, below = (sums > margin).astype(float), (sums < -margin).astype(float)

@@ -117,7 +117,7 @@ def gain_interval(cells_a: Iterable[Cell], cells_b: Iterable[Cell], common: bool
     if not common and keys_a != keys_b:
         raise _unpaired(keys_a - keys_b, keys_b - keys_a)
     if not keys_a & keys_b:
-        raise UserError("the two sides share no (task, seed)", expected="at least one pair")
+        raise UserError("the two sides have no (task, seed) in common", expected="at least one pair")
     found = differences(a, b)
     shared = [{key: value for key, value in side.items() if key[:2] in keys_a & keys_b} for side in (a, b)]
     interval = _interval(found, shared, -100.0)

@@ -54,10 +54,10 @@ def points(cells: Iterable[Cell]) -> Points:
                 fix="Select by method and k first.",
             )
         if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise UserError("bad score", where=where, found=repr(value), expected="a number in [0, 1]")
+            raise UserError("the score must be a number from 0 to 1", where=where, found=repr(value))
         found[key] = 100.0 * value
     if not found:
-        raise UserError("no cells", expected="at least one")
+        raise UserError("there are no cells", expected="at least one")
     return {key: found[key] for key in sorted(found, key=_order_of_key)}
 
 

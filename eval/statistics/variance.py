@@ -86,7 +86,7 @@ def needed(cells_a: Iterable[Cell], cells_b: Iterable[Cell], difference: float, 
     """
     if not difference or not 0 < power < 1:
         found = f"difference {difference:g}, power {power:g}"
-        raise UserError("nothing to plan for", found=found, expected="a difference, and a power between 0 and 1")
+        raise UserError("the difference must not be 0, and the power must be between 0 and 1", found=found)
     paired = differences(points(cells_a), points(cells_b))
     cells = {(task, seed, ""): value for task, seeds in paired.items() for seed, value in seeds.items()}
     values = _complete(cells)

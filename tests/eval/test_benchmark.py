@@ -99,7 +99,7 @@ def test_methods_on_a_frozen_backbone_share_it_and_its_embeddings(run, monkeypat
 def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch):
     times = iter([0.0, *[1e6] * 1000])
     monkeypatch.setattr(benchmark_module.time, "monotonic", lambda: next(times))
-    with pytest.raises(UserError, match="the benchmark has no entry yet"):
+    with pytest.raises(UserError, match="no time was left for a single entry"):
         benchmark_run(replace(run, max_minutes=1.0), quiet)
     monkeypatch.undo()
     benchmark_run(replace(run, methods=["random"]), quiet)
@@ -135,7 +135,10 @@ def test_a_benchmark_of_another_version_is_refused_when_it_is_drawn(run, tmp_pat
     benchmark_run(replace(run, methods=["majority"]), quiet)
     path = tmp_path / "benchmark" / "benchmark.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 1}))
-    with pytest.raises(UserError, match=r"benchmark.json: a benchmark of another version.*Run metaicl benchmark again"):
+    with pytest.raises(
+        UserError,
+        match=r"benchmark.json: the benchmark was written by another version of metaicl.*Run metaicl benchmark again",
+    ):
         write_benchmark(path.parent)
 
 

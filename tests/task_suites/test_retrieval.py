@@ -184,9 +184,15 @@ def test_a_stored_task_retrieves_what_it_retrieves_in_memory(tmp_path):
         (lambda: Retriever(topics(), lambda texts: [1.0]), r"must return one vector for each text; found shape \[1\]"),
         (lambda: Retriever(topics(), lambda texts: [[float("nan")]] * len(texts)), "finite numbers"),
         (lambda: retrieved_episodes(EpisodeSampler(0, 1, 1, per_class=True), topics(), "test", 0, None), "per_class"),
-        (lambda: Protocol(per_class=True, retrieval="bm25"), "exclude each other; found per_class and retrieval"),
+        (
+            lambda: Protocol(per_class=True, retrieval="bm25"),
+            "per_class and retrieval exclude each other. Give one of them.",
+        ),
         (lambda: Protocol(diversity=0.5), "no demonstrations are retrieved"),
-        (lambda: Protocol(retrieval="bm25", demonstrations={"t": [0]}), "found retrieval and demonstrations"),
+        (
+            lambda: Protocol(retrieval="bm25", demonstrations={"t": [0]}),
+            "retrieval and demonstrations exclude each other",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused(make, message):

@@ -72,7 +72,7 @@ def test_runs_without_a_common_task_or_k_are_refused(runs):
     both = [results, Results.from_json(other)]
     with pytest.raises(UserError, match="no number of demonstrations in common"):
         joined(both, method_names(both), "")
-    with pytest.raises(UserError, match="one run is not a comparison of runs"):
+    with pytest.raises(UserError, match="a report on several runs needs two or more; found one run"):
         joined([results], method_names([results]), "")
 
 

@@ -72,5 +72,5 @@ def test_seconds_of_several_machines_are_not_compared(tmp_path):
 
 
 def test_a_folder_without_a_benchmark_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no benchmark"):
+    with pytest.raises(UserError, match="there is no benchmark here"):
         write_benchmark(tmp_path)

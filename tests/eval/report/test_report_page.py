@@ -122,10 +122,10 @@ def test_many_methods_and_absent_optional_fields_make_a_page(tmp_path):
     ("change", "message"),
     [
         (lambda r: r.pop("cells"), "results.json: the top level lacks cells"),
-        (lambda r: r.update(cells=[]), "results.json: no cells"),
-        (lambda r: r.update(schema=2), "unknown schema; found 2; expected 1"),
+        (lambda r: r.update(cells=[]), "results.json: there are no cells"),
+        (lambda r: r.update(schema=2), "another version of metaicl; found schema 2; expected 1"),
         (lambda r: r["cells"][0].pop("score"), r"cells\[0\] lacks score"),
-        (lambda r: r["cells"][0].update(task="other"), r"cells\[0\] has an unlisted task; found 'other'"),
+        (lambda r: r["cells"][0].update(task="other"), r"cells\[0\] names a task that is not in tasks; found 'other'"),
         (lambda r: r.update(headline_k=8), r"no cells at headline_k = 8; found cells at k = \[4, 16\]"),
         (lambda r: r["methods"].append("x"), r"methods\[3\] is not an object"),
     ],
@@ -141,7 +141,7 @@ def test_malformed_results_name_the_file_and_what_is_missing(tmp_path, change, m
 
 def test_files_that_are_not_json_are_named(run):
     folder = run[0]
-    with pytest.raises(UserError, match=r"results\.json: no results"):
+    with pytest.raises(UserError, match=r"results\.json: no results are here"):
         write_report(folder / "elsewhere")
     (folder / "audit.json").write_text("[]")
     with pytest.raises(UserError, match=r"audit\.json: not what an evaluation writes"):

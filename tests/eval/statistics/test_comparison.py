@@ -94,7 +94,7 @@ def test_large_gains_are_better_small_ones_equivalent_losses_worse():
     assert signed_rank([8, 9, 10, 11, 12, 9]).better > 0.99
     assert signed_rank([0.1, -0.2, 0.3, 0.0, -0.1, 0.2]).equivalent > 0.99
     assert signed_rank([-8, -9, -10, -11, -12, -9]).worse > 0.99
-    with pytest.raises(UserError, match="no differences; expected at least one task"):
+    with pytest.raises(UserError, match="there are no differences to test; expected those of at least one task"):
         signed_rank([])
 
 

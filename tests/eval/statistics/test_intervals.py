@@ -220,7 +220,9 @@ def test_unpaired_cells_are_named():
 def test_common_restricts_both_sides_to_shared_cells():
     a, b = noisy(1), noisy(2)
     assert gain_interval(a[:-1], b[1:], common=True) == gain_interval(a[1:-1], b[1:-1])
-    with pytest.raises(UserError, match=r"^the two sides share no \(task, seed\); expected at least one pair$"):
+    with pytest.raises(
+        UserError, match=r"^the two sides have no \(task, seed\) in common; expected at least one pair$"
+    ):
         gain_interval(a, cells({"other": {0: 0.5}}), common=True)
 
 

@@ -23,14 +23,14 @@ def test_seeds_sort_by_size_and_may_be_texts():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "no cells; expected at least one"),
+        ([], "there are no cells; expected at least one"),
         (
             cells({"a": {0: 0.5}}) * 2,
             "task a, seed 0 has several cells; expected the cells of one method at one k. "
             "Select by method and k first.",
         ),
         *(
-            (cells({"a": {0: bad}}), f"task a, seed 0: bad score; found {bad!r}; expected a number in [0, 1]")
+            (cells({"a": {0: bad}}), f"task a, seed 0: the score must be a number from 0 to 1; found {bad!r}")
             for bad in (50.0, 1.0001, -0.0001, math.nan, None, "0.5")
         ),
     ],
