@@ -100,9 +100,9 @@ def show_prompt(
     def paint(role: Role, text: str) -> str:
         return f"\033[{COLOURS[role]}m{text}\033[0m" if coloured else text
 
-    legend = "  ".join(paint(role, role) for role in COLOURS)
+    legend = ["  ".join(paint(role, role) for role in COLOURS)] if coloured else []
     about = [f"{task.name} ({task.type}, {task.metric}); k={k}, seed={seed}", *_bound_lines(form)]
-    head = "\n".join((*about, legend, "-" * 60, ""))
+    head = "\n".join((*about, *legend, "-" * 60, ""))
     shown = [paint(s.role, s.text) for s in segments] if tokens is None else _token_lines(segments, tokens, paint)
     return f"{head}{''.join(shown)}\n{'-' * 60}\n{_answer_lines(query, form)}"
 
@@ -114,7 +114,7 @@ def _answer_lines(query: Example, form: PromptFormat) -> str:
         return f"right answer: {written}"
     right = query.output if written == query.output else f"{query.output} (written {written})"
     accepted = f"; accepted too: {', '.join(query.accepted)}" if query.accepted else ""
-    return f"options, the first of them in the prompt: {', '.join(query.options)}\nright answer: {right}{accepted}"
+    return f"options, of which the prompt shows the first: {', '.join(query.options)}\nright answer: {right}{accepted}"
 
 
 def _token_lines(segments: Sequence[Segment], tokens: Tokens, paint: Callable[[Role, str], str]) -> list[str]:

@@ -145,5 +145,6 @@ def refuse_unknown(extras: Iterable[str], known: Iterable[str]) -> None:
             name = word.removeprefix("--").partition("=")[0]
             raise UserError(f"unknown option --{name}. {meant(name, names)}")
         switch = "A switch takes no value: write --NAME or --no-NAME."
-        fix = switch if word in ("true", "false") else "--help shows what the command takes."
+        suite = " A suite is named after --suite." if "suite" in names else ""
+        fix = switch if word in ("true", "false") else f"--help shows what the command takes.{suite}"
         raise UserError(f"unexpected word {word!r}", fix=fix)

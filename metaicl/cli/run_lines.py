@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +16,7 @@ from task_suites.core.errors import UserError, counted, nearest
 from task_suites.core.line_store import LineStore
 
 METRICS = "metrics.jsonl"  # in the folder of a training
+TASK = "task."  # begins the name of a task in a run's identity, whose value is its side and its fingerprint
 LARGEST = 5  # learned weights of tasks that are shown
 
 
@@ -44,8 +46,10 @@ def shown(folder: Path) -> Iterator[str]:
     if record:
         if suites := sorted({of["suite"] for of in record.data.values()}):
             yield f"  suites: {', '.join(suites)}"
-        width = max(map(len, record.identity))
-        yield from (f"  {name:{width}}  {as_line(value)}" for name, value in record.identity.items())
+        options = {name: as_line(value) for name, value in record.identity.items() if not name.startswith(TASK)}
+        width = max(map(len, options))
+        yield from (f"  {name:{width}}  {value}" for name, value in options.items())
+        yield from _task_lines(record)
         if record.finished and (weights := record.finished.mixing_weights):
             largest = sorted(weights, key=lambda name: -weights[name])[:LARGEST]
             yield f"  largest learned weights: {', '.join(f'{name} {weights[name]:.3f}' for name in largest)}"
@@ -56,6 +60,17 @@ def shown(folder: Path) -> Iterator[str]:
             scores = [cell.score for cell in results.cells_of(method.name, results.headline_k)]
             yield f"  {method.label:{width}}  {f'{100 * fmean(scores):5.1f}' if scores else 'not run'}"
         yield f"  Mean of the cells at k = {results.headline_k}, in points; report.html has the intervals."
+
+
+def _task_lines(record: RunRecord) -> Iterator[str]:
+    """Yield the names of a training's tasks, a paragraph for each side; run.json has their fingerprints."""
+    sides: dict[str, list[str]] = {}
+    for name, value in record.identity.items():
+        if name.startswith(TASK):
+            sides.setdefault(str(value).split()[0], []).append(name.removeprefix(TASK))
+    for side, names in sides.items():
+        text = f"{side}, {counted(len(names), 'task')}: {', '.join(names)}"
+        yield from textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
 
 
 def compared(one: Path, other: Path) -> Iterator[str]:

@@ -63,5 +63,8 @@ def _answered(fitted: FittedMethod, query: Example, answer: Answer, shown: Shown
             found["probabilities"] = {option: round(float(share), 5) for option, share in pairs}
     if shown.explain:
         influences = explained(fitted, query).demonstrations
-        found["explanation"] = [{"input": one.text, "answer": one.answer, "change": one.change} for one in influences]
+        found["explanation"] = [
+            {"input": one.text, "answer": one.answer, "change": one.change and round(one.change, 5)}
+            for one in influences
+        ]
     return found

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from metaicl.inference.estimator import FewShotEstimator
 from metaicl.inference.reliability import Reliability
 from metaicl.inference.saved import Saved
-from metaicl.inference.validation import as_labels, as_texts, joined_labels, label_texts
+from metaicl.inference.validation import as_labels, as_one_text, as_texts, joined_labels, label_texts
 from metaicl.methods.baselines.auto import AutoChoice
 from task_suites.core.errors import UserError, counted
 from task_suites.example import Example
@@ -145,8 +145,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         return str(self.reliability_)
 
     def _query(self, X: Any) -> Example:
-        (text,) = as_texts([X])
-        return Example(text, None, self.predictor_.labels)
+        return Example(as_one_text(X), None, self.predictor_.labels)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -72,8 +72,8 @@ class FewShotEstimator(BaseEstimator, ABC):
         """Return one input as a query."""
 
     def explain(self, x: Any) -> Explanation:
-        """Return the answer to one input with what each demonstration does for it: the change in the answer's
-        log-probability where it is left out. The method learns once for each demonstration.
+        """Return the answer to one input with what each demonstration adds to the answer's log-probability,
+        which is found by leaving it out. The method learns once for each demonstration.
 
         Raises:
             UserError: the method gives no probabilities of its answers.

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from metaicl.inference.estimator import FewShotEstimator
-from metaicl.inference.validation import as_texts
+from metaicl.inference.validation import as_one_text, as_texts
 from task_suites.core.errors import UserError, UserTypeError, counted
 from task_suites.example import Example
 
@@ -106,8 +106,7 @@ class FewShotGenerator(FewShotEstimator):
         return sum(a == b for a, b in zip(self.predict(texts), right, strict=True)) / len(right)
 
     def _query(self, X: Any) -> Example:
-        (text,) = as_texts([X])
-        return Example(text)
+        return Example(as_one_text(X))
 
 
 def _answers(y: Any) -> list[str]:

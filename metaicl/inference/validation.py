@@ -28,6 +28,16 @@ def as_texts(X: Any) -> list[str]:
     return [_as_text(value, f"X[{position}]") for position, value in enumerate(_elements(values, "X", "texts"))]
 
 
+def as_one_text(x: Any) -> str:
+    """Return the only input `x` as a plain string.
+
+    Raises:
+        UserTypeError: it is not a string.
+        UserError: it is empty or not Unicode.
+    """
+    return _as_text(x, "x")
+
+
 def as_labels(y: Any) -> np.ndarray:
     """Return the labels `y` as an array `[labels]`: of strings, integers, booleans or whole floats, in the dtype of
     `y`. An object array keeps its dtype where it holds strings, and becomes integers or booleans where it holds these.

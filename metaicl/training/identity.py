@@ -230,6 +230,8 @@ def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:
 def differences(then: Identity, now: Identity) -> dict[str, tuple[Any, Any]]:
     """option -> (its value then, its value now), where they differ and the run would too; None stands for no value."""
     names = [name for name in (*now, *(n for n in then if n not in now)) if name not in FREE]
+    groups = list(dict.fromkeys(name.partition(".")[0] for name in names))  # options of one thing stand together
+    names.sort(key=lambda name: groups.index(name.partition(".")[0]))
     return {n: (then.get(n), now.get(n)) for n in names if then.get(n) != now.get(n) or (n in then) != (n in now)}
 
 

@@ -220,14 +220,15 @@ class Trainer:
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.config.max_steps)
 
-    def _validate(self) -> bool:
+    def _validate(self, when: str = "at step ") -> bool:
         assert self.validate is not None
         scores = self.validate(self.method)
         value = fmean(scores.values())
         worst = min(scores, key=lambda task: (scores[task], task))
         self._log({"validation": value, "worst_task_validation": scores[worst]})
         if self.accelerator.is_main_process:
-            log.info("validation at step %d: %.3f, worst task %s: %.3f", self.step, value, worst, scores[worst])
+            low = 100 * scores[worst]
+            log.info("validation %s%d: %.1f points, worst task %s: %.1f", when, self.step, 100 * value, worst, low)
         better = self.best is None or value > self.best[0]
         if better:
             self.best = (value, self.step)
@@ -247,7 +248,7 @@ class Trainer:
         if self.average and self.step == self.config.max_steps:
             take_average(self.average, self.engine.held())
             if self.config.eval_steps and self.validate:
-                self._validate()
+                self._validate("of the averaged weights, after step ")
         if self.best is None:
             self._save_best()
         else:

@@ -82,11 +82,11 @@ def test_a_shown_prompt_begins_with_the_instruction_where_asked(tmp_path):
 
 def test_a_shown_prompt_says_which_template_was_drawn_and_which_words_stand_for_labels(folder):
     form = preset("templates", label_words="arbitrary")
-    _, template, words, legend, *_ = show_prompt(open_suite(folder), "mood", 2, 0, form).splitlines()
+    _, template, words, rule, *_ = show_prompt(open_suite(folder), "mood", 2, 0, form).splitlines()
     bound = form.of(open_suite(folder)["mood"]).bound
     assert template == f"template: {bound.template.name} (drawn by seed 0)"
     assert words == f"words: good -> {bound.words['good']}, bad -> {bound.words['bad']}"
-    assert legend.split() == list(COLOURS) and "Options: " + bound.words["good"] in show_prompt(
+    assert rule == "-" * 60 and "Options: " + bound.words["good"] in show_prompt(
         open_suite(folder), "mood", 2, 0, preset("templates", label_words="arbitrary", template="choose")
     )
 
@@ -106,7 +106,8 @@ def test_colours_are_for_terminals_alone_and_change_no_text(folder, monkeypatch)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     coloured = show(folder, "mood")
     assert "\033" not in plain and all(f"\033[{code}m" in coloured for code in COLOURS.values())
-    assert re.sub(r"\033\[[\d;]*m", "", coloured) == plain
+    head, legend, *rest = re.sub(r"\033\[[\d;]*m", "", coloured).splitlines()
+    assert legend == "  ".join(COLOURS) and [head, *rest] == plain.splitlines()
 
 
 @given(st.sampled_from(["kitchen_taste", "school_advice", "harbour_log", "office_repairs"]), st.integers(0, 99))
@@ -115,7 +116,7 @@ def test_under_a_prompt_stand_the_options_and_the_right_answer(task, seed):
     (query,) = EpisodeSampler(seed, 2, 1).draw(suite[task], "test", 0).queries
     lines = show_prompt(suite, task, 2, seed).split("-" * 60 + "\n")[-1].splitlines()
     assert lines[-1] == f"right answer: {PromptFormat().of(suite[task]).written(query)}"
-    options = [f"options, the first of them in the prompt: {', '.join(query.options)}"] if query.options else []
+    options = [f"options, of which the prompt shows the first: {', '.join(query.options)}"] if query.options else []
     assert lines[:-1] == options
 
 

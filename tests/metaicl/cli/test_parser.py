@@ -124,6 +124,8 @@ def test_a_type_is_shown_by_what_stands_for_its_values(hint, shown):
 def test_words_that_no_option_takes_are_refused(word, message):
     with pytest.raises(UserError, match=message):
         refuse_unknown([word], ["many", "quiet"])
+    with pytest.raises(UserError, match="A suite is named after --suite"):
+        refuse_unknown(["table:mood.yaml"], ["suite"])
 
 
 def test_what_is_given_by_its_position_may_be_given_by_its_name_and_once():

@@ -68,6 +68,12 @@ def test_the_options_of_a_training_stand_in_columns(tmp_path):
     assert {line.rindex(line.split()[1]) for line in lines} == {len("  learning_rate  ")}
 
 
+def test_the_tasks_of_a_training_are_named_by_their_sides(tmp_path):
+    sides = {"task.b": "meta_train 0af1", "task.c": "meta_test 12", "task.d": "meta_train 34"}
+    *_, train, test = shown(write(tmp_path / "first", **sides))
+    assert (train, test) == ("  meta_train, 2 tasks: b, d", "  meta_test, 1 task: c")
+
+
 def test_two_trainings_differ_in_what_was_changed_and_in_nothing_else(tmp_path):
     one, other = write(tmp_path / "one", k=4, seed=1), write(tmp_path / "other", k=16, seed=1)
     assert list(compared(one, other))[2:] == ["  option  first  second", "  k       4      16"]

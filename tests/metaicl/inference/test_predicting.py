@@ -191,6 +191,7 @@ def test_an_answer_below_the_least_probability_is_null(tmp_path, demos):
 def test_explanations_stand_beside_the_answers(tmp_path, demos):
     (row,) = answers(demos, inputs(tmp_path, 1), explain=True)
     assert [one["input"] for one in row["explanation"]] == [d["input"] for d in DEMOS]
+    assert all(one["change"] == round(one["change"], 5) for one in row["explanation"])
 
 
 def test_options_of_the_method_are_given(tmp_path, demos):

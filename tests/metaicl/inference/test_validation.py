@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaicl.inference.validation import as_labels, as_texts
+from metaicl.inference.validation import as_labels, as_one_text, as_texts
 from task_suites.core.errors import UserTypeError
 
 
@@ -20,6 +20,12 @@ def test_labels_of_a_string_enumeration_are_its_values(values):
     for labels in (members, np.array(members, dtype=object)):
         found = as_labels(labels).tolist()
         assert found == values and {type(label) for label in found} == {str}
+
+
+def test_a_list_is_not_one_text():
+    assert as_one_text("a text") == "a text"
+    with pytest.raises(UserTypeError, match=r"^x is not a text; found \['a text'\] \(list\)"):
+        as_one_text(["a text"])
 
 
 @pytest.mark.parametrize("unit", ["D", "s"])

@@ -133,6 +133,11 @@ def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, n
     assert set(found) == (set() if f"{before}{name}" in FREE else {f"{before}{n}" for n in new})
 
 
+def test_options_of_one_thing_stand_together_where_two_runs_differ():
+    then, now = {"format.a": 1, "k": 2, "gone.b": 1}, {"format.c": 1, "k": 1, "gone.a": 2}
+    assert list(differences(then, now)) == ["format.c", "format.a", "k", "gone.a", "gone.b"]
+
+
 def test_method_options_model_and_tasks_are_part_of_the_run(tmp_path):
     run = a_run(Path())
     now = identity(run)

@@ -259,3 +259,14 @@ def test_the_last_weights_are_the_mean_over_the_last_steps(tmp_path):
     last = make(tmp_path / "c", config=replace(config, weight_averaging=0.0))
     last.run()
     assert equal(weights(last), seen[3])
+
+
+def test_each_validation_says_in_points_which_weights_it_is_of(tmp_path, caplog):
+    caplog.set_level("INFO", logger="metaicl")
+    config = replace(CONFIG, max_steps=2, eval_steps=2, weight_averaging=0.5)
+    make(tmp_path, config=config, validate=lambda method: {"easy": 0.75, "hard": 0.25}).run()
+    said = [message for message in caplog.messages if message.startswith("validation")]
+    assert said == [
+        "validation at step 2: 50.0 points, worst task hard: 25.0",
+        "validation of the averaged weights, after step 2: 50.0 points, worst task hard: 25.0",
+    ]
