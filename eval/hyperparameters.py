@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from metaicl.training.config import TrainerConfig
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError
-from task_suites.core.values import plain
+from task_suites.core.values import as_yaml, plain
 from task_suites.core.yaml_files import read_yaml
 
 FILE = "hyperparameters.yaml"  # in a study's folder: what it has chosen
@@ -62,7 +60,7 @@ class Hyperparameters:
 
     def write(self, path: Path, method: str) -> None:
         """Write them as a configuration that `metaicl train --config` takes."""
-        write_text(path, yaml.safe_dump(self.to_dict(method), sort_keys=False))
+        write_text(path, as_yaml(self.to_dict(method)))
 
     def to_dict(self, method: str) -> dict[str, Any]:
         """Return the part of a training's configuration that they are."""

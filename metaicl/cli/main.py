@@ -13,14 +13,12 @@ from errno import ENOSPC
 from importlib import import_module
 from typing import Any
 
-import yaml
-
 from metaicl.cli.config_files import located, named_in, read_config
 from metaicl.cli.parser import Command, Parser, fill, refuse_unknown
 from metaicl.cli.process import prepare
 from task_suites.core.errors import UserError, nearest, refuse_half_characters
 from task_suites.core.flat import build, flat, options_of
-from task_suites.core.values import Word, plain, value_of
+from task_suites.core.values import Word, as_yaml, plain, value_of
 
 COMMANDS = (
     "quickstart",
@@ -91,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         name, config = parse(words)
         if "--print_config" in words:
-            print(yaml.safe_dump(plain(flat(config)), sort_keys=False, allow_unicode=True), end="")
+            print(as_yaml(plain(flat(config))), end="")
         else:
             command_of(name).run(config)
     except UserError as error:

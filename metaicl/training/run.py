@@ -51,7 +51,7 @@ from metaicl.training.trainer import Trained, Trainer, Validate
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.core.flat import flat
-from task_suites.core.values import plain
+from task_suites.core.values import as_yaml, plain
 from task_suites.provenance import Record, check_unchanged, data_record, fingerprint_of
 from task_suites.task import Task, TaskSuite
 
@@ -291,8 +291,8 @@ def unknown_training(what: str, folder: Path, fix: str) -> UserError:
 def write_config(path: Path, config: dict[str, Any], data: Record | None = None) -> None:
     """Write the run's configuration, and in a second document the versions that it ran on and the data that it used."""
     about = manifest() | ({"tasks": data} if data is not None else {})
-    text = yaml.safe_dump(plain(config), sort_keys=False, allow_unicode=True)
-    write_text(path, text + "---\n" + yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True))
+    second = yaml.safe_dump({"manifest": about}, sort_keys=False, allow_unicode=True)
+    write_text(path, as_yaml(plain(config)) + "---\n" + second)
 
 
 def manifest() -> dict[str, Any]:

@@ -50,6 +50,22 @@ Loader.yaml_implicit_resolvers = {
 for _kind, _pattern in _NUMBERS.items():
     Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
 
+
+class _Dumper(yaml.SafeDumper):
+    """Puts a text in quotes that `Loader` would read as a number."""
+
+
+for _kind, _pattern in _NUMBERS.items():
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
+
+
+def as_yaml(value: Any) -> str:
+    """Return the YAML of plain values (`plain`) that `Loader` reads as they are: in plain Unicode, or where that is
+    folded wrongly (NEL) escaped."""
+    text, escaped = (yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=as_is) for as_is in (True, False))
+    return text if yaml.load(text, Loader) == yaml.load(escaped, Loader) else escaped
+
+
 PLAIN: Mapping[type, str] = {  # types in words
     bool: "true or false",
     int: "a whole number",

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import metaicl.cli.main
+from examples import examples
 from metaicl.cli.config_files import read_config
 from metaicl.cli.main import COMMANDS, command_of, main, parse
 from metaicl.training.config import TrainRun
+from metaicl.training.run import write_config
 from task_suites.core.errors import UserError
-from task_suites.core.flat import options_of
+from task_suites.core.flat import build, flat, options_of
 
 
 def test_a_config_with_a_typo_names_file_line_and_nearest_key(capsys, tmp_path):
@@ -141,3 +143,37 @@ def test_a_later_file_goes_over_an_earlier_one(tmp_path):
     first, second = written(tmp_path, "k: 3\nqueries: 5\n"), written(tmp_path / "more", "k: 4\n")
     trainer = parse(["train", "--config", str(first), "--config", str(second)])[1].trainer
     assert (trainer.k, trainer.queries) == (4, 5)
+
+
+TYPED = (
+    "1e3",
+    "1_000",
+    "0x1f",
+    "010",
+    "12:30",
+    "on",
+    "no",
+    "null",
+    "~",
+    "",
+    "true",
+    ".5",
+    "1.",
+    ".inf",
+    "2020-01-01",
+    "<<",
+)
+TEXTS = st.one_of(st.sampled_from(TYPED), st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
+VALUES = st.one_of(
+    TEXTS, st.booleans(), st.integers(-5, 10**20), st.floats(allow_nan=False), st.lists(TEXTS, max_size=2)
+)
+NAMED = st.dictionaries(TEXTS, VALUES, max_size=2)
+
+
+@examples(100)
+@given(options=NAMED, words=st.dictionaries(TEXTS, TEXTS, max_size=2), tasks=st.lists(TEXTS, max_size=2), text=TEXTS)
+def test_the_configuration_that_a_run_writes_is_read_back_as_it_was(options, words, tasks, text, tmp_path_factory):
+    format_ = {"verbalizer": words, "separator": text, "answer": text}
+    run = build(TrainRun, {"run_name": text, "method_options": options, "tasks": tasks, "format": format_})
+    write_config(path := tmp_path_factory.mktemp("run") / "config.yaml", flat(run))
+    assert build(TrainRun, read_config(path, options_of(TrainRun))[0]) == run

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from task_suites.core.errors import UserError
 from task_suites.core.flat import build, flat, options_of, section
 from task_suites.core.ranges import Count, Natural, check_ranges
-from task_suites.core.values import Loader, Word, plain, value_of
+from task_suites.core.values import Loader, Word, as_yaml, plain, value_of
 from task_suites.formats.presets import PRESETS
 from task_suites.formats.prompt_format import PromptFormat, preset
 
@@ -187,3 +187,14 @@ def test_an_error_has_the_flat_name():
 def test_options_of_several_methods_are_words_with_the_method_before_the_name(words, value):
     hint = dict[str, dict[str, Any]]
     assert value_of([Word(word) for word in words], hint, "--method_options") == value
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists))
+def test_yaml_that_is_written_is_read_back_by_the_reader_of_configurations(value):
+    assert yaml.load(as_yaml(value), Loader) == value
+
+
+@pytest.mark.parametrize("text", ["1e3", "-1E5", "1e-4", "0_1", "010", "1:30", "2020-01-01", "a\x85b", "on"])
+def test_a_text_that_looks_like_a_number_stays_a_text_in_every_reader(text):
+    for loader in (Loader, yaml.SafeLoader):
+        assert yaml.load(as_yaml({text: text}), loader) == {text: text}
