@@ -120,7 +120,7 @@ class Agreement:
         return (
             f"lm-evaluation-harness {self.lm_eval} {'agrees' if agrees else 'DIFFERS'} on "
             f"{counted(len({t.task for t in self.tasks}), 'task')}: log-probabilities differ by at most "
-            f"{self.max_logprob_diff:.1e}, accuracies at {self.accuracy_mismatches} of {len(self.tasks)} points."
+            f"{self.max_logprob_diff:.1e}, accuracies differ in {self.accuracy_mismatches} of {len(self.tasks)} cells."
         )
 
     def write(self, folder: Path) -> None:

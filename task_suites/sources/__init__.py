@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from operator import ge
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from task_suites.core.errors import UserError, nearest
@@ -57,7 +57,10 @@ def load_named(name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"{name}: {error}", expected="package.module:Name, importable from here") from None
+        path = PurePath(module_name)
+        is_file = path.suffix == ".py" or len(path.parts) > 1
+        fix = f"Name the module, not its file: {'.'.join(path.with_suffix('').parts)}:{attribute}" if is_file else None
+        raise UserError(f"{name}: {error}", expected="package.module:Name, importable from here", fix=fix) from None
     if not hasattr(module, attribute):
         raise UserError(f"module {module_name} has no {attribute!r}", fix=nearest(attribute, vars(module)))
     return getattr(module, attribute)

@@ -48,8 +48,11 @@ def test_an_evaluation_that_is_checked_leaves_the_comparison_in_its_folder(tmp_p
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({}, "agrees on 1 task: log-probabilities differ by at most 2.0e-05, accuracies at 0 of 1"),
-        ({"our_acc": 0.625}, "DIFFERS on 1 task: log-probabilities differ by at most 2.0e-05, accuracies at 1 of 1"),
+        ({}, "agrees on 1 task: log-probabilities differ by at most 2.0e-05, accuracies differ in 0 of 1 cells"),
+        (
+            {"our_acc": 0.625},
+            "DIFFERS on 1 task: log-probabilities differ by at most 2.0e-05, accuracies differ in 1 of 1 cells",
+        ),
         ({"max_logprob_diff": 0.3}, "DIFFERS on 1 task: log-probabilities differ by at most 3.0e-01"),
     ],
 )

@@ -385,6 +385,10 @@ def test_an_unknown_suite_offers_the_built_in_ones():
 
 def test_an_object_is_found_by_its_name():
     assert load_named("task_suites.example:Example") is Example
+    for file in ("mine.py", "folder/mine.py", "folder/mine"):
+        module = file.removesuffix(".py").replace("/", ".")
+        with pytest.raises(UserError, match=f"Name the module, not its file: {module}:Mine"):
+            load_named(f"{file}:Mine")
 
 
 @pytest.mark.slow
