@@ -80,7 +80,11 @@ def test_a_training_is_shown_with_every_option_of_its_record(runs, capsys):
     record = read_record(runs / "first")
     assert record is not None
     assert out.splitlines()[1] == "  suites: toys:toy_suite"
-    assert [line.split()[0] for line in out.splitlines()[2:]] == list(record.identity)
+    options = [name for name in record.identity if not name.startswith("task.")]
+    lines = out.splitlines()[2:]
+    assert [line.split()[0] for line in lines[: len(options)]] == options
+    shown = " ".join(lines[len(options) :])
+    assert all(name.removeprefix("task.") in shown for name in record.identity.keys() - set(options))
     assert said(capsys, "show", runs / "first", "--folder", runs) == out
 
 

@@ -24,7 +24,7 @@ def test_outputs_of_which_one_repeats_are_the_labels_of_a_classification():
 @pytest.mark.parametrize("rows", [CLASSES[:2], CLASSES[::2]])
 def test_outputs_that_are_all_alike_or_all_different_are_free_text_and_this_is_said(rows):
     labels, note = labels_of(support(rows), "here")
-    assert labels == () and note.startswith("here: all 2 demonstrations have")
+    assert labels == () and note.startswith("here: the 2 demonstrations all have ")
 
 
 def test_tagged_sentences_get_no_options():

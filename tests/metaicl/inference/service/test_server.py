@@ -44,5 +44,5 @@ def test_an_address_with_colons_is_ipv6():
 
 def test_without_the_libraries_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(UserError, match=r"uvicorn is not installed. pip install 'metaicl\[serve\]'"):
+    with pytest.raises(UserError, match=r"uvicorn is not installed. Run: pip install 'metaicl\[serve\]'"):
         serve(ServeRun())
