@@ -219,6 +219,8 @@ def earlier_run(folder: Path, now: Identity) -> RunRecord | str | None:
     record = read_record(folder)
     if record is None:
         held = [name for name in OF_A_RUN if (folder / name).exists()]
+        if (folder / "results.json").is_file():
+            return f"{folder} holds a comparison. Give this run another --output_dir."
         what = f"{folder} holds {', '.join(held)}, but no {RUN} that says of which run. "
         return what + _ways_out(folder) if held else None
     differing = differences(record.identity, now)

@@ -24,6 +24,7 @@ from metaicl.training.identity import (
     adds_steps,
     changed_surroundings,
     differences,
+    earlier_run,
     identity_of,
     read_record,
     table,
@@ -131,6 +132,12 @@ def test_every_option_is_part_of_the_run_but_those_that_change_no_result(part, n
     other = replace(run, **{part: replace(whole, **new)})
     found = differences(identity(run), identity(other))
     assert set(found) == (set() if f"{before}{name}" in FREE else {f"{before}{n}" for n in new})
+
+
+def test_a_folder_that_holds_a_comparison_is_not_offered_for_deletion(tmp_path):
+    for name in ("config.yaml", "results.json"):
+        (tmp_path / name).write_text("")
+    assert earlier_run(tmp_path, {}) == f"{tmp_path} holds a comparison. Give this run another --output_dir."
 
 
 def test_options_of_one_thing_stand_together_where_two_runs_differ():
