@@ -63,9 +63,12 @@ def found_differences(made: Sequence[Row]) -> Differences | None:
         return None
     labels, ranked = {row.method.name: row.label for row in made}, ranks(cells)
     margin = pairs[0].practical.margin
+    corrected = (
+        f"The p of {len(pairs)} comparisons are corrected by Holm's method: below 0.05, that any of them is below by "
+        "chance has a probability of at most 5 %."
+    )
     notes = [
-        f"The p of {count(len(pairs), 'comparison')} are corrected by Holm's method: below 0.05, that any of them is "
-        "below by chance has a probability of at most 5 %.",
+        *([corrected] if len(pairs) > 1 else []),
         f"Better and worse are the probabilities that {first.label} is typically more than {margin:g} point above or "
         f"below on a task, equivalent that the difference is smaller (Bayesian signed-rank test).",
         *([_rank_note(ranked, labels)] if ranked else []),

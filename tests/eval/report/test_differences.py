@@ -39,6 +39,7 @@ def test_the_table_is_that_of_the_statistics(made):
 def test_notes_say_how_to_read_the_table_and_what_it_takes_to_see_more(made):
     notes = " ".join(found_differences(made).notes)
     assert "The p of 2 comparisons are corrected by Holm's method" in notes
+    assert "Holm" not in " ".join(found_differences(made[:2]).notes)
     assert "On the 8 tasks that all 3 methods have, their ranks differ (Friedman's test, p " in notes
     assert "The variance of single scores of BEST is 9" in notes and "% between tasks, " in notes
     assert "To show a difference of 5 points between BEST and BASE with 80 % power takes 2 tasks like these" in notes
