@@ -9,6 +9,7 @@ every page of docs/ that has one.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -227,6 +228,16 @@ def probes() -> str:
     return "\n\n".join(filter(None, (table(head, rows), found.get("audit"))))
 
 
+def surface() -> str:
+    """What a meta-training gains over calibrated in-context learning, by its tasks and its steps."""
+    found = json.loads((RESULTS / "tasks_and_steps.json").read_text("utf-8"))
+    gains = {(row["tasks"], row["steps"]): [row[key] for key in ("gain", "low", "high")] for row in found["rows"]}
+    steps = sorted({length for _, length in gains})
+    numbers = sorted({tasks for tasks, _ in gains}, key=lambda tasks: tasks or math.inf)  # 0 is all
+    rows = [[str(tasks or "all 120"), *(interval(gains.get((tasks, n)), "+") for n in steps)] for tasks in numbers]
+    return table(["meta-training tasks", *(f"{n} steps" for n in steps)], rows)
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "embedded": lambda: comparisons("embedded"),
     "realtasks": lambda: comparisons("realtasks"),
@@ -237,6 +248,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "studies": studies,
     "survey": survey,
     "probes": probes,
+    "surface": surface,
 }
 
 
