@@ -1,8 +1,8 @@
 """What context tuning, prefix tuning and prompt tuning share: the weights are frozen, and what is learned from a
 support set stands before each query (`LearnedPrefix`).
 
-A step scores all demonstrations at once, after the same prefix, in one row in which none sees another (`Rehearsal`). The
-states of the last step are then those of an ordinary `PromptScorer`'s prompt (`TunedPrompt`), so that scoring,
+A step scores all demonstrations at once, after the same prefix, in one row in which none sees another (`Rehearsal`).
+The states of the last step are then those of an ordinary `PromptScorer`'s prompt (`TunedPrompt`), so that scoring,
 generation and every calibration work as they do for plain in-context learning; with no steps the answers are those of
 plain in-context learning. Cross-fitting trains on each part of the demonstrations again.
 """
