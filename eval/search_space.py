@@ -48,8 +48,8 @@ class SearchSpace:
         method = method_class(run.method)
         ranges = run.space or method.space or (RATE if method.meta_trained else {})
         if not ranges:
-            fix = "Give a space, such as {options.lr: [log, 1e-4, 1e-2]}."
-            raise UserError(f"{run.method} has nothing to tune", fix=fix)
+            fix = f"Name options of {run.method} with their values: --space 'options.NAME=[choice, VALUE, VALUE]'."
+            raise UserError(f"{run.method} has no range to search by default", fix=fix)
         return cls(dict(ranges))
 
     def suggest(self, trial: Trial) -> dict[str, Any]:

@@ -55,6 +55,9 @@ def cut_chat(render: ChatTemplate, instruction: bool, separator: str = "\n\n") -
     Raises:
         UserError: the tokenizer has no template, or it cannot be cut.
     """
+    if getattr(getattr(render, "__self__", None), "chat_template", "") is None:
+        fix = "Set format.chat to false, or use a model that has one."
+        raise UserError("the tokenizer has no chat template", fix=fix)
     if not instruction:
         return _cut(render, system=False)
     try:

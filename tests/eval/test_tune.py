@@ -171,7 +171,7 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "icl"}, "icl has nothing to tune"),
+        ({"method": "icl"}, "icl has no range to search by default. Name options of icl"),
         ({"space": {"learning_rat": ["log", 1, 2]}}, "unknown setting 'learning_rat'.*learning_rate"),
         ({"space": {"learning_rate": ["log", 1e-3, 1e-4]}}, "learning_rate is not a range"),
     ],

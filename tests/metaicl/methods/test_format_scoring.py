@@ -206,7 +206,7 @@ def test_a_card_of_before_these_formats_is_the_direct_format(tmp_path):
 
 def test_a_chat_on_a_tokenizer_without_a_template_is_refused(frozen):
     task = toy_task()
-    with pytest.raises(UserError, match="chat template cannot be cut"):
+    with pytest.raises(UserError, match="the tokenizer has no chat template"):
         PromptScorer(frozen, preset("chat"), task, episode(task).support)
 
 

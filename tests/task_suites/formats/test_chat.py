@@ -124,5 +124,5 @@ def test_a_chat_without_a_template_is_refused():
 def test_a_tokenizer_without_a_chat_template_says_so():
     from metaicl.lm.tiny import tiny_tokenizer
 
-    with pytest.raises(UserError, match=r"cannot be cut.*chat.template is not set"):
+    with pytest.raises(UserError, match=r"the tokenizer has no chat template. Set format.chat to false"):
         preset("chat").of(TASK, tiny_tokenizer().apply_chat_template)
