@@ -6,6 +6,7 @@ import sys
 
 from metaicl.cli.parser import Command
 from metaicl.inference.config import TryRun
+from task_suites.core.errors import UserError
 
 
 def run(config: TryRun) -> None:
@@ -13,9 +14,14 @@ def run(config: TryRun) -> None:
     from metaicl.inference.session import run_session
 
     def read(shown: str) -> str:
-        if sys.stdin.isatty():
-            return input(shown)
-        if not (line := sys.stdin.readline()):
+        try:
+            if sys.stdin.isatty():
+                return input(shown)
+            line = sys.stdin.readline()
+        except UnicodeDecodeError as error:
+            found = repr(error.object[error.start : error.end])
+            raise UserError("a line of the input is not UTF-8", found=found, fix="Convert it with iconv.") from None
+        if not line:
             raise EOFError
         return line
 

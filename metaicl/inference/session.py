@@ -37,6 +37,8 @@ def run_session(config: TryRun, read: Callable[[str], str], say: Callable[[str],
             rows.append(_demonstration(line))
         except UserError as error:
             say(str(error))
+    if not rows:
+        raise UserError("no demonstrations are given", expected=f"lines of the form INPUT {ARROW} ANSWER")
     fitted = _fitted(config, rows, say)
     say(ASK)
     while line := _line(read, "> "):

@@ -35,7 +35,7 @@ TASK_KEYS: dict[str, type] = {
 SUITE_KEYS: dict[str, type] = {"name": str, "description": str, "splits": dict}
 LAYOUT = "Give another --suite: a folder of your own (docs/data.md has the layout), or embedded, which is built in."
 QUOTES = "Put it in quotes: YAML reads yes, no, on and off as true and false, and digits as numbers."
-KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", int: "a number", dict: "a mapping"}
+KINDS = {str: "text, in quotes where YAML reads another type", list: "a list", int: "a whole number", dict: "a mapping"}
 
 
 def open_folder(folder: Path) -> TaskSuite:

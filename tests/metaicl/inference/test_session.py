@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
+from commands import fails
 
 from metaicl.cli.main import main
 
@@ -52,4 +54,10 @@ def test_a_label_that_repeats_makes_a_classification_as_the_note_says(monkeypatc
 def test_no_demonstrations_are_an_error(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         said(monkeypatch, capsys, "")
-    assert "no demonstrations" in capsys.readouterr().err
+    form = re.search(r"no demonstrations[\s\S]*form (INPUT => ANSWER)", capsys.readouterr().err)[1]
+    assert "█" in said(monkeypatch, capsys, *[form] * 2, f"x{form}x", "", "x")  # what it advises is taken
+
+
+def test_a_line_that_is_not_utf_8_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 => a\n"), "utf-8"))
+    assert "not UTF-8; found b'\\xe9'" in fails(capsys, "try", "--model", "tiny-random")

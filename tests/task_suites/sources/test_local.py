@@ -219,7 +219,7 @@ def test_a_missing_examples_file_is_refused(tmp_path, part):
         ({"labels": "good, bad"}, "labels has a wrong type; found 'good, bad'; expected a list"),
         ({"labels": [True, False]}, "a label is not text; found True. Put it in quotes"),
         ({"labels": ["good", "good"]}, "task mood: labels occur twice"),
-        ({"train_size": "6"}, "train_size has a wrong type; found '6'; expected a number"),
+        ({"train_size": "6"}, "train_size has a wrong type; found '6'; expected a whole number"),
         ({"instruction": ["a"]}, "instruction has a wrong type; found ['a']; expected text"),
         ({"positive": [{"input": "a"}]}, "positive has a wrong value; found {'input': 'a'}; expected"),
         ({"negative": "a"}, "negative has a wrong type; found 'a'; expected a list"),
