@@ -126,20 +126,22 @@ def run_training(config: TrainRun, suite: TaskSuite | None = None) -> Run:
 def evaluate(
     suite: str | Sequence[str] | TaskSuite = "embedded",
     *,
-    methods: Sequence[str | os.PathLike[str]] = ("random", "majority", "zero_shot", "icl"),
+    methods: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = ("random", "majority", "zero_shot", "icl"),
     **options: Any,
 ) -> Results:
     """Compare methods on the tasks of one meta-split and return the results.
 
     Args:
         suite: a suite, or its name.
-        methods: names of methods that need no meta-training, `package.module:Name`, runs or their folders.
+        methods: names of methods that need no meta-training, `package.module:Name`, runs or their folders; a single
+            one needs no list.
         options: every other option of `metaicl evaluate`, by its name.
 
     Raises:
         UserError: an option is unknown or wrong, or a method was trained on the tasks.
     """
-    given = {"methods": [os.fspath(method) for method in methods], **options}
+    several = [methods] if isinstance(methods, str | os.PathLike) else methods
+    given = {"methods": [os.fspath(method) for method in several], **options}
     return run_evaluation(*_configured(EvaluateRun, suite, given))
 
 

@@ -48,6 +48,8 @@ def test_a_suite_is_trained_on_compared_and_reported_from_python(tmp_path):
         highlight="mine", baseline="random", **SMALL,
     )  # fmt: skip
     assert set(results.to_pandas().method) == {"random", "mine"}
+    alone = metaicl.evaluate(suite, methods="random", k=2, seeds=1, queries=2, output_dir=tmp_path / "one", **SMALL)
+    assert [method.name for method in alone.methods] == ["random"]  # a single method needs no list
     page = results.report(tmp_path / "page.html")
     assert page.read_text(encoding="utf-8") == (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert metaicl.Results.load(tmp_path / "compared").to_json() == results.to_json()
