@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from task_suites.core.errors import UserError, nearest
@@ -62,6 +63,8 @@ def as_text(value: Any, where: object) -> str:
             return ""
         if value.is_integer() and abs(value) < 2**53:
             return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return str(int(value))
     return str(value)
 
 

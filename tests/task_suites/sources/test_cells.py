@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,10 @@ def test_a_csv_file_means_the_same_as_a_file_with_types(value):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, ""), (math.nan, ""), (1.0, "1"), (1.5, "1.5"), (True, "true"), ("NA", "NA"), (1e300, "1e+300")],
+    [
+        *[(None, ""), (math.nan, ""), (1.0, "1"), (1.5, "1.5"), (True, "true"), ("NA", "NA"), (1e300, "1e+300")],
+        *[(Decimal("2.00"), "2"), (Decimal("1.50"), "1.50"), (Decimal("1E+2"), "100")],
+    ],
 )
 def test_absent_cells_are_empty_and_whole_numbers_have_no_fraction(value, text):
     assert as_text(value, "x") == text
