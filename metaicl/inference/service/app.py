@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from metaicl import __version__
 from metaicl.inference.service import schemas
+from metaicl.inference.service.api_page import api_page
 from metaicl.inference.service.engine import Busy, Closing
 from metaicl.inference.service.guards import Guards
 from metaicl.inference.service.service import Service
@@ -129,6 +130,10 @@ class Routes:
         """Return the page to try tasks on."""
         return HTMLResponse(page_text())
 
+    async def api(self, request: Request) -> HTMLResponse:
+        """Return the page that describes the routes."""
+        return HTMLResponse(api_page(request.app.openapi()))
+
 
 @cache
 def page_text() -> str:
@@ -167,6 +172,7 @@ def create_app(service: Service, tokens: Sequence[str] = ()) -> Any:
 def _add_routes(app: FastAPI, routes: Routes) -> None:
     add = app.add_api_route
     add("/", routes.page, methods=["GET"], response_class=HTMLResponse, include_in_schema=False)
+    add("/docs", routes.api, methods=["GET"], response_class=HTMLResponse, include_in_schema=False)
     add("/tasks", routes.create, methods=["POST"], status_code=201)
     add("/tasks", routes.list_tasks, methods=["GET"])
     add("/tasks/{task}", routes.get, methods=["GET"])

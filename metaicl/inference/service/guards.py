@@ -15,7 +15,7 @@ from typing import Any
 from metaicl.inference.service.observe import Metrics
 
 log = logging.getLogger("metaicl.service")
-OPEN = ("/", "/health", "/ready")  # what needs no token: it holds nothing of anybody's
+OPEN = ("/", "/docs", "/health", "/ready")  # what needs no token: it holds nothing of anybody's
 BODY_SECONDS = 20.0  # in which a body has to arrive
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 HEADERS = (

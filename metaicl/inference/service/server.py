@@ -19,6 +19,7 @@ def serve(config: ServeRun) -> None:
     """
     try:
         import fastapi  # noqa: F401
+        import fastapi_offline  # noqa: F401
         import prometheus_client  # noqa: F401
         import uvicorn
     except ImportError as error:

@@ -52,7 +52,7 @@ def scores(name: str, backbone: Backbone, labels: tuple[str, str], inputs, asked
 
 
 @pytest.mark.parametrize("name", tried(UNTRAINED))
-@pytest.mark.parametrize("labels", [("é", "e"), ("😀", "日"), ("good", LOST)], ids=ascii)
+@pytest.mark.parametrize("labels", [("é", "e"), ("😀", "日")], ids=ascii)
 def test_labels_that_the_tokenizer_does_not_part_are_told_apart_or_refused(lossy, name, labels):
     found = scores(name, lossy, labels, INPUTS, INPUTS)
     if found is not None:
