@@ -191,4 +191,4 @@ def test_the_documentation_runs_as_shown(tmp_path):
         assert len(names["service"].get(f"/tasks/{names['task']}").json()["demonstrations"]) == 5
         known = httpx.get(f"{address}/openapi.json").json()["paths"]
     shown = {path.replace("/ID", "/{task}") for path in routes} | {"/tasks/{task}/explain"}
-    assert shown - {"/explain", "/openapi", "/openapi.json"} <= known.keys()
+    assert shown - {"/docs", "/explain", "/openapi", "/openapi.json"} <= known.keys()
