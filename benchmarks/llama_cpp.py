@@ -114,15 +114,10 @@ def under_load(path: Path, model: str, requests: int, clients: int, slots: Seque
     classifier = FewShotClassifier(model).fit(texts(16), [LABELS[i % 4] for i in range(16)])
     prompts, _ = prompts_of(classifier, texts(requests, 200_000))
     demos = [{"input": text, "output": LABELS[i % 4]} for i, text in enumerate(texts(16))]
-    with tempfile.TemporaryDirectory() as folder:
-        running, address = started(model, Path(folder))
-        try:
-            task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
-            asyncio.run(load(address, task, clients, 2 * clients, 90_000))  # warm-up
-            ours, _ = asyncio.run(load(address, task, clients, requests, 200_000))
-        finally:
-            running.terminate()
-            running.wait(60)
+    with started(model) as (_, address):
+        task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
+        asyncio.run(load(address, task, clients, 2 * clients, 90_000))  # warm-up
+        ours, _ = asyncio.run(load(address, task, clients, requests, 200_000))
     theirs = {}
     for count in slots:
         with server_of(path / "model.gguf", count, threads, max(map(len, prompts)) + 8) as address:

@@ -21,9 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -71,19 +69,14 @@ async def load(
 def served(model: str, requests: int) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Return (the numbers by clients, answers by query)."""
     demos = [{"input": text, "output": TOPICS[i % 4]} for i, text in enumerate(texts(SHOTS))]
-    with tempfile.TemporaryDirectory() as folder:
-        running, address = started(model, Path(folder))
-        try:
-            task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
-            asyncio.run(load(address, task, 64, min(256, requests), 90_000))  # warm-up
-            found, answers = {}, {}
-            for clients in (1, 8, 64):
-                count = requests if clients == 64 else max(8, requests // 8)
-                found[str(clients)], more = asyncio.run(load(address, task, clients, count, 100_000 * clients))
-                answers |= more
-        finally:
-            running.terminate()
-            running.wait(60)
+    with started(model) as (_, address):
+        task = httpx.post(f"{address}/tasks", json={"demonstrations": demos}, timeout=120).json()["id"]
+        asyncio.run(load(address, task, 64, min(256, requests), 90_000))  # warm-up
+        found, answers = {}, {}
+        for clients in (1, 8, 64):
+            count = requests if clients == 64 else max(8, requests // 8)
+            found[str(clients)], more = asyncio.run(load(address, task, clients, count, 100_000 * clients))
+            answers |= more
     return found, answers
 
 

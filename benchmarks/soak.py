@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,15 +39,19 @@ TRIES = 20  # of one request, where the service says when to come again
 WARM_UP = 10  # this fraction of the requests is sent before the measurement
 
 
-def started(model: str, folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Return (a server, its address)."""
-    words = ["serve", "--model", model, "--port", "0", "--database", str(folder / "tasks.sqlite")]
-    log = (folder / "log").open("w")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "metaicl", *words], stdout=subprocess.PIPE, stderr=log, text=True, env=dict(os.environ)
-    )
-    assert running.stdout is not None
-    return running, running.stdout.readline().strip()
+@contextmanager
+def started(model: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `metaicl serve` in a process of its own; yield (it, its address)."""
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
+        words = ["serve", "--model", model, "--port", "0", "--database", str(Path(folder) / "tasks.sqlite")]
+        command = [sys.executable, "-m", "metaicl", *words]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=dict(os.environ))
+        try:
+            assert running.stdout is not None
+            yield running, running.stdout.readline().strip()
+        finally:
+            running.terminate()
+            running.wait(60)
 
 
 @dataclass
@@ -64,18 +70,13 @@ class Counts:
 def soaked(requests: int) -> dict[str, Any]:
     """Return how the memory of a server grows over requests of every kind, and which went wrong."""
     counts, growth = Counts(), []
-    with tempfile.TemporaryDirectory() as folder:
-        running, address = started(tiny.NAME, Path(folder))
-        try:
-            asyncio.run(soak(address, max(64, requests // WARM_UP), 0, counts))
-            process = psutil.Process(running.pid)
-            before = process.memory_info().rss
-            for part in range(4):
-                asyncio.run(soak(address, requests // 4, 1_000_000 * (part + 1), counts))
-                growth.append((process.memory_info().rss - before) / 2**20)
-        finally:
-            running.terminate()
-            running.wait(60)
+    with started(tiny.NAME) as (running, address):
+        asyncio.run(soak(address, max(64, requests // WARM_UP), 0, counts))
+        process = psutil.Process(running.pid)
+        before = process.memory_info().rss
+        for part in range(4):
+            asyncio.run(soak(address, requests // 4, 1_000_000 * (part + 1), counts))
+            growth.append((process.memory_info().rss - before) / 2**20)
     return {"rss_growth_mb": growth[-1], "rss_growth_by_quarter_mb": growth, **counts.as_json()}
 
 

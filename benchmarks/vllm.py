@@ -20,8 +20,6 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -98,18 +96,6 @@ def cache_counts(server: str) -> tuple[float, float]:
     return float(found.get("hits", 0)), float(found.get("queries", 0))
 
 
-@contextmanager
-def quick_server() -> Iterator[str]:
-    """Run `metaicl serve` with the tiny model; yield its address."""
-    with tempfile.TemporaryDirectory() as folder:
-        running, address = started(tiny.NAME, Path(folder))
-        try:
-            yield f"{address}/v1"
-        finally:
-            running.terminate()
-            running.wait(60)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default=METAICL)
@@ -118,8 +104,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        with quick_server() as server:
-            found = measured(tiny.NAME, server, 2, devices.precision_for("cpu"))  # the server's
+        with started(tiny.NAME) as (_, address):
+            found = measured(tiny.NAME, f"{address}/v1", 2, devices.precision_for("cpu"))  # the server's
     else:
         found = measured(options.model, options.server, options.queries, "float32")
     about = {name: value for name, value in manifest().items() if name in ("machine", "versions")}

@@ -234,7 +234,7 @@ def surface() -> str:
     gains = {(row["tasks"], row["steps"]): [row[key] for key in ("gain", "low", "high")] for row in found["rows"]}
     steps = sorted({length for _, length in gains})
     numbers = sorted({tasks for tasks, _ in gains}, key=lambda tasks: tasks or math.inf)  # 0 is all
-    rows = [[str(tasks or "all 120"), *(interval(gains.get((tasks, n)), "+") for n in steps)] for tasks in numbers]
+    rows = [[str(tasks or "all"), *(interval(gains.get((tasks, n)), "+") for n in steps)] for tasks in numbers]
     return table(["meta-training tasks", *(f"{n} steps" for n in steps)], rows)
 
 

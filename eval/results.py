@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from eval.cells import Cell, Refusal
-from metaicl.lm.models import RUNS
+from metaicl.lm.models import meant_run
 from task_suites.core.atomic import write_text
 from task_suites.core.errors import UserError, counted
 from task_suites.core.field_types import read_object
@@ -160,8 +160,8 @@ class Results:
         """
         path = Path(folder) / RESULTS
         if not path.is_file():
-            named = RUNS / folder
-            fix = f"Did you mean {named}?" if (named / RESULTS).is_file() else "Evaluate first."
+            meant = meant_run(folder, RESULTS)
+            fix = f"Did you mean {meant}?" if meant else "Evaluate first."
             raise UserError("no results are here", where=path, expected="the folder of a finished run", fix=fix)
         return replace(cls.from_json(read_json(path), path), folder=Path(folder))
 

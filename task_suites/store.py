@@ -28,6 +28,7 @@ from task_suites.task import Illustration, Task, TaskSuite
 
 HEADER, EXAMPLES = "suite.json", "examples.arrow"
 VERSION = 1
+AGAIN = "Write the store again."
 LATER_KEYS = ("evaluation_only",)  # which stores of earlier versions lack
 PARTS = ("train", "test")
 COLUMNS = tuple(field.name for field in fields(Example))
@@ -147,14 +148,14 @@ def _read_header(path: Path) -> _Header:
             where=path,
             found=repr(version),
             expected=str(VERSION),
-            fix="Write the store again.",
+            fix=AGAIN,
         )
     return header  # type: ignore[no-any-return]
 
 
 def _no_header(path: Path, error: Exception) -> UserError:
     found = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return UserError("not the header of a stored suite", where=path, found=found, fix="Write the store again.")
+    return UserError("not the header of a stored suite", where=path, found=found, fix=AGAIN)
 
 
 def _task(store: _Store, number: int, head: Mapping[str, Any]) -> Task:
@@ -179,9 +180,8 @@ class _Store:
         found = path.stat().st_size if path.is_file() else None
         if found != size:
             kept = "no file" if found is None else f"{found} bytes"
-            fix = "Write the store again."
             raise UserError(
-                "the file of examples is incomplete", where=path, found=kept, expected=f"{size} bytes", fix=fix
+                "the file of examples is incomplete", where=path, found=kept, expected=f"{size} bytes", fix=AGAIN
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -215,7 +215,7 @@ class _Store:
                 "the file does not hold the examples that suite.json describes",
                 where=self.path,
                 found=found,
-                fix="Write the store again.",
+                fix=AGAIN,
             )
         return reader
 
@@ -229,14 +229,14 @@ class _Store:
             batch.validate(full=True)  # offsets and UTF-8: what is read later without a check
         except (pa.ArrowException, OSError) as error:
             what = f"part {number} is damaged: {' '.join(str(error).split())}"
-            raise UserError(what, where=self.path, fix="Write the store again.") from None
+            raise UserError(what, where=self.path, fix=AGAIN) from None
         if not 0 < len(batch) == size or any(batch.column(name).null_count for name in ("input", "key")):
             raise UserError(
                 f"part {number} has another size than suite.json says",
                 where=self.path,
                 found=len(batch),
                 expected=str(size),
-                fix="Write the store again.",
+                fix=AGAIN,
             )
         self._give_back()
         return batch

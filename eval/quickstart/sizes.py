@@ -87,9 +87,9 @@ class Asked:
     def cut(self, size: Size) -> list[str]:
         """Return a clause for each thing of which a size has less than the largest one."""
         full, words = self.at(LARGEST), []
-        for name, what in list(NOUNS.items())[:4]:
+        for name, what in NOUNS.items():
             most, now = getattr(full, name), getattr(size, name)
-            if now != most:
+            if now != most and name != "finetune_cells":
                 words.append(f"{counted(now, what)} instead of {most or 'all'}")
         if size.finetune_cells < full.finetune_cells:
             now = counted(size.finetune_cells, "cell") if size.finetune_cells else "none"

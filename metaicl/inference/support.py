@@ -98,23 +98,14 @@ def query_of(row: Any, first: Example, labels: tuple[str, ...], where: object) -
     if labels:
         if query.options is not None and set(query.options) != set(labels):
             expected = f"none, or the {counted(len(labels), 'answer')} of the demonstrations: {list(labels)[:20]}"
-            fix = f"Leave the options out. Or: {CHOICES}"
-            raise UserError(
-                "the options are not the demonstrations' answers",
-                where=where,
-                found=list(query.options),
-                expected=expected,
-                fix=fix,
-            )
+            raise _wrong_options("the options are not the demonstrations' answers", query, expected, where)
         return replace(query, options=query.options or labels)
     if first.form == "text" and query.options is not None:
         expected = "no options, as the answers of the demonstrations are free text"
-        fix = f"Leave the options out. Or: {CHOICES}"
-        raise UserError(
-            "the input has options, and the demonstrations have none",
-            where=where,
-            found=list(query.options),
-            expected=expected,
-            fix=fix,
-        )
+        raise _wrong_options("the input has options, and the demonstrations have none", query, expected, where)
     return query
+
+
+def _wrong_options(what: str, query: Example, expected: str, where: object) -> UserError:
+    fix = f"Leave the options out. Or: {CHOICES}"
+    return UserError(what, where=where, found=list(query.options or ()), expected=expected, fix=fix)

@@ -129,10 +129,10 @@ def resolve(name: str) -> str:
     return name
 
 
-def meant_run(name: str) -> Path | None:
-    """Return the run that a name means which lacks the folder of runs; None where there is no such run."""
+def meant_run(name: str | Path, file: str = "run.json") -> Path | None:
+    """Return the run that a name means which lacks the folder of runs; None where no such run has the file."""
     run = RUNS / name
-    return run if not os.path.isabs(name) and (run / "run.json").is_file() else None
+    return run if not os.path.isabs(name) and (run / file).is_file() else None
 
 
 def _is_cached(name: str) -> bool:
@@ -200,6 +200,11 @@ def lasting_name(name: str) -> str:
     return name if named or not Path(name).is_dir() else os.path.abspath(name)
 
 
+def not_listed(name: str) -> UserError:
+    """Return the error that no model of a name comes from a package index or with this package."""
+    return UserError(f"no model {name!r} is in `metaicl models list`", fix=nearest(name, [*MODELS, *RELEASED]))
+
+
 def describe(name: str) -> str:
     """Return what is known of a model, in lines of text.
 
@@ -209,7 +214,7 @@ def describe(name: str) -> str:
     if name in RELEASED:
         return _rows(_about_released(RELEASED[name]))
     if name not in MODELS:
-        raise UserError(f"no model {name!r} is in `metaicl models list`", fix=nearest(name, [*MODELS, *RELEASED]))
+        raise not_listed(name)
     model, folder = MODELS[name], local_folder(name)
     rows = {
         "name": model.name,

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metaicl.lm.models import MODELS, WHOLE, RegistryModel, cache_folder, local_folder
+from metaicl.lm.models import MODELS, WHOLE, RegistryModel, cache_folder, local_folder, not_listed
 from metaicl.lm.released import RELEASED
 from task_suites.core.atomic import share
-from task_suites.core.errors import UserError, nearest
+from task_suites.core.errors import UserError
 from task_suites.core.files import sha256
 
 
@@ -40,7 +40,7 @@ def pull(name: str, say: Callable[[str], None] = lambda message: None) -> Path:
         pull(RELEASED[name].base, say)
         return RELEASED[name].folder
     if name not in MODELS:
-        raise UserError(f"no model {name!r} is in `metaicl models list`", fix=nearest(name, [*MODELS, *RELEASED]))
+        raise not_listed(name)
     if (folder := local_folder(name)) is not None:
         return folder
     model, target = MODELS[name], cache_folder() / name

@@ -22,7 +22,7 @@ from metaicl.lm.kinds import AnyBackbone
 from metaicl.lm.models import KINDS, Kind, kind_of
 from metaicl.methods.options import Options
 from metaicl.methods.predictor import Predictor
-from metaicl.methods.registry import name_of
+from metaicl.methods.registry import name_of, not_meta_trained
 from task_suites.core.errors import UserError, UserTypeError
 from task_suites.episodes import Episode
 from task_suites.example import Example, Form
@@ -193,8 +193,7 @@ class Method(nn.Module, ABC):
         if self.meta_trained:
             fix = "Define forward(episodes), which returns a loss sum and its weight, or leave meta_trained out."
             raise UserError(f"method {name} sets meta_trained, but has no forward", fix=fix)
-        fix = f"Evaluate it as it is: metaicl evaluate --methods {name}."
-        raise UserError(f"method {name} is not meta-trained", fix=fix)
+        raise not_meta_trained(name)
 
     def check_learns(self) -> None:
         """Raise unless the backbone has weights that learn.

@@ -6,6 +6,8 @@ A method of one's own needs no line: any config names it as `package.module:Name
 
 from __future__ import annotations
 
+from task_suites.core.errors import UserError
+
 METHODS: dict[str, str] = {
     "random": "metaicl.methods.baselines.chance:RandomAnswer",
     "majority": "metaicl.methods.baselines.chance:MajorityAnswer",
@@ -64,3 +66,9 @@ def name_of(method: type) -> str:
     """Return a method's name in the registry; `package.module:Name` where it has none."""
     target = f"{method.__module__}:{method.__qualname__}"
     return next((name for name, registered in METHODS.items() if registered == target), target)
+
+
+def not_meta_trained(name: str) -> UserError:
+    """Return the error that the method of a name does not learn across tasks."""
+    fix = f"Evaluate it as it is: metaicl evaluate --methods {name}."
+    return UserError(f"method {name} is not meta-trained", fix=fix)

@@ -22,6 +22,7 @@ from metaicl.lm.merged import holds_adapters
 from metaicl.lm.released import method_folder
 from metaicl.methods import method_class
 from metaicl.methods.base import Method
+from metaicl.methods.registry import not_meta_trained
 from metaicl.training.checkpoint import (
     CARD,
     MethodConfig,
@@ -114,8 +115,7 @@ def train_run(
 
 def _check_meta_trained(method: str) -> None:
     if not method_class(method).meta_trained:
-        fix = f"Evaluate it as it is: metaicl evaluate --methods {method}."
-        raise UserError(f"method {method} is not meta-trained", fix=fix)
+        raise not_meta_trained(method)
 
 
 def _record(run: TrainRun, suite: TaskSuite) -> RunRecord:

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from metaicl.methods.base import Method
+from metaicl.methods.registry import not_meta_trained
 from metaicl.training import state
 from metaicl.training.averaging import add_to_average, take_average
 from metaicl.training.checkpoint import CARD, MethodConfig, save_method
@@ -84,8 +85,7 @@ class Trainer:
         report_to: Sequence[str] = (),
     ):
         if not method.meta_trained:
-            fix = f"Evaluate it as it is: metaicl evaluate --methods {method_config.name}."
-            raise UserError(f"method {method_config.name} is not meta-trained", fix=fix)
+            raise not_meta_trained(method_config.name)
         config.task_mixing().check(tasks)
         self.tasks = served_tasks(tasks, method, method_config.name)
         self.method, self.method_config, self.config = method, method_config, config.resolved()

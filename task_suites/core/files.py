@@ -53,16 +53,16 @@ def inside(folder: Path, name: str | Path) -> Path:
     if relative.is_absolute() or ".." in relative.parts or "\0" in str(name):
         raise UserError(f"not a name within the folder: {str(name)[:80]!r}", where=folder)
     try:
-        real = (folder / relative).resolve()
-        if any(path.is_symlink() for path in (real, *real.parents)):  # a loop; before Python 3.13 an error above
+        path = real(folder / relative)
+        if any(part.is_symlink() for part in (path, *path.parents)):  # a circle of links
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        if real.is_relative_to(folder.resolve()):
-            return folder / relative
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long
+    except (OSError, ValueError) as error:  # also a name that is too long
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot be followed ({reason})", where=folder / relative) from None
+    if path.is_relative_to(real(folder)):
+        return folder / relative
     raise UserError(
-        "the link leads out of the folder", where=folder / relative, found=real, expected=f"a path in {folder}"
+        "the link leads out of the folder", where=folder / relative, found=path, expected=f"a path in {folder}"
     )
 
 

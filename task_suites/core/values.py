@@ -47,8 +47,6 @@ Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in patterns if tag.rpartition(":")[2] not in _TYPED]
     for first, patterns in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _kind, _pattern in _NUMBERS.items():
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -56,7 +54,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _kind, _pattern in _NUMBERS.items():
-    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
+    for _side in (Loader, _Dumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
 
 
 def as_yaml(value: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,18 @@ PAGE = """<!doctype html>
 
 def api_page(description: Mapping[str, Any]) -> str:
     """Return the page of an OpenAPI description."""
+    style, script = _swagger()
+    return PAGE.format(style=style, script=script, spec=_inline(json.dumps(description)))
+
+
+@cache
+def _swagger() -> tuple[str, str]:
+    """Return the style and the script of Swagger UI."""
     found = find_spec(PACKAGE)
     assert found is not None and found.origin is not None  # `metaicl serve` says what to install
     files = Path(found.origin).with_name("static")
     style, script = ((files / f"swagger-ui{part}").read_text(encoding="utf-8") for part in (".css", "-bundle.js"))
-    return PAGE.format(style=style, script=_inline(script), spec=_inline(json.dumps(description)))
+    return style, _inline(script)
 
 
 def _inline(script: str) -> str:
