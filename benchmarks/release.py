@@ -19,16 +19,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eval.cells import Cell
-from eval.config import Protocol
+from eval.config import CALIBRATED, Protocol
 from eval.contenders import Backbones, Contender, contender
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.quickstart.work import CALIBRATED, CALIBRATION
 from eval.statistics import gain_interval, mean_interval
 from metaicl.lm.config import ENCODER, BackboneConfig
 from metaicl.lm.devices import with_precision
@@ -46,11 +44,10 @@ def contenders(adapter: str, finetune_cells: int) -> list[Contender]:
     """Return what is compared, the adapter first."""
     form, backbones = PromptFormat(), Backbones()
     base = with_precision(BackboneConfig(RELEASED[METAICL].base))
-    calibrated = contender("icl", base, form, backbones, CALIBRATION)
     made = [
         contender(adapter, base, form, backbones),
         contender("icl", base, form, backbones),
-        replace(calibrated, name=CALIBRATED, method="icl", label="Raw ICL, calibrated"),
+        contender(CALIBRATED, base, form, backbones),
         *(contender(name, base, form, backbones, encoder=ENCODER) for name in ON_ENCODER),
     ]
     if finetune_cells:

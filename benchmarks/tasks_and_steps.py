@@ -30,11 +30,10 @@ import yaml
 
 import metaicl
 from eval.cells import Cell
-from eval.config import Protocol
+from eval.config import CALIBRATED, Protocol
 from eval.contenders import DONE, Backbones, Contender, contender, trained_contender
 from eval.evaluate import run_all
 from eval.harness import Comparison
-from eval.quickstart.work import CALIBRATED, CALIBRATION
 from eval.statistics import gain_interval, generator
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.devices import with_precision
@@ -139,8 +138,7 @@ def plain() -> list[Contender]:
         PromptFormat(),
         Backbones(),
     )
-    calibrated = contender("icl", base, form, backbones, CALIBRATION)
-    return [contender("icl", base, form, backbones), replace(calibrated, name=CALIBRATED, method="icl")]
+    return [contender(name, base, form, backbones) for name in ("icl", CALIBRATED)]
 
 
 def main() -> None:

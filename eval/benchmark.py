@@ -13,7 +13,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -63,8 +63,7 @@ def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
 
     started = time.monotonic()
     names = run.methods or list(METHODS)
-    for name in names:
-        method_class(name)  # an unknown name is an error before any work
+    trained = {name: MethodOnModel.of(name).cls.meta_trained for name in names}  # an unknown name is an error now
     if not run.applications:
         fix = "Name meta-test tasks by application, as configs/benchmark.yaml does."
         raise UserError("applications is empty, so there is no task to answer", fix=fix)
@@ -75,7 +74,7 @@ def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
     benchmark = Benchmark(run, suite, tasks, {n: _hyperparameters(run, n) for n in names}, Backbones(), say)
     if note:
         say(note)
-    for name in sorted(names, key=lambda n: (method_class(n).meta_trained, names.index(n))):
+    for name in sorted(names, key=trained.__getitem__):
         late = bool(run.max_minutes) and time.monotonic() - started > 60 * run.max_minutes
         benchmark.fill(name, late)
     results = benchmark.results(names, note)
@@ -133,40 +132,69 @@ class Benchmark:
             return
         self.say(f"{name}: {many} missing")
         try:
-            for entry in self._entries(self._contender(name), missing):
+            for entry in self._entries(name, missing):
                 self.store.add(replace(entry, key=self.keys[name, entry.task, entry.k], machine=machine()))
         except UserError as error:
             self.say(f"{name}: {many} left empty: {error}")
 
-    def _entries(self, made: Contender, missing: Sequence[tuple[str, int]]) -> list[Entry | RefusedEntry]:
+    def _entries(self, name: str, missing: Sequence[tuple[str, int]]) -> list[Entry | RefusedEntry]:
         """Run the cells of some entries, each of which is stored in the folder's `cells.jsonl`, and sum them up."""
         tasks = [self.tasks[name] for name in dict.fromkeys(task for task, _ in missing)]
         comparison = Comparison(tasks, self.run.protocol, self.run.folder)
-        comparison.run(made)
-        finished = comparison.finished(made)
-        steps = read_json(self.run.folder / made.name / DONE)["steps"] if made.trained else None
+        finished: list[Cell | Refusal] = []
+        trainings = self._trainings(name)
+        for made in self._contenders(name, trainings):
+            comparison.run(made)
+            finished += [replace(c, run=made.name) if isinstance(c, Cell) else c for c in comparison.finished(made)]
+        done = [read_json(training.folder / DONE) for training in trainings]
+        return [summary(name, t, k, [c for c in finished if (c.task, c.k) == (t, k)], done) for t, k in missing]
+
+    def _trainings(self, name: str) -> list[TrainRun]:
+        """Return the method's trainings, whose steps are not known yet; none where it is not meta-trained."""
+        run, one, chosen = self.run, MethodOnModel.of(name), self.chosen[name]
+        backbone, trainer = one.backbone(run.backbone, run.encoder), chosen.trainer(run.trainer)
+        if not one.cls.meta_trained:
+            return []
+        names = [one.name, *(f"{one.name}-{number}" for number in range(2, run.trainings + 1))]
         return [
-            replace(summary(made, t, k, [c for c in finished if (c.task, c.k) == (t, k)]), steps=steps)
-            for t, k in missing
+            TrainRun(
+                each,
+                str(run.folder / each),
+                run.suite,
+                one.method,
+                dict(chosen.options),
+                backbone,
+                trainer=replace(trainer, seed=trainer.seed + i),
+                progress=run.progress,
+            )
+            for i, each in enumerate(names)
         ]
 
-    def _contender(self, name: str) -> Contender:
-        """Return the method ready to be compared. It is meta-trained now if it has to be and is not."""
-        run, cls, chosen = self.run, method_class(name), self.chosen[name]
-        if not cls.meta_trained:
-            options = dict(chosen.options)
-            return contender(name, run.backbone, PromptFormat(), self.backbones, options, encoder=run.encoder)
-        trainer = chosen.trainer(run.trainer)
-        backbone = cls.backbone_config(run.backbone, shared=True)
-        folder, options = str(run.folder / name), dict(chosen.options)
-        training = TrainRun(name, folder, run.suite, name, options, backbone, trainer=trainer, progress=run.progress)
-        print_ = training_print(training, self.suite, run.budget_seconds)
-        shared = self.backbones(backbone) if cls.weights == "frozen" else None  # and the embeddings that it caches
-        if done := finished_training(training, print_, shared):
-            return done
-        plan, config = run.folder / "plans" / f"{name}.json", MethodConfig(name, options, backbone, PromptFormat())
-        trainer = within_budget(plan, print_, run.budget_seconds, lambda: config.build(shared), self.suite, trainer)
-        return train_once(replace(training, trainer=trainer), print_, self.suite, self.say, shared)
+    def _contenders(self, name: str, trainings: Sequence[TrainRun]) -> Iterator[Contender]:
+        """Yield the method ready to be compared, once for each of its trainings. It is meta-trained now if it has to be
+        and is not. All trainings have the steps that the first one has time for."""
+        run = self.run
+        if not trainings:
+            options = dict(self.chosen[name].options)
+            yield contender(name, run.backbone, PromptFormat(), self.backbones, options, encoder=run.encoder)
+            return
+        first = trainings[0]
+        frozen = method_class(first.method).weights == "frozen"
+        shared = self.backbones(first.backbone) if frozen else None  # and the embeddings that it caches
+        for training in trainings:
+            print_ = training_print(training, self.suite, run.budget_seconds)
+            if done := finished_training(training, print_, shared):
+                yield done
+                continue
+            trainer = within_budget(
+                run.folder / "plans" / f"{first.run_name}.json",
+                training_print(first, self.suite, run.budget_seconds),
+                run.budget_seconds,
+                lambda: MethodConfig(first.method, first.method_options, first.backbone, PromptFormat()).build(shared),
+                self.suite,
+                training.trainer,
+            )
+            yield train_once(replace(training, trainer=trainer), print_, self.suite, self.say, shared)
 
     def results(self, names: Sequence[str], note: str | None) -> BenchmarkResults:
         """Return all entries that are known.
@@ -189,6 +217,7 @@ class Benchmark:
             methods=names,
             entries=tuple(found),
             filtered=note,
+            trainings=run.trainings,
         )
 
 
@@ -199,40 +228,53 @@ def entry_key(run: BenchmarkRun, name: str, chosen: Hyperparameters, task_print:
         task_print: the fingerprint of the task's prompts.
         learned: the fingerprint of the tasks that methods are meta-trained on.
     """
-    cls = method_class(name)
-    options = cls.configured(chosen.options).to_dict()
+    one = MethodOnModel.of(name)
+    options = one.cls.configured(chosen.options).to_dict()
     protocol = asdict(replace(run.protocol, k=[k])) | {"headline": k == max(run.protocol.k)}
-    backbone = MethodOnModel.of(name).backbone(run.backbone, run.encoder)
+    backbone = one.backbone(run.backbone, run.encoder)
     parts: list[Any] = [name, options, asdict(backbone), *model_print(backbone), protocol, task_print]
-    parts += source_prints(name)
-    if cls.meta_trained:
+    parts += source_prints(one.method)
+    if one.cls.meta_trained:
         parts += [learned, asdict(chosen.trainer(run.trainer).resolved()), run.budget_seconds]
+        parts += [run.trainings] if run.trainings > 1 else []
     return hashed(parts)[:24]
 
 
-def summary(made: Contender, task: str, k: int, cells: Sequence[Cell | Refusal]) -> Entry | RefusedEntry:
-    """Return an entry of the benchmark, made from its cells; a refused one where every cell was refused."""
+def summary(
+    method: str, task: str, k: int, cells: Sequence[Cell | Refusal], trainings: Sequence[Mapping[str, Any]] = ()
+) -> Entry | RefusedEntry:
+    """Return an entry of the benchmark, made from its cells; a refused one where every cell was refused.
+
+    Args:
+        trainings: what each training left in `finished.json`.
+    """
     refused = [cell for cell in cells if isinstance(cell, Refusal)]
     scored = [cell for cell in cells if isinstance(cell, Cell)]
+    steps = trainings[0]["steps"] if trainings else None
     if not scored:
-        return RefusedEntry(made.name, task, k, refused[0].reason)
+        return RefusedEntry(method, task, k, refused[0].reason, steps=steps)
     found = query_interval(scored)
     trusted = calibration(one for cell in scored for one in cell.predictions)
+    points: dict[str | None, dict[str, float]] = {}
+    for cell in scored:
+        points.setdefault(cell.run, {})[str(cell.seed)] = round(100 * cell.score, 4)
     return Entry(
-        made.name,
+        method,
         task,
         k,
         score=round(found.mean, 2),
         low=round(found.low, 2),
         high=round(found.high, 2),
-        seeds=len(scored),
+        seeds=len({cell.seed for cell in scored}),
         refused_seeds={str(refusal.seed): refusal.reason for refusal in refused} or None,
         queries=sum(cell.n for cell in scored),
         adapt_seconds=round(fmean([cell.adapt_seconds for cell in scored]), 4),
         query_seconds=round(fmean([cell.query_seconds / cell.n for cell in scored]), 5),
         ece=round(trusted.ece, 4) if trusted else None,
         brier=round(trusted.brier, 4) if trusted else None,
-        train_seconds=None if made.train_seconds is None else round(made.train_seconds, 1),
+        train_seconds=round(fmean(one["seconds"] for one in trainings), 1) if trainings else None,
+        steps=steps,
+        points=list(points.values()),
     )
 
 

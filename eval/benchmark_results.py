@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from eval.cells import as_object
+from eval.cells import Cell, as_object
+from eval.statistics import Interval, mean_interval
 from eval.store import Store
 from task_suites.core.errors import UserError
 from task_suites.core.field_types import read_object
@@ -37,6 +39,8 @@ class Entry:
         train_seconds, steps: of the meta-training.
         machine: what it was measured on.
         refused_seeds: the reasons of the support sets that were refused, by seed.
+        points: for each training (one, where there is none), the points of each support set by its seed; None where
+            they were not kept.
     """
 
     method: str
@@ -56,6 +60,15 @@ class Entry:
     steps: int | None = None
     machine: str | None = None
     refused_seeds: Mapping[str, str] | None = None
+    points: Sequence[Mapping[str, float]] | None = None
+
+    def cells(self) -> list[Cell]:
+        """Return a cell for each training and support set, as far as the statistics need it."""
+        return [
+            Cell(self.method, self.task, int(seed), self.k, value / 100, run=str(training))
+            for training, points in enumerate(self.points or ())
+            for seed, value in points.items()
+        ]
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,7 @@ class BenchmarkResults:
         budget_seconds: the seconds that each meta-training may take.
         methods: the names of the methods, in the order of the rows.
         entries: the entries, refused ones among them.
+        trainings: of each method that is meta-trained.
     """
 
     name: str
@@ -117,6 +131,7 @@ class BenchmarkResults:
     entries: tuple[Entry | RefusedEntry, ...]
     filtered: str | None = None
     notes: Sequence[str] = field(default=())
+    trainings: int = 1
 
     @classmethod
     def load(cls, path: Path) -> BenchmarkResults:
@@ -152,6 +167,34 @@ class BenchmarkResults:
     def scored(self) -> list[Entry]:
         """The entries that have a score."""
         return [one for one in self.entries if isinstance(one, Entry)]
+
+    @property
+    def tasks(self) -> list[str]:
+        """All tasks, by application."""
+        return list(chain.from_iterable(self.applications.values()))
+
+    @property
+    def tasks_of_all(self) -> list[str]:
+        """The tasks on which every method has points at the headline k, of the methods that have some."""
+        served = self._by_method().values()
+        return [task for task in self.tasks if served and all(task in entries for entries in served)]
+
+    def means(self, tasks: Sequence[str]) -> dict[str, Interval]:
+        """Return the mean over tasks at the headline k, with its interval, of each method with points on all of
+        them."""
+        return {
+            name: mean_interval(cell for task in tasks for cell in entries[task].cells())
+            for name, entries in self._by_method().items()
+            if tasks and entries.keys() >= set(tasks)
+        }
+
+    def _by_method(self) -> dict[str, dict[str, Entry]]:
+        """Return the entries at the headline k that have points, by method and task."""
+        found: dict[str, dict[str, Entry]] = {}
+        for one in self.scored:
+            if one.k == self.headline_k and one.points:
+                found.setdefault(one.method, {})[one.task] = one
+        return found
 
     @property
     def not_served(self) -> set[tuple[str, str]]:

@@ -14,6 +14,8 @@ from task_suites.core.ranges import Count, Natural, NonNegative, Positive, Share
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.sources import SuiteConfig
 
+CALIBRATED = "icl_calibrated"  # what MetaICL gains over this method is meta-training's
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -180,7 +182,9 @@ class BenchmarkRun:
         output_dir: the folder of the benchmark. Unset: runs/NAME. The same command continues in it.
         suite: tasks to meta-train on, and the applications' tasks
         applications: the meta-test tasks of each application.
-        methods: names of methods. Unset: all.
+        methods: names of methods, or NAME@MODEL for a method on a model of its own. Unset: all.
+        trainings: trainings of each method that is meta-trained. They differ by their seeds; scores are means over
+            them, and intervals include what differs between trainings.
         hyperparameters: a folder of studies: `metaicl tune --output_dir FOLDER/METHOD` writes
             FOLDER/METHOD/hyperparameters.yaml. Methods without such a file have their defaults.
         backbone: model
@@ -197,6 +201,7 @@ class BenchmarkRun:
     suite: SuiteConfig = suite_section(lambda: SuiteConfig(max_words=40))
     applications: dict[str, list[str]] = field(default_factory=dict)
     methods: list[str] = field(default_factory=list)
+    trainings: Count = 1
     hyperparameters: str = ""
     backbone: BackboneConfig = field(default_factory=lambda: BackboneConfig(lora_layers=10))
     encoder: str = ENCODER

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from eval.agreement import agreement, harness_version
-from eval.config import EvaluateRun
+from eval.config import CALIBRATED, EvaluateRun
 from eval.contenders import Backbones, Contender, contender, distinct, name_meant
 from eval.earlier_results import begin_again, check_replaced
 from eval.estimate import comparison_seconds
@@ -146,7 +146,7 @@ def evaluate_run(
         seconds=time.monotonic() - started,
         about={"suite": suite.name, "backbone": asdict(run.backbone), "tasks": data},
         filtered=note,
-        comparison=Roles(name_meant(run.highlight, contenders), name_meant(run.baseline, contenders)),
+        comparison=_roles(run, contenders),
         notes=[f"{label}: nothing says what it was trained on; tasks may not be new to it." for label in unknown],
     )
     say(table(results))
@@ -154,6 +154,13 @@ def evaluate_run(
     say(f"Report: {run.folder / 'report.html'}")
     processes.end()
     return results
+
+
+def _roles(run: EvaluateRun, contenders: Sequence[Contender]) -> Roles:
+    """Return what the report compares: raw in-context learning with calibration is a second baseline, where it is."""
+    method, baseline = (name_meant(given, contenders) for given in (run.highlight, run.baseline))
+    calibrated = {c.name for c in contenders} & {CALIBRATED} - {method, baseline}
+    return Roles(method, baseline, next(iter(calibrated), None))
 
 
 def _comparison(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from metaicl.lm.config import BackboneConfig
 from metaicl.lm.models import kind_of
 from metaicl.methods import method_class
+from metaicl.methods.base import Method
 from metaicl.training.checkpoint import trained_folder
 from task_suites.core.errors import UserError
 
@@ -49,13 +50,21 @@ class MethodOnModel:
     @property
     def label(self) -> str:
         """Return the name in tables."""
-        label = method_class(self.method).label
+        label = self.cls.label
         return f"{label} ({self.model})" if self.model else label
+
+    @property
+    def cls(self) -> type[Method]:
+        """The method's class.
+
+        Raises:
+            UserError: there is no such method.
+        """
+        return method_class(self.method)
 
     def needs_encoder(self, model: str) -> bool:
         """Return whether the method runs on sentence encoders only, and the comparison's model is none."""
-        kinds = method_class(self.method).backbones
-        return self.model is None and "causal" not in kinds and kind_of(model) != "encoder"
+        return self.model is None and "causal" not in self.cls.backbones and kind_of(model) != "encoder"
 
     def backbone(self, config: BackboneConfig, encoder: str) -> BackboneConfig:
         """The configuration of the method's backbone: its own model, else that of the comparison where the
@@ -65,9 +74,8 @@ class MethodOnModel:
             UserError: the method does not run on that kind of model, or there is no such model.
         """
         model = self.model or (encoder if self.needs_encoder(config.model) else config.model)
-        cls = method_class(self.method)
-        cls.check_kind(model)
-        return cls.backbone_config(replace(config, model=model), shared=True)
+        self.cls.check_kind(model)
+        return self.cls.backbone_config(replace(config, model=model), shared=True)
 
 
 def named(methods: list[str]) -> list[MethodOnModel]:

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from eval.config import CALIBRATED
 from eval.contenders import Contender
 from eval.evaluate import finish
 from eval.quickstart.config import QuickstartRun
 from eval.quickstart.plan import Choice, Clock
 from eval.quickstart.sizes import SizeName
-from eval.quickstart.work import CALIBRATED, Work
+from eval.quickstart.work import Work
 from eval.report.texts import table
 from eval.results import Results, Roles
 from eval.statistics import Gain, gain_interval

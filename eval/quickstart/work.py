@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
-from eval.config import Protocol
+from eval.config import CALIBRATED, Protocol
 from eval.contenders import Backbones, Contender, contender, finished_training
 from eval.fingerprints import training_print
 from eval.harness import Comparison
@@ -25,12 +25,9 @@ from task_suites.provenance import data_record
 from task_suites.task import Task, TaskSuite
 
 FREE = ("random", "majority")  # they run no model
-CALIBRATED = "icl_calibrated"
 UNTRAINED = (*FREE, "zero_shot", "icl", CALIBRATED)
 TRAINED = ("protonet", "metaicl")
 FULL = ("protonet", "multitask", "fomaml", "fomaml_icl", "metaicl_channel", "metaicl")
-# raw in-context learning with the calibration that MetaICL has: what is left of the gain is meta-training's
-CALIBRATION = {"calibration": "cross_fit", "prior_share": 0.5}
 
 
 @dataclass(frozen=True)
@@ -175,10 +172,5 @@ def spread_tasks(tasks: Sequence[Task], count: int) -> list[Task]:
 
 def untrained(name: str, setting: Setting) -> Contender:
     """Return a contender without meta-training."""
-    options = CALIBRATION if name == CALIBRATED else None
-    registered = "icl" if options else name
-    made = contender(registered, setting.run.backbone, PromptFormat(), setting.backbones, options)
-    if not options:
-        return replace(made, curve=name != "zero_shot")  # it reads no demonstrations
-    note = "the plain model with MetaICL's calibration by its demonstrations"
-    return replace(made, name=name, method="icl", label="Raw ICL, calibrated", note=note, curve=False)
+    made = contender(name, setting.run.backbone, PromptFormat(), setting.backbones)
+    return replace(made, curve=name not in ("zero_shot", CALIBRATED))  # zero-shot reads no demonstrations

@@ -11,11 +11,12 @@ from itertools import chain
 from pathlib import Path
 
 from eval.benchmark_results import RESULTS, BenchmarkResults, Entry
+from eval.method_on_model import MethodOnModel
 from eval.report.drawing import standalone
 from eval.report.figures import Panel, pareto, pareto_panel
 from eval.report.page import colours, render
 from eval.report.summary import duration
-from metaicl.methods import method_class
+from eval.statistics import Interval
 from task_suites.core.atomic import write_text
 
 EMPTY, REFUSED = "·", "not served"
@@ -61,7 +62,8 @@ def write_benchmark(folder: Path) -> Path:
     from markupsafe import Markup
 
     results = BenchmarkResults.load(folder / RESULTS)
-    tables = [_scores(results, k) for k in sorted(results.protocol["k"], reverse=True)]
+    tables = [_means(results)] if len(results.tasks) > 1 and results.tasks_of_all else []
+    tables += [_scores(results, k) for k in sorted(results.protocol["k"], reverse=True)]
     if calibration := _calibration(results):
         tables.append(calibration)
     panels = _panels(results)
@@ -83,6 +85,28 @@ def write_benchmark(folder: Path) -> Path:
     return folder / "benchmark.html"
 
 
+def _means(results: BenchmarkResults) -> Table:
+    """Means over tasks at the headline k."""
+    every, common = results.tasks, results.tasks_of_all
+    columns = {"all tasks": every} | ({"tasks of all methods": common} if common != every else {})
+    found = {name: results.means(tasks) for name, tasks in columns.items()}
+    best = {name: max((one.mean for one in means.values()), default=0.0) for name, means in found.items()}
+
+    def shown(one: Interval, column: str) -> Shown:
+        value, interval = str(one).split(" ", 1)
+        return Shown(value, interval, "", one.mean == best[column])
+
+    rows = []
+    seconds = _train_seconds(results)
+    for name in results.methods:
+        cells = [shown(means[name], column) if name in means else EMPTY for column, means in found.items()]
+        rows.append(_row(name, cells, seconds))
+    legend = "Mean points with the 95 % interval over tasks, support sets and trainings."
+    if common != every:
+        legend += f" The tasks that every method serves are {', '.join(common)}."
+    return Table(f"Means at k = {results.headline_k}", legend, "", {"mean over": list(columns)}, rows)
+
+
 def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the columns, by application."""
     return list(chain.from_iterable(applications.values()))
@@ -97,10 +121,7 @@ def _scores(results: BenchmarkResults, k: int) -> Table:
         f"Points (each task's own metric) over {many} of {results.protocol['queries']} queries, with the 95 % "
         "interval over support sets, or over the queries of a single one."
     )
-    best = {
-        t: max((c.score for (_, task), c in cells.items() if task == t), default=None)
-        for t in _tasks(results.applications)
-    }
+    best = {t: max((c.score for (_, task), c in cells.items() if task == t), default=None) for t in results.tasks}
 
     def shown(cell: Entry) -> Shown:
         interval = f"[{cell.low:.1f}, {cell.high:.1f}]"
@@ -139,18 +160,27 @@ def _rows(
     shown: Callable[[Entry], Shown],
 ) -> list[TableRow]:
     """Return a row of shown cells for each method."""
-    seconds = {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
+    seconds = _train_seconds(results)
     rows = []
     for name in results.methods:
-        cls = method_class(name)
         row: list[Shown | str] = []
         for task in _tasks(applications):
             if cell := cells.get((name, task)):
                 row.append(shown(cell))
             else:
                 row.append(REFUSED if (name, task) in results.not_served else EMPTY)
-        rows.append(TableRow(cls.label, cls.note, row, seconds.get(name)))
+        rows.append(_row(name, row, seconds))
     return rows
+
+
+def _row(name: str, cells: Sequence[Shown | str], seconds: Mapping[str, float]) -> TableRow:
+    one = MethodOnModel.of(name)
+    return TableRow(one.label, one.cls.note, cells, seconds.get(name))
+
+
+def _train_seconds(results: BenchmarkResults) -> dict[str, float]:
+    """Return the seconds that one training of each method took."""
+    return {c.method: c.train_seconds for c in results.scored if c.train_seconds is not None}
 
 
 def _cost(cell: Entry) -> str:
@@ -163,27 +193,27 @@ def _cost(cell: Entry) -> str:
 def _lead(results: BenchmarkResults) -> str:
     k = results.headline_k
     winners = []
-    for task in _tasks(results.applications):
+    for task in results.tasks:
         cells = [c for c in results.scored if c.k == k and c.task == task]
         if cells:
             best = max(cells, key=lambda c: c.score)
-            winners.append(f"{task}: {method_class(best.method).label} ({best.score:.0f})")
+            winners.append(f"{task}: {MethodOnModel.of(best.method).label} ({best.score:.0f})")
     return f"Highest score at k = {k} so far. " + "; ".join(winners) + "."
 
 
 def _possible(results: BenchmarkResults) -> int:
     """Return the number of entries of all tables, without those that a method is known not to serve."""
-    pairs = len(results.methods) * len(_tasks(results.applications)) - len(results.not_served)
+    pairs = len(results.methods) * len(results.tasks) - len(results.not_served)
     return pairs * len(results.protocol["k"])
 
 
 def _panels(results: BenchmarkResults) -> dict[str, str]:
     """For each task with cells: score against the cost of adapting to it and answering its queries."""
     panels, k, queries = {}, results.headline_k, results.protocol["queries"]
-    for task in _tasks(results.applications):
+    for task in results.tasks:
         cells = [c for c in results.scored if c.k == k and c.task == task]
         points = [
-            (max(1e-3, c.adapt_seconds + queries * c.query_seconds), c.score, method_class(c.method).label)
+            (max(1e-3, c.adapt_seconds + queries * c.query_seconds), c.score, MethodOnModel.of(c.method).label)
             for c in cells
             if c.adapt_seconds is not None and c.query_seconds is not None
         ]
@@ -196,7 +226,7 @@ def _panels(results: BenchmarkResults) -> dict[str, str]:
 def _notes(results: BenchmarkResults) -> list[str]:
     notes = [
         "A few tasks stand for an application: differences between neighbours say little about other tasks.",
-        "The intervals cover support sets and queries, not training runs: each method was meta-trained once.",
+        _of_trainings(results.trainings),
         f"Meta-training had the steps that {duration(results.budget_seconds)} allow by the method's first episodes, "
         "with nothing kept from other methods; what it took is in the last column.",
         "Seconds are those of the run that computed the entry; they depend on what else the machine did.",
@@ -205,6 +235,12 @@ def _notes(results: BenchmarkResults) -> list[str]:
     if len(machines) > 1:
         notes.append(f"Seconds are of several machines and cannot be compared: {'; '.join(machines)}.")
     return [*notes, *([str(results.filtered)] if results.filtered else []), *results.notes]
+
+
+def _of_trainings(trainings: int) -> str:
+    if trainings == 1:
+        return "The intervals cover support sets and queries, not training runs: each method was meta-trained once."
+    return f"Each method was meta-trained {trainings} times with other seeds, which the intervals cover too."
 
 
 def _markdown(results: BenchmarkResults, tables: Sequence[Table]) -> str:

@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "majority": "metaicl.methods.baselines.chance:MajorityAnswer",
     "zero_shot": "metaicl.methods.in_context.icl:ZeroShot",
     "icl": "metaicl.methods.in_context.icl:InContext",
+    "icl_calibrated": "metaicl.methods.in_context.icl:CrossFitCalibration",
     "icl_contextual": "metaicl.methods.in_context.icl:ContextualCalibration",
     "icl_pmi": "metaicl.methods.in_context.icl:PMI",
     "ct_kv": "metaicl.methods.in_context.context_tuning:ContextTuning",

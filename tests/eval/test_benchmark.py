@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from backbones import tiny_config
 
 from eval import benchmark as benchmark_module
 from eval.benchmark import benchmark_run, query_interval
+from eval.benchmark_results import RESULTS, BenchmarkResults
 from eval.cells import Cell, Prediction
 from eval.config import BenchmarkRun, Protocol
+from eval.contenders import DONE
 from eval.report.benchmark import write_benchmark
 from metaicl.lm.backbone import Backbone
 from metaicl.methods import method_class
@@ -108,6 +111,36 @@ def test_a_training_that_may_not_begin_is_shown_empty(run, tmp_path, monkeypatch
     results = benchmark_run(replace(run, max_minutes=1.0, methods=["random", "protonet"]), quiet)
     assert {c.method for c in results.entries} == {"random"}
     assert "| Prototypical | · | · | - |" in (tmp_path / "benchmark" / "benchmark.md").read_text()
+
+
+def test_several_trainings_are_one_method_whose_mean_and_interval_are_those_of_its_cells(run, tmp_path):
+    several = replace(run, methods=["icl", "protonet"], trainings=2)
+    results = benchmark_run(several, quiet)
+    entries = {(one.method, one.task): one for one in results.scored if one.k == 2}
+    learned, plain = entries["protonet", "test0"], entries["icl", "test0"]
+    assert [set(points) for points in learned.points] == [{"0", "1"}] * 2
+    assert [set(points) for points in plain.points] == [{"0", "1"}]
+    assert learned.score == pytest.approx(np.mean([list(each.values()) for each in learned.points]), abs=0.006)
+    assert learned.queries == 2 * plain.queries and learned.seeds == plain.seeds
+    steps = [json.loads((tmp_path / "benchmark" / name / DONE).read_text()) for name in ("protonet", "protonet-2")]
+    assert steps[0]["steps"] == steps[1]["steps"] == learned.steps
+    weights = [(tmp_path / "benchmark" / name / "best" / "method.safetensors") for name in ("protonet", "protonet-2")]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    mean = results.means(results.tasks)["protonet"]
+    assert mean.mean == pytest.approx((learned.score + entries["protonet", "test1"].score) / 2, abs=0.01)
+    said = (tmp_path / "benchmark" / "benchmark.md").read_text()
+    assert f"| Prototypical | {mean} |" in said and "meta-trained 2 times" in said
+    once = benchmark_run(replace(several, trainings=1), quiet)  # the first of the two
+    first = next(one for one in once.scored if (one.method, one.task, one.k) == ("protonet", "test0", 2))
+    assert first.points == learned.points[:1]
+
+
+def test_a_method_runs_on_a_model_of_its_own(run, tmp_path):
+    own = "protonet@tiny-encoder"
+    results = benchmark_run(replace(run, methods=["icl", own]), quiet)
+    assert {one.method for one in results.scored} == {"icl", own}
+    assert "| Prototypical (tiny-encoder) |" in (tmp_path / "benchmark" / "benchmark.md").read_text()
+    assert BenchmarkResults.load(tmp_path / "benchmark" / RESULTS).entries == results.entries
 
 
 def test_a_method_that_diverges_leaves_its_entries_empty_and_the_others_continue(run, tmp_path):

@@ -175,10 +175,9 @@ def test_an_entry_of_the_benchmark_counts_what_was_answered_and_names_what_was_r
     answers = (Prediction(answer="a", truth="a"),) * 2
     whole = Cell("m", "t", 0, 4, 1.0, "accuracy", 2, 1.0, 0.5, predictions=answers, key="x")
     refused = Refusal("m", "t", 1, 4, "too long", by_design=False)
-    made = Contender("m", "M", lambda: None, "m")  # type: ignore[arg-type, return-value]
-    found = summary(made, "t", 4, [refused, whole])
+    found = summary("m", "t", 4, [refused, whole])
     assert found.seeds == 1 and found.refused_seeds == {"1": "too long"}
-    assert summary(made, "t", 4, [refused]) == RefusedEntry("m", "t", 4, "too long")
+    assert summary("m", "t", 4, [refused]) == RefusedEntry("m", "t", 4, "too long")
 
 
 def test_a_fixed_demonstration_that_no_example_has_is_an_error_at_the_start(tmp_path):

@@ -209,10 +209,23 @@ class ZeroShot(InContext):
         demonstrations: bool = False
 
 
+class CrossFitCalibration(InContext):
+    """In-context learning with the calibration that MetaICL has here, by its demonstrations: what MetaICL gains over it
+    is meta-training's."""
+
+    label = "Raw ICL, calibrated"
+    note = "the plain model with MetaICL's calibration by its demonstrations"
+
+    @dataclass(frozen=True)
+    class Config(InContext.Config):
+        calibration: Calibration = "cross_fit"
+        prior_share: Share = 0.5
+
+
 class ContextualCalibration(InContext):
     """In-context learning with contextual calibration (Zhao et al. 2021, arXiv 2102.09690)."""
 
-    label = "Raw ICL, calibrated"
+    label = "Raw ICL, contextual"
     note = "contextual calibration by content-free queries"
     paper = "Zhao et al. 2021, arXiv 2102.09690"
     serves = frozenset[Form]({"options"})
