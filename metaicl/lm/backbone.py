@@ -29,6 +29,7 @@ from metaicl.lm.context_length import check_length
 from metaicl.lm.devices import device_for, settled
 from metaicl.lm.last_network import LastNetwork
 from metaicl.lm.layer_states import states_at
+from metaicl.lm.liger import with_liger
 from metaicl.lm.loading import checkpoint_layers, open_model, with_weights
 from metaicl.lm.lower_layers import LowerLayers
 from metaicl.lm.model_inputs import ModelInputs
@@ -119,6 +120,7 @@ class Backbone(nn.Module):
         bits = quantized(config, device, keep)
         model, tokenizer = open_model(config.model, keep, config.on_hub(), bits)
         keep_derivatives(model)
+        model = with_liger(model, config, device)
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             kept = choice_cache.entry(config, model, device)

@@ -43,6 +43,8 @@ class BackboneConfig:
         trust_remote_code: run the Python code that is stored with a hub model.
         quantization: store the base weights in fewer bits, while adapters learn in float32: "4bit" (NF4, as in QLoRA,
             Dettmers et al. 2023, arXiv 2305.14314) or "8bit" (the extra `bitsandbytes`).
+        use_liger_kernel: run norms and gated networks by Liger's Triton kernels (the extra `liger`), on CUDA GPUs.
+            Methods with second derivatives cannot.
     """
 
     model: str = "smollm2-135m"
@@ -60,6 +62,7 @@ class BackboneConfig:
     revision: str = MAIN
     trust_remote_code: bool = False
     quantization: Literal["none", "4bit", "8bit"] = "none"
+    use_liger_kernel: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -28,18 +28,38 @@ def device_for(config: BackboneConfig) -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
+def at_hand(config: BackboneConfig) -> BackboneConfig:
+    """Return the configuration of a saved method with a device of this machine. Where it names one that is not here,
+    the device, and what only runs there, are chosen as if nothing was named."""
+    here = "auto" if config.device == "auto" or not _is_here(config.device) else config.device
+    config = replace(config, device=here)
+    if device_for(config).startswith("cuda"):
+        return config
+    attention = "auto" if config.attn_implementation == "flex" else config.attn_implementation
+    return replace(config, attn_implementation=attention, use_liger_kernel=False)
+
+
 def _refuse_absent(device: str) -> None:
     """Raise where this machine has no such device.
 
     Raises:
         UserError: names those that it has.
     """
+    if not _is_here(device):
+        raise UserError(f"device: no device {device!r} here", expected=f"auto, {', '.join(_devices())}")
+
+
+def _is_here(device: str) -> bool:
+    return device.removesuffix(":0") in _devices()
+
+
+def _devices() -> list[str]:
+    """Return the names of this machine's devices."""
     here = ["cpu"]
     here += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))] if torch.cuda.is_available() else []
     here += ["mps"] if torch.backends.mps.is_available() else []
     here += ["xpu"] if torch.xpu.is_available() else []
-    if device.removesuffix(":0") not in here:
-        raise UserError(f"device: no device {device!r} here", expected=f"auto, {', '.join(here)}")
+    return here
 
 
 def precision_for(device: str) -> Precision:

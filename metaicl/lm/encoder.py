@@ -44,11 +44,15 @@ class Encoder(nn.Module):
                 f"weights is {config.weights}, but those of the sentence encoder {config.model} are not trained here",
                 fix="Leave weights out, or use a causal language model.",
             )
-        if config.quantization != "none":
-            raise UserError(
-                f"quantization is {config.quantization}, but {config.model} is a sentence encoder",
-                fix="Leave quantization out, or use a causal language model.",
-            )
+        for name, given in (
+            ("quantization", config.quantization != "none"),
+            ("use_liger_kernel", config.use_liger_kernel),
+        ):
+            if given:
+                raise UserError(
+                    f"{name} is {getattr(config, name)}, but {config.model} is a sentence encoder",
+                    fix=f"Leave {name} out, or use a causal language model.",
+                )
         self.config = settled(replace(config, weights="frozen"), str(model.device))
         self.model = model.requires_grad_(False).eval()
         self.tokenizer = model.tokenizer

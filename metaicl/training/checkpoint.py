@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metaicl.lm import merged
 from metaicl.lm.config import MAIN, BackboneConfig
+from metaicl.lm.devices import at_hand
 from metaicl.lm.kinds import AnyBackbone, load_backbone
 from metaicl.lm.loading import open_model
 from metaicl.lm.models import lasting_name
@@ -145,7 +146,7 @@ def trained_folder(model: str | Path) -> Path | None:
 
 
 def read_card(folder: Path) -> tuple[MethodConfig, BaseShape]:
-    """Return (config, shape of the base model) of a saved method.
+    """Return (config, shape of the base model) of a saved method, which may have been trained on another machine.
 
     Raises:
         UserError: no saved method, one that cannot be read, or a base model that is no longer in its folder.
@@ -160,7 +161,7 @@ def read_card(folder: Path) -> tuple[MethodConfig, BaseShape]:
         )
     try:
         card = _read_json(path)
-        backbone, form = BackboneConfig(**card["backbone"]), PromptFormat(**card["format"])
+        backbone, form = at_hand(BackboneConfig(**card["backbone"])), PromptFormat(**card["format"])
         if backbone.weights == "full":
             base, backbone = str(folder), replace(backbone, revision=MAIN)  # the folder itself is the model
         else:

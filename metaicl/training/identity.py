@@ -34,7 +34,7 @@ OF_A_RUN = (RUN, "config.yaml", "metrics.jsonl", "checkpoints", "best")  # a fol
 # These change speed, memory or what is written, but not the run: a step is the same up to the rounding of its sums.
 FREE = (
     *("logging_steps", "save_steps", "row_tokens", "peer_timeout"),
-    *("attn_implementation", "gradient_checkpointing", "device"),
+    *("attn_implementation", "gradient_checkpointing", "device", "use_liger_kernel"),
 )
 SHOWN = 8  # options that the table of a refusal shows
 WIDTH = 48  # characters of a value in that table

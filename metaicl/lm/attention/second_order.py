@@ -22,8 +22,8 @@ def twice_differentiable(backbone: Backbone) -> Iterator[None]:
     The tree's blocks run as plain products, FlexAttention gives way to a dense mask, and SDPA to its plain mathematics.
 
     Raises:
-        UserError: `attn_implementation` names a fused kernel, the model takes no dense mask, or its weights are
-            quantized.
+        UserError: `attn_implementation` names a fused kernel, the model takes no dense mask, its weights are
+            quantized, or it runs Liger's kernels.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -31,6 +31,11 @@ def twice_differentiable(backbone: Backbone) -> Iterator[None]:
         raise UserError(
             f"second derivatives are requested, and products with weights in {bits} have none",
             fix="Choose a first-order method (fomaml, reptile), or leave quantization out.",
+        )
+    if backbone.config.use_liger_kernel:
+        raise UserError(
+            "second derivatives are requested, and Liger's kernels have first derivatives only",
+            fix="Choose a first-order method (fomaml, reptile), or leave use_liger_kernel out.",
         )
     before = backbone.attention
     if before in ("tree", "flex") and backbone.config.attn_implementation == before:

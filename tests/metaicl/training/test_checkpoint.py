@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,15 @@ def test_a_method_is_built_as_its_configuration_says(best):
     )
     backbone = method.backbone
     assert CONFIG.build(backbone).backbone is backbone and load_method(best, backbone).backbone is backbone
+
+
+def test_a_method_runs_on_another_machine_than_that_of_its_training(best, tmp_path):
+    place = Path(shutil.copytree(best, tmp_path / "from-a-gpu"))
+    trained = json.loads((place / "method.json").read_text())["backbone"]
+    with_card(place, backbone={**trained, "device": "cuda:3", "attn_implementation": "flex", "use_liger_kernel": True})
+    there, here = load_method(place).backbone, load_method(best).backbone
+    assert replace(there.config, device="cpu") == here.config and there.config.device == "auto"
+    assert there.device == here.device
 
 
 def test_a_folder_without_a_method_is_refused_with_what_one_looks_like(tmp_path):
