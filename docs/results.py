@@ -17,6 +17,11 @@ from typing import Any
 
 import yaml
 
+from eval.benchmark_results import BenchmarkResults
+from eval.method_on_model import MethodOnModel
+from eval.statistics import Interval
+from metaicl.methods.base import EVERY_FORM
+
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
 BLOCK = re.compile(r"(<!-- made by docs/results\.py: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -36,39 +41,6 @@ FAMILIES = {  # the columns of the table of families, and the methods of each
     "transfer": ("transfer",),
 }
 HEADLINE_K = 16
-NARROWEST = "protonet"  # methods with fewer applications than this one have no mean in the survey's table
-NOT_IN_BENCHMARK = "not in the benchmark"
-SURVEY = {  # the rows of the survey's table
-    "MAML": "maml",
-    "FOMAML": "fomaml",
-    "Reptile": "reptile",
-    "Meta-SGD": "meta_sgd",
-    "T-net": "tnet",
-    "MT-net": "mtnet",
-    "LSTM meta-learner": "lstm_meta",
-    "PLATIPUS": "platipus",
-    "Bayesian MAML": "bmaml",
-    "prototypical networks": "protonet",
-    "matching networks": "matching",
-    "matching networks, FCE": "matching_fce",
-    "relation networks": "relation",
-    "R2-D2": "r2d2",
-    "LR-D2": "lrd2",
-    "SNAIL": "snail",
-    "MetaICL": "metaicl",
-    "MetaICL, channel": "metaicl_channel",
-    "in-context tuning": "ict",
-    "multi-task learning": "multitask",
-    "multi-task, then fine-tuning": "transfer",
-    "raw in-context learning": "icl",
-    "fine-tuning": "finetune",
-    "nearest neighbours": "knn",
-    "SetFit-style (causal LM)": "setfit_lm",
-    "class means (encoder)": "prototypes",
-    "class means with names (encoder)": "prototypes_names",
-    "logistic regression (encoder)": "logistic",
-    "logistic regression (tf-idf)": "logistic_tfidf",
-}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -173,41 +145,51 @@ def studies() -> str:
     return table(["method", "mean score of each trial (the first has the defaults)", "chosen"], rows)
 
 
-def survey() -> str:
-    """What each method costs, needs, serves and scores: the survey's table of methods, measured."""
-    measured = json.loads((RESULTS / "costs" / "costs.json").read_text("utf-8"))["methods"]
-    found = json.loads((RESULTS / "benchmark" / "benchmark.json").read_text("utf-8"))
-    lines = map(json.loads, (RESULTS / "benchmark" / "benchmark.jsonl").read_text("utf-8").splitlines())
-    wanted = set(found["entries"])
-    entries = {
-        (line["method"], line["task"]): line
-        for line in lines
-        if line["key"] in wanted and line["k"] == HEADLINE_K and "score" in line
-    }
-    listed = {label: name for label, name in SURVEY.items() if name in measured}
-    tasks = list(dict.fromkeys(task for tasks in found["applications"].values() for task in tasks))
-    served = {
-        name: [a for a, of in found["applications"].items() if any((name, task) in entries for task in of)]
-        for name in listed.values()
-    }
-    compared = [name for name, of in served.items() if set(of) >= set(served[NARROWEST])]
-    shared = [task for task in tasks if all((name, task) in entries for name in compared)]
-    rows = []
-    for label, name in listed.items():
-        own, cost = [entries[name, task] for task in shared if (name, task) in entries], measured[name]
-        trained = [line["train_seconds"] / line["steps"] for line in own if line.get("steps")]
-        numbers = [
-            *(_mean(trained) if own else cost.get("train_s"), cost.get("train_mib")),
-            *(_mean([line["adapt_seconds"] for line in own]) if own else cost["adapt_s"], cost.get("adapt_mib")),
-            _mean([line["query_seconds"] for line in own]) if own else cost["query_s"],
+def main_table() -> str:
+    """Every method's mean over the held-out tasks with options, and its score on each of them."""
+    found = BenchmarkResults.load(RESULTS / "comparison" / "benchmark.json")
+    columns = {"all tasks": found.means(found.tasks), "tasks of all methods": found.means(found.tasks_of_all)}
+    points = {(one.method, one.task): one for one in found.scored}
+    names = sorted({one.method for one in found.scored}, key=lambda name: -_sorted_by(name, columns))
+    rows = [
+        [
+            f"`{name}`",
+            str(max(len(one.points or ()) for one in found.scored if one.method == name)),
+            *(str(means[name]) if name in means else "" for means in columns.values()),
+            *(f"{points[name, task].score:.0f}" if (name, task) in points else "" for task in found.tasks),
         ]
-        order = {1.0: "first", 2.0: "second"}.get(cost.get("order"), "none")
-        every = "all" if len(served[name]) == len(found["applications"]) else ", ".join(served[name])
-        score = f"{_mean([line['score'] for line in own]):.0f}" if name in compared else ""
-        rows.append([label, order, *map(_rounded, numbers), every or NOT_IN_BENCHMARK, score])
+        for name in names
+    ]
+    return table(["method", "runs", *columns, *found.tasks], rows)
+
+
+def _sorted_by(name: str, columns: Mapping[str, Mapping[str, Interval]]) -> float:
+    means = columns["tasks of all methods"]
+    return means[name].mean if name in means else -1.0
+
+
+def survey() -> str:
+    """What each method costs, needs and serves: the survey's table of methods, measured."""
+    memory = json.loads((RESULTS / "costs" / "costs.json").read_text("utf-8"))["methods"]
+    found = BenchmarkResults.load(RESULTS / "comparison" / "benchmark.json")
+    common, means = found.tasks_of_all, found.means(found.tasks_of_all)
+    rows = []
+    for name in [name for name in found.methods if name in means]:
+        one, own = MethodOnModel.of(name), [e for e in found.scored if e.method == name and e.task in common]
+        cost = memory.get(name, {})
+        numbers = [
+            _mean([e.train_seconds / e.steps for e in own if e.steps and e.train_seconds]),
+            cost.get("train_mib"),
+            _mean([e.adapt_seconds for e in own if e.adapt_seconds is not None]),
+            cost.get("adapt_mib"),
+            _mean([e.query_seconds for e in own if e.query_seconds is not None]),
+        ]
+        order = {1.0: "first", 2.0: "second"}.get(cost.get("order"), "first" if one.cls.meta_trained else "none")
+        forms = "all" if one.cls.serves == EVERY_FORM else ", ".join(sorted(one.cls.serves))
+        rows.append([one.label, order, *map(_rounded, numbers), forms, f"{means[name].mean:.0f}"])
     head = ["method", "order of gradients", "meta-training: s an episode", "MiB", "adapting: s", "MiB", "a query: s"]
-    text = table([*head, "applications", "mean score"], rows)
-    return f"{text}\n\nSeconds and mean scores are of {', '.join(shared)}, which every method with a mean serves."
+    text = table([*head, "serves", "mean score"], rows)
+    return f"{text}\n\nSeconds and mean scores are of {', '.join(common)}."
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -243,6 +225,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "realtasks": lambda: comparisons("realtasks"),
     "configs": lambda: comparisons("configs"),
     "families": families,
+    "main": main_table,
     "methods": methods,
     "overfitting": overfitting,
     "studies": studies,

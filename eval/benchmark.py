@@ -69,7 +69,8 @@ def benchmark_run(run: BenchmarkRun, say: Say = print) -> BenchmarkResults:
         raise UserError("applications is empty, so there is no task to answer", fix=fix)
     suite, note = run.suite.open()
     tasks = {name: _held_out_task(suite, a, name) for a, names in run.applications.items() for name in names}
-    check_base_model(run.backbone.model, data_record(tasks.values()))
+    for model in {run.backbone.model, *(one.model for one in map(MethodOnModel.of, names) if one.model)}:
+        check_base_model(model, data_record(tasks.values()))
     write_config(run.folder / "config.yaml", flat(run))
     benchmark = Benchmark(run, suite, tasks, {n: _hyperparameters(run, n) for n in names}, Backbones(), say)
     if note:
