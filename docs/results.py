@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from eval.benchmark_results import BenchmarkResults
+from eval.config import CALIBRATED
 from eval.method_on_model import MethodOnModel
-from eval.statistics import Interval
+from eval.statistics import Gain, Interval
 from metaicl.methods.base import EVERY_FORM
 
 DOCS = Path(__file__).parent
@@ -148,19 +149,27 @@ def studies() -> str:
 def main_table() -> str:
     """Every method's mean over the held-out tasks with options, and its score on each of them."""
     found = BenchmarkResults.load(RESULTS / "comparison" / "benchmark.json")
-    columns = {"all tasks": found.means(found.tasks), "tasks of all methods": found.means(found.tasks_of_all)}
+    columns: dict[str, Mapping[str, Interval]] = {
+        "all tasks": found.means(found.tasks),
+        "tasks of all methods": found.means(found.tasks_of_all),
+        "gain over `icl_calibrated`": found.gains(found.tasks_of_all, CALIBRATED),
+    }
     points = {(one.method, one.task): one for one in found.scored}
     names = sorted({one.method for one in found.scored}, key=lambda name: -_sorted_by(name, columns))
     rows = [
         [
             f"`{name}`",
             str(max(len(one.points or ()) for one in found.scored if one.method == name)),
-            *(str(means[name]) if name in means else "" for means in columns.values()),
+            *(_signed(means[name]) if name in means else "" for means in columns.values()),
             *(f"{points[name, task].score:.0f}" if (name, task) in points else "" for task in found.tasks),
         ]
         for name in names
     ]
     return table(["method", "runs", *columns, *found.tasks], rows)
+
+
+def _signed(one: Interval) -> str:
+    return interval((one.mean, one.low, one.high), "+" if isinstance(one, Gain) else "")
 
 
 def _sorted_by(name: str, columns: Mapping[str, Mapping[str, Interval]]) -> float:
@@ -178,7 +187,7 @@ def survey() -> str:
         one, own = MethodOnModel.of(name), [e for e in found.scored if e.method == name and e.task in common]
         cost = memory.get(name, {})
         numbers = [
-            _mean([e.train_seconds / e.steps for e in own if e.steps and e.train_seconds]),
+            _mean([found.budget_seconds / e.steps for e in own if e.steps]),
             cost.get("train_mib"),
             _mean([e.adapt_seconds for e in own if e.adapt_seconds is not None]),
             cost.get("adapt_mib"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.cells import Cell, as_object
-from eval.statistics import Interval, mean_interval
+from eval.statistics import Gain, Interval, gain_interval, mean_interval
 from eval.store import Store
 from task_suites.core.errors import UserError
 from task_suites.core.field_types import read_object
@@ -187,6 +187,14 @@ class BenchmarkResults:
             for name, entries in self._by_method().items()
             if tasks and entries.keys() >= set(tasks)
         }
+
+    def gains(self, tasks: Sequence[str], baseline: str) -> dict[str, Gain]:
+        """Return what each other method with points on all of the tasks gains there over a baseline; nothing where the
+        baseline lacks some."""
+        found = {name: of for name, of in self._by_method().items() if tasks and of.keys() >= set(tasks)}
+        cells = {name: [cell for task in tasks for cell in entries[task].cells()] for name, entries in found.items()}
+        base = cells.pop(baseline, None)
+        return {name: gain_interval(own, base, common=True) for name, own in cells.items()} if base else {}
 
     def _by_method(self) -> dict[str, dict[str, Entry]]:
         """Return the entries at the headline k that have points, by method and task."""

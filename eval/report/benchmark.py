@@ -11,12 +11,13 @@ from itertools import chain
 from pathlib import Path
 
 from eval.benchmark_results import RESULTS, BenchmarkResults, Entry
+from eval.config import CALIBRATED
 from eval.method_on_model import MethodOnModel
 from eval.report.drawing import standalone
 from eval.report.figures import Panel, pareto, pareto_panel
 from eval.report.page import colours, render
 from eval.report.summary import duration
-from eval.statistics import Interval
+from eval.statistics import Gain, Interval
 from task_suites.core.atomic import write_text
 
 EMPTY, REFUSED = "·", "not served"
@@ -89,11 +90,14 @@ def _means(results: BenchmarkResults) -> Table:
     """Means over tasks at the headline k."""
     every, common = results.tasks, results.tasks_of_all
     columns = {"all tasks": every} | ({"tasks of all methods": common} if common != every else {})
-    found = {name: results.means(tasks) for name, tasks in columns.items()}
+    found: dict[str, Mapping[str, Interval]] = {name: results.means(tasks) for name, tasks in columns.items()}
+    if gains := results.gains(common, CALIBRATED):
+        found[f"gain over {MethodOnModel.of(CALIBRATED).label}"] = gains
     best = {name: max((one.mean for one in means.values()), default=0.0) for name, means in found.items()}
 
     def shown(one: Interval, column: str) -> Shown:
         value, interval = str(one).split(" ", 1)
+        value = f"+{value}" if isinstance(one, Gain) and one.mean > 0 else value
         return Shown(value, interval, "", one.mean == best[column])
 
     rows = []
@@ -104,7 +108,7 @@ def _means(results: BenchmarkResults) -> Table:
     legend = "Mean points with the 95 % interval over tasks, support sets and trainings."
     if common != every:
         legend += f" The tasks that every method serves are {', '.join(common)}."
-    return Table(f"Means at k = {results.headline_k}", legend, "", {"mean over": list(columns)}, rows)
+    return Table(f"Means at k = {results.headline_k}", legend, "", {"mean over": list(found)}, rows)
 
 
 def _tasks(applications: Mapping[str, Sequence[str]]) -> list[str]:

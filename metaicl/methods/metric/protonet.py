@@ -24,7 +24,7 @@ from metaicl.lm.text_encoder import same_tokens
 from metaicl.methods.metric.embedding import SCALE, EmbeddingMethod
 from metaicl.methods.metric.learned_maps import identity_map
 from task_suites.core.ranges import Positive
-from task_suites.example import Example
+from task_suites.example import Example, Form
 from task_suites.formats.prompt_format import PromptFormat
 from task_suites.task import Task
 
@@ -99,6 +99,7 @@ class NamedProtoNet(ProtoNet):
 
     label = "Prototypical with names"
     note = "nearest class mean of learned embeddings, each label's name being one more demonstration"
+    serves = frozenset[Form]({"options"})
 
     @dataclass(frozen=True)
     class Config(ProtoNet.Config):

@@ -11,7 +11,7 @@ from metaicl.methods.base import Space
 from metaicl.methods.metric.embedding import EmbeddingPredictor
 from metaicl.methods.metric.protonet import ProtoNet
 from task_suites.core.ranges import Positive
-from task_suites.example import Example
+from task_suites.example import Example, Form
 from task_suites.task import Task
 
 
@@ -38,6 +38,7 @@ class NamedPrototypes(Prototypes):
     label = "Class means with names"
     note = "nearest class mean of the model's own vectors, each label's name being one more demonstration"
     paper = ""
+    serves = frozenset[Form]({"options"})
 
     @dataclass(frozen=True)
     class Config(Prototypes.Config):

@@ -63,6 +63,11 @@ def test_every_method_answers_what_it_serves_and_refuses_the_rest_with_one_error
 
 
 @every_method
+def test_a_class_says_what_its_methods_serve(name):
+    assert method_class(name).serves == fast(name).serves  # `metaicl methods show` asks the class
+
+
+@every_method
 def test_evaluation_leaves_meta_parameters_unchanged_and_repeats_itself(name):
     method, another = fast(name), fast(name)
     before = {n: t.detach().clone() for n, t in method.state_dict().items()}
